@@ -314,7 +314,7 @@ _FAULTS: dict[str, tuple[tuple[str, str, str], ...]] = {
          "4: equal arguments are the same call, also when it is forgotten"),
         ("if key[1] and result and not result.is_error:", "if key[1] and result:",
          "4: what has failed may be tried again, also when it is forgotten"),
-        ("max(map(_minted_number, history), default=0)",
+        ("max((int(minted[1]) for minted in ids if minted), default=0)",
          "0", "1: identifiers stay unique after a break"),
         ("is_lasting=spec.side_effect is not SideEffect.NONE",
          "is_lasting=False", "4: a beginning is written down first"),

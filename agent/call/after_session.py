@@ -1,23 +1,9 @@
 """What follows a relay session: the decision behind `POST /twiml/action`.
 
 Twilio requests the action URL when a session has ended or failed, and again when a transfer is
-over (https://www.twilio.com/docs/voice/twiml/connect/conversationrelay). The first row that matches
-decides:
-
-| the request says | the call |
-|---|---|
-| the call or the session is completed: the caller hung up | is over |
-| a person took the transferred call | is over |
-| a transfer reached no person | is reconnected, cause `NOBODY` |
-| the caller hung up while being transferred | is over |
-| it repeats our own request (`AskAgain`) | is reconnected, with the cause of that request |
-| we ended the session: goodbye | is hung up |
-| we ended the session: this process drains | is reconnected to another process |
-| we ended the session: live agent | is transferred; without a target, reconnected |
-| the session failed | is reconnected, transferred or over: see `SessionFault` |
-
-A call that cannot be reconnected is transferred, or hears an apology. While the table cannot be
-read, Twilio is asked to repeat the request `MOST_ATTEMPTS` times.
+over (https://www.twilio.com/docs/voice/twiml/connect/conversationrelay). A completed session means
+that the caller hung up. A call that cannot be reconnected is transferred, or hears an apology.
+While the table cannot be read, Twilio is asked to repeat the request `MOST_ATTEMPTS` times.
 """
 
 from __future__ import annotations
@@ -51,7 +37,6 @@ class SessionFault(StrEnum):
     UNAVAILABLE = "unavailable"
     """A new session would fail as well."""
     CALLER_GONE = "caller_gone"
-    """No audio comes from the caller any more."""
 
 
 class TransferOutcome(Enum):
@@ -78,7 +63,7 @@ class ActionReport:
 
 @dataclass(frozen=True, slots=True)
 class CallOver:
-    """Nothing follows; the caller is not there any more."""
+    """Nothing follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +82,7 @@ class Reconnect:
 
     cause: ResumeCause
     with_default_speech: bool = False
-    """Without the use case's attributes of voice and transcription."""
+    """Without the use case's voice and transcription."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +121,7 @@ _AFTER_FAULT: dict[SessionFault, NextStep] = {
 
 
 def after_session(report: ActionReport) -> NextStep | None:
-    """What follows, by the table of the module; None if the session failed: see `after_failure`."""
+    """What follows; None if the session failed: see `after_failure`."""
     if report.is_call_completed or report.status is SessionStatus.COMPLETED:
         return CallOver()
     if report.transfer is not None:

@@ -228,7 +228,11 @@ class Conversation:
             return
         binding = self._config.keypad.get(digit)
         if binding is None:
-            self._collect(digit)
+            if not self._input.is_typing:
+                self._begin_turn()
+            self._actions += self._input.collect(digit, self._config.limits.digits_ms)
+            if not self._input.is_typing:
+                self._finish_entry()
         else:
             self._actions += self._input.press(digit)
             self._begin_turn()
@@ -238,13 +242,6 @@ class Conversation:
                 self._actions.append(self._turn.add_note(ANSWER_WITH.format(binding.reply_text)))
             choice = ForcedTool(binding.function) if binding.function else Choice.AUTO
             self._actions += self._turn.ask(choice)
-
-    def _collect(self, digit: str) -> None:
-        if not self._input.is_typing:
-            self._begin_turn()
-        self._actions += self._input.collect(digit, self._config.limits.digits_ms)
-        if not self._input.is_typing:
-            self._finish_entry()
 
     def _finish_entry(self) -> None:
         self._actions += self._input.complete_entry()

@@ -106,8 +106,7 @@ class History:
 
     def __init__(self, facts: Iterable[Fact] = ()) -> None:
         self._facts: list[Fact] = []
-        self.first = 0
-        """The position of the first fact that is not forgotten."""
+        self.first = 0  # that is not forgotten
         self._summary: Summary | None = None
         for fact in facts:
             self.append(fact)

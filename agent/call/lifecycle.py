@@ -37,7 +37,7 @@ _encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
 class ReasonCode(StrEnum):
-    """Why the call was given back."""
+    """Why we gave the call back."""
 
     GOODBYE = "goodbye"
     LIVE_AGENT = "live-agent-handoff"
@@ -129,22 +129,18 @@ class Phase(Enum):
     GONE = auto()
 
 
+@dataclass(slots=True)
 class CallLifecycle:
     """The phase of one call, and its planned end."""
 
-    def __init__(self, history: History, timers: TimerSet) -> None:
-        self._history = history
-        self._timers = timers
-        self.phase = Phase.NEW
-        self.reason = EndReason.CALLER_HANGUP
-        self.ending: CallEnding | None = None
-        """The planned end; None = the call goes on."""
-        self._warnings = 0
-        self._language = ""
-
-    @property
-    def end_is_revocable(self) -> bool:
-        return self.ending is not None and self.ending.is_revocable
+    _history: History
+    _timers: TimerSet
+    phase: Phase = Phase.NEW
+    reason: EndReason = EndReason.CALLER_HANGUP
+    ending: CallEnding | None = None
+    """The planned end; None = the call goes on."""
+    _warnings: int = 0
+    _language: str = ""
 
     @property
     def end_is_final(self) -> bool:

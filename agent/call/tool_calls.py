@@ -58,7 +58,8 @@ class ToolCalls:
         self._history = history
         self.specs = specs
         self.runs: dict[str, _Run] = {}
-        self._minted = max(map(_minted_number, history), default=0)
+        ids = (_MINTED.fullmatch(used.call.id) for _, used in history.tool_runs())
+        self._minted = max((int(minted[1]) for minted in ids if minted), default=0)
         self._latest = NOWHERE.answered  # position of the last call with side effects
         self._asked: dict[str, int] = {}
         """Position of the last call of each tool without a confirmation; may be forgotten."""
@@ -93,10 +94,7 @@ class ToolCalls:
         is_confirmed: bool,
         answered: int | None = None,
     ) -> list[Action]:
-        """Record the calls of one reply and start what has to run.
-
-        `is_confirmed`: the words before the caller's were heard out; `answered`: their position.
-        """
+        """`answered`: the words that the caller answers; `is_confirmed`: they were heard out."""
         self._answered = NOWHERE.answered if answered is None else answered
         actions: list[Action] = []
         for call in calls:
@@ -107,10 +105,9 @@ class ToolCalls:
         return sorted(actions, key=lambda action: isinstance(action, RunTool))
 
     def resume(self) -> list[Action]:
-        """Go on with what ran when the connection was lost.
+        """Go on after a lost connection; what is not awaited and has no side effect is cancelled.
 
-        What the caller waits for, and what has side effects, runs again under its old identifier
-        (`agent.tools.idempotency`); the rest, and what is not offered any more, is cancelled.
+        The rest runs again under its old identifier (`agent.tools.idempotency`).
         """
         open_runs = [run for run in self._history.tool_runs() if run[1].result is None]
         facts = list(enumerate(self._history, self._history.first))
@@ -274,11 +271,6 @@ def claims_confirmation(arguments: str) -> bool:
 def error_content(message: str) -> str:
     """A tool result with an error for the model."""
     return json.dumps({"error": message}, ensure_ascii=False)
-
-
-def _minted_number(fact: Fact) -> int:
-    found = _MINTED.fullmatch(fact.call.id) if isinstance(fact, ToolUsed) else None
-    return int(found[1]) if found else 0
 
 
 def _key(call: ToolCall) -> _Key:

@@ -176,7 +176,7 @@ class TurnTaking:
 
     def note_caller(self, limits: Limits) -> list[Action]:
         began: list[Action] = self.begin_caller_turn()
-        if self._lifecycle.end_is_revocable:
+        if (ending := self._lifecycle.ending) and ending.is_revocable:
             began += self._timers.restart(Timer.PLAYBACK, limits.goodbye_ms)
         delay_ms = LONGEST_END_OF_TURN_MS if self.caller_is_speaking else self._end_of_turn_ms
         return [
