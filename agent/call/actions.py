@@ -35,7 +35,6 @@ class Summarize:
 
     summary: int
     messages: tuple[Message, ...]
-    """Sent with `summarization.SUMMARIZE` as the system prompt."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import KW_ONLY, dataclass
 from enum import Enum, StrEnum, auto
 
-from agent.call.lifecycle import HandoffData, ReasonCode
+from agent.call.lifecycle import QUIET, HandoffData, ReasonCode
 from agent.call.resumption import ResumeCause
 
 MOST_ATTEMPTS = 15
@@ -112,16 +112,17 @@ _AFTER_TRANSFER: dict[TransferOutcome, NextStep] = {
     TransferOutcome.UNANSWERED: Reconnect(ResumeCause.NOBODY),
     TransferOutcome.CALLER_GONE: CallOver(),
 }
-_AFTER_FAULT: dict[SessionFault, NextStep] = {
+AFTER_FAILURE: dict[SessionFault, NextStep] = {
     SessionFault.CONNECTION: Reconnect(ResumeCause.LOST),
     SessionFault.SPEECH_SETTINGS: Reconnect(ResumeCause.LOST, with_default_speech=True),
     SessionFault.UNAVAILABLE: GIVE_UP,
     SessionFault.CALLER_GONE: HangUpCall(),
 }
+"""What follows a session that failed."""
 
 
 def after_session(report: ActionReport) -> NextStep | None:
-    """What follows; None if the session failed: see `after_failure`."""
+    """What follows; None if the session failed: see `AFTER_FAILURE`."""
     if report.is_call_completed or report.status is SessionStatus.COMPLETED:
         return CallOver()
     if report.transfer is not None:
@@ -134,15 +135,10 @@ def after_session(report: ActionReport) -> NextStep | None:
         case ReasonCode.GOODBYE:
             return HangUpCall()
         case ReasonCode.SERVER_DRAIN:
-            was_quiet = report.handoff.was_quiet
+            was_quiet = report.handoff.reason == QUIET
             return Reconnect(ResumeCause.HANDED_OVER if was_quiet else ResumeCause.LOST)
         case _:  # LIVE_AGENT
             return Transfer(report.handoff, Reconnect(ResumeCause.NOBODY))
-
-
-def after_failure(fault: SessionFault) -> NextStep:
-    """What follows a session that failed."""
-    return _AFTER_FAULT[fault]
 
 
 def after_store_error(cause: ResumeCause, attempts: int) -> AskAgain | Apologize:

@@ -22,10 +22,8 @@ class AgentOutput:
         self._utterance = 0
         self.open_at: int | None = None
         self._audible: list[int] = []
-        self._first_unplayed = 0
-        """Index into `_audible`: what is before it was played."""
+        self._first_unplayed = 0  # index into `_audible`
         self._played = ""
-        """What the relay reports as played of the audible speech."""
         self.has_spoken = False
         self._is_reported_on = self._is_playing = self._has_later_utterance = False
 
@@ -50,7 +48,7 @@ class AgentOutput:
         return " ".join(self._history.speech(position).text for position in self._audible)
 
     def greet(self, text: str) -> list[Action]:
-        """Record the greeting, which the relay plays by itself."""
+        """The relay plays the greeting by itself."""
         self._begin_utterance()
         return [self._append(AgentSaid(text, SpeechSource.GREETING))]
 

@@ -1,6 +1,6 @@
 """One call, decided: `Conversation.receive` takes an event and returns the actions, in order.
 
-It awaits nothing and reads no clock. docs/explain/promises.md lists the promises it keeps.
+docs/explain/promises.md lists the promises it keeps.
 
     caller's words -> begin a turn -> ask -> deltas -> finished -> [tools -> ask ...] -> turn over
     turn over -> playback over -> idle -> re-prompts -> goodbye -> playback over -> end
@@ -271,10 +271,11 @@ class Conversation:
         self._lifecycle.ending = None
 
     def _follow_turn(self, decision: TurnDecision) -> None:
-        self._actions += decision.actions
-        if decision.then is Then.END_TURN:
+        actions, then = decision
+        self._actions += actions
+        if then is Then.END_TURN:
             self._end_turn()
-        elif decision.then is Then.GIVE_UP:
+        elif then is Then.GIVE_UP:
             self._leave_with(*self._lifecycle.give_up(self._config))
 
     def _finish_tool(self, event: ev.ToolFinished) -> None:
@@ -331,7 +332,7 @@ class Conversation:
         self._actions.append(self._lifecycle.warn(self._config.limits))
         if self._lifecycle.ending:
             return
-        if self._lifecycle.is_time_up:
+        if self._lifecycle.warnings > 1:
             self._stop_here(phrases.goodbye_duration, lifecycle.TIME_IS_UP)
         elif self._turn_taking.is_quiet:
             self._say_last(phrases.almost_over)

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from itertools import dropwhile, groupby, takewhile
+from itertools import dropwhile, takewhile
 from typing import TypeVar
 
 from agent.call.messages import Message, Part, Role, Text, ToolCall, ToolResult
@@ -107,7 +107,8 @@ class History:
     def __init__(self, facts: Iterable[Fact] = ()) -> None:
         self._facts: list[Fact] = []
         self.first = 0  # that is not forgotten
-        self._summary: Summary | None = None
+        self.summary = Summary("", 0)
+        """The one in force; empty = none."""
         for fact in facts:
             self.append(fact)
 
@@ -121,21 +122,12 @@ class History:
         return iter(self._facts)
 
     @property
-    def begin(self) -> int:
-        return self._summary.until if self._summary else 0
-
-    @property
-    def summary(self) -> str:
-        return self._summary.text if self._summary else ""
-
-    @property
     def last_said(self) -> CallerSaid | None:
         last = self._facts[-1] if self._facts else None
         return last if isinstance(last, CallerSaid) else None
 
     @property
     def unanswered(self) -> str:
-        """What the caller has said since the last other fact."""
         said = takewhile(lambda fact: isinstance(fact, CallerSaid), reversed(self._facts))
         return " ".join(reversed([fact.text for fact in said if isinstance(fact, CallerSaid)]))
 
@@ -154,12 +146,12 @@ class History:
 
     @property
     def turns(self) -> list[int]:
-        positions = range(self.begin, len(self))
+        positions = range(self.summary.until, len(self))
         return [at for at in positions if is_turn_border(self._facts, at - self.first)]
 
     @property
     def characters(self) -> int:
-        return sum(map(_size, self.between(self.begin, len(self))))
+        return sum(map(_size, self.between(self.summary.until, len(self))))
 
     def answered_before(self, end: int, *, is_heard: bool = False) -> int | None:
         """The model's words that the caller's last ones before `end` answer; None if forgotten.
@@ -184,16 +176,16 @@ class History:
     def append(self, fact: Fact) -> int:
         """Add a fact; ValueError for a summary that ends at no turn border, or too early."""
         if isinstance(fact, Summary):
-            is_later = self.begin <= fact.until < len(self)
+            is_later = self.summary.until <= fact.until < len(self)
             if not is_later or not is_turn_border(self._facts, self._index(fact.until)):
                 raise ValueError(f"fact {len(self)} is no summary until {fact.until}")
-            self._summary = fact
+            self.summary = fact
         self._facts.append(fact)
         return len(self) - 1
 
     def forget(self) -> list[Fact]:
         """Drop and return all facts that are summarized."""
-        gone = self.between(self.first, self.begin)
+        gone = self.between(self.first, self.summary.until)
         del self._facts[: len(gone)]
         self.first += len(gone)
         return gone
@@ -212,7 +204,6 @@ class History:
         self._facts[self._index(position)] = replace(self._uncut(position), text=heard, is_cut=True)
 
     def rephrase(self, text: str) -> int:
-        """Replace the caller's last words, while no other fact follows them."""
         said = self.last_said
         if said is None:
             raise ValueError("the last fact is not the caller's words")
@@ -240,23 +231,23 @@ class History:
     def messages(self, limit: int) -> tuple[Message, ...]:
         """The summary, and the latest whole turns that fit into `limit`; at least the last."""
         projection = _Projection()
-        if self._summary:
-            projection.add([self._summary])
-        kept = self.between(self._start(limit - len(self.summary)), len(self))
-        happened = (fact for fact in kept if not isinstance(fact, Summary))
-        for _, group in groupby(happened, key=_grouping):
-            projection.add(list(group))
+        if self.summary.text:
+            projection.add(self.summary)
+        kept = self.between(self._start(limit - len(self.summary.text)), len(self))
+        for fact in kept:
+            if not isinstance(fact, Summary):
+                projection.add(fact)
         return projection.finish()
 
     def _start(self, limit: int) -> int:
-        start, size = self.begin, 0
-        for position in range(len(self) - 1, self.begin - 1, -1):
+        start, size = self.summary.until, 0
+        for position in range(len(self) - 1, self.summary.until - 1, -1):
             size += _size(self._facts[position - self.first])
-            if size > limit and start > self.begin:
+            if size > limit and start > self.summary.until:
                 return start
             if is_turn_border(self._facts, position - self.first):
                 start = position
-        return self.begin if size <= limit else start
+        return self.summary.until if size <= limit else start
 
     def _index(self, position: int) -> int:
         if not self.first <= position < len(self):
@@ -274,9 +265,12 @@ class _Projection:
     def __init__(self) -> None:
         self._messages: list[tuple[Role, list[Part]]] = []
         self._cut_off = False
+        self._reply: int | None = None
+        """Of the tool run before."""
 
-    def add(self, facts: list[Fact]) -> None:
-        match facts[0]:
+    def add(self, fact: Fact) -> None:
+        before, self._reply = self._reply, fact.reply if isinstance(fact, ToolUsed) else None
+        match fact:
             case CallerSaid(text, means):
                 self._caller(KEYS_PRESSED.format(text) if means is InputMode.KEYPAD else text)
             case Note(text):
@@ -286,12 +280,12 @@ class _Projection:
             case AgentSaid(text, _, is_cut):
                 self._put(Role.AGENT, Text(text))
                 self._cut_off = self._cut_off or is_cut
-            case _:  # the tool runs of one reply
-                used = [fact for fact in facts if isinstance(fact, ToolUsed)]
-                for fact in used:
-                    self._put(Role.AGENT, fact.call)
-                for fact in used:
-                    self._put(Role.CALLER, fact.result or ToolResult(fact.call.id, STILL_RUNNING))
+            case ToolUsed(reply, call, result):
+                if reply == before:  # the calls of one reply are one message
+                    self._messages[-2][1].append(call)
+                else:
+                    self._put(Role.AGENT, call)
+                self._put(Role.CALLER, result or ToolResult(call.id, STILL_RUNNING))
 
     def finish(self) -> tuple[Message, ...]:
         if not self._messages or self._messages[0][0] is Role.AGENT:
@@ -316,10 +310,6 @@ class _Projection:
             parts[-1] = Text(f"{last.text} {part.text}")
         else:
             parts.append(part)
-
-
-def _grouping(fact: Fact) -> object:
-    return ("reply", fact.reply) if isinstance(fact, ToolUsed) else id(fact)
 
 
 def _size(fact: Fact) -> int:

@@ -64,10 +64,6 @@ class HandoffData:
             _cut(self.language, _LANGUAGE),
         )
 
-    @property
-    def was_quiet(self) -> bool:
-        return self.reason == QUIET
-
     def render(self) -> str:
         """JSON text of at most `LARGEST` bytes, without empty fields."""
         fields = {name: value for name, value in asdict(self.bounded()).items() if value}
@@ -139,7 +135,8 @@ class CallLifecycle:
     reason: EndReason = EndReason.CALLER_HANGUP
     ending: CallEnding | None = None
     """The planned end; None = the call goes on."""
-    _warnings: int = 0
+    warnings: int = 0
+    """At the second one the time is up."""
     _language: str = ""
 
     @property
@@ -148,10 +145,6 @@ class CallLifecycle:
         return self.phase is Phase.CLOSING or (
             self.ending is not None and not self.ending.is_revocable
         )
-
-    @property
-    def is_time_up(self) -> bool:
-        return self._warnings > 1
 
     def accepts(self, event: Event) -> bool:
         match event:
@@ -176,7 +169,7 @@ class CallLifecycle:
         return self._timers.start(Timer.DURATION, max(1, until_warning_ms))
 
     def warn(self, limits: Limits) -> Action:
-        self._warnings += self.ending is None
+        self.warnings += self.ending is None
         return self._timers.start(Timer.DURATION, limits.duration_warning_ms)
 
     def take_effect(

@@ -82,13 +82,8 @@ class MarkupFilter:
         self._at = self._no_call_until = self._depth = 0
         self._is_of_others = self._has_begun = self._is_gap = False
 
-    def feed(self, text: str) -> str:
-        return self._read(text, is_whole=False)
-
-    def finish(self) -> str:
-        return self._read("", is_whole=True)
-
-    def _read(self, more: str, *, is_whole: bool) -> str:
+    def read(self, more: str, *, is_whole: bool = False) -> str:
+        """The words of the next delta; `is_whole`: it is the last one."""
         text, at, said = self._held + more, 0, list[str]()
         while not self.has_call and (start := _MAY_BEGIN.search(text, at)):
             self._pass(text[at : start.start()], said)

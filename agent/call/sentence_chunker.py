@@ -84,9 +84,7 @@ class SentenceChunker:
         self._ready: list[str] = []
         self._filter = MarkupFilter()
         self._at_line_start = True
-        self._is_foreign = self._has_words = False
-        self.has_begun = False
-        """Words were given out."""
+        self.has_begun = self._is_foreign = self._has_words = False
 
     @property
     def has_call(self) -> bool:
@@ -97,7 +95,7 @@ class SentenceChunker:
         return self._has_words and bool(self._ready)
 
     def feed(self, text: str) -> str:
-        return self._say(self._filter.feed(text))
+        return self._say(self._filter.read(text))
 
     def _say(self, text: str) -> str:
         said, text, start = list[str](), self._word + text, 0
@@ -133,11 +131,8 @@ class SentenceChunker:
         return piece
 
     def finish(self, *, is_cut_short: bool = False) -> str:
-        """The rest of the reply.
-
-        `is_cut_short`: drop an unfinished sentence, unless the reply would be without a word.
-        """
-        said = self._say(self._filter.finish())
+        """The rest; `is_cut_short`: without an unfinished sentence if other words are left."""
+        said = self._say(self._filter.read("", is_whole=True))
         if not is_cut_short or not self._has_words:
             self._take(self._word, is_line_end=False, joint="")
         self._word = ""
@@ -215,7 +210,6 @@ def is_foreign(word: str) -> bool | None:
 
 
 def _address(bracketed: re.Match[str]) -> str:
-    """The text in angle brackets if it is an address, as Markdown writes links."""
     plain = bracketed[1]
     if plain.startswith(_SCHEMES):
         return plain.partition(":")[2]

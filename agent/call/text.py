@@ -76,11 +76,7 @@ def whole(text: str) -> str:
     """The text with its halves joined; a half that stays alone is dropped."""
     if text.isascii():
         return text
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore")
-    return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore")
 
 
 def whole_json(text: str) -> str:

@@ -7,7 +7,7 @@ serial number; a `TimerFired` with an older serial is stale.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -51,13 +51,12 @@ class StopTimer:
 _LEADING_ON = (Timer.END_OF_TURN_DELAY, Timer.RETRY, Timer.PLAYBACK, Timer.IDLE, Timer.DIGITS)
 
 
+@dataclass(slots=True)
 class TimerSet:
-    """The timers of one call that run."""
+    """The timers of one call that run, each with its serial number."""
 
-    def __init__(self) -> None:
-        self.running: dict[Timer, int] = {}
-        """The serial number of each run."""
-        self._serial = 0
+    running: dict[Timer, int] = field(default_factory=dict)
+    _serial: int = 0
 
     @property
     def lead_on(self) -> bool:

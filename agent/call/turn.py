@@ -1,7 +1,5 @@
 """The turn in progress: what the agent does about the caller's last words, until all is said.
 
-    begin -> ask -> deltas ... -> finish -> [tools -> ask ...] -> over
-
 After `tool_rounds` rounds the model is asked without tools. A reply without words and calls, or
 with a tool call as text, is requested once more, then a sentence of the use case stands in: a
 goodbye when the call is about to end. A turn that is left runs nothing but tools with side effects.
@@ -46,20 +44,11 @@ class Then(Enum):
     AWAIT = auto()
     """A reply, a tool result or another attempt is to come."""
     END_TURN = auto()
-    """All is said."""
     GIVE_UP = auto()
     """The model has failed for good; the caller does not know it yet."""
 
 
-@dataclass(frozen=True, slots=True)
-class TurnDecision:
-    """One step of a turn."""
-
-    actions: Sequence[Action]
-    then: Then = Then.AWAIT
-
-    def after(self, actions: Sequence[Action]) -> TurnDecision:
-        return TurnDecision([*actions, *self.actions], self.then)
+TurnDecision = tuple[list[Action], Then]
 
 
 class Turn:
@@ -142,7 +131,6 @@ class Turn:
         return [*self.drop_reply(), *self.ask(self._reply.choice)]
 
     def add_delta(self, delta: str) -> list[Action]:
-        """Say what is complete of the reply; the rest waits for the end of its clause."""
         said = self._say(self._reply.chunker.feed(delta))
         if not self._reply.chunker.is_pending:
             return [*said, *self._timers.stop(Timer.FLUSH)]
@@ -153,10 +141,10 @@ class Turn:
     def finish_reply(self, calls: Sequence[ToolCall], stop: StopReason) -> TurnDecision:
         stopped = self._timers.stop(Timer.FLUSH, Timer.FILLER)
         said = self._output.close(self._reply.finish(stop))
-        return self._after_reply(calls, stop).after([*stopped, *said])
+        actions, then = self._after_reply(calls, stop)
+        return [*stopped, *said, *actions], then
 
     def fail_reply(self) -> TurnDecision:
-        """The reply has failed; its words that were not said are lost."""
         phrases = self._config.phrases
         sorry = phrases.apology if self._output.open_at is None else phrases.lost_thread
         self._reply.is_active = False
@@ -164,14 +152,15 @@ class Turn:
             self._failures += 1
         stopped = self._timers.stop(Timer.FLUSH, Timer.FILLER)
         closed = self._break_off()
-        return self._after_failure(sorry).after([*stopped, *closed])
+        actions, then = self._after_failure(sorry)
+        return [*stopped, *closed, *actions], then
 
     def continue_after_tools(self) -> TurnDecision:
         stopped, ending = self._timers.stop(Timer.FILLER), self._lifecycle.ending
         if ending and self._reply.chunker.has_begun:
-            return TurnDecision(stopped, Then.END_TURN)
+            return [*stopped], Then.END_TURN
         is_last = ending or self._round >= self._config.limits.tool_rounds
-        return TurnDecision([*stopped, *self.ask(Choice.NONE if is_last else Choice.AUTO)])
+        return [*stopped, *self.ask(Choice.NONE if is_last else Choice.AUTO)], Then.AWAIT
 
     def await_filler(self, after_ms: int) -> list[Action]:
         return [self._timers.start(Timer.FILLER, after_ms)] if self.fillers.may_fill else []
@@ -196,12 +185,12 @@ class Turn:
             return self._use_tools(calls)
         if self._reply.chunker.has_begun and not self._reply.chunker.has_call:
             self._failures, self.may_retry = 0, True
-            return TurnDecision(self._timers.stop(Timer.MODEL_FAILURE), Then.END_TURN)
+            return [*self._timers.stop(Timer.MODEL_FAILURE)], Then.END_TURN
         if self._has_retried:
             return self._stand_in(phrases.not_understood)
         self._has_retried = True
         noted = [self.add_note(CALL_AS_TEXT)] if self._reply.chunker.has_call else []
-        return TurnDecision([*noted, *self.ask(self._reply.choice)])
+        return [*noted, *self.ask(self._reply.choice)], Then.AWAIT
 
     def _after_failure(self, sorry: str) -> TurnDecision:
         limits, sentences = self._config.limits, self._config.phrases.trying_again
@@ -209,17 +198,17 @@ class Turn:
             return self._stand_in(sorry)
         if self._failures == 1:
             limit = self._timers.start(Timer.MODEL_FAILURE, limits.model_failure_ms)
-            return TurnDecision([*self._output.say_whole(sorry), limit], Then.END_TURN)
+            return [*self._output.say_whole(sorry), limit], Then.END_TURN
         if self._config.can_hand_off or not self.may_retry:
-            return TurnDecision([], Then.GIVE_UP)
+            return [], Then.GIVE_UP
         said = self._output.say_whole(sentences[min(self._failures - 2, len(sentences) - 1)])
         again_after_ms = self._output.playing_ms + limits.retry_after_ms
-        return TurnDecision([*said, self._timers.start(Timer.RETRY, again_after_ms)])
+        return [*said, self._timers.start(Timer.RETRY, again_after_ms)], Then.AWAIT
 
     def _stand_in(self, sentence: str) -> TurnDecision:
         ending = self._lifecycle.ending
         words = ending.farewell(self._config.phrases) if ending else sentence
-        return TurnDecision(self._output.say_whole(words), Then.END_TURN)
+        return self._output.say_whole(words), Then.END_TURN
 
     def _use_tools(self, calls: Iterable[ToolCall]) -> TurnDecision:
         self._round += 1
@@ -230,10 +219,11 @@ class Turn:
             answered=self._history.answered_before(self._asked_until, is_heard=True),
         )
         if not self._tools.is_awaited:
-            return self.continue_after_tools().after(accepted)
+            actions, then = self.continue_after_tools()
+            return [*accepted, *actions], then
         limits, has_spoken = self._config.limits, self._reply.chunker.has_begun
         after_ms = limits.filler_every_ms if has_spoken else limits.filler_after_ms
-        return TurnDecision([*accepted, *self.await_filler(after_ms)])
+        return [*accepted, *self.await_filler(after_ms)], Then.AWAIT
 
     def _break_off(self) -> list[Action]:
         if self._output.open_at is not None:
@@ -251,10 +241,7 @@ class Turn:
 
     @property
     def _was_heard_out(self) -> bool:
-        """Whether the model's words that were answered were finished, and not cut off.
-
-        Not cut off does not imply finished: no barge-in is reported for words not yet played.
-        """
+        """Finished and not cut off: no barge-in is reported for words that were not yet played."""
         answered = self._history.answered_before(self._asked_until)
         if answered is None:
             return True
@@ -278,7 +265,7 @@ class Reply:
         return self.number
 
     def finish(self, stop: StopReason) -> str:
-        """Complete the reply; returns its last words, none of a blocked one."""
+        """Returns the last words, none of a blocked reply."""
         self.is_active = False
         if stop is StopReason.BLOCKED:
             return ""

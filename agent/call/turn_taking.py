@@ -57,8 +57,7 @@ class CallerInput:
     _history: History
     _timers: TimerSet
     _keys: str = ""
-    _question: str = ""
-    """What the agent had said when the caller's last words came."""
+    _question: str = ""  # what the agent had said when the caller's last words came
 
     @property
     def is_typing(self) -> bool:
@@ -72,7 +71,6 @@ class CallerInput:
         return said is not None and repeats(said, text) and self._is_same_utterance(said, text)
 
     def add_words(self, text: str) -> list[Action]:
-        """Record the caller's words, in place of the last ones if these were given again."""
         said = self._replaceable
         window = self._timers.start(Timer.REPEAT, REPEAT_MS)
         if said is not None and self._is_same_utterance(said, text):
@@ -132,14 +130,13 @@ class TurnTaking:
         return Timer.IDLE in self._timers.running and not self.is_callers
 
     def is_backchannel(self, text: str, *, agent_goes_on: bool) -> bool:
-        """Whether the caller only acknowledges speech of the agent that asks for nothing."""
         is_agents = self._output.is_speaking or (agent_goes_on and self._output.has_spoken)
         return is_agents and is_acknowledgement(text) and not asks(self._output.audible_text)
 
     def await_playback(self, limit_ms: int) -> list[Action]:
         """All is said: the agent has the turn until it is played, for `limit_ms` at most."""
-        stopped = self._timers.stop(Timer.IDLE)
-        return [*stopped, self._timers.start(Timer.PLAYBACK, min(self._silent_after_ms, limit_ms))]
+        after_ms = min(self._output.playing_ms + _PAUSE_MS, limit_ms)
+        return [*self._timers.stop(Timer.IDLE), self._timers.start(Timer.PLAYBACK, after_ms)]
 
     def await_caller(self) -> Action:
         return self._timers.start(Timer.IDLE, self._silence_ms)
@@ -191,22 +188,16 @@ class TurnTaking:
 
     def note_playing(self) -> list[Action]:
         self._output.note_playing()
-        stopped = self._timers.stop(Timer.IDLE)
-        playing = [self._timers.start(Timer.PLAYBACK, self._silent_after_ms)] if stopped else []
-        return [*stopped, *playing]
+        if not (stopped := self._timers.stop(Timer.IDLE)):
+            return []
+        after_ms = self._output.playing_ms + _PAUSE_MS
+        return [*stopped, self._timers.start(Timer.PLAYBACK, after_ms)]
 
     def note_played_out(self) -> Sequence[Action]:
-        """The relay has stopped playing; returns no action unless the turn becomes free by that.
-
-        A call that is about to end waits for the words of a caller who is speaking.
-        """
+        """No action: an end waits for the caller's words, or other speech is to be played."""
         is_ending = self._lifecycle.ending is not None
         is_over = self._output.note_played_out() and not (is_ending and self.is_callers)
         return self._timers.stop(Timer.PLAYBACK) if is_over else []
-
-    @property
-    def _silent_after_ms(self) -> int:
-        return self._output.playing_ms + _PAUSE_MS
 
     @property
     def _silence_ms(self) -> int:

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.call.after_session import (
+    AFTER_FAILURE,
     GIVE_UP,
     MOST_ATTEMPTS,
     ActionReport,
@@ -20,7 +21,6 @@ from agent.call.after_session import (
     SessionStatus,
     Transfer,
     TransferOutcome,
-    after_failure,
     after_session,
     after_store_error,
     is_lost_connection,
@@ -46,7 +46,7 @@ REPORTS = st.builds(
 
 
 def _decide(report: ActionReport, fault: SessionFault) -> NextStep:
-    return after_session(report) or after_failure(fault)
+    return after_session(report) or AFTER_FAILURE[fault]
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_first_row_that_matches_decides(report: ActionReport, step: NextStep | N
     ],
 )
 def test_failed_session_is_followed_by_its_fault(fault: SessionFault, step: NextStep) -> None:
-    assert after_failure(fault) == step
+    assert AFTER_FAILURE[fault] == step
 
 
 def test_call_that_is_given_up_reaches_a_person_or_an_apology() -> None:

@@ -135,7 +135,7 @@ def test_what_is_summarised_can_be_forgotten(call: tuple[list[Fact], int]) -> No
     gone = history.forget()
 
     assert (gone, list(history)) == (facts[:until], facts[until:])
-    assert (history.first, history.begin, len(history)) == (until, until, len(facts))
+    assert (history.first, history.summary.until, len(history)) == (until, until, len(facts))
     assert [history[at] for at in range(until, len(facts))] == facts[until:]
     assert history.messages(10_000) == read
     assert history.forget() == []
