@@ -269,7 +269,7 @@ _FAULTS: dict[str, tuple[tuple[str, str, str], ...]] = {
          "        if not position < len(self):",
          "a position is an identity: a forgotten fact is not another one"),
         ("self._start(limit - len(self.summary.text))", "self._start(limit)", "a summary has room"),
-        ("if reply == before:", "if before is not None:",
+        ("if fact.reply == before:", "if before is not None:",
          "1: calls of two replies are two messages"),
         ("            if size > limit and start > self.summary.until:\n",
          "            if size >= limit and start > self.summary.until:\n", "what fits is kept"),

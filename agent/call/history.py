@@ -280,12 +280,12 @@ class _Projection:
             case AgentSaid(text, _, is_cut):
                 self._put(Role.AGENT, Text(text))
                 self._cut_off = self._cut_off or is_cut
-            case ToolUsed(reply, call, result):
-                if reply == before:  # the calls of one reply are one message
-                    self._messages[-2][1].append(call)
+            case _:  # a ToolUsed
+                if fact.reply == before:  # the calls of one reply are one message
+                    self._messages[-2][1].append(fact.call)
                 else:
-                    self._put(Role.AGENT, call)
-                self._put(Role.CALLER, result or ToolResult(call.id, STILL_RUNNING))
+                    self._put(Role.AGENT, fact.call)
+                self._put(Role.CALLER, fact.result or ToolResult(fact.call.id, STILL_RUNNING))
 
     def finish(self) -> tuple[Message, ...]:
         if not self._messages or self._messages[0][0] is Role.AGENT:

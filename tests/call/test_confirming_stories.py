@@ -88,32 +88,23 @@ def test_keys_of_the_caller_in_between_are_an_answer() -> None:
     assert runs(actions) == ["mark"]
 
 
-def test_words_that_were_said_before_anything_was_read_back_are_no_answer() -> None:
+READ = (it.done(1), it.delta(2, READ_BACK), it.finished(2))
+
+
+@pytest.mark.parametrize(
+    ("reply", "steps"),
+    [
+        (2, (it.spoke("And quickly please."), it.done(1))),
+        (3, (*READ, it.agent_on(), it.interrupted(""), it.spoke("Yes."))),
+        (2, (it.done(1), it.delta(2, "One moment. "), it.spoke("Okay."))),
+    ],
+    ids=["before it was read back", "not heard at all", "a backchannel while the model writes"],
+)
+def test_other_words_are_no_answer(reply: int, steps: tuple[it.Step, ...]) -> None:
     call = it.using("mark")
-    call.happens(it.spoke("And quickly please."), it.done(1))
+    call.happens(*steps)
 
-    actions = call.happens(it.finished(2, it.wants("mark", YES)))
-
-    assert runs(actions) == []
-
-
-def test_a_question_that_was_not_heard_at_all_is_not_answered() -> None:
-    call = it.using("mark")
-    call.happens(it.done(1), it.delta(2, READ_BACK), it.finished(2), it.agent_on())
-    call.happens(it.interrupted(""), it.spoke("Yes."))
-
-    actions = call.happens(it.finished(3, it.wants("mark", YES)))
-
-    assert runs(actions) == []
-
-
-def test_a_backchannel_while_the_model_writes_is_no_answer() -> None:
-    call = it.using("mark")
-    call.happens(it.done(1), it.delta(2, "One moment. "), it.spoke("Okay."))
-
-    actions = call.happens(it.finished(2, it.wants("mark", YES)))
-
-    assert runs(actions) == []
+    assert runs(call.happens(it.finished(reply, it.wants("mark", YES)))) == []
 
 
 def test_reading_something_else_back_asks_again() -> None:

@@ -157,14 +157,6 @@ def test_a_second_failure_passes_the_call_to_a_person() -> None:
     assert call.world.conversation.end_reason is EndReason.TRANSFER
 
 
-def test_a_reply_that_succeeds_forgives_a_failure() -> None:
-    call = it.thinking()
-    call.happens(it.failed(1), it.spoke("Two pizzas."), it.delta(2, "Sure."), it.finished(2))
-    call.happens(it.spoke("And a salad."))
-
-    assert it.spoken(call.happens(it.failed(3))) == [it.HELLO.phrases.apology]
-
-
 def test_an_answer_resets_the_failures() -> None:
     call = it.thinking()
     call.happens(it.failed(1), it.spoke("Two pizzas."))
@@ -219,31 +211,6 @@ def test_a_reply_that_was_too_long_loses_its_unfinished_sentence() -> None:
     assert call.facts[-1] == AgentSaid("We have pizza. It is good. ")
     assert Timer.PLAYBACK in call.running
     assert it.spoken(actions) == [""]
-
-
-def test_blocked_last_words_are_replaced_by_a_goodbye() -> None:
-    call = it.using("leave")
-    call.happens(it.done(1, effect=HangUp()))
-
-    actions = call.happens(it.finished(2, stop=StopReason.BLOCKED))
-
-    assert it.spoken(actions) == [it.HELLO.phrases.goodbye]
-
-
-def test_thinking_inside_thinking_is_not_spoken() -> None:
-    call = it.thinking()
-
-    call.happens(it.delta(1, "<think>a <think>b</think> c</think> Sure."), it.finished(1))
-
-    assert call.facts[-1] == AgentSaid("Sure.")
-
-
-def test_an_empty_thinking_tag_hides_nothing() -> None:
-    call = it.thinking()
-
-    call.happens(it.delta(1, "<thinking/> Sure."), it.finished(1))
-
-    assert call.facts[-1] == AgentSaid("Sure.")
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from agent.call.history import (
     ToolUsed,
     is_turn_border,
 )
-from agent.call.messages import Message, Text, ToolCall, ToolResult
+from agent.call.messages import Text, ToolCall, ToolResult
 from tests.call import builders as it
 from tests.call.providers import assert_no_provider_refuses
 from tests.call.world import assert_acceptable
@@ -313,31 +313,6 @@ def test_a_call_without_any_turn_is_not_trimmed() -> None:
     )
 
 
-def test_a_note_with_nothing_before_it_begins_a_request() -> None:
-    assert History([Note("Late.")]).messages(10) == (it.caller("[Late.]"),)
-
-
-def test_facts_keep_their_places() -> None:
-    history = History([CallerSaid("Hi.")])
-
-    position = history.append(AgentSaid("We "))
-    history.extend_speech(position, "have pizza.")
-    history.cut_speech(position, "We have")
-
-    assert position == 1
-    assert len(history) == 2
-    assert list(history) == [CallerSaid("Hi."), AgentSaid("We have", is_cut=True)]
-    assert history[1] == AgentSaid("We have", is_cut=True)
-
-
-def test_a_tool_run_is_given_its_result() -> None:
-    history = History([ToolUsed(1, it.use(1, "look_up"))])
-
-    history.complete_tool(0, it.result(1))
-
-    assert history[0] == ToolUsed(1, it.use(1, "look_up"), it.result(1))
-
-
 @pytest.mark.parametrize(
     "change",
     [
@@ -365,12 +340,6 @@ def test_a_fact_is_completed_once_and_by_what_it_is(change: Callable[[History], 
         change(history)
 
     assert list(history) == before
-
-
-def test_messages_have_no_empty_text() -> None:
-    history = History([CallerSaid(" "), AgentSaid("\n"), CallerSaid(" Hi. "), AgentSaid("")])
-
-    assert history.messages(100) == (Message(it.caller("Hi.").role, (Text("Hi."),)),)
 
 
 def test_last_words_of_the_caller_may_be_heard_anew() -> None:

@@ -205,16 +205,6 @@ def test_two_texts_reported_as_played_are_two() -> None:
     ]
 
 
-def test_short_texts_reported_as_played_are_heard() -> None:
-    call = it.listening(it.keyed({"1": KeyBinding("Sure.", "look_up")}))
-    call.happens(it.pressed("1"), it.delta(1, "Done."), it.finished(1))
-    call.happens(it.played("Sure."), it.played("Done."))
-
-    call.happens(it.interrupted(""))
-
-    assert call.facts[2:] == [AgentSaid("Sure.", SpeechSource.SERVICE), AgentSaid("Done.")]
-
-
 def test_reports_of_played_text_are_kept_up_to_a_bound() -> None:
     call = it.answered("One two three.")
     call.happens(it.played("z" * 16_000), it.played("One two three."))

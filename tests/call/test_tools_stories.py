@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from agent.call import events as ev
-from agent.call.actions import CancelTool, HangUp, Record, RunTool, Speak, SwitchLanguage
+from agent.call.actions import CancelTool, Record, RunTool, Speak, SwitchLanguage
 from agent.call.config import Limits
 from agent.call.history import AgentSaid, CallerSaid, Note, ToolUsed
 from agent.call.messages import Choice, ToolCall
@@ -79,16 +79,6 @@ def test_an_interrupt_cancels_a_tool_without_side_effects() -> None:
         Record(3, ToolUsed(1, it.use(1, "look_up"), cancelled)),
         it.starts(Timer.IDLE, 8_000),
     ]
-
-
-def test_a_prompt_cancels_a_tool_without_side_effects() -> None:
-    call = it.using("look_up")
-
-    actions = call.happens(it.spoke("Never mind, are you open?"))
-
-    assert CancelTool("tool00001") in actions
-    assert it.question(actions).reply == 2
-    assert call.happens(it.done(1)) == []
 
 
 def test_an_order_runs_on_when_the_caller_breaks_in() -> None:
@@ -171,17 +161,6 @@ def test_a_model_that_speaks_first_may_act_before_the_caller_does() -> None:
     actions = call.happens(it.finished(1, it.wants("order")))
 
     assert RunTool(it.use(1, "order"), is_lasting=True) in actions
-
-
-def test_a_wish_to_hang_up_that_comes_late_is_dropped() -> None:
-    call = it.using("order")
-    call.happens(it.spoke("How long will it take?"), it.done(1, effect=HangUp()))
-    call.happens(it.delta(2, "About an hour."), it.finished(2), it.agent_off())
-    call.happens(it.delta(3, "And your order is done."), it.finished(3))
-
-    actions = call.happens(it.agent_off())
-
-    assert actions == [StopTimer(Timer.PLAYBACK), it.starts(Timer.IDLE, 8_000)]
 
 
 def test_a_late_result_is_announced_once() -> None:
@@ -343,65 +322,50 @@ def test_looking_twice_is_no_duplicate() -> None:
     assert RunTool(it.use(2, "look_up")) in actions
 
 
-def test_yes_does_not_confirm_what_was_not_heard() -> None:
-    call = it.answered(READ_BACK)
-    call.happens(it.interrupted("One large pizza"), it.spoke("Yes."))
+READ = (it.delta(1, READ_BACK), it.finished(1))
+CUT = (*READ, it.interrupted("One large pizza"))
+UNFINISHED = it.delta(1, "One large pizza, ")
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        (*CUT, it.spoke("Yes.")),
+        (UNFINISHED, it.spoke("Yes, order it please.")),
+        (UNFINISHED, it.failed(1), it.spoke("Yes, order it please.")),
+        (*CUT, it.spoke("How much is it?"), it.delta(2, "Ten dollars. "), it.spoke("Okay.")),
+        (*CUT, Timer.IDLE, it.agent_off(), it.spoke("Yes.")),
+    ],
+    ids=["not heard", "not finished", "failed", "a backchannel to later words", "to a re-prompt"],
+)
+def test_yes_confirms_only_what_was_read_back(steps: tuple[it.Step, ...]) -> None:
+    call = it.thinking()
+    call.happens(*steps)
 
     actions = call.happens(it.finished(2, it.wants("order")))
 
     refused = it.result(1, error_content(NOT_HEARD), is_error=True)
     assert call.facts[-1] == ToolUsed(2, it.use(1, "order"), refused)
-    assert it.question(actions).messages[-1] == it.caller(refused)
+    assert it.question(actions).messages[-1].parts[0] == refused
 
 
-@pytest.mark.parametrize("ends", [(), (it.failed(1),)])
-def test_yes_does_not_confirm_what_was_never_said_to_the_end(ends: tuple[ev.Event, ...]) -> None:
-    call = it.speaking("One large pizza, ")
-    call.happens(*ends, it.spoke("Yes, order it please."))
-
-    call.happens(it.finished(2, it.wants("order")))
-
-    refused = it.result(1, error_content(NOT_HEARD), is_error=True)
-    assert call.facts[-1] == ToolUsed(2, it.use(1, "order"), refused)
+READ_AGAIN = (it.delta(2, READ_BACK), it.finished(2), it.agent_on(), it.agent_off())
 
 
-def test_a_backchannel_to_later_words_confirms_nothing() -> None:
-    call = it.answered(READ_BACK)
-    call.happens(it.interrupted("One large pizza"), it.spoke("How much is it?"))
-    call.happens(it.delta(2, "Ten dollars. "), it.spoke("Okay."))
+@pytest.mark.parametrize(
+    ("reply", "steps"),
+    [
+        (2, (*READ, it.interrupted(READ_BACK), it.spoke("Yes."))),
+        (3, (UNFINISHED, it.spoke("With ham."), *READ_AGAIN, it.spoke("Yes."))),
+        (3, (*CUT, it.spoke("What?"), *READ_AGAIN, it.spoke("Yes."), it.delta(3, "Right. "))),
+    ],
+    ids=["to the end", "finished the second time", "heard the second time"],
+)
+def test_yes_confirms_what_was_heard(reply: int, steps: tuple[it.Step, ...]) -> None:
+    call = it.thinking()
+    call.happens(*steps)
 
-    call.happens(it.finished(2, it.wants("order")))
-
-    refused = it.result(1, error_content(NOT_HEARD), is_error=True)
-    assert call.facts[-1] == ToolUsed(2, it.use(1, "order"), refused)
-
-
-def test_a_read_back_that_was_finished_the_second_time_is_confirmed() -> None:
-    call = it.speaking("One large pizza, ")
-    call.happens(it.spoke("With ham."), it.delta(2, READ_BACK), it.finished(2), it.spoke("Yes."))
-
-    actions = call.happens(it.finished(3, it.wants("order")))
-
-    assert RunTool(it.use(1, "order"), is_lasting=True) in actions
-
-
-def test_yes_confirms_what_was_heard_to_the_end() -> None:
-    call = it.answered(READ_BACK)
-    call.happens(it.interrupted(READ_BACK), it.spoke("Yes."))
-
-    actions = call.happens(it.finished(2, it.wants("order")))
-
-    assert RunTool(it.use(1, "order"), is_lasting=True) in actions
-
-
-def test_a_read_back_that_was_heard_the_second_time_is_confirmed() -> None:
-    call = it.answered(READ_BACK)
-    call.happens(
-        it.interrupted("One large"), it.spoke("What?"), it.delta(2, READ_BACK), it.finished(2)
-    )
-    call.happens(it.agent_on(), it.agent_off(), it.spoke("Yes."))
-
-    actions = call.happens(it.delta(3, "Right. "), it.finished(3, it.wants("order")))
+    actions = call.happens(it.finished(reply, it.wants("order")))
 
     assert RunTool(it.use(1, "order"), is_lasting=True) in actions
 
@@ -433,18 +397,6 @@ def test_identifiers_and_names_of_calls_are_our_own() -> None:
         ("tool00001", "unknown"),
         ("tool00002", "x" * 64),
     ]
-
-
-def test_yes_to_a_re_prompt_does_not_confirm_a_cut_read_back() -> None:
-    call = it.answered(READ_BACK)
-    call.happens(it.interrupted("One large pizza"))
-    call.fires(Timer.IDLE)
-    call.happens(it.agent_off(), it.spoke("Yes."))
-
-    call.happens(it.finished(2, it.wants("order")))
-
-    refused = it.result(1, error_content(NOT_HEARD), is_error=True)
-    assert call.facts[-1] == ToolUsed(2, it.use(1, "order"), refused)
 
 
 def test_an_order_after_a_cut_greeting_is_run() -> None:

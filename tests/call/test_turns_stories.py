@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from agent.call import events as ev
-from agent.call.actions import CancelReply, Record, Speak, StartReply
+from agent.call.actions import CancelReply, Record, Speak
 from agent.call.config import Limits
 from agent.call.conversation import Conversation
 from agent.call.history import AgentSaid, CallerSaid, SpeechSource
@@ -112,18 +112,6 @@ def test_a_prompt_while_thinking_merges_with_the_one_before() -> None:
         ),
         it.starts(Timer.FILLER, 3_000),
     ]
-
-
-def test_two_finals_close_together_leave_one_reply() -> None:
-    call = it.listening()
-    call.happens(it.spoke("My number is"), it.spoke("not for you."))
-
-    late = call.happens(it.delta(0, "Your number "), it.finished(0))
-    actions = call.happens(it.delta(1, "Thank "))
-
-    assert late == []
-    assert it.spoken(actions) == ["Thank "]
-    assert CallerSaid("My number is") in call.facts
 
 
 def test_deltas_of_a_cancelled_reply_change_nothing() -> None:
@@ -260,13 +248,6 @@ def test_a_backchannel_in_silence_is_an_answer() -> None:
     assert it.caller_text(call.happens(it.spoke("okay"))) == "okay"
 
 
-def test_yes_after_a_question_is_an_answer() -> None:
-    call = it.answered("Shall I order it?")
-    call.happens(it.agent_on())
-
-    assert it.caller_text(call.happens(it.spoke("yes"))) == "yes"
-
-
 def test_other_words_stop_the_agent() -> None:
     call = it.speaking("We have three kinds of pizza today, ")
 
@@ -286,12 +267,6 @@ def test_other_words_stop_the_agent() -> None:
         ),
         it.starts(Timer.FILLER, 3_000),
     ]
-
-
-def test_a_second_start_changes_nothing() -> None:
-    call = it.started()
-
-    assert call.happens(ev.CallStarted()) == []
 
 
 def test_the_oldest_turns_are_left_out_of_a_long_call() -> None:
@@ -315,14 +290,6 @@ def test_a_stale_timer_changes_nothing() -> None:
     call.happens(it.partial("I"))
 
     assert call.happens(stale) == []
-
-
-def test_one_reply_at_a_time() -> None:
-    call = it.thinking()
-    actions = call.happens(it.spoke("No, three."), it.spoke("Or four."))
-
-    replies = [action for action in actions if isinstance(action, (StartReply, CancelReply))]
-    assert [type(one) for one in replies] == [CancelReply, StartReply]
 
 
 def test_a_lost_report_of_silence_does_not_turn_answers_into_backchannels() -> None:

@@ -51,14 +51,6 @@ def test_words_heard_again_with_more_take_the_place_of_the_first(first: str, sec
     assert call.world.journal[1] == CallerSaid(second)
 
 
-def test_words_heard_in_three_steps_are_one() -> None:
-    call = it.listening()
-
-    after(call, "I want two", "I want two large", "I want two large pizzas.")
-
-    assert said(call) == ["I want two large pizzas."]
-
-
 @pytest.mark.parametrize("second", ["Two large pizzas.", "two large pizzas", "Two large"])
 def test_words_heard_again_change_nothing(second: str) -> None:
     call = it.thinking("Two large pizzas.")

@@ -35,7 +35,6 @@ from agent.call.history import (
     CallerSaid,
     Fact,
     InputMode,
-    Note,
     Recorded,
     SpeechSource,
     Summary,
@@ -43,8 +42,6 @@ from agent.call.history import (
     is_turn_border,
 )
 from agent.call.messages import (
-    Choice,
-    ForcedTool,
     Message,
     Role,
     SideEffect,
@@ -523,6 +520,3 @@ def _assert_part(part: object) -> None:
             assert content.strip(), "1: no blank result"
         case _:
             raise AssertionError(f"1: unknown part {part!r}")
-
-
-__all__ = ["CONFIG", "Choice", "ForcedTool", "Note", "World", "assert_acceptable"]
