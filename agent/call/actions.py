@@ -92,10 +92,9 @@ class Play:
 
 @dataclass(frozen=True, slots=True)
 class SendDigits:
-    """Send keypad tones to the other side."""
+    """Send keypad tones, at least one: `0`-`9`, `*`, `#` and `w` (half a second of pause)."""
 
     digits: str
-    """Non-empty, of `0`-`9`, `*`, `#` and `w` (half a second of pause)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,20 +78,18 @@ class Apologize:
 
 @dataclass(frozen=True, slots=True)
 class Reconnect:
-    """Connect the call to a new relay session."""
+    """Connect the call to a new relay session, perhaps with Twilio's own voice settings."""
 
     cause: ResumeCause
     with_default_speech: bool = False
-    """Without the use case's voice and transcription."""
 
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """Transfer the call to the target of its use case."""
+    """Transfer the call to the target of its use case, if there is one that can be reached."""
 
     handoff: HandoffData
     without_target: Reconnect | Apologize
-    """What follows if the use case has no target that can be reached."""
 
 
 @dataclass(frozen=True, slots=True)

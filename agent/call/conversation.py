@@ -29,7 +29,7 @@ from agent.call.resumption import Resumption, first_words
 from agent.call.summarization import Summarization
 from agent.call.timers import Timer, TimerSet
 from agent.call.tool_calls import ToolCalls
-from agent.call.turn import Then, Turn, TurnDecision
+from agent.call.turn import Then, Turn
 from agent.call.turn_taking import CallerInput, TurnTaking
 from agent.call.utterance_analysis import has_words
 
@@ -105,9 +105,9 @@ class Conversation:
             case ev.ReplyDelta(_, text):
                 self._actions += self._turn.add_delta(text)
             case ev.ReplyFinished(_, calls, stop):
-                self._follow_turn(self._turn.finish_reply(calls, stop))
+                self._follow_turn(*self._turn.finish_reply(calls, stop))
             case ev.ReplyFailed():
-                self._follow_turn(self._turn.fail_reply())
+                self._follow_turn(*self._turn.fail_reply())
             case ev.TokensCounted():
                 pass
             case ev.Summarized(_, text):
@@ -123,7 +123,8 @@ class Conversation:
                 self._config = config
                 self._turn.set_config(config)
             case ev.AllowanceSpent():
-                self._stop_here(self._config.phrases.goodbye_spent, lifecycle.SPENT)
+                self._actions += self._turn.leave()
+                self._leave_with(self._config.phrases.goodbye_spent, lifecycle.SPENT)
             case ev.ServiceStopping(mode):
                 self._stop_service(mode)
             case _:  # a CallEnded; mypy reports any event that was added and forgotten here
@@ -270,8 +271,7 @@ class Conversation:
         self._actions += self._turn.begin()
         self._lifecycle.ending = None
 
-    def _follow_turn(self, decision: TurnDecision) -> None:
-        actions, then = decision
+    def _follow_turn(self, actions: list[Action], then: Then) -> None:
         self._actions += actions
         if then is Then.END_TURN:
             self._end_turn()
@@ -293,7 +293,7 @@ class Conversation:
             if self._turn_taking.is_quiet:
                 self._actions += self._turn.ask()
         elif not self._tools.is_awaited:
-            self._follow_turn(self._turn.continue_after_tools())
+            self._follow_turn(*self._turn.continue_after_tools())
 
     def _end_turn(self) -> None:
         limits, ending = self._config.limits, self._lifecycle.ending
@@ -333,7 +333,8 @@ class Conversation:
         if self._lifecycle.ending:
             return
         if self._lifecycle.warnings > 1:
-            self._stop_here(phrases.goodbye_duration, lifecycle.TIME_IS_UP)
+            self._actions += self._turn.leave()
+            self._leave_with(phrases.goodbye_duration, lifecycle.TIME_IS_UP)
         elif self._turn_taking.is_quiet:
             self._say_last(phrases.almost_over)
         else:
@@ -351,10 +352,6 @@ class Conversation:
             self._actions += self._output.say_whole(self._config.phrases.goodbye_stopping)
             self._lifecycle.ending = lifecycle.STOPPED
         self._end_call(self._lifecycle.ending or lifecycle.CUT_SHORT)
-
-    def _stop_here(self, words: str, ending: lifecycle.CallEnding) -> None:
-        self._actions += self._turn.leave()
-        self._leave_with(words, ending)
 
     def _leave_with(self, words: str, ending: lifecycle.CallEnding) -> None:
         self._actions += self._input.complete_entry()

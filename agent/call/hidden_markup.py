@@ -87,7 +87,7 @@ _CALL_TOKEN = re.compile(
 """Llama (github.com/meta-llama/llama-models/issues/266), Kimi
 (github.com/NousResearch/hermes-agent/issues/24534), DeepSeek
 (github.com/lsdefine/GenericAgent/issues/804)."""
-ANSWERS = frozenset({"assistant", "model", "final", "ai", "bot", "chatbot"})
+_ANSWERS = frozenset({"assistant", "model", "final", "ai", "bot", "chatbot"})
 _ROLE = re.compile(
     r"\s*(?P<name>assistant|model|chatbot|bot|ai|final|analysis|commentary|thought|user|human"
     r"|system|developer|tool|ipython|observation|functions(?:\.\w+)?)?(?![A-Za-z])"
@@ -99,9 +99,8 @@ HEADER_CHARACTERS = 64
 
 def kind_of(key: str) -> MarkupKind | None:
     """What a marker does; None for HTML tags and any other text."""
-    kind = _KINDS.get(key)
-    if kind is not None:
-        return kind
+    if key in _KINDS:
+        return _KINDS[key]
     if "|" in key:
         return MarkupKind.CALL if _CALL_TOKEN.fullmatch(key) else MarkupKind.TOKEN
     return MarkupKind.CALL if _CALL_TAG.fullmatch(key) else None
@@ -120,13 +119,12 @@ def header(key: str, text: str) -> tuple[int, MarkupKind]:
     if key == _FORMAT:
         return len(text) if text.strip().isalnum() else 0, MarkupKind.TOKEN
     found = _ROLE.match(text)
-    name = found and found.group("name")
-    if not found or not name:
+    if not found or not found["name"]:
         return 0, MarkupKind.TOKEN
-    recipient = found.group("recipient")
+    recipient = found["recipient"]
     if recipient and recipient not in {"user", "assistant", "all"}:
         return found.end(), MarkupKind.CALL
-    is_answer = name.lower() in ANSWERS
+    is_answer = found["name"].lower() in _ANSWERS
     return found.end(), MarkupKind.AGENT if is_answer else MarkupKind.OTHER
 
 

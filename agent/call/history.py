@@ -49,12 +49,11 @@ class CallerSaid(WholeText):
 
 @dataclass(frozen=True, slots=True)
 class AgentSaid(WholeText):
-    """Words of the agent: those sent, or after a cut those heard."""
+    """Words of the agent: those sent, or after a cut those heard, perhaps none."""
 
     text: str
     voice: SpeechSource = SpeechSource.MODEL
     is_cut: bool = False
-    """The caller has interrupted; `text` is what was heard, perhaps nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +106,7 @@ class History:
     def __init__(self, facts: Iterable[Fact] = ()) -> None:
         self._facts: list[Fact] = []
         self.first = 0  # that is not forgotten
-        self.summary = Summary("", 0)
-        """The one in force; empty = none."""
+        self.summary = Summary("", 0)  # the one in force
         for fact in facts:
             self.append(fact)
 
@@ -164,7 +162,9 @@ class History:
             if isinstance(fact, CallerSaid):
                 break
         words = (at for at, fact in happened if _is_said(fact, SpeechSource.MODEL))
-        return next((at for at in words if not is_heard or self.speech(at).text.strip()), None)
+        return next(
+            (at for at in words if not is_heard or self.fact(at, AgentSaid).text.strip()), None
+        )
 
     def between(self, start: int, end: int) -> list[Fact]:
         return self._facts[start - self.first : end - self.first]
@@ -184,17 +184,17 @@ class History:
         return len(self) - 1
 
     def forget(self) -> list[Fact]:
-        """Drop and return all facts that are summarized."""
         gone = self.between(self.first, self.summary.until)
         del self._facts[: len(gone)]
         self.first += len(gone)
         return gone
 
-    def speech(self, position: int) -> AgentSaid:
-        return self._fact(position, AgentSaid)
-
-    def tool_run(self, position: int) -> ToolUsed:
-        return self._fact(position, ToolUsed)
+    def fact(self, position: int, kind: type[_F]) -> _F:
+        """The fact at this position; ValueError if it is of another kind."""
+        fact = self[position]
+        if not isinstance(fact, kind):
+            raise ValueError(f"fact {position} is no {kind.__name__}")  # noqa: TRY004 (a wrong position)
+        return fact
 
     def extend_speech(self, position: int, text: str) -> None:
         said = self._uncut(position)
@@ -211,19 +211,13 @@ class History:
         return len(self) - 1
 
     def complete_tool(self, position: int, result: ToolResult) -> None:
-        used = self.tool_run(position)
+        used = self.fact(position, ToolUsed)
         if used.result is not None:
             raise ValueError(f"fact {position} awaits no result")
         self._facts[self._index(position)] = replace(used, result=result)
 
-    def _fact(self, position: int, kind: type[_F]) -> _F:
-        fact = self[position]
-        if not isinstance(fact, kind):
-            raise ValueError(f"fact {position} is no {kind.__name__}")  # noqa: TRY004 (a wrong position)
-        return fact
-
     def _uncut(self, position: int) -> AgentSaid:
-        said = self.speech(position)
+        said = self.fact(position, AgentSaid)
         if said.is_cut:
             raise ValueError(f"fact {position} was cut")
         return said

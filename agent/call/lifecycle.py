@@ -133,10 +133,8 @@ class CallLifecycle:
     _timers: TimerSet
     phase: Phase = Phase.NEW
     reason: EndReason = EndReason.CALLER_HANGUP
-    ending: CallEnding | None = None
-    """The planned end; None = the call goes on."""
-    warnings: int = 0
-    """At the second one the time is up."""
+    ending: CallEnding | None = None  # planned
+    warnings: int = 0  # at the second one the time is up
     _language: str = ""
 
     @property

@@ -193,8 +193,7 @@ def _angle(rest: str) -> _Marker | None:
 
 def _known(tag: str) -> _Marker | None:
     if (special := _SPECIAL.fullmatch(tag)) and (special.group(1) or special.group(3)):
-        key = tag.translate(_PLAIN_BARS).lower()
-        key = re.sub(r"\|+", "|", key)
+        key = re.sub(r"\|+", "|", tag.translate(_PLAIN_BARS).lower())
     elif (plain := _TAG.fullmatch(tag)) and not tag.endswith("/>"):
         key = f"<{plain.group(1)}{plain.group(2)}>".lower()
     else:

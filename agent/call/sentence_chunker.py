@@ -137,14 +137,11 @@ class SentenceChunker:
             self._take(self._word, is_line_end=False, joint="")
         self._word = ""
         if is_cut_short:
-            self._drop_unfinished_sentence()
+            ends = [at for at, word in enumerate(self._ready) if _ends_sentence(word.strip())]
+            kept = self._ready[: ends[-1] + 1] if ends else []
+            if self.has_begun or any(map(has_words, kept)):
+                self._ready = kept
         return (said + self.flush()).rstrip()
-
-    def _drop_unfinished_sentence(self) -> None:
-        ends = [at for at, word in enumerate(self._ready) if _ends_sentence(word.strip())]
-        kept = self._ready[: ends[-1] + 1] if ends else []
-        if self.has_begun or any(map(has_words, kept)):
-            self._ready = kept
 
     def _is_piece(self, *, is_line_end: bool) -> bool:
         if not self._ready or not self._has_words:

@@ -68,8 +68,7 @@ class Summarization:
         self._tools = tools
         self._limits = limits
         self._number = 0
-        self._until = 0
-        """Of the requested summary; 0 = none is requested."""
+        self._until = 0  # of the requested summary; 0 = none is requested
         self._after_turns = limits.summarize_after_turns
         self._forget()
 

@@ -61,8 +61,7 @@ class ToolCalls:
         ids = (_MINTED.fullmatch(used.call.id) for _, used in history.tool_runs())
         self._minted = max((int(minted[1]) for minted in ids if minted), default=0)
         self._latest = NOWHERE.answered  # position of the last call with side effects
-        self._asked: dict[str, int] = {}
-        """Position of the last call of each tool without a confirmation; may be forgotten."""
+        self._asked: dict[str, int] = {}  # position of each tool's last call not confirmed
         self._done: dict[_Key, str] = {}  # the last forgotten run that had an effect
         self._answered = NOWHERE.answered  # `Standing.answered` of the calls being accepted
         self.has_news = False
@@ -150,14 +149,16 @@ class ToolCalls:
         if spec is None:
             fault = f"There is no tool {call.name}. Tools: {', '.join(self.specs) or 'none'}."
             return self._refuse(reply, call, fault)
-        if claims_confirmation(key[1]) and not self._is_answered(call.name):
+        asked = self._asked.get(call.name, NOWHERE.answered)
+        is_answered = asked < self._history.first or asked <= self._answered
+        if claims_confirmation(key[1]) and not is_answered:
             return self._refuse(reply, call, NOT_ANSWERED)
         if spec.side_effect is SideEffect.NONE:
             return self._start(reply, call, spec)
         if self._latest < self._history.first:
             if key in self._done:
                 return self._append(reply, call, self._done[key])
-        elif _key((last := self._history.tool_run(self._latest)).call) == key:
+        elif _key((last := self._history.fact(self._latest, ToolUsed)).call) == key:
             if last.result is None:
                 return self._join(reply, call, self._latest)
             if not last.result.is_error:
@@ -179,10 +180,6 @@ class ToolCalls:
     def _is_effect(self, used: ToolUsed) -> bool:
         spec = self.specs.get(used.call.name)
         return spec is None or spec.side_effect is not SideEffect.NONE
-
-    def _is_answered(self, name: str) -> bool:
-        asked = self._asked.get(name, NOWHERE.answered)
-        return asked < self._history.first or asked <= self._answered
 
     def _resume(
         self, position: int, used: ToolUsed, twins: dict[_Key, _Run], *, is_awaited: bool
@@ -228,7 +225,7 @@ class ToolCalls:
 
     def _complete(self, positions: list[int], content: str, *, is_error: bool) -> list[Action]:
         for at in positions:
-            call = self._history.tool_run(at).call
+            call = self._history.fact(at, ToolUsed).call
             self._history.complete_tool(at, ToolResult(call.id, content, is_error))
         return [Record(at, self._history[at]) for at in positions]
 

@@ -24,7 +24,7 @@ from enum import Enum, auto
 from agent.call.actions import Action, CancelReply, Record, StartReply
 from agent.call.agent_output import AgentOutput
 from agent.call.config import CallConfig
-from agent.call.history import History, Note
+from agent.call.history import AgentSaid, History, Note
 from agent.call.lifecycle import CallLifecycle
 from agent.call.messages import Choice, StopReason, ToolCall, ToolChoice
 from agent.call.sentence_chunker import SentenceChunker
@@ -70,14 +70,12 @@ class Turn:
         self._timers = timers
         self.fillers = FillerPolicy(config.phrases, config.limits)
         self._config = config
-        self.language = config.language
-        """Of the caller, BCP 47."""
+        self.language = config.language  # of the caller, BCP 47
         self._reply = Reply(max((used.reply for _, used in history.tool_runs()), default=0))
         self._failures = self._round = 0
         self.may_retry = True
         self._broken_off: int | None = None  # position of speech that the model did not finish
-        self._asked_at: int | None = None
-        """Length of the history when the model was first asked in this turn."""
+        self._asked_at: int | None = None  # length of the history when the turn first asked
         self._has_retried = False
 
     def set_config(self, config: CallConfig) -> None:
@@ -245,7 +243,7 @@ class Turn:
         answered = self._history.answered_before(self._asked_until)
         if answered is None:
             return True
-        return answered != self._broken_off and not self._history.speech(answered).is_cut
+        return answered != self._broken_off and not self._history.fact(answered, AgentSaid).is_cut
 
 
 @dataclass(slots=True)

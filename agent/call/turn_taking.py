@@ -130,7 +130,8 @@ class TurnTaking:
         return Timer.IDLE in self._timers.running and not self.is_callers
 
     def is_backchannel(self, text: str, *, agent_goes_on: bool) -> bool:
-        is_agents = self._output.is_speaking or (agent_goes_on and self._output.has_spoken)
+        is_speaking = self._output.open_at is not None or self._output.is_playing
+        is_agents = is_speaking or (agent_goes_on and self._output.has_spoken)
         return is_agents and is_acknowledgement(text) and not asks(self._output.audible_text)
 
     def await_playback(self, limit_ms: int) -> list[Action]:

@@ -322,8 +322,8 @@ def test_a_call_without_any_turn_is_not_trimmed() -> None:
         lambda history: history.extend_speech(2, "more"),
         lambda history: history.cut_speech(1, ""),
         lambda history: history.complete_tool(2, it.result(1)),
-        lambda history: history.speech(2),
-        lambda history: history.tool_run(0),
+        lambda history: history.fact(2, AgentSaid),
+        lambda history: history.fact(0, ToolUsed),
     ],
 )
 def test_a_fact_is_completed_once_and_by_what_it_is(change: Callable[[History], object]) -> None:

@@ -212,7 +212,7 @@ def test_a_tool_that_is_offered_no_more_is_answered() -> None:
 
     conversation.receive(ev.CallStarted())
 
-    used = conversation.history.tool_run(1)
+    used = conversation.history.fact(1, ToolUsed)
     assert used.result == ToolResult("tool00001", error_content(CANCELLED), is_error=True)
 
 
@@ -227,7 +227,10 @@ def test_two_facts_of_one_run_wait_for_one_run() -> None:
     assert [action for action in actions if isinstance(action, RunTool)] == [
         RunTool(runs[0].call, is_lasting=True)
     ]
-    assert [conversation.history.tool_run(at).result is None for at in (1, 2)] == [False, False]
+    assert [conversation.history.fact(at, ToolUsed).result is None for at in (1, 2)] == [
+        False,
+        False,
+    ]
 
 
 def test_new_identifiers_and_replies_come_after_those_of_before() -> None:
