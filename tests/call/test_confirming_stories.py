@@ -1,7 +1,4 @@
-"""A confirmation counts once the caller has answered; equal calls are equal until another effect.
-
-`World` checks all promises (docs/explain/promises.md) after each event.
-"""
+"""A confirmation counts once the caller has answered; equal calls are one until another effect."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""A use case that is edited while a call runs.
-
-`World` checks all promises (docs/explain/promises.md) after each event.
-"""
+"""A use case that is edited while a call runs."""
 
 from __future__ import annotations
 

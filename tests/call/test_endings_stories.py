@@ -1,7 +1,4 @@
-"""Every way a call ends, what revokes an end, and what is handed over.
-
-`World` checks all promises (docs/explain/promises.md) after each event.
-"""
+"""Every way a call ends, what revokes an end, and what is handed over."""
 
 from __future__ import annotations
 

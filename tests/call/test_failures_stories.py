@@ -1,7 +1,4 @@
-"""Replies that give nothing, fail, are blocked or are cut short.
-
-`World` checks all promises (docs/explain/promises.md) after each event.
-"""
+"""Replies that give nothing, fail, are blocked or are cut short."""
 
 from __future__ import annotations
 

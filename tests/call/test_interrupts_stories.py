@@ -1,7 +1,4 @@
-"""The caller breaks in: races of interrupts with words, replies and reports.
-
-`World` checks all promises (docs/explain/promises.md) after each event.
-"""
+"""The caller breaks in: races of interrupts with words, replies and reports."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Keys of the telephone, bound and unbound, between words and replies.
-
-`World` checks all promises (docs/explain/promises.md) after each event.
-"""
+"""Keys of the telephone, bound and unbound, between words and replies."""
 
 from __future__ import annotations
 

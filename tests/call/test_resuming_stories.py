@@ -1,7 +1,4 @@
-"""Calls that go on after their line was lost, read event by event.
-
-`World` checks all promises (docs/explain/promises.md) after each event.
-"""
+"""Calls that go on after their line was lost, read event by event."""
 
 from __future__ import annotations
 
@@ -10,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from agent.call import events as ev
-from agent.call.actions import Record, RunTool, StartReply, SwitchLanguage
-from agent.call.config import Limits, Phrases
+from agent.call.actions import Action, Record, RunTool, StartReply, SwitchLanguage
+from agent.call.config import CallConfig, Limits, Phrases
 from agent.call.conversation import Conversation
 from agent.call.history import (
     CALLER_WAITS,
@@ -33,6 +30,12 @@ from tests.call import builders as it
 from tests.call.world import MARK, ORDER
 
 PHRASES = Phrases()
+
+
+def resumed(*facts: Fact, config: CallConfig = it.HELLO) -> tuple[Conversation, list[Action]]:
+    """A call that goes on from these facts, and its first actions."""
+    conversation = Conversation(config, Resumption(facts, ResumeCause.LOST))
+    return conversation, conversation.receive(ev.CallStarted())
 
 
 def test_words_that_were_not_answered_are_answered() -> None:
@@ -85,25 +88,26 @@ def test_a_caller_who_was_cut_off_is_asked_for_the_last_words() -> None:
     assert call.running == {Timer.DURATION, Timer.PLAYBACK}
 
 
-def test_a_caller_who_broke_in_was_about_to_speak() -> None:
-    call = it.speaking("We have three kinds, ")
-    call.happens(it.interrupted("We have"))
-
-    assert it.spoken(call.resumes()) == [PHRASES.resumed_unheard]
+SPEAKS = (it.spoke("Kinds?"), it.delta(1, "We have three kinds, "))
 
 
-def test_keys_that_were_being_typed_are_asked_for() -> None:
+@pytest.mark.parametrize(
+    ("steps", "cause", "said"),
+    [
+        ((*SPEAKS, it.interrupted("We have")), ResumeCause.LOST, PHRASES.resumed_unheard),
+        ((it.pressed("5"), it.pressed("7")), ResumeCause.LOST, PHRASES.resumed_unheard),
+        ((it.caller_on(), it.spoke("Two.")), ResumeCause.LOST, PHRASES.resumed),
+        ((it.spoke("Two."),), ResumeCause.NOBODY, PHRASES.nobody_free),
+    ],
+    ids=["broke in", "was typing", "the words have come", "no person has taken the call"],
+)
+def test_the_first_words_are_those_of_what_was_lost(
+    steps: tuple[it.Step, ...], cause: ResumeCause, said: str
+) -> None:
     call = it.listening()
-    call.happens(it.pressed("5"), it.pressed("7"))
+    call.happens(*steps)
 
-    assert it.spoken(call.resumes()) == [PHRASES.resumed_unheard]
-
-
-def test_words_that_came_are_not_asked_for() -> None:
-    call = it.listening()
-    call.happens(it.caller_on(), it.spoke("Two pizzas."))
-
-    assert it.spoken(call.resumes()) == [PHRASES.resumed]
+    assert it.spoken(call.resumes(cause)) == [said]
 
 
 def test_a_line_that_came_back_by_itself_is_passed_over_after_a_question() -> None:
@@ -139,28 +143,15 @@ def test_speech_of_which_nothing_was_heard_is_no_last_word() -> None:
 
 
 def test_a_call_of_which_nothing_is_known_is_greeted() -> None:
-    conversation = Conversation(it.HELLO, Resumption([], ResumeCause.LOST))
-
-    actions = conversation.receive(ev.CallStarted())
+    _, actions = resumed()
 
     assert it.spoken(actions) == ["Hello."]
 
 
 def test_where_the_model_speaks_first_it_does() -> None:
-    silent = replace(it.HELLO, greeting="")
-    conversation = Conversation(silent, Resumption([], ResumeCause.LOST))
-
-    actions = conversation.receive(ev.CallStarted())
+    _, actions = resumed(config=replace(it.HELLO, greeting=""))
 
     assert [action.reply for action in actions if isinstance(action, StartReply)] == [1]
-
-
-def test_a_caller_hears_that_a_transfer_was_not_answered() -> None:
-    call = it.answered("I will connect you.")
-
-    actions = call.resumes(ResumeCause.NOBODY)
-
-    assert it.spoken(actions) == [PHRASES.nobody_free]
 
 
 def test_an_order_that_was_being_placed_is_asked_for_again() -> None:
@@ -194,10 +185,8 @@ def test_a_look_the_caller_waits_for_is_taken_again() -> None:
 
 def test_a_tool_without_side_effects_no_turn_waits_for_is_cancelled() -> None:
     open_look = ToolUsed(1, ToolCall("tool00001", "look_up", "{}"))
-    facts: list[Fact] = [CallerSaid("Look."), open_look, CallerSaid("Never mind.")]
-    conversation = Conversation(it.HELLO, Resumption(facts, ResumeCause.LOST))
 
-    actions = conversation.receive(ev.CallStarted())
+    conversation, actions = resumed(CallerSaid("Look."), open_look, CallerSaid("Never mind."))
 
     assert not [action for action in actions if isinstance(action, RunTool)]
     left = ToolResult("tool00001", error_content(CANCELLED), is_error=True)
@@ -206,11 +195,8 @@ def test_a_tool_without_side_effects_no_turn_waits_for_is_cancelled() -> None:
 
 def test_a_tool_that_is_offered_no_more_is_answered() -> None:
     open_run = ToolUsed(1, ToolCall("tool00001", "gone", "{}"))
-    conversation = Conversation(
-        it.HELLO, Resumption([CallerSaid("Go."), open_run], ResumeCause.LOST)
-    )
 
-    conversation.receive(ev.CallStarted())
+    conversation, _ = resumed(CallerSaid("Go."), open_run)
 
     used = conversation.history.fact(1, ToolUsed)
     assert used.result == ToolResult("tool00001", error_content(CANCELLED), is_error=True)
@@ -218,10 +204,8 @@ def test_a_tool_that_is_offered_no_more_is_answered() -> None:
 
 def test_two_facts_of_one_run_wait_for_one_run() -> None:
     runs = [ToolUsed(1, ToolCall(f"tool0000{n}", "order", '{"a": 1}')) for n in (1, 2)]
-    facts: list[Fact] = [CallerSaid("Go."), *runs]
-    conversation = Conversation(it.HELLO, Resumption(facts, ResumeCause.LOST))
 
-    actions = conversation.receive(ev.CallStarted())
+    conversation, actions = resumed(CallerSaid("Go."), *runs)
     conversation.receive(it.done(1))
 
     assert [action for action in actions if isinstance(action, RunTool)] == [
@@ -255,9 +239,8 @@ def test_a_run_of_something_else_is_not_waited_for() -> None:
         ToolUsed(1, ToolCall("tool00002", "order", '{"a": 2}')),
         ToolUsed(1, ToolCall("tool00003", "order", '{"a": 2}')),
     ]
-    conversation = Conversation(it.HELLO, Resumption([CallerSaid("Go."), *runs], ResumeCause.LOST))
 
-    actions = conversation.receive(ev.CallStarted())
+    _, actions = resumed(CallerSaid("Go."), *runs)
 
     assert [action for action in actions if isinstance(action, RunTool)] == [
         RunTool(run.call, is_lasting=True) for run in runs[:2]
@@ -266,9 +249,7 @@ def test_a_run_of_something_else_is_not_waited_for() -> None:
 
 def test_an_order_two_facts_wait_for_is_news_once() -> None:
     runs = [ToolUsed(1, ToolCall(f"tool0000{n}", "order", "{}")) for n in (1, 2)]
-    facts: list[Fact] = [CallerSaid("Go."), *runs, CallerSaid("And a drink.")]
-    conversation = Conversation(it.HELLO, Resumption(facts, ResumeCause.LOST))
-    conversation.receive(ev.CallStarted())
+    conversation, _ = resumed(CallerSaid("Go."), *runs, CallerSaid("And a drink."))
 
     conversation.receive(it.done(1))
 
@@ -277,9 +258,7 @@ def test_an_order_two_facts_wait_for_is_news_once() -> None:
 
 def test_identifiers_of_others_do_not_count() -> None:
     look = ToolUsed(1, ToolCall("old000007", "look_up", "{}"), ToolResult("old000007", "{}"))
-    facts: list[Fact] = [look, CallerSaid("Go.")]
-    conversation = Conversation(it.HELLO, Resumption(facts, ResumeCause.LOST))
-    conversation.receive(ev.CallStarted())
+    conversation, _ = resumed(look, CallerSaid("Go."))
 
     actions = conversation.receive(it.finished(2, it.wants("look_up")))
 

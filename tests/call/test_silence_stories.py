@@ -1,7 +1,4 @@
-"""Silence, fillers, the longest call, and a service that has to stop.
-
-`World` checks all promises (docs/explain/promises.md) after each event.
-"""
+"""Silence, fillers, the longest call, and a service that has to stop."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Tools against everything else: results, late results, duplicates, confirmations.
-
-`World` checks all promises (docs/explain/promises.md) after each event.
-"""
+"""Tools against everything else: results, late results, duplicates, confirmations."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""How turns begin, merge, are held and are answered, told as lists of events.
-
-`World` checks all promises (docs/explain/promises.md) after each event.
-"""
+"""How turns begin, merge, are held and are answered, told as lists of events."""
 
 from __future__ import annotations
 

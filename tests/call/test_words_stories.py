@@ -1,7 +1,4 @@
-"""The caller's voice and words: words given again or in groups, and a voice before its words.
-
-`World` checks all promises (docs/explain/promises.md) after each event.
-"""
+"""The caller's voice and words: words given again or in groups, and a voice before its words."""
 
 from __future__ import annotations
 

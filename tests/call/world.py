@@ -94,7 +94,6 @@ class World:
     conversation: Conversation = field(init=False)
     replies: dict[int, str] = field(default_factory=dict)
     """Every reply ever asked for: `active`, `finished` or `cancelled`."""
-    choices: dict[int, object] = field(default_factory=dict)
     tools: dict[str, str] = field(default_factory=dict)
     """Every tool run: `running`, `finished` or `cancelled`."""
     calls: dict[str, ToolCall] = field(default_factory=dict)
@@ -109,7 +108,6 @@ class World:
     """The position at which it was last recorded that the caller had begun to speak."""
     heard_words: list[str] = field(default_factory=list)
     """What the caller said, in order."""
-    typed: str = ""
     is_started: bool = False
     is_ending: bool = False
     is_gone: bool = False
@@ -223,14 +221,13 @@ class World:
             case _:
                 pass
 
-    def _carry_out(self, action: Action) -> None:  # noqa: C901, PLR0912, PLR0915 (one case each)
+    def _carry_out(self, action: Action) -> None:  # noqa: C901, PLR0912 (one case each)
         match action:
-            case StartReply(reply, messages, choice):
+            case StartReply(reply, messages):
                 assert self.active is None, "2: one reply at a time"
                 assert all(reply > one for one in self.replies), "2: a new reply id"
                 assert not self.is_ending and not self.is_gone, "3: no reply after the end"
                 self.replies[reply] = "active"
-                self.choices[reply] = choice
                 assert_acceptable(messages)
                 if self.check_request is not None:
                     self.check_request(action)
