@@ -30,7 +30,7 @@ from agent.call.summarization import Summarization
 from agent.call.timers import Timer, TimerSet
 from agent.call.tool_calls import ToolCalls
 from agent.call.turn import Then, Turn
-from agent.call.turn_taking import CallerInput, TurnTaking
+from agent.call.turn_taking import CallerInput, FillerPolicy, TurnTaking
 from agent.call.utterance_analysis import has_words
 
 ANSWER_WITH = "Answer with this text, in the caller's language: {}"
@@ -51,10 +51,10 @@ class Conversation:
         self._output = AgentOutput(history, characters_per_second=limits.characters_per_second)
         self._tools = ToolCalls(history, config.tools)
         self._lifecycle = lifecycle.CallLifecycle(history, timers)
-        self._turn = Turn(history, self._output, self._tools, self._lifecycle, timers, config)
-        self._turn_taking = TurnTaking(
-            self._input, self._output, self._turn.fillers, self._lifecycle, timers
-        )
+        self._fillers = FillerPolicy(config.phrases, limits)
+        parts = (self._lifecycle, timers, self._fillers)
+        self._turn = Turn(history, self._output, self._tools, *parts, config)
+        self._turn_taking = TurnTaking(self._input, self._output, *parts)
         self._summarization = Summarization(history, self._tools, limits)
         self._actions: list[Action] = []
         self._is_stopping = False
@@ -322,7 +322,7 @@ class Conversation:
         self._turn_taking.end_caller_turn()
         if self._use_silence():
             return
-        if words := self._turn.fillers.next_reprompt():
+        if words := self._fillers.next_reprompt():
             self._say_last(words)
         else:
             self._leave_with(self._config.phrases.goodbye_idle, lifecycle.IDLE)

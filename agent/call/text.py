@@ -35,7 +35,6 @@ _HALF_ESCAPE = re.compile(
     r"|\\u[dD][89a-fA-F][0-9a-fA-F]{2}",
     re.DOTALL,
 )
-_ESCAPES = ("\\ud", "\\uD")
 _JSON_FIELDS = frozenset({"arguments", "content", "parameters"})
 
 _MOST_DIGITS = 18
@@ -82,7 +81,7 @@ def whole(text: str) -> str:
 def whole_json(text: str) -> str:
     """The same for JSON text, valid or not, where a half may also be an escape."""
     text = whole(text)
-    if not any(escape in text for escape in _ESCAPES):
+    if "\\ud" not in text and "\\uD" not in text:
         return text
     return _HALF_ESCAPE.sub(lambda found: found[1] or "", text)
 

@@ -42,7 +42,6 @@ class Then(Enum):
     """What follows a step of a turn."""
 
     AWAIT = auto()
-    """A reply, a tool result or another attempt is to come."""
     END_TURN = auto()
     GIVE_UP = auto()
     """The model has failed for good; the caller does not know it yet."""
@@ -51,37 +50,35 @@ class Then(Enum):
 TurnDecision = tuple[list[Action], Then]
 
 
+@dataclass(slots=True)
 class Turn:
     """The agent's side of one call; built before the history forgets anything."""
 
-    def __init__(
-        self,
-        history: History,
-        output: AgentOutput,
-        tools: ToolCalls,
-        lifecycle: CallLifecycle,
-        timers: TimerSet,
-        config: CallConfig,
-    ) -> None:
-        self._history = history
-        self._output = output
-        self._tools = tools
-        self._lifecycle = lifecycle
-        self._timers = timers
-        self.fillers = FillerPolicy(config.phrases, config.limits)
-        self._config = config
-        self.language = config.language  # of the caller, BCP 47
-        self._reply = Reply(max((used.reply for _, used in history.tool_runs()), default=0))
-        self._failures = self._round = 0
-        self.may_retry = True
-        self._broken_off: int | None = None  # position of speech that the model did not finish
-        self._asked_at: int | None = None  # length of the history when the turn first asked
-        self._has_retried = False
+    _history: History
+    _output: AgentOutput
+    _tools: ToolCalls
+    _lifecycle: CallLifecycle
+    _timers: TimerSet
+    _fillers: FillerPolicy
+    _config: CallConfig
+    language: str = ""  # of the caller, BCP 47
+    may_retry: bool = True
+    _failures: int = 0
+    _round: int = 0
+    _broken_off: int | None = None  # position of speech that the model did not finish
+    _asked_at: int | None = None  # length of the history when the turn first asked
+    _has_retried: bool = False
+    _reply: Reply = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.language = self._config.language
+        runs = self._history.tool_runs()
+        self._reply = Reply(max((used.reply for _, used in runs), default=0))
 
     def set_config(self, config: CallConfig) -> None:
         self._config = config
         self._tools.specs = config.tools
-        self.fillers.phrases = config.phrases
+        self._fillers.phrases = config.phrases
 
     def is_current(self, reply: int) -> bool:
         return self._reply.is_active and reply == self._reply.number
@@ -93,7 +90,7 @@ class Turn:
     def begin(self) -> list[Action]:
         left = self.leave()
         self._output.has_spoken = False
-        self.fillers.begin_turn()
+        self._fillers.begin_turn()
         self._asked_at = None
         self._round = 0
         self._has_retried = False
@@ -161,14 +158,14 @@ class Turn:
         return [*stopped, *self.ask(Choice.NONE if is_last else Choice.AUTO)], Then.AWAIT
 
     def await_filler(self, after_ms: int) -> list[Action]:
-        return [self._timers.start(Timer.FILLER, after_ms)] if self.fillers.may_fill else []
+        return [self._timers.start(Timer.FILLER, after_ms)] if self._fillers.may_fill else []
 
     def flush(self) -> list[Action]:
         return self._say(self._reply.chunker.flush())
 
     def say_filler(self) -> list[Action]:
         of_tool = "" if self._reply.chunker.has_begun else self._tools.filler
-        said = self._output.say_whole(self.fillers.next_filler(of_tool))
+        said = self._output.say_whole(self._fillers.next_filler(of_tool))
         return [*said, *self.await_filler(self._config.limits.filler_every_ms)]
 
     def add_note(self, text: str) -> Record:
@@ -263,7 +260,6 @@ class Reply:
         return self.number
 
     def finish(self, stop: StopReason) -> str:
-        """Returns the last words, none of a blocked reply."""
         self.is_active = False
         if stop is StopReason.BLOCKED:
             return ""

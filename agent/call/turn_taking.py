@@ -118,9 +118,9 @@ class TurnTaking:
 
     _input: CallerInput
     _output: AgentOutput
-    _fillers: FillerPolicy
     _lifecycle: CallLifecycle
     _timers: TimerSet
+    _fillers: FillerPolicy
     is_callers: bool = False
     caller_is_speaking: bool = False
     _end_of_turn_ms: int = 0
