@@ -42,8 +42,6 @@ LONGEST_VOICE_MS = 20_000
 """The longest wait for a voice whose end is not reported and whose words do not come."""
 LONGEST_END_OF_TURN_MS = 5_000
 """The same while earlier words of the caller wait for an answer."""
-
-
 REPEAT_MS = 1_500
 """How long after the caller's words others may replace them."""
 LONGEST_ENTRY = 40
