@@ -49,14 +49,20 @@ from agent.usecases.record import (
     Guardrail,
     Latency,
     ServiceTier,
-    read_backup,
 )
 from agent.usecases.transfer_target import read_transfer_target
-from agent.usecases.validation import RaisingErrors, convert
+from agent.usecases.validation import convert
 
 _DAY = re.compile(r"<<DAY\+(\d{1,3})>>")
 _MARKER = re.compile(r"<<(DAY|END)[^>]*>>")
 _END = re.compile(r"<<END\+(\d{1,3})>>")
+
+_SAME = (
+    "greeting_known", "handoff_number", "desk", "voicemail", "backup_voice", "backup_transcription",
+    "live_edits", "languages", "phrases",
+)  # fmt: skip
+"""Fields of a file that a record holds in camel case."""
+_SAME_OF_MODEL = ("max_tokens", "temperature", "top_p", "guardrail", "service_tier")
 
 T = TypeVar("T")
 
@@ -70,7 +76,7 @@ class PlannedItem:
     """`pk1` and `sk1`: not written if the index holds an item with these."""
 
 
-class _Strict(msgspec.Struct, forbid_unknown_fields=True):
+class _Strict(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """A table of a file in which every key must be known."""
 
 
@@ -101,8 +107,8 @@ class _UseCaseFile(_Strict):
     handoff_number: str = ""
     desk: dict[str, Any] | None = None
     voicemail: str = ""
-    backup_voice: dict[str, Any] = {}
-    backup_transcription: dict[str, Any] = {}
+    backup_voice: BackupVoice | None = None
+    backup_transcription: BackupTranscription | None = None
     live_edits: bool = False
     model: _Model = msgspec.field(default_factory=_Model)
     relay: dict[str, str | bool | int | float] = {}
@@ -155,10 +161,21 @@ def load_record(folder: Path, tools: Mapping[str, ToolSpec]) -> Item:
     file = _parsed(path, tomllib.loads, _UseCaseFile)
     with _naming(path):
         _check(file, tools)
+    given = msgspec.to_builtins(file)  # without what is not set
     greeting = {"welcomeGreeting": file.greeting} if file.greeting else {}
     keypad = {key: KeyBinding(it.reply_text, it.function) for key, it in file.keypad.items()}
     specs = [tools.get(name) or ToolSpec(name, "", "") for name in file.tools]
-    record: Item = {
+    same = [(given, name) for name in _SAME]
+    same += [(given.get("model", {}), name) for name in _SAME_OF_MODEL]
+    texts = {
+        "llmModel": file.model.identifier,
+        "performanceLatency": file.model.latency,
+        "httpTools": _json_text(file.http_tools),
+        "additionalModelRequestFields": _json_text(file.model.additional),
+        "requestMetadata": _json_text(file.model.metadata),
+        "offlineScript": _offline(folder / "offline.json"),
+    }
+    return {
         "pk": folder.name,
         "sk": CONFIGURATION,
         "pk1": USE_CASE,
@@ -169,33 +186,8 @@ def load_record(folder: Path, tools: Mapping[str, ToolSpec]) -> Item:
         "tools": tools_text(specs, file.http_tools),
         "dtmfHandlers": handlers_text(keypad),
         "conversationRelayParams": {**file.relay, **greeting},
-    }
-    optional = {
-        "greetingKnown": file.greeting_known,
-        "handoffNumber": file.handoff_number,
-        "desk": file.desk or UNSET,
-        "voicemail": file.voicemail,
-        "backupVoice": file.backup_voice,
-        "backupTranscription": file.backup_transcription,
-        "liveEdits": file.live_edits or UNSET,
-        "httpTools": _json_text(file.http_tools),
-        "languages": file.languages,
-        "phrases": file.phrases,
-        "llmModel": file.model.identifier,
-        "maxTokens": file.model.max_tokens,
-        "temperature": file.model.temperature,
-        "topP": file.model.top_p,
-        "additionalModelRequestFields": _json_text(file.model.additional),
-        "requestMetadata": _json_text(file.model.metadata),
-        "guardrail": file.model.guardrail,
-        "performanceLatency": file.model.latency,
-        "serviceTier": file.model.service_tier,
-        "offlineScript": _offline(folder / "offline.json"),
-    }
-    return record | {
-        name: value
-        for name, value in optional.items()
-        if value is not UNSET and value not in ("", [], {})
+        **{_camel_case(name): table[name] for table, name in same if name in table},
+        **{name: text for name, text in texts.items() if text},
     }
 
 
@@ -247,17 +239,12 @@ def _check(file: _UseCaseFile, tools: Mapping[str, ToolSpec]) -> None:
     if "welcomeGreeting" in file.relay:
         raise UseCaseError("relay.welcomeGreeting: is called greeting, above [relay]")
     read_transfer_target(file.desk, file.handoff_number, "handoff_number")
-    _check_backup(file.backup_voice, "backup_voice", BackupVoice)
-    _check_backup(file.backup_transcription, "backup_transcription", BackupTranscription)
     convert(file.phrases, Phrases, "phrases")
 
 
-def _check_backup(
-    given: dict[str, Any], field: str, wanted: type[BackupVoice] | type[BackupTranscription]
-) -> None:
-    for name in given.keys() - {each.name for each in msgspec.structs.fields(wanted)}:
-        raise UseCaseError(f"{field}.{name}: there is no such field")
-    read_backup(given, field, wanted, RaisingErrors())
+def _camel_case(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(map(str.capitalize, others))
 
 
 def _prompt(path: Path) -> str:

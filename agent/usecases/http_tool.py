@@ -92,19 +92,23 @@ class UrlTemplate:
         return f"{self.scheme}://{host}:{self.port}"
 
 
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """An argument that the model passes to the tool."""
+_Bound = Annotated[int, Meta(ge=-(2**53), le=2**53)] | float
+_RENAMED = {"kind": "type", "is_required": "required", "choices": "enum"}
 
-    name: str
-    description: str
+
+class Parameter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=_RENAMED):
+    """An argument that the model passes to the tool, as a file declares it."""
+
+    description: Annotated[str, Meta(min_length=1)]
     kind: Kind = "string"
     is_required: bool = True
     choices: tuple[str, ...] = ()
-    minimum: int | float | None = None
-    maximum: int | float | None = None
-    min_length: int | None = None
-    max_length: int | None = None
+    minimum: _Bound | None = None
+    maximum: _Bound | None = None
+    min_length: Annotated[int, Meta(ge=0, le=10_000)] | None = None
+    max_length: Annotated[int, Meta(ge=1, le=10_000)] | None = None
+    name: Annotated[str, Meta(max_length=0)] = ""
+    """Set when it is read: its key in the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,19 +160,7 @@ def filled_header(header: str, secrets: Mapping[str, str]) -> str:
     return _SECRET.sub(lambda found: secrets[found[1]], header)
 
 
-_Bound = Annotated[int, Meta(ge=-(2**53), le=2**53)] | float
 _Pointer = Annotated[str, Meta(pattern=r"^(/([^~]|~[01])*)?$")]
-
-
-class _ParameterTable(msgspec.Struct, forbid_unknown_fields=True):
-    description: Annotated[str, Meta(min_length=1)]
-    type: Kind = "string"
-    required: bool = True
-    enum: list[str] = []
-    minimum: _Bound | None = None
-    maximum: _Bound | None = None
-    min_length: Annotated[int, Meta(ge=0, le=10_000)] | None = None
-    max_length: Annotated[int, Meta(ge=1, le=10_000)] | None = None
 
 
 class _ToolTable(msgspec.Struct, forbid_unknown_fields=True):
@@ -245,26 +237,21 @@ def _read(name: str, raw: object, field: str) -> HttpTool:
 def _parameter(name: str, raw: object, field: str) -> Parameter:
     if not _PROPERTY.fullmatch(name):
         raise UseCaseError(f"{field}: is not a name: letters, digits, underscores")
-    table = convert(raw, _ParameterTable, field)
-    is_text, is_number = table.type == "string", table.type in {"integer", "number"}
-    for key in ("enum", "min_length", "max_length", "minimum", "maximum"):
-        applies = is_number if key in {"minimum", "maximum"} else is_text
-        if getattr(table, key) not in (None, []) and not applies:
+    read = convert(raw, Parameter, field)
+    is_text, is_number = read.kind == "string", read.kind in {"integer", "number"}
+    for key, value, applies in (
+        ("enum", read.choices or None, is_text),
+        ("min_length", read.min_length, is_text),
+        ("max_length", read.max_length, is_text),
+        ("minimum", read.minimum, is_number),
+        ("maximum", read.maximum, is_number),
+    ):
+        if value is not None and not applies:
             raise UseCaseError(f"{field}.{key}: does not apply to this type")
-    if len(set(table.enum)) < len(table.enum):
+    if len(set(read.choices)) < len(read.choices):
         raise UseCaseError(f"{field}.enum: names a value twice")
-    is_free = is_text and not table.enum
-    return Parameter(
-        name,
-        table.description,
-        table.type,
-        table.required,
-        tuple(table.enum),
-        table.minimum,
-        table.maximum,
-        table.min_length,
-        (table.max_length or LONGEST_TEXT) if is_free else table.max_length,
-    )
+    longest = read.max_length or (LONGEST_TEXT if is_text and not read.choices else None)
+    return msgspec.structs.replace(read, name=name, max_length=longest)
 
 
 def _schema(parameters: Iterable[Parameter]) -> dict[str, object]:

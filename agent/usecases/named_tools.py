@@ -79,54 +79,50 @@ class KnownTools:
     def built_in(self) -> Container[str]:
         return {*self.usable, *self.unavailable}
 
-    def with_declared(self, declared: Iterable[HttpTool]) -> KnownTools:
-        usable, unusable = dict(self.usable), dict[str, str]()
-        for tool in declared:
-            if reason := self.unusable_reason(tool):
-                unusable[tool.spec.name] = reason
-            else:
-                usable[tool.spec.name] = tool.spec
-        return replace(self, usable=usable, unusable=unusable)
+    def with_declared(self, declared: Sequence[HttpTool]) -> KnownTools:
+        specs = {tool.spec.name: tool.spec for tool in declared}
+        reasons = {tool.spec.name: self.unusable_reason(tool) for tool in declared}
+        unusable = {name: reason for name, reason in reasons.items() if reason}
+        usable = {name: spec for name, spec in specs.items() if name not in unusable}
+        return replace(self, usable={**self.usable, **usable}, unusable=unusable)
 
-    def offered(
-        self, named: Sequence[NamedTool], errors: RecordErrors
-    ) -> tuple[tuple[ToolSpec, ...], list[str]]:
-        """The named tools that can be used, in the record's words, and a remark on each other."""
-        found = [each for each in named if each.name in self.usable]
-        usable = tuple(_with_words(each, self.usable[each.name], errors) for each in found)
-        return usable, [self._remark(each.name) for each in named if each.name not in self.usable]
+    def offered(self, named: Iterable[NamedTool], errors: RecordErrors) -> tuple[ToolSpec, ...]:
+        """The named tools that can be used, in the record's words; a remark on each other."""
+        usable = []
+        for each in named:
+            if each.name in self.usable:
+                usable.append(_with_words(each, self.usable[each.name], errors))
+            elif each.name in self.unusable:
+                errors.remark(f"httpTools.{each.name}.{self.unusable[each.name]}; left out")
+            else:
+                errors.remark(f"tools.{each.name}: {self._why_missing(each.name)}, left out")
+        return tuple(usable)
 
     def keypad(
         self, raw: object, offered: Container[str], errors: RecordErrors
-    ) -> tuple[dict[str, KeyBinding], list[str]]:
-        """The keys, and a remark on each whose tool is not in `offered`.
+    ) -> dict[str, KeyBinding]:
+        """The keys in `dtmfHandlers` of a record; a remark on each whose tool is not in `offered`.
 
-        `raw` is `dtmfHandlers` of the record; a key with a wrong handler has none.
+        A key with a wrong handler has none.
         """
-        keypad, remarks = {}, []
+        keypad = {}
         for key, handler in _handlers(raw, errors).items():
             function = handler.replyFunction if handler.replyWithFunction else ""
+            text = handler.replyText if handler.replyWithText else ""
+            keypad[key] = KeyBinding(text, function)
             if handler.replyWithFunction and function not in offered:
                 keypad[key] = KeyBinding()
                 field = f"dtmfHandlers.{key}.replyFunction"
                 if function:
-                    remarks.append(f"{field}: {function} is {self._why_missing(function)}")
+                    errors.remark(f"{field}: {function} is {self._why_missing(function)}")
                 else:
                     errors.add(f"{field}: is missing")
-            else:
-                text = handler.replyText if handler.replyWithText else ""
-                keypad[key] = KeyBinding(text, function)
-        return keypad, remarks
+        return keypad
 
     def _why_missing(self, name: str) -> str:
         if name in self.usable:
             return "not a tool of this use case"
         return self.unavailable.get(name, "not implemented")
-
-    def _remark(self, name: str) -> str:
-        if name in self.unusable:
-            return f"httpTools.{name}.{self.unusable[name]}; left out"
-        return f"tools.{name}: {self._why_missing(name)}, left out"
 
 
 def named_tools(raw: object, errors: RecordErrors) -> list[NamedTool]:
@@ -168,15 +164,10 @@ def tools_text(tools: Iterable[ToolSpec], declared: Iterable[str] = ()) -> str:
 def handlers_text(keypad: Mapping[str, KeyBinding]) -> str:
     """The attribute `dtmfHandlers` of a record: JSON text, four fields for each key."""
     handlers = {
-        key: {
-            "replyWithText": bool(binding.reply_text),
-            "replyText": binding.reply_text,
-            "replyWithFunction": bool(binding.function),
-            "replyFunction": binding.function,
-        }
-        for key, binding in keypad.items()
+        key: _Handler(bool(it.reply_text), it.reply_text, bool(it.function), it.function)
+        for key, it in keypad.items()
     }
-    return json.dumps(handlers, ensure_ascii=False)
+    return json.dumps(msgspec.to_builtins(handlers), ensure_ascii=False)
 
 
 def _tool_spec(tool: ToolSpec) -> dict[str, object]:

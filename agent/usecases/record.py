@@ -43,8 +43,6 @@ from agent.usecases.named_tools import KnownTools, declared_tools, named_tools, 
 from agent.usecases.relay_attributes import (
     LANGUAGES_FIELD,
     RECORD_FIELD,
-    LanguageSettings,
-    RelaySettings,
     language_settings,
     relay_attributes,
 )
@@ -65,34 +63,47 @@ CONFIGURATION = "configuration"
 USE_CASE = "use-case"
 """Index key of all records."""
 
-LONGEST_GREETING = 4_000
-"""Characters. All attributes of the relay share a document of 64 kB."""
-LONGEST_BACKUP = 500
-"""Characters of each value of a backup."""
 Guardrail = Annotated[str, Meta(pattern=r"^$|^\S+:(\d+|DRAFT)$")]
 """`ID:VERSION`; the id may be an ARN."""
 Latency = Literal["", "standard", "optimized"]
 ServiceTier = Literal["", "default", "priority", "reserved"]  # `flex` delays requests
 
 
+_BackupText = Annotated[str, Meta(max_length=500)]
+
+
 class _TextBlock(msgspec.Struct):
     text: str
 
 
-class BackupVoice(msgspec.Struct):
-    """Text to speech while the provider of the voice is down."""
+class BackupVoice(
+    msgspec.Struct,
+    forbid_unknown_fields=True,
+    omit_defaults=True,
+    rename={"ttsProvider": "provider", "ttsLanguage": "language"},
+):
+    """Text to speech while the provider of the voice is down, as attributes of the relay."""
 
-    provider: Literal["ElevenLabs", "Google", "Amazon"]
-    voice: str = ""
-    language: str = ""
+    ttsProvider: Literal["ElevenLabs", "Google", "Amazon"]  # noqa: N815 the spelling of the relay
+    voice: _BackupText = ""
+    ttsLanguage: _BackupText = ""  # noqa: N815
 
 
-class BackupTranscription(msgspec.Struct):
-    """Speech to text while its provider is down."""
+class BackupTranscription(
+    msgspec.Struct,
+    forbid_unknown_fields=True,
+    omit_defaults=True,
+    rename={
+        "transcriptionProvider": "provider",
+        "speechModel": "model",
+        "transcriptionLanguage": "language",
+    },
+):
+    """Speech to text while its provider is down, as attributes of the relay."""
 
-    provider: Literal["Deepgram", "Google"]
-    model: str = ""
-    language: str = ""
+    transcriptionProvider: Literal["Deepgram", "Google"]  # noqa: N815
+    speechModel: _BackupText = ""  # noqa: N815
+    transcriptionLanguage: _BackupText = ""  # noqa: N815
 
 
 class _Record(msgspec.Struct):
@@ -103,7 +114,7 @@ class _Record(msgspec.Struct):
     tools: Any = ()
     dtmfHandlers: Any = {}  # noqa: N815
     conversationRelayParams: Any = {}  # noqa: N815
-    greetingKnown: Annotated[str, Meta(max_length=LONGEST_GREETING)] = ""  # noqa: N815
+    greetingKnown: Annotated[str, Meta(max_length=4_000)] = ""  # noqa: N815
     languages: Any = ()
     phrases: Any = {}
     llmModel: Annotated[str, Meta(max_length=2_048)] = ""  # noqa: N815
@@ -166,64 +177,54 @@ def parse_use_case(
         prompt = _prompt(item.get("prompt"))
     except UseCaseError as error:
         raise UseCaseError(f"{name}.{error}") from error
-    errors, remarks = RecordErrors(), RecordErrors()
+    errors = RecordErrors()
     known = KnownTools(tools, unavailable, unusable_reason)
-    use_case, found = _use_case(name, prompt, item, known, errors)
-    for remark in found:
-        remarks.add(remark)
-    lines = tuple(f"{name}.{error}" for error in errors.lines)
-    noted = [f"{name}.{remark}" for remark in remarks.lines]
-    return replace(use_case, errors=lines), (*noted, *(f"{line}; left out" for line in lines))
+    use_case = _use_case(name, prompt, item, known, errors)
+    lines = tuple(f"{name}.{error}" for error in errors.errors)
+    remarks = [f"{name}.{remark}" for remark in errors.remarks]
+    return replace(use_case, errors=lines), (*remarks, *(f"{line}; left out" for line in lines))
 
 
 def _use_case(
     name: str, prompt: str, item: Mapping[str, object], known: KnownTools, errors: RecordErrors
-) -> tuple[UseCase, tuple[str, ...]]:
+) -> UseCase:
     record = tolerant({**item, "prompt": None}, _Record, "", errors)
-    relay, further = _relay(record, errors)
+    params = table(record.conversationRelayParams, RECORD_FIELD, errors)
+    relay, greeting = relay_attributes(params, errors)
+    languages = [
+        table(each, f"{LANGUAGES_FIELD}[{index}]", errors)
+        for index, each in enumerate(elements(record.languages, LANGUAGES_FIELD, errors))
+    ]
+    further = language_settings(languages, relay, errors)
     named = named_tools(record.tools, errors)
     read = partial(declared_tools, record.httpTools, "httpTools", known.built_in, errors)
     declared = errors.read_or(read, tuple[HttpTool, ...]())
     known = known.with_declared(declared)
-    tools, unknown = known.offered(named, errors)
+    tools = known.offered(named, errors)
     offered = {spec.name for spec in tools}
-    keypad, silent = known.keypad(record.dtmfHandlers, offered, errors)
-    parsed = UseCase(
+    return UseCase(
         name,
         prompt,
         context="\n".join(_texts(record.promptContext, "promptContext", errors)),
         title=record.title,
         description=record.description,
-        greeting=relay.greeting,
+        greeting=greeting,
         greeting_known=record.greetingKnown,
         tools=tools,
         http_tools=tuple(tool for tool in declared if tool.spec.name in offered),
-        keypad=keypad,
-        relay=relay.attributes,
-        languages=further.languages,
+        keypad=known.keypad(record.dtmfHandlers, offered, errors),
+        relay=relay,
+        languages=further,
         model=_model(record, errors),
         phrases=_phrases(record.phrases, errors),
         offline_script=_script(record.offlineScript, errors),
         transfer_target=_transfer_target(record, errors),
         voicemail=record.voicemail,
-        backup_voice=read_backup(record.backupVoice, "backupVoice", BackupVoice, errors),
-        backup_transcription=read_backup(
+        backup_voice=_backup(record.backupVoice, "backupVoice", BackupVoice, errors),
+        backup_transcription=_backup(
             record.backupTranscription, "backupTranscription", BackupTranscription, errors
         ),
     )
-    return parsed, (*relay.warnings, *further.warnings, *unknown, *silent)
-
-
-def _relay(record: _Record, errors: RecordErrors) -> tuple[RelaySettings, LanguageSettings]:
-    relay = relay_attributes(table(record.conversationRelayParams, RECORD_FIELD, errors))
-    tables = [
-        table(each, f"{LANGUAGES_FIELD}[{index}]", errors)
-        for index, each in enumerate(elements(record.languages, LANGUAGES_FIELD, errors))
-    ]
-    further = language_settings(tables, relay.attributes)
-    for error in (*relay.errors, *further.errors):
-        errors.add(error)
-    return relay, further
 
 
 def _transfer_target(record: _Record, errors: RecordErrors) -> TransferTarget | None:
@@ -315,28 +316,17 @@ def _with_phrase(phrases: Phrases, name: str, raw: object) -> Phrases:
     return replace(phrases, **{name: said})
 
 
-def read_backup(
+def _backup(
     raw: object,
     field: str,
-    wanted: type[BackupVoice] | type[BackupTranscription],
+    wanted: type[BackupVoice | BackupTranscription],
     errors: RecordErrors,
 ) -> Mapping[str, str]:
     """A backup as attributes of the relay; empty if it is missing or wrong."""
 
     def read() -> dict[str, str]:
         given = decoded(raw, field)
-        return _backup_attributes(tolerant(given, wanted, field, errors)) if given else {}
+        return msgspec.structs.asdict(tolerant(given, wanted, field, errors)) if given else {}
 
     found = errors.read_or(read, dict[str, str]())
-    if any(len(text) > LONGEST_BACKUP for text in found.values()):
-        errors.add(f"{field}: is too long")
-        return {}
     return {name: text.strip() for name, text in found.items() if text.strip()}
-
-
-def _backup_attributes(backup: BackupVoice | BackupTranscription) -> dict[str, str]:
-    if isinstance(backup, BackupVoice):
-        side, name, value = "tts", "voice", backup.voice
-    else:
-        side, name, value = "transcription", "speechModel", backup.model
-    return {f"{side}Provider": backup.provider, name: value, f"{side}Language": backup.language}

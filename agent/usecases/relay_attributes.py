@@ -27,6 +27,7 @@ from decimal import Decimal, InvalidOperation
 from xml.sax.saxutils import quoteattr
 
 from agent.call.text import LANGUAGE_TAG
+from agent.usecases.validation import RecordErrors
 
 RECORD_FIELD = "conversationRelayParams"
 LANGUAGES_FIELD = "languages"
@@ -35,61 +36,32 @@ Check = Callable[[str], str]
 """Returns the value for the TwiML, or raises `ValueError` with what it must be."""
 
 
-@dataclass(frozen=True, slots=True)
-class RelaySettings:
-    """The attributes of `<ConversationRelay>` of one use case, without those of a single call."""
-
-    attributes: Mapping[str, str]
-    greeting: str
-    """`welcomeGreeting` of the record; each call decides which greeting is played."""
-    warnings: tuple[str, ...]
-    """What has no effect, one line each, `field: remark`."""
-    errors: tuple[str, ...] = ()
-    """What was dropped because it is wrong, one line each, `field: error`."""
-
-
-@dataclass(frozen=True, slots=True)
-class LanguageSettings:
-    """The attributes of each `<Language>` for one use case."""
-
-    languages: tuple[Mapping[str, str], ...]
-    warnings: tuple[str, ...]
-    errors: tuple[str, ...] = ()
-
-
-_TRUE = frozenset({"true", "1", "1.0", "yes", "on"})
-_FALSE = frozenset({"false", "0", "0.0", "no", "off"})
-
-
-def _flag_of(text: str) -> str:
-    """`true` or `false` for a text that means it; empty for any other."""
-    word = text.lower()
-    return "true" if word in _TRUE else "false" if word in _FALSE else ""
+def _flags(true: str, false: str) -> dict[str, str]:
+    return {
+        **dict.fromkeys(("true", "1", "1.0", "yes", "on"), true),
+        **dict.fromkeys(("false", "0", "0.0", "no", "off"), false),
+    }
 
 
 def _one_of(*words: str, true: str = "", false: str = "") -> Check:
     """One of these words; a flag counts as the word `true` or `false` names."""
-    known = {word.lower(): word for word in words}
-    flags = {"true": true, "false": false} if true else {}
+    known = (_flags(true, false) if true else {}) | {word.lower(): word for word in words}
 
     def check(text: str) -> str:
-        word = text.lower()
-        if word in known:
-            return known[word]
-        if (flag := _flag_of(text)) in flags:
-            return flags[flag]
-        raise ValueError(f"must be one of {', '.join(words)}")
+        if text.lower() not in known:
+            raise ValueError(f"must be one of {', '.join(words)}")
+        return known[text.lower()]
 
     return check
 
 
 def _some_of(*words: str, true: str) -> Check:
     """Some of these words, separated by spaces or commas; a flag is the word `true`, or none."""
-    flags = {"true": true, "false": ""}
+    flags = _flags(true, "")
 
     def check(text: str) -> str:
-        if (flag := _flag_of(text)) in flags:
-            return flags[flag]
+        if text.lower() in flags:
+            return flags[text.lower()]
         chosen = list(dict.fromkeys(text.lower().replace(",", " ").split()))
         if not set(chosen) <= set(words):
             raise ValueError(f"must be some of {', '.join(words)}, with spaces between")
@@ -221,47 +193,56 @@ BACKCHANNEL_LANGUAGES = frozenset({"en", "es", "fr", "de"})
 """Languages known to support `ignoreBackchannel`, which is on by default there."""
 
 
-def relay_attributes(params: Mapping[str, object]) -> RelaySettings:
-    """Check a record's `conversationRelayParams` and add the defaults; never raises."""
-    reading = _read(params, ATTRIBUTES, RECORD_FIELD, _ROOM)
-    given, remarks = reading.attributes, reading.remarks
+def relay_attributes(
+    params: Mapping[str, object], errors: RecordErrors
+) -> tuple[dict[str, str], str]:
+    """Check a record's `conversationRelayParams` and add the defaults; never raises.
+
+    Returns:
+        The attributes without those of a single call, and `welcomeGreeting`.
+    """
+    given = _read(params, ATTRIBUTES, RECORD_FIELD, _ROOM, errors).attributes
     if given.pop("url", None):
-        remarks.append(f"{RECORD_FIELD}.url: is set by the service, dropped")
+        errors.remark(f"{RECORD_FIELD}.url: is set by the service, dropped")
     greeting = given.pop("welcomeGreeting", "")
     attributes = _with_defaults(given)
     spoken = _language(attributes, "ttsLanguage")
     heard = _language(attributes, "transcriptionLanguage")
-    reading.errors += _repair_multi(attributes, attributes, RECORD_FIELD, spoken, heard)
-    reading.errors += _repair_eager_threshold(attributes)
+    _repair_multi(attributes, attributes, RECORD_FIELD, spoken, heard, errors)
+    limit = attributes.get("eotThreshold", "0.8")  # the default of the relay
+    eager = attributes.get("eagerEotThreshold", "0")
+    if Decimal(eager) >= Decimal(limit):
+        errors.add(
+            f"{RECORD_FIELD}.eagerEotThreshold: must be below eotThreshold, which is {limit}"
+        )
+        del attributes["eagerEotThreshold"]
     if "eotThreshold" in attributes and not _is_flux(attributes):
-        remarks.append(
+        errors.remark(
             f"{RECORD_FIELD}.eotThreshold: has no effect without Deepgram and speechModel flux"
         )
-    return RelaySettings(attributes, greeting, tuple(remarks), tuple(reading.errors))
+    return attributes, greeting
 
 
 def language_settings(
-    records: Iterable[Mapping[str, object]], inherited: Mapping[str, str]
-) -> LanguageSettings:
+    records: Iterable[Mapping[str, object]], inherited: Mapping[str, str], errors: RecordErrors
+) -> tuple[Mapping[str, str], ...]:
     """Check further languages, which inherit from the relay; without a valid code none is kept."""
-    languages, remarks, errors = list[Mapping[str, str]](), list[str](), list[str]()
+    languages = list[Mapping[str, str]]()
     room = _LANGUAGES_ROOM
     for index, record in enumerate(records):
         field = f"{LANGUAGES_FIELD}[{index}]"
-        reading = _read(record, LANGUAGE_ATTRIBUTES, field, room)
+        reading = _read(record, LANGUAGE_ATTRIBUTES, field, room, errors)
         language, room = reading.attributes, reading.room
-        errors += reading.errors
         if "code" not in language:
-            if not reading.is_wrong("code"):
-                errors.append(f"{field}.code: missing")
+            if "code" not in reading.wrong:
+                errors.add(f"{field}.code: missing")
             continue
         code = language["code"]
-        errors += _repair_multi(language, {**inherited, **language}, field, code, code)
-        remarks += reading.remarks
+        _repair_multi(language, {**inherited, **language}, field, code, code, errors)
         if not {"ttsProvider", "voice"} <= language.keys():
-            remarks.append(f"{field}: inherits a provider or voice that may not know the language")
+            errors.remark(f"{field}: inherits a provider or voice that may not know the language")
         languages.append(language)
-    return LanguageSettings(tuple(languages), tuple(remarks), tuple(errors))
+    return tuple(languages)
 
 
 @dataclass(slots=True)
@@ -270,9 +251,9 @@ class _Attributes:
     """The name of the table in error lines."""
     room: int
     """Bytes left."""
+    errors: RecordErrors
     attributes: dict[str, str] = field(default_factory=dict)
-    remarks: list[str] = field(default_factory=list)
-    errors: list[str] = field(default_factory=list)
+    wrong: set[str] = field(default_factory=set)
 
     def take(self, name: str, text: str) -> None:
         """Keep an attribute that is not empty, if there is room for it."""
@@ -284,32 +265,31 @@ class _Attributes:
             self.room -= size
 
     def refuse(self, name: str, error: str) -> None:
-        self.errors.append(f"{self.place}.{name}: {error}")
-
-    def is_wrong(self, name: str) -> bool:
-        return any(error.startswith(f"{self.place}.{name}: ") for error in self.errors)
-
-    def drop_dependents(self) -> None:
-        for owner, owned in _DEPENDENTS.items():
-            for name in owned if self.is_wrong(owner) else ():
-                if self.attributes.pop(name, None):
-                    self.refuse(name, f"belongs to {owner}, which is wrong")
+        self.wrong.add(name)
+        self.errors.add(f"{self.place}.{name}: {error}")
 
 
 def _read(
-    params: Mapping[str, object], table: Mapping[str, Check], field: str, room: int
+    params: Mapping[str, object],
+    table: Mapping[str, Check],
+    field: str,
+    room: int,
+    errors: RecordErrors,
 ) -> _Attributes:
-    reading = _Attributes(field, room)
+    reading = _Attributes(field, room, errors)
     for name, value in params.items():
         if name not in table:
-            reading.remarks.append(f"{field}.{name}: the relay has no such attribute, dropped")
+            errors.remark(f"{field}.{name}: the relay has no such attribute, dropped")
             continue
         try:
             if text := _as_text(name, value):
                 reading.take(name, table[name](text))
         except ValueError as error:
             reading.refuse(name, str(error))
-    reading.drop_dependents()
+    for owner, owned in _DEPENDENTS.items():
+        for name in owned if owner in reading.wrong else ():
+            if reading.attributes.pop(name, None):
+                reading.refuse(name, f"belongs to {owner}, which is wrong")
     return reading
 
 
@@ -345,28 +325,22 @@ def _language(attributes: Mapping[str, str], name: str) -> str:
 
 
 def _repair_multi(
-    attributes: dict[str, str], effective: Mapping[str, str], field: str, spoken: str, heard: str
-) -> list[str]:
+    attributes: dict[str, str],
+    effective: Mapping[str, str],
+    field: str,
+    spoken: str,
+    heard: str,
+    errors: RecordErrors,
+) -> None:
     """Replace a provider that does not support the language `multi`."""
-    errors = []
     for language, name, provider, owned in (
         (spoken, "ttsProvider", "ElevenLabs", "voice"),
         (heard, "transcriptionProvider", "Deepgram", "speechModel"),
     ):
         if language.lower() == "multi" and effective.get(name) != provider:
-            errors.append(f"{field}.{name}: must be {provider} where the language is multi")
+            errors.add(f"{field}.{name}: must be {provider} where the language is multi")
             attributes[name] = provider
             attributes.pop(owned, None)
-    return errors
-
-
-def _repair_eager_threshold(attributes: dict[str, str]) -> list[str]:
-    limit = attributes.get("eotThreshold", "0.8")  # the default of the relay
-    eager = attributes.get("eagerEotThreshold")
-    if eager is None or Decimal(eager) < Decimal(limit):
-        return []
-    del attributes["eagerEotThreshold"]
-    return [f"{RECORD_FIELD}.eagerEotThreshold: must be below eotThreshold, which is {limit}"]
 
 
 def _is_flux(attributes: Mapping[str, str]) -> bool:

@@ -70,7 +70,7 @@ STATUS = HttpTool(
         (("orders",), (Placeholder("number"),)),
         (("caller", (Placeholder("call.caller"),)),),
     ),
-    parameters=(Parameter("number", "The number.", "integer", minimum=1),),
+    parameters=(Parameter("The number.", "integer", minimum=1, name="number"),),
     headers=(("Authorization", "Bearer ${ORDERS_TOKEN}"),),
     result=(("state", "/status"),),
     timeout=4,

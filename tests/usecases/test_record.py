@@ -15,6 +15,7 @@ from agent.usecases.named_tools import handlers_text, tools_text
 from agent.usecases.record import parse_use_case, use_cases
 from agent.usecases.relay_attributes import relay_attributes
 from agent.usecases.transfer_target import PhoneTarget
+from agent.usecases.validation import RecordErrors
 from tests.fakes import MemoryStore
 
 PLACE_ORDER = ToolSpec(
@@ -100,7 +101,7 @@ def test_a_record_of_the_predecessor_is_read_as_it_is() -> None:
             "9": KeyBinding("You pressed nine."),
             "0": KeyBinding(),
         },
-        relay=relay_attributes({"voice": "Anna"}).attributes,
+        relay=relay_attributes({"voice": "Anna"}, RecordErrors())[0],
         model=ModelSettings("us.amazon.nova-lite-v1:0"),
     )
     assert warnings == (
@@ -147,7 +148,7 @@ def test_a_record_needs_a_prompt_and_nothing_else() -> None:
         {"pk": "small", "prompt": "Be brief.", "tools": "", "dtmfHandlers": None}, {}
     )
 
-    assert read == UseCase("small", "Be brief.", relay=relay_attributes({}).attributes)
+    assert read == UseCase("small", "Be brief.", relay=relay_attributes({}, RecordErrors())[0])
     assert warnings == ()
 
 

@@ -18,6 +18,7 @@ from agent.usecases.record import parse_use_case
 from agent.usecases.relay_attributes import relay_attributes
 from agent.usecases.seed import SeedResult, check, check_table, roll_back, seed, seed_file, try_out
 from agent.usecases.transfer_target import PhoneTarget
+from agent.usecases.validation import RecordErrors
 from agent.usecases.versions import CurrentVersion, Versions
 from tests.fakes import MemoryStore
 
@@ -173,7 +174,7 @@ def test_a_folder_is_read_back_as_the_use_case_it_describes(configuration: Path)
             greeting_known="Hello <<FIRST_NAME>>!",
             tools=(BOOK,),
             keypad={"1": KeyBinding("One moment.", "ScheduleTourFunction"), "*": KeyBinding()},
-            relay=relay_attributes({"voice": "Anna", "hints": "flat"}).attributes,
+            relay=relay_attributes({"voice": "Anna", "hints": "flat"}, RecordErrors())[0],
             languages=({"code": "es-US", "ttsProvider": "Amazon", "voice": "Lupe"},),
             model=ModelSettings(
                 "offline:",
@@ -469,7 +470,7 @@ USE_CASE_ERRORS = {
     "backup_voice.provider = 'Polly'": "backup_voice.provider: Invalid enum value",
     "backup_voice.voice = 'x'": "backup_voice: Object missing required field `provider`",
     "backup_transcription = {provider = 'Google', voice = 'x'}": (
-        "backup_transcription.voice: there is no such field"
+        "backup_transcription: Object contains unknown field `voice`"
     ),
 }
 ITEM_ERRORS = {
