@@ -34,10 +34,10 @@ from agent.call.messages import ToolSpec
 from agent.errors import UseCaseError
 from agent.ports import Item
 from agent.usecases import Profile, profile_from_item, profile_item
+from agent.usecases.http_tool import read_http_tools
 from agent.usecases.named_tools import (
     EXTERNAL_MARKER,
     KEYS,
-    declared_tools,
     handlers_text,
     tools_text,
 )
@@ -65,6 +65,7 @@ _SAME = (
 _SAME_OF_MODEL = ("max_tokens", "temperature", "top_p", "guardrail", "service_tier")
 
 T = TypeVar("T")
+_NUMBER: Any = int | float
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +231,7 @@ def _check(file: _UseCaseFile, tools: Mapping[str, ToolSpec]) -> None:
     for name in file.tools:
         if name not in tools and EXTERNAL_MARKER not in name:
             raise UseCaseError(f"tools: there is no tool {name!r}")
-    declared_tools(_json_text(file.http_tools), "http_tools", tools)
+    read_http_tools(_json_text(file.http_tools), "http_tools", tools)
     for key, binding in file.keypad.items():
         if key not in KEYS:
             raise UseCaseError(f"keypad.{key}: is not a key")
@@ -275,25 +276,14 @@ def _planned(path: Path, number: int, item: Item) -> PlannedItem:
 
 
 def _filled(raw: Mapping[str, Any], now: datetime) -> Item:
-    item: Item = {name: _with_days(value, now) for name, value in raw.items()}
+    def day(found: re.Match[str]) -> str:
+        return (now.date() + timedelta(days=int(found[1]))).isoformat()
+
+    item: Item = json.loads(_DAY.sub(day, json.dumps(raw)))
     if end := _END.fullmatch(str(item.get("expireAt"))):
         next_day = now.date() + timedelta(days=int(end[1]) + 1)
         item["expireAt"] = int(datetime.combine(next_day, time(), tzinfo=now.tzinfo).timestamp())
     return item
-
-
-def _with_days(value: object, now: datetime) -> object:
-    match value:
-        case str():
-            return _DAY.sub(
-                lambda found: (now.date() + timedelta(days=int(found[1]))).isoformat(), value
-            )
-        case list():
-            return [_with_days(inner, now) for inner in value]
-        case dict():
-            return {name: _with_days(inner, now) for name, inner in value.items()}
-        case _:
-            return value
 
 
 def _from_dynamodb(field: str, value: object) -> object:
@@ -301,7 +291,7 @@ def _from_dynamodb(field: str, value: object) -> object:
         case {"S": str(scalar)} | {"BOOL": bool(scalar)}:
             return scalar
         case {"N": str(number)}:
-            return _number(field, number)
+            return convert(number, _NUMBER, field, strict=False)
         case {"NULL": True}:
             return None
         case {"M": dict(inner)}:
@@ -310,13 +300,6 @@ def _from_dynamodb(field: str, value: object) -> object:
             return [_from_dynamodb(f"{field}[{n}]", of) for n, of in enumerate(inner)]
         case _:
             raise UseCaseError(f"{field}: is no attribute of DynamoDB's JSON")
-
-
-def _number(field: str, text: str) -> object:
-    try:
-        return int(text) if re.fullmatch(r"-?\d+", text) else float(text)
-    except ValueError as error:
-        raise UseCaseError(f"{field}: {text!r} is no number") from error
 
 
 def _parsed(path: Path, decode: Callable[[str], object], wanted: type[T]) -> T:

@@ -179,12 +179,12 @@ class HostAllowlist:
         if found is None:
             return False
         led_to = _led_to(found)
-        if any(_is_in(each, never) for never in _NEVER for each in (found, led_to)):
+        if any(each in never for never in _NEVER for each in (found, led_to)):
             return False
         rules = [rule for rule in self.rules if rule.names(host, port)]
         return bool(rules) and (
-            _is_public(led_to)
-            or any(rule.network and _is_in(led_to, rule.network) for rule in rules)
+            (led_to.is_global and not led_to.is_reserved)
+            or any(rule.network and led_to in rule.network for rule in rules)
         )
 
 
@@ -198,22 +198,10 @@ def _pattern(text: str) -> str:
 
 
 def _led_to(address: Address) -> Address:
-    if isinstance(address, ipaddress.IPv4Address):
-        return address
-    if address.ipv4_mapped is not None:
-        return address.ipv4_mapped
-    if address in _NAT64:
+    if isinstance(address, ipaddress.IPv6Address) and address in _NAT64:
         return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
-    return address
-
-
-def _is_public(address: Address) -> bool:
-    return address.is_global and not address.is_reserved
-
-
-def _is_in(address: Address, network: Network) -> bool:
-    return address.version == network.version and address in network
+    return getattr(address, "ipv4_mapped", None) or address
 
 
 def _is_within(network: Network, other: Network) -> bool:
-    return _is_in(network[0], other) and _is_in(network[-1], other)
+    return network[0] in other and network[-1] in other

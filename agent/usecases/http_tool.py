@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, Literal
@@ -179,13 +179,17 @@ class _ToolTable(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def read_http_tools(
-    raw: object, field: str, errors: RecordErrors | None = None
+    raw: object,
+    field: str,
+    built_in: Container[str] = (),
+    errors: RecordErrors | None = None,
 ) -> tuple[HttpTool, ...]:
     """The tools of a record or of a file; `errors` collects those of tools that are left out.
 
     Args:
         raw: Tables by name, or JSON text of them; nothing = no tools.
         field: The name of the field in error lines.
+        built_in: Names that a declared tool must not have.
         errors: None = the first one is raised.
 
     Raises:
@@ -196,11 +200,12 @@ def read_http_tools(
     return tuple(
         tool
         for name, table in tables.items()
-        if (tool := errors.read_or(partial(_read, name, table, f"{field}.{name}"), None))
+        if (tool := errors.read_or(partial(_read, name, table, field, built_in), None))
     )
 
 
-def _read(name: str, raw: object, field: str) -> HttpTool:
+def _read(name: str, raw: object, tools_field: str, built_in: Container[str]) -> HttpTool:
+    field = f"{tools_field}.{name}"
     if not _NAME.fullmatch(name):
         raise UseCaseError(f"{field}: is not a tool name: 1-64 letters, digits, underscores")
     table = convert(raw, _ToolTable, field)
@@ -231,6 +236,8 @@ def _read(name: str, raw: object, field: str) -> HttpTool:
     _check_placeholders(tool, table.body, field)
     _check_headers(tool, field)
     _check_effect(tool, field)
+    if name in built_in:
+        raise UseCaseError(f"{field}: is the name of a built-in tool")
     return tool
 
 

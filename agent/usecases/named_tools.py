@@ -12,8 +12,8 @@ predecessor have such keys, so they are remarks; in a folder they are errors.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -21,15 +21,8 @@ import msgspec
 
 from agent.call.config import KeyBinding
 from agent.call.messages import ToolSpec
-from agent.usecases.http_tool import HttpTool, read_http_tools
-from agent.usecases.validation import (
-    RaisingErrors,
-    RecordErrors,
-    convert,
-    elements,
-    table,
-    tolerant,
-)
+from agent.usecases.http_tool import HttpTool
+from agent.usecases.validation import RecordErrors, convert, elements, table, tolerant
 
 EXTERNAL_MARKER = "__"
 """Part of the name of a tool of an external server: `server__tool`."""
@@ -71,20 +64,8 @@ class KnownTools:
     usable: Mapping[str, ToolSpec]
     unavailable: Mapping[str, str]
     """Name and reason of tools that exist and cannot be used here."""
-    unusable_reason: Callable[[HttpTool], str]
-    """Why a declared tool cannot be used here, `field: reason`; empty if it can."""
-    unusable: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def built_in(self) -> Container[str]:
-        return {*self.usable, *self.unavailable}
-
-    def with_declared(self, declared: Sequence[HttpTool]) -> KnownTools:
-        specs = {tool.spec.name: tool.spec for tool in declared}
-        reasons = {tool.spec.name: self.unusable_reason(tool) for tool in declared}
-        unusable = {name: reason for name, reason in reasons.items() if reason}
-        usable = {name: spec for name, spec in specs.items() if name not in unusable}
-        return replace(self, usable={**self.usable, **usable}, unusable=unusable)
+    unusable: Mapping[str, str]
+    """Name, `field` and reason of declared tools that cannot be used here."""
 
     def offered(self, named: Iterable[NamedTool], errors: RecordErrors) -> tuple[ToolSpec, ...]:
         """The named tools that can be used, in the record's words; a remark on each other."""
@@ -106,17 +87,23 @@ class KnownTools:
         A key with a wrong handler has none.
         """
         keypad = {}
-        for key, handler in _handlers(raw, errors).items():
+        for key, each in table(raw, "dtmfHandlers", errors).items():
+            field = f"dtmfHandlers.{key}"
+            if key not in KEYS:
+                errors.add(f"{field}: is not a key")
+                continue
+            read = partial(tolerant, each, _Handler, field, errors)
+            handler = errors.read_or(read, _Handler())
             function = handler.replyFunction if handler.replyWithFunction else ""
             text = handler.replyText if handler.replyWithText else ""
             keypad[key] = KeyBinding(text, function)
             if handler.replyWithFunction and function not in offered:
                 keypad[key] = KeyBinding()
-                field = f"dtmfHandlers.{key}.replyFunction"
                 if function:
-                    errors.remark(f"{field}: {function} is {self._why_missing(function)}")
+                    why = self._why_missing(function)
+                    errors.remark(f"{field}.replyFunction: {function} is {why}")
                 else:
-                    errors.add(f"{field}: is missing")
+                    errors.add(f"{field}.replyFunction: is missing")
         return keypad
 
     def _why_missing(self, name: str) -> str:
@@ -135,20 +122,6 @@ def named_tools(raw: object, errors: RecordErrors) -> list[NamedTool]:
         elif tool:
             named[tool.name] = tool
     return list(named.values())
-
-
-def declared_tools(
-    raw: object, field: str, built_in: Container[str], errors: RecordErrors | None = None
-) -> tuple[HttpTool, ...]:
-    """The tools of `read_http_tools`, which see; one with a name in `built_in` is an error."""
-    errors = errors or RaisingErrors()
-    declared = []
-    for tool in read_http_tools(raw, field, errors):
-        if tool.spec.name in built_in:
-            errors.add(f"{field}.{tool.spec.name}: is the name of a built-in tool")
-        else:
-            declared.append(tool)
-    return tuple(declared)
 
 
 def tools_text(tools: Iterable[ToolSpec], declared: Iterable[str] = ()) -> str:
@@ -180,18 +153,6 @@ def _tool_spec(tool: ToolSpec) -> dict[str, object]:
 def _named(raw: object, field: str, errors: RecordErrors) -> NamedTool:
     spec = convert(raw, _NamedToolTable, field).toolSpec
     return tolerant(spec, NamedTool, f"{field}.toolSpec", errors)
-
-
-def _handlers(raw: object, errors: RecordErrors) -> dict[str, _Handler]:
-    handlers = {}
-    for key, each in table(raw, "dtmfHandlers", errors).items():
-        field = f"dtmfHandlers.{key}"
-        if key in KEYS:
-            read = partial(tolerant, each, _Handler, field, errors)
-            handlers[key] = errors.read_or(read, _Handler())
-        else:
-            errors.add(f"{field}: is not a key")
-    return handlers
 
 
 def _with_words(named: NamedTool, implemented: ToolSpec, errors: RecordErrors) -> ToolSpec:

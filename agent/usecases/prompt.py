@@ -39,11 +39,6 @@ _LINE_LENGTH = 60
 _ADDRESS_LENGTH = 254
 _ITEM_LENGTH = 120
 _MOST_ITEMS = 8
-_WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-_MONTHS = (
-    "January", "February", "March", "April", "May", "June",
-    "July", "August", "September", "October", "November", "December",
-)  # fmt: skip
 
 _KNOWN = (
     'The caller is "{first} {last}", phone number "{caller}". You know the name already: do not ask'
@@ -179,7 +174,7 @@ def _history(history: Sequence[HistoryEntry]) -> str:
 
 
 def _entry(one: HistoryEntry) -> str:
-    day = f"{_WEEKDAYS[one.at.weekday()]}, {_MONTHS[one.at.month - 1]} {one.at.day}, {one.at.year}"
+    day = f"{one.at:%A, %B} {one.at.day}, {one.at.year}"
     items = [f'"{_line(item, _ITEM_LENGTH)}"' for item in one.items[:_MOST_ITEMS]]
     more = len(one.items) - len(items)
     listed = ", ".join(items) + (f" and {more} more" if more else "")
@@ -188,9 +183,8 @@ def _entry(one: HistoryEntry) -> str:
 
 
 def _date(now: datetime) -> str:
-    """US English in every locale."""
-    hour, half = now.hour % 12 or 12, "AM" if now.hour < 12 else "PM"
-    return f"{_MONTHS[now.month - 1]} {now:%d, %Y} at {hour}:{now:%M} {half}"
+    """US English: the process sets no locale for times."""
+    return f"{now:%B %d, %Y} at {now.hour % 12 or 12}:{now:%M %p}"
 
 
 def _demos(available: Sequence[tuple[str, str, str]]) -> str:

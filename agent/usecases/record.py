@@ -38,8 +38,8 @@ from agent.call.messages import ToolSpec
 from agent.errors import UseCaseError
 from agent.ports import Store
 from agent.usecases import ModelSettings, UseCase
-from agent.usecases.http_tool import HttpTool
-from agent.usecases.named_tools import KnownTools, declared_tools, named_tools, usable_everywhere
+from agent.usecases.http_tool import HttpTool, read_http_tools
+from agent.usecases.named_tools import KnownTools, named_tools, usable_everywhere
 from agent.usecases.relay_attributes import (
     LANGUAGES_FIELD,
     RECORD_FIELD,
@@ -178,16 +178,6 @@ def parse_use_case(
     except UseCaseError as error:
         raise UseCaseError(f"{name}.{error}") from error
     errors = RecordErrors()
-    known = KnownTools(tools, unavailable, unusable_reason)
-    use_case = _use_case(name, prompt, item, known, errors)
-    lines = tuple(f"{name}.{error}" for error in errors.errors)
-    remarks = [f"{name}.{remark}" for remark in errors.remarks]
-    return replace(use_case, errors=lines), (*remarks, *(f"{line}; left out" for line in lines))
-
-
-def _use_case(
-    name: str, prompt: str, item: Mapping[str, object], known: KnownTools, errors: RecordErrors
-) -> UseCase:
     record = tolerant({**item, "prompt": None}, _Record, "", errors)
     params = table(record.conversationRelayParams, RECORD_FIELD, errors)
     relay, greeting = relay_attributes(params, errors)
@@ -197,12 +187,17 @@ def _use_case(
     ]
     further = language_settings(languages, relay, errors)
     named = named_tools(record.tools, errors)
-    read = partial(declared_tools, record.httpTools, "httpTools", known.built_in, errors)
+    built_in = {*tools, *unavailable}
+    read = partial(read_http_tools, record.httpTools, "httpTools", built_in, errors)
     declared = errors.read_or(read, tuple[HttpTool, ...]())
-    known = known.with_declared(declared)
-    tools = known.offered(named, errors)
-    offered = {spec.name for spec in tools}
-    return UseCase(
+    reasons = {tool.spec.name: unusable_reason(tool) for tool in declared}
+    usable = {tool.spec.name: tool.spec for tool in declared if not reasons[tool.spec.name]}
+    known = KnownTools(
+        {**tools, **usable}, unavailable, {name: why for name, why in reasons.items() if why}
+    )
+    offered = known.offered(named, errors)
+    names = {spec.name for spec in offered}
+    use_case = UseCase(
         name,
         prompt,
         context="\n".join(_texts(record.promptContext, "promptContext", errors)),
@@ -210,9 +205,9 @@ def _use_case(
         description=record.description,
         greeting=greeting,
         greeting_known=record.greetingKnown,
-        tools=tools,
-        http_tools=tuple(tool for tool in declared if tool.spec.name in offered),
-        keypad=known.keypad(record.dtmfHandlers, offered, errors),
+        tools=offered,
+        http_tools=tuple(tool for tool in declared if tool.spec.name in names),
+        keypad=known.keypad(record.dtmfHandlers, names, errors),
         relay=relay,
         languages=further,
         model=_model(record, errors),
@@ -225,6 +220,9 @@ def _use_case(
             record.backupTranscription, "backupTranscription", BackupTranscription, errors
         ),
     )
+    lines = tuple(f"{name}.{error}" for error in errors.errors)
+    remarks = [f"{name}.{remark}" for remark in errors.remarks]
+    return replace(use_case, errors=lines), (*remarks, *(f"{line}; left out" for line in lines))
 
 
 def _transfer_target(record: _Record, errors: RecordErrors) -> TransferTarget | None:

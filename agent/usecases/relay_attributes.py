@@ -22,7 +22,6 @@ https://www.twilio.com/docs/voice/twiml/connect/conversationrelay
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from xml.sax.saxutils import quoteattr
 
@@ -201,7 +200,7 @@ def relay_attributes(
     Returns:
         The attributes without those of a single call, and `welcomeGreeting`.
     """
-    given = _read(params, ATTRIBUTES, RECORD_FIELD, _ROOM, errors).attributes
+    given, _ = _read(params, ATTRIBUTES, RECORD_FIELD, _ROOM, errors)
     if given.pop("url", None):
         errors.remark(f"{RECORD_FIELD}.url: is set by the service, dropped")
     greeting = given.pop("welcomeGreeting", "")
@@ -231,42 +230,14 @@ def language_settings(
     room = _LANGUAGES_ROOM
     for index, record in enumerate(records):
         field = f"{LANGUAGES_FIELD}[{index}]"
-        reading = _read(record, LANGUAGE_ATTRIBUTES, field, room, errors)
-        language, room = reading.attributes, reading.room
-        if "code" not in language:
-            if "code" not in reading.wrong:
-                errors.add(f"{field}.code: missing")
+        language, room = _read(record, LANGUAGE_ATTRIBUTES, field, room, errors)
+        if not (code := language.get("code")):
             continue
-        code = language["code"]
         _repair_multi(language, {**inherited, **language}, field, code, code, errors)
         if not {"ttsProvider", "voice"} <= language.keys():
             errors.remark(f"{field}: inherits a provider or voice that may not know the language")
         languages.append(language)
     return tuple(languages)
-
-
-@dataclass(slots=True)
-class _Attributes:
-    place: str
-    """The name of the table in error lines."""
-    room: int
-    """Bytes left."""
-    errors: RecordErrors
-    attributes: dict[str, str] = field(default_factory=dict)
-    wrong: set[str] = field(default_factory=set)
-
-    def take(self, name: str, text: str) -> None:
-        """Keep an attribute that is not empty, if there is room for it."""
-        size = len(name) + len(quoteattr(text).encode(errors="replace")) + 2
-        if size > self.room:
-            self.refuse(name, "does not fit in a document of 64 kB")
-        elif text:
-            self.attributes[name] = text
-            self.room -= size
-
-    def refuse(self, name: str, error: str) -> None:
-        self.wrong.add(name)
-        self.errors.add(f"{self.place}.{name}: {error}")
 
 
 def _read(
@@ -275,22 +246,41 @@ def _read(
     field: str,
     room: int,
     errors: RecordErrors,
-) -> _Attributes:
-    reading = _Attributes(field, room, errors)
+) -> tuple[dict[str, str], int]:
+    """The attributes of one element that are right and fit, and the bytes left of `room`."""
+    attributes, wrong = dict[str, str](), dict[str, str]()
     for name, value in params.items():
         if name not in table:
             errors.remark(f"{field}.{name}: the relay has no such attribute, dropped")
             continue
         try:
-            if text := _as_text(name, value):
-                reading.take(name, table[name](text))
+            text = _fitting(name, _as_text(name, value), table[name], room)
         except ValueError as error:
-            reading.refuse(name, str(error))
+            wrong[name] = str(error)
+            continue
+        if text:
+            attributes[name] = text
+            room -= _size(name, text)
     for owner, owned in _DEPENDENTS.items():
-        for name in owned if owner in reading.wrong else ():
-            if reading.attributes.pop(name, None):
-                reading.refuse(name, f"belongs to {owner}, which is wrong")
-    return reading
+        for name in owned if owner in wrong else ():
+            if attributes.pop(name, None):
+                wrong[name] = f"belongs to {owner}, which is wrong"
+    if "code" in table and "code" not in attributes:
+        wrong.setdefault("code", "missing")
+    for name, reason in wrong.items():
+        errors.add(f"{field}.{name}: {reason}")
+    return attributes, room
+
+
+def _fitting(name: str, given: str, check: Check, room: int) -> str:
+    text = check(given) if given else ""
+    if text and _size(name, text) > room:
+        raise ValueError("does not fit in a document of 64 kB")
+    return text
+
+
+def _size(name: str, text: str) -> int:
+    return len(name) + len(quoteattr(text).encode(errors="replace")) + 2
 
 
 def _as_text(name: str, value: object) -> str:

@@ -8,10 +8,10 @@ stays; and a booked slot is not written again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
 from agent.call.messages import ToolSpec
@@ -147,11 +147,15 @@ def check(
     folders = use_case_folders(configuration)
     lines = [] if folders else [f"{configuration / 'use-cases'}: there is no use case"]
     for folder in folders:
-        lines += _lines(partial(_check_record, folder, tools, unusable_reason))
-        lines += _lines(partial(_check_items, folder))
-    names = {folder.name for folder in folders}
+        with _noting(lines):
+            lines += _record_errors(folder, tools, unusable_reason)
+        with _noting(lines):
+            load_further(folder, _ANY_DAY)
+    names = {"", *(folder.name for folder in folders)}
     for path in profile_files(configuration):
-        lines += _lines(partial(_check_profile, path, names))
+        with _noting(lines):
+            if (use_case := load_profile(path).get("useCase", "")) not in names:
+                lines.append(f"{path}: use_case: there is no use case {use_case!r}")
     return [line.removeprefix(f"{configuration}/") for line in lines]
 
 
@@ -165,26 +169,27 @@ async def check_table(
 
     `default` is the use case of the process, which must exist; otherwise as `check`.
     """
+    lines = list[str]()
 
-    def warnings(record: Item) -> list[str]:
-        return _lines(lambda: [*parse_use_case(record, tools, unusable_reason=unusable_reason)[1]])
+    def note(record: Item, place: str = "") -> None:
+        found = list[str]()
+        with _noting(found):
+            found += parse_use_case(record, tools, unusable_reason=unusable_reason)[1]
+        lines.extend(place + line for line in found)
 
     records = {str(item["pk"]): item for item in await store.query_index(USE_CASE)}
-    lines = []
     if default not in records:
-        found = await store.get(default, CONFIGURATION)
-        if found is None:
-            lines.append(f"{default}: there is no such use case")
-        else:
+        if found := await store.get(default, CONFIGURATION):
             records[default] = found
+        else:
+            lines.append(f"{default}: there is no such use case")
     for name, record in sorted(records.items()):
-        lines += warnings(record)
+        note(record)
         if number := canary_in_progress(record):
-            version = await store.get(*version_key(name, number))
-            if version is None:
-                lines.append(f"{name}.canary: there is no version {number}")
+            if version := await store.get(*version_key(name, number)):
+                note(as_record(version), f"version {number}: ")
             else:
-                lines += [f"version {number}: {line}" for line in warnings(as_record(version))]
+                lines.append(f"{name}.canary: there is no version {number}")
     for profile in await store.query_index(PROFILE):
         lines += _profile_errors(profile, records)
     return lines
@@ -192,20 +197,26 @@ async def check_table(
 
 def _refuse(tools: Mapping[str, ToolSpec], *items: Item) -> None:
     """Check items before they are written; raises all errors of records and profiles at once."""
+    lines = list[str]()
     for item in items:
         if error := size_error(item):
             raise UseCaseError(f"{item['pk']} / {item['sk']}: {error}")
-    if lines := [line for item in items for line in _item_errors(item, tools)]:
+        kind = str(item.get("sk", ""))
+        if kind == PROFILE:
+            lines += _profile_errors(item)
+        elif kind == CONFIGURATION or kind.startswith(VERSION_PREFIX):
+            with _noting(lines):
+                lines += parse_use_case(item, tools)[0].errors
+    if lines:
         raise UseCaseError("\n".join(lines))
 
 
-def _item_errors(item: Item, tools: Mapping[str, ToolSpec]) -> list[str]:
-    kind = str(item.get("sk", ""))
-    if kind == PROFILE:
-        return _profile_errors(item)
-    if kind != CONFIGURATION and not kind.startswith(VERSION_PREFIX):
-        return []
-    return _lines(lambda: [*parse_use_case(item, tools)[0].errors])
+@contextmanager
+def _noting(lines: list[str]) -> Iterator[None]:
+    try:
+        yield
+    except UseCaseError as error:
+        lines.append(str(error))
 
 
 def _plan(
@@ -220,32 +231,31 @@ def _plan(
 
 
 def _one_folder(configuration: Path, use_case: str) -> Path:
-    for folder in use_case_folders(configuration):
-        if folder.name == use_case:
-            return folder
-    raise UseCaseError(f"{configuration / 'use-cases' / use_case}: there is no such folder")
+    path = configuration / "use-cases" / use_case
+    if path not in use_case_folders(configuration):
+        raise UseCaseError(f"{path}: there is no such folder")
+    return path
 
 
 async def _write(
     store: Store, plan: list[PlannedItem], now: datetime, *, dry_run: bool
 ) -> list[SeedResult]:
-    return [
-        await _write_item(store, planned.item, now, dry_run=dry_run)
-        for planned in plan
-        if planned.unless is None or not await _is_indexed(store, *planned.unless)
-    ]
-
-
-async def _write_item(store: Store, item: Item, now: datetime, *, dry_run: bool) -> SeedResult:
-    pk, sk = str(item["pk"]), str(item["sk"])
-    if sk == CONFIGURATION:
-        versions = Versions(store, pk, now, dry_run)
-        return _result(versions, await versions.publish(item))
-    if not dry_run and sk == PROFILE:
-        await store.merge(pk, sk, item)
-    elif not dry_run:
-        await store.put(item)
-    return SeedResult(pk, sk)
+    written = []
+    for planned in plan:
+        item = planned.item
+        pk, sk = str(item["pk"]), str(item["sk"])
+        if planned.unless and await _is_indexed(store, *planned.unless):
+            continue
+        if sk == CONFIGURATION:
+            versions = Versions(store, pk, now, dry_run)
+            written.append(_result(versions, await versions.publish(item)))
+            continue
+        if not dry_run and sk == PROFILE:
+            await store.merge(pk, sk, item)
+        elif not dry_run:
+            await store.put(item)
+        written.append(SeedResult(pk, sk))
+    return written
 
 
 def _result(versions: Versions, in_force: CurrentVersion) -> SeedResult:
@@ -256,14 +266,7 @@ async def _is_indexed(store: Store, pk1: str, sk1: str) -> bool:
     return any(item["sk1"] == sk1 for item in await store.query_index(pk1, sk1))
 
 
-def _lines(read: Callable[[], list[str]]) -> list[str]:
-    try:
-        return read()
-    except UseCaseError as error:
-        return [str(error)]
-
-
-def _check_record(
+def _record_errors(
     folder: Path, tools: Mapping[str, ToolSpec], unusable_reason: Callable[[HttpTool], str]
 ) -> list[str]:
     record = load_record(folder, tools)
@@ -290,17 +293,6 @@ def _check_record(
             for marker in unknown_placeholders(template, known)
         ),
     ]
-
-
-def _check_items(folder: Path) -> list[str]:
-    load_further(folder, _ANY_DAY)
-    return []
-
-
-def _check_profile(path: Path, names: set[str]) -> list[str]:
-    use_case = load_profile(path).get("useCase", "")
-    is_known = not use_case or use_case in names
-    return [] if is_known else [f"{path}: use_case: there is no use case {use_case!r}"]
 
 
 def _profile_errors(item: Item, names: Iterable[str] | None = None) -> list[str]:

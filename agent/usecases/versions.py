@@ -227,23 +227,16 @@ def _digest(content: Item) -> str:
     canonical: Item = {}
     for name, value in content.items():
         try:
-            canonical[name] = _canonical(plain(value))
+            canonical[name] = json.loads(json.dumps(plain(value)), parse_float=_whole)
         except RecursionError:
             canonical[name] = None
     return hashlib.sha256(json.dumps(canonical, sort_keys=True).encode()).hexdigest()
 
 
-def _canonical(value: object) -> object:
-    """Whole numbers as int: a table may return 1 for 1.0."""
-    match value:
-        case float() if value.is_integer():
-            return int(value)
-        case dict():
-            return {name: _canonical(inner) for name, inner in value.items()}
-        case list():
-            return [_canonical(inner) for inner in value]
-        case _:
-            return value
+def _whole(text: str) -> float:
+    """A whole number as int: a table may return 1 for 1.0."""
+    number = float(text)
+    return int(number) if number.is_integer() else number
 
 
 def _place(name: str, version: int, caller: str) -> int:

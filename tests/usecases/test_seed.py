@@ -402,8 +402,8 @@ def test_a_document_of_dynamodb_is_an_item(tmp_path: Path) -> None:
         ('{"pk": {"S": ""}, "sk": {"S": "x"}}', "pk: Expected `str` of length >= 1"),
         ('{"pk": "plain", "sk": {"S": "x"}}', "pk: is no attribute of DynamoDB's JSON"),
         ('{"pk": {"B": "AA=="}}', "pk: is no attribute of DynamoDB's JSON"),
-        ('{"pk": {"N": "many"}}', "pk: 'many' is no number"),
-        ('{"a": {"M": {"b": {"L": [{"N": "x"}]}}}}', "a.b[0]: 'x' is no number"),
+        ('{"pk": {"N": "many"}}', "pk: Expected `int | float`, got `str`"),
+        ('{"a": {"M": {"b": {"L": [{"N": "x"}]}}}}', "a.b[0]: Expected `int | float`, got `str`"),
     ],
 )
 def test_a_document_that_is_no_item_is_refused(tmp_path: Path, text: str, error: str) -> None:
