@@ -1,8 +1,7 @@
 """A use case and a caller's profile, as the service uses them.
 
-A `UseCase` is a validated record of the table (`agent.usecases.record`). A profile never stops a
-call: a value that is missing or unusable is read as empty, because it would be spoken and sent to
-the model.
+A profile never stops a call: a value that is missing or unusable is read as empty, because it would
+be spoken and sent to the model.
 """
 
 from __future__ import annotations
@@ -20,8 +19,7 @@ from agent.usecases.http_tool import HttpTool
 from agent.usecases.transfer_target import TransferTarget
 from agent.usecases.validation import text_in
 
-PROFILE = "profile"
-"""Sort key of a profile item."""
+PROFILE = "profile"  # sort key
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,255}")
 
@@ -108,7 +106,7 @@ class Profile:
 async def profile(store: Store, caller: str) -> Profile | None:
     """The caller's profile; None if there is none."""
     item = await store.get(caller, PROFILE) if caller else None
-    return None if item is None else profile_from_item(item)
+    return profile_from_item(item) if item else None
 
 
 def profile_from_item(item: Mapping[str, object]) -> Profile:
@@ -125,12 +123,14 @@ def profile_from_item(item: Mapping[str, object]) -> Profile:
 
 def profile_item(profile: Profile) -> Item:
     """The item of a profile, without empty values, so that merging it erases nothing."""
-    attributes = {
+    item = {
+        "pk": profile.caller,
+        "sk": PROFILE,
+        "pk1": PROFILE,
+        "sk1": profile.caller,
         "firstName": profile.first_name,
         "lastName": profile.last_name,
         "email": profile.email,
         "useCase": profile.use_case,
     }
-    known = {name: value for name, value in attributes.items() if value}
-    caller = profile.caller
-    return {"pk": caller, "sk": PROFILE, "pk1": PROFILE, "sk1": caller, **known}
+    return {name: value for name, value in item.items() if value}

@@ -9,9 +9,9 @@
 Unlike in a record of the table, an unknown key is an error. Every function raises `UseCaseError`
 for the first error, one line: `file: field: error`.
 
-Items of `items.json` may depend on the day of loading: `<<DAY+3>>` in any text is the date in three
-days, `"expireAt": "<<END+3>>"` the end of that day. An item with `onlyUnlessIndexed` is skipped if
-the index holds such an item, so that seeding again does not bring back a booked slot.
+In `items.json`, `<<DAY+3>>` is the date in three days, `"expireAt": "<<END+3>>"` the end of that
+day. An item with `onlyUnlessIndexed` is skipped if the index holds such an item, so that seeding
+again does not bring back a booked slot.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class PlannedItem:
 
 
 class _Strict(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """A table of a file in which every key must be known."""
+    pass
 
 
 class _Model(_Strict):
@@ -149,15 +149,12 @@ def profile_files(configuration: Path) -> list[Path]:
 
 
 def load_folder(folder: Path, tools: Mapping[str, ToolSpec], now: datetime) -> list[PlannedItem]:
-    """The record of a use case and its further items.
-
-    `now` is aware; its date is today, its zone decides when a day ends.
-    """
+    """The record of a use case and its further items; `now` is aware, in the zone of its days."""
     return [PlannedItem(load_record(folder, tools)), *load_further(folder, now)]
 
 
 def load_record(folder: Path, tools: Mapping[str, ToolSpec]) -> Item:
-    """The record alone; see `load_folder`."""
+    """The record of a use case alone."""
     path = folder / "use-case.toml"
     file = _parsed(path, tomllib.loads, _UseCaseFile)
     with _naming(path):
@@ -195,9 +192,7 @@ def load_record(folder: Path, tools: Mapping[str, ToolSpec]) -> Item:
 def load_profile(path: Path) -> Item:
     """The item of an example caller."""
     file = _parsed(path, tomllib.loads, _ProfileFile)
-    item = profile_item(
-        Profile(file.caller, file.first_name, file.last_name, file.email, file.use_case)
-    )
+    item = profile_item(Profile(**msgspec.structs.asdict(file)))
     known = profile_from_item(item)
     for name in ("first_name", "last_name", "email"):
         if getattr(file, name) and not getattr(known, name):
@@ -206,11 +201,7 @@ def load_profile(path: Path) -> Item:
 
 
 def load_further(folder: Path, now: datetime) -> list[PlannedItem]:
-    """The further items of a use case, with the days filled in; none if there is no such file.
-
-    Raises:
-        UseCaseError: The first error.
-    """
+    """The further items of a use case, with the days filled in; none if there is no such file."""
     path = folder / "items.json"
     raw = _parsed(path, json.loads, list[dict[str, Any]]) if path.exists() else []
     return [_planned(path, number, _filled(item, now)) for number, item in enumerate(raw)]

@@ -79,11 +79,9 @@ class HostRule:
 
     text: str
     scheme: str
-    host: str
-    """A name, an address, or `*.` and a name."""
+    host: str  # a name, an address, or `*.` and a name
     port: int
-    network: Network | None = None
-    """Allowed besides public addresses."""
+    network: Network | None = None  # allowed besides public addresses
 
     @classmethod
     def read(cls, text: str) -> HostRule:
@@ -118,8 +116,7 @@ class SecretRule:
     """One entry of `HTTP_TOOL_SECRETS`: a variable, and where its value may be sent."""
 
     name: str
-    host: HostRule | None = None
-    """None = every host in HTTP_TOOL_HOSTS."""
+    host: HostRule | None = None  # None = every host in HTTP_TOOL_HOSTS
 
     @classmethod
     def read(cls, text: str) -> SecretRule:
@@ -137,8 +134,7 @@ class SecretRule:
 class Secret:
     """The value of a variable that a header may hold."""
 
-    value: str = field(repr=False)
-    """Empty = the variable is not set."""
+    value: str = field(repr=False)  # empty = the variable is not set
     rules: tuple[SecretRule, ...] = ()
 
     @classmethod

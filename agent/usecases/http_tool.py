@@ -1,7 +1,7 @@
 """Tools that are configuration: one HTTP request, declared by a use case and not programmed.
 
-A use case declares them in its `use-case.toml` as `[http_tools.NAME]`; the record holds the same
-tables as JSON text in `httpTools`. Rejected: a file of their own, which an author has to find.
+A `use-case.toml` declares them as `[http_tools.NAME]`; the record holds the same tables as JSON
+text in `httpTools`. Rejected: a file of their own, which an author has to find.
 
 The place of a value decides what it can do. Arguments of the model and facts of the call fill path
 segments, query values and body values, so host, number of segments and query names are what the
@@ -68,8 +68,7 @@ _RESERVED_HEADERS = frozenset(
 class Placeholder:
     """A place for a value in a template."""
 
-    name: str
-    """Of a parameter, or one of `CALL_FACTS`."""
+    name: str  # of a parameter, or one of `CALL_FACTS`
 
 
 Template = tuple[str | Placeholder, ...]
@@ -82,8 +81,7 @@ class UrlTemplate:
     scheme: str
     host: str
     port: int
-    path: tuple[Template, ...]
-    """The segments after the first slash."""
+    path: tuple[Template, ...]  # the segments after the first slash
     query: tuple[tuple[str, Template], ...] = ()
 
     @property
@@ -188,7 +186,7 @@ def read_http_tools(
 
     Args:
         raw: Tables by name, or JSON text of them; nothing = no tools.
-        field: The name of the field in error lines.
+        field: Its name in error lines.
         built_in: Names that a declared tool must not have.
         errors: None = the first one is raised.
 

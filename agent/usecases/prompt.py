@@ -76,8 +76,7 @@ class HistoryEntry:
     """Of the order, or of the appointment; aware, in the zone of the business."""
     kind: str
     items: tuple[str, ...]
-    total: str = ""
-    """Dollars; empty if nothing was paid."""
+    total: str = ""  # dollars; empty if nothing was paid
 
 
 def system_prompt(
@@ -96,12 +95,12 @@ def system_prompt(
         profile: Of the caller; without names for an unknown caller.
         now: Aware; the date is written in its zone.
         available: Name, title and description of use cases; the default one is never offered.
-        history: What the caller ordered or booked last, the newest first.
+        history: The newest first.
         is_outbound: The service has made the call; the prompt then says so at its end.
 
     Returns:
-        The part that is the same for all calls, and the part of this call. If the first would
-        be empty, the whole prompt is the first part.
+        The part that is the same for all calls (the whole prompt if it would be empty), and the
+        part of this call.
     """
     fillings = {
         "USER_CONTEXT": lambda: _user_context(use_case, profile),

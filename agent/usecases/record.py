@@ -1,9 +1,8 @@
 """Use-case records: items of the table → `UseCase`.
 
 Records are read as the predecessor's loaders wrote them: `tools` and `dtmfHandlers` as JSON text,
-`prompt` plain or JSON-encoded. Attributes that the predecessor did not have are optional, unknown
-ones are ignored. `promptContext` exists only in the record of one call
-(`agent.store.call_state.call_item.record_of_call`).
+`prompt` plain or JSON-encoded. Unknown attributes are ignored. `promptContext` exists only in the
+record of one call (`agent.store.call_state.call_item.record_of_call`).
 
 A record without a name or a prompt raises a `UseCaseError` of one line, `<use case>.<field>:
 <error>`. Nothing else in a record stops a call. There are two kinds of warnings, one line each:
@@ -58,17 +57,13 @@ from agent.usecases.validation import (
     tolerant,
 )
 
-CONFIGURATION = "configuration"
-"""Sort key of a record."""
-USE_CASE = "use-case"
-"""Index key of all records."""
+CONFIGURATION = "configuration"  # sort key of a record
+USE_CASE = "use-case"  # index key of all records
 
 Guardrail = Annotated[str, Meta(pattern=r"^$|^\S+:(\d+|DRAFT)$")]
 """`ID:VERSION`; the id may be an ARN."""
 Latency = Literal["", "standard", "optimized"]
 ServiceTier = Literal["", "default", "priority", "reserved"]  # `flex` delays requests
-
-
 _BackupText = Annotated[str, Meta(max_length=500)]
 
 
@@ -76,30 +71,29 @@ class _TextBlock(msgspec.Struct):
     text: str
 
 
-class BackupVoice(
+class _Backup(
     msgspec.Struct,
     forbid_unknown_fields=True,
     omit_defaults=True,
-    rename={"ttsProvider": "provider", "ttsLanguage": "language"},
+    rename={
+        **dict.fromkeys(("ttsProvider", "transcriptionProvider"), "provider"),
+        **dict.fromkeys(("ttsLanguage", "transcriptionLanguage"), "language"),
+        "speechModel": "model",
+    },
 ):
-    """Text to speech while the provider of the voice is down, as attributes of the relay."""
+    """Attributes of the relay while a provider is down."""
+
+
+class BackupVoice(_Backup):
+    """Text to speech."""
 
     ttsProvider: Literal["ElevenLabs", "Google", "Amazon"]  # noqa: N815 the spelling of the relay
     voice: _BackupText = ""
     ttsLanguage: _BackupText = ""  # noqa: N815
 
 
-class BackupTranscription(
-    msgspec.Struct,
-    forbid_unknown_fields=True,
-    omit_defaults=True,
-    rename={
-        "transcriptionProvider": "provider",
-        "speechModel": "model",
-        "transcriptionLanguage": "language",
-    },
-):
-    """Speech to text while its provider is down, as attributes of the relay."""
+class BackupTranscription(_Backup):
+    """Speech to text."""
 
     transcriptionProvider: Literal["Deepgram", "Google"]  # noqa: N815
     speechModel: _BackupText = ""  # noqa: N815
@@ -212,7 +206,7 @@ def parse_use_case(
         languages=further,
         model=_model(record, errors),
         phrases=_phrases(record.phrases, errors),
-        offline_script=_script(record.offlineScript, errors),
+        offline_script=errors.read_or(partial(_script, record.offlineScript), ""),
         transfer_target=_transfer_target(record, errors),
         voicemail=record.voicemail,
         backup_voice=_backup(record.backupVoice, "backupVoice", BackupVoice, errors),
@@ -235,14 +229,10 @@ def _transfer_target(record: _Record, errors: RecordErrors) -> TransferTarget | 
     )
 
 
-def _script(raw: object, errors: RecordErrors) -> str:
+def _script(raw: object) -> str:
     """JSON text for the offline model, which validates the content."""
-
-    def read() -> str:
-        script = decoded(raw, "offlineScript")
-        return raw if isinstance(raw, str) else json.dumps(plain(script)) if script else ""
-
-    return errors.read_or(read, "")
+    script = decoded(raw, "offlineScript")
+    return raw if isinstance(raw, str) else json.dumps(plain(script)) if script else ""
 
 
 def _prompt(raw: object) -> str:
@@ -296,17 +286,15 @@ def _object_text(field: str, raw: object, wanted: Any, errors: RecordErrors) -> 
 
 
 def _phrases(raw: object, errors: RecordErrors) -> Phrases:
-    names = {field.name for field in fields(Phrases)}
     phrases = Phrases()
     for name, sentence in table(raw, "phrases", errors).items():
-        if name not in names:
-            errors.add(f"phrases.{name}: there is no such sentence")
-        else:
-            phrases = errors.read_or(partial(_with_phrase, phrases, name, sentence), phrases)
+        phrases = errors.read_or(partial(_with_phrase, phrases, name, sentence), phrases)
     return phrases
 
 
 def _with_phrase(phrases: Phrases, name: str, raw: object) -> Phrases:
+    if name not in {field.name for field in fields(Phrases)}:
+        raise UseCaseError(f"phrases.{name}: there is no such sentence")
     said = getattr(convert({name: raw}, Phrases, "phrases"), name)
     sentences = (said,) if isinstance(said, str) else said
     if not (sentences and all(sentence.strip() for sentence in sentences)):
@@ -315,16 +303,11 @@ def _with_phrase(phrases: Phrases, name: str, raw: object) -> Phrases:
 
 
 def _backup(
-    raw: object,
-    field: str,
-    wanted: type[BackupVoice | BackupTranscription],
-    errors: RecordErrors,
+    raw: object, field: str, wanted: type[_Backup], errors: RecordErrors
 ) -> Mapping[str, str]:
-    """A backup as attributes of the relay; empty if it is missing or wrong."""
-
-    def read() -> dict[str, str]:
-        given = decoded(raw, field)
-        return msgspec.structs.asdict(tolerant(given, wanted, field, errors)) if given else {}
-
-    found = errors.read_or(read, dict[str, str]())
+    """A backup as attributes of the relay; empty if it is missing."""
+    given = table(raw, field, errors)
+    read = partial(tolerant, given, wanted, field, errors)
+    backup = errors.read_or(read, None) if given else None
+    found = msgspec.structs.asdict(backup) if backup else {}
     return {name: text.strip() for name, text in found.items() if text.strip()}

@@ -74,10 +74,7 @@ async def seed(
         tools: What is implemented, by name.
         now: Aware; today, in the zone that decides when a day ends.
         use_case: Load only this one, and no profiles.
-        dry_run: Write nothing.
-
-    Returns:
-        What was written, or would be, in that order.
+        dry_run: Write nothing, return what would be written.
 
     Raises:
         UseCaseError: The first error of a file, or all errors of records, a line each; nothing was
@@ -92,11 +89,7 @@ async def seed(
 async def seed_file(
     store: Store, path: Path, tools: Mapping[str, ToolSpec], *, now: datetime, dry_run: bool = False
 ) -> list[SeedResult]:
-    """Load one file: a profile as TOML, or any item as `aws dynamodb put-item` takes it.
-
-    Raises:
-        UseCaseError: It cannot be read, or has errors; nothing was written.
-    """
+    """Load one file as `seed`: a profile as TOML, or an item for `aws dynamodb put-item`."""
     load = load_profile if path.suffix == ".toml" else load_document
     item = await asyncio.to_thread(load, path)
     _refuse(tools, item)
@@ -108,10 +101,8 @@ async def try_out(
 ) -> list[SeedResult]:
     """Let the folder's record answer `percent` of the callers, as `Versions.try_out`.
 
-    0 % ends the canary without reading the folder.
-
-    Raises:
-        UseCaseError: The folder has an error, or the use case has no record yet.
+    0 % ends the canary without reading the folder. `UseCaseError` if the folder has an error, or
+    the use case has no record yet.
     """
     if percent == 0:
         return [_result(versions, await versions.end_canary())]
@@ -124,11 +115,7 @@ async def try_out(
 async def roll_back(
     versions: Versions, to: int | None, tools: Mapping[str, ToolSpec]
 ) -> list[SeedResult]:
-    """Put an earlier version in force, as `Versions.roll_back`.
-
-    Raises:
-        UseCaseError: There is none, or it has errors; nothing was written.
-    """
+    """Put an earlier version in force, as `Versions.roll_back`; `UseCaseError` if it has errors."""
     after = await replace(versions, dry_run=True).roll_back(to)
     version = await versions.store.get(*version_key(versions.name, after.version))
     _refuse(tools, *([as_record(version)] if version else []))
@@ -222,7 +209,6 @@ def _noting(lines: list[str]) -> Iterator[None]:
 def _plan(
     configuration: Path, tools: Mapping[str, ToolSpec], now: datetime, use_case: str
 ) -> list[PlannedItem]:
-    """All that is to be written, read and validated before the first write."""
     if use_case:
         return load_folder(_one_folder(configuration, use_case), tools, now)
     folders = use_case_folders(configuration)

@@ -47,18 +47,15 @@ class PhoneTarget(
 class QueueTarget:
     """A queue, which Twilio creates if it does not exist."""
 
-    name: str
-    """1-64 characters."""
+    name: str  # 1-64 characters
 
 
 @dataclass(frozen=True, slots=True)
 class WorkflowTarget:
     """A TaskRouter workflow."""
 
-    sid: str
-    """`WW` and 32 hexadecimal digits."""
-    priority: int | None = None
-    """Higher is sooner; None = as the workflow says."""
+    sid: str  # WW and 32 hexadecimal digits
+    priority: int | None = None  # higher is sooner; None = as the workflow says
 
 
 class ReferralTarget(
@@ -88,9 +85,6 @@ def read_transfer_target(raw: object, number: str, number_field: str) -> Transfe
     """The transfer target of a record or of a file; None if there is neither table nor number.
 
     `raw` is the table `desk`, or JSON text of it; `number` the short form, `number_field` its name.
-
-    Raises:
-        UseCaseError: The first error, `field: error`.
     """
     if raw is None or raw == "":
         return _checked(PhoneTarget(number), number_field) if number else None

@@ -87,14 +87,8 @@ def _first(lines: list[str]) -> tuple[str, ...]:
 def convert(raw: object, wanted: type[T], field: str = "", *, strict: bool = True) -> T:
     """Validate values of JSON or of a table (whose numbers may be `Decimal`).
 
-    Args:
-        raw: The value.
-        wanted: The type to convert it to.
-        field: The name of the value in error lines.
-        strict: False accepts text for a number or a flag: `"0.3"`, `"true"`.
-
-    Raises:
-        UseCaseError: `field: error`, the field as a path that begins with `field`.
+    `strict=False` accepts text for a number or a flag: `"0.3"`, `"true"`. A `UseCaseError` is
+    `field: error`, the field as a path that begins with `field`.
     """
     _check(raw, field)
     return convert_stored(raw, wanted, field, strict=strict)
@@ -117,10 +111,8 @@ def convert_stored(raw: object, wanted: type[T], field: str = "", *, strict: boo
 def tolerant(raw: object, wanted: type[S], field: str, errors: RecordErrors) -> S:
     """Convert a table field by field: a wrong field keeps its default, and the error is noted.
 
-    Null counts as missing; unknown fields are ignored.
-
-    Raises:
-        UseCaseError: It is not a table, or a field without a default is missing or wrong.
+    Null counts as missing; unknown fields are ignored. `UseCaseError` if it is not a table, or a
+    field without a default is missing or wrong.
     """
     prefix = f"{field}." if field else ""
     given, known = _mapping(raw, field), dict[str, Any]()
@@ -187,11 +179,7 @@ def plain(value: object) -> object:
 
 
 def decoded(raw: object, field: str) -> object:
-    """The value of JSON text; lists and maps are returned as they are.
-
-    Raises:
-        UseCaseError: The text is not JSON, or is nested too deeply.
-    """
+    """The value of JSON text (`UseCaseError` if it is none); other values as they are."""
     if not isinstance(raw, str) or not raw.strip():
         return raw or None
     try:

@@ -54,8 +54,7 @@ class CurrentVersion:
     """The versions that answer the calls of a use case."""
 
     version: int
-    canary: int = 0
-    """The version of some callers; 0 for none."""
+    canary: int = 0  # the version of some callers; 0 for none
     percent: int = 0
 
     def __str__(self) -> str:
@@ -108,8 +107,7 @@ class Versions:
     store: Store
     name: str
     now: datetime  # aware
-    dry_run: bool = False
-    """Return what would be done, write nothing."""
+    dry_run: bool = False  # return what would be done, write nothing
 
     async def publish(self, record: Item) -> CurrentVersion:
         """Put a record in force for all callers, and end a canary."""
@@ -117,10 +115,9 @@ class Versions:
         return await self._put_in_force(version)
 
     async def try_out(self, record: Item, percent: int) -> CurrentVersion:
-        """Let a record answer a share of the callers, from 1 to 99.
+        """Let a record answer 1 to 99 % of the callers.
 
-        Raises:
-            UseCaseError: There is no record, or it has the same content.
+        `UseCaseError` if there is no record, or it has the same content.
         """
         present = await self._present()
         canary = await self._version_of(_content(record), present)
@@ -135,8 +132,7 @@ class Versions:
     async def roll_back(self, to: int | None = None) -> CurrentVersion:
         """Undo the last change (a canary, an edit, a seeding), or put version `to` in force.
 
-        Raises:
-            UseCaseError: There is no such version, or no earlier one.
+        `UseCaseError` if there is no such version, or no earlier one.
         """
         record = await self.store.get(self.name, CONFIGURATION)
         if to is None and canary_in_progress(record or {}):
