@@ -33,21 +33,17 @@ def use_case_name(value: object) -> str:
 class ModelSettings:
     """The model of a use case and its options."""
 
-    identifier: str = ""
-    """Empty = `MODEL_IDENTIFIER` of the process."""
+    identifier: str = ""  # empty = `MODEL_IDENTIFIER` of the process
     max_tokens: int = 300
     temperature: float | None = None
     top_p: float | None = None
-    additional: str = ""
-    """JSON object: Bedrock's `additionalModelRequestFields`; empty = none."""
+    additional: str = ""  # JSON object: Bedrock's `additionalModelRequestFields`; empty = none
     metadata: str = ""
     """JSON object of texts: Bedrock's `requestMetadata`, for its logs; empty = none."""
-    guardrail: str = ""
-    """Bedrock guardrail as `ID:VERSION`; empty = none."""
+    guardrail: str = ""  # Bedrock guardrail as `ID:VERSION`; empty = none
     latency: str = ""
     """Bedrock's `performanceConfig.latency`: `standard` or `optimized`; empty = unset."""
-    service_tier: str = ""
-    """Bedrock's `serviceTier.type`; empty = unset."""
+    service_tier: str = ""  # Bedrock's `serviceTier.type`; empty = unset
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +51,12 @@ class UseCase:
     """The configuration of one agent."""
 
     name: str
-    prompt: str
-    """System prompt with placeholders, see `agent.usecases.prompt`."""
+    prompt: str  # system prompt with placeholders, see `agent.usecases.prompt`
     context: str = ""
     """In a use case set up for one call: the rest of its filled prompt, see `ReplyRequest`."""
     title: str = ""
     description: str = ""
-    greeting: str = ""
-    """For callers without a name; placeholders are not filled."""
+    greeting: str = ""  # for callers without a name; placeholders are not filled
     greeting_known: str = ""
     """For callers with a name, `<<FIRST_NAME>>` and `<<LAST_NAME>>` filled; empty = `greeting`."""
     tools: tuple[ToolSpec, ...] = ()
@@ -70,12 +64,10 @@ class UseCase:
     keypad: Mapping[str, KeyBinding] = field(default_factory=dict)
     relay: Mapping[str, str] = field(default_factory=dict)
     """Attributes of `<ConversationRelay>`, validated, values as they stand in the TwiML."""
-    languages: tuple[Mapping[str, str], ...] = ()
-    """Attributes of each `<Language>`, validated."""
+    languages: tuple[Mapping[str, str], ...] = ()  # attributes of each `<Language>`, validated
     model: ModelSettings = ModelSettings()
     phrases: Phrases = field(default_factory=Phrases)
-    offline_script: str = ""
-    """JSON text: the rules of the offline model for this use case."""
+    offline_script: str = ""  # JSON text: the rules of the offline model for this use case
     transfer_target: TransferTarget | None = None
     """Where a person takes the call over; None = nowhere."""
     voicemail: str = ""
@@ -83,16 +75,14 @@ class UseCase:
     backup_voice: Mapping[str, str] = field(default_factory=dict)
     """Attributes of `<ConversationRelay>` while the text-to-speech provider is down."""
     backup_transcription: Mapping[str, str] = field(default_factory=dict)
-    errors: tuple[str, ...] = ()
-    """What is wrong in its record and was left out, one line each."""
+    errors: tuple[str, ...] = ()  # what is wrong in its record and was left out, one line each
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
     """What is known about a caller; every field but `caller` may be empty."""
 
-    caller: str
-    """E.164 number or `client:identity`."""
+    caller: str  # E.164 number or `client:identity`
     first_name: str = ""
     last_name: str = ""
     email: str = ""

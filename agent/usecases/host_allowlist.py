@@ -1,8 +1,7 @@
 """The hosts and addresses that HTTP tools, which are configuration, may send requests to.
 
 An author of records must not reach what only this process can reach (the metadata service, a
-database, this service), so the operator lists the hosts, and every address is checked when a
-connection is made:
+database), so the operator lists the hosts, and each address is checked when a connection is made:
 
     api.example.com                 https, port 443
     api.example.com:8443            https, that port

@@ -37,10 +37,9 @@ Argument = str | int | float | bool
 
 CALL_FACTS = ("call.caller", "call.called", "call.id", "call.use_case")
 """What a template may use of the call; never from the model."""
-LONGEST_EFFECT_SECONDS = 5.0
+_LONGEST_EFFECT_SECONDS = 5.0
 """Limit of a tool with side effects; the idempotency store gives up slightly later."""
-LONGEST_TEXT = 200
-"""Characters of a text argument, unless the parameter says otherwise."""
+_LONGEST_TEXT = 200  # characters of a text argument, unless the parameter says otherwise
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _SECRET = re.compile(r"\$\{([^{}]*)\}")
@@ -105,8 +104,7 @@ class Parameter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=
     maximum: _Bound | None = None
     min_length: Annotated[int, Meta(ge=0, le=10_000)] | None = None
     max_length: Annotated[int, Meta(ge=1, le=10_000)] | None = None
-    name: Annotated[str, Meta(max_length=0)] = ""
-    """Set when it is read: its key in the file."""
+    name: Annotated[str, Meta(max_length=0)] = ""  # set when it is read: its key in the file
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,18 +115,14 @@ class HttpTool:
     method: Method
     url: UrlTemplate
     parameters: tuple[Parameter, ...] = ()
-    headers: tuple[tuple[str, str], ...] = ()
-    """Values may hold `${NAME}`, see `filled_header`."""
-    body: str = ""
-    """JSON text whose strings are templates; empty = no body."""
+    headers: tuple[tuple[str, str], ...] = ()  # values may hold `${NAME}`, see `filled_header`
+    body: str = ""  # JSON text whose strings are templates; empty = no body
     result: tuple[tuple[str, str], ...] = ()
     """Name and JSON pointer into the response; empty = all of the response."""
     error: str = ""
     """JSON pointer to the sentence that explains a refusal; empty = none is passed on."""
-    timeout: float = 5.0
-    """Seconds, including the retry."""
-    has_key: bool = False
-    """Sends `Idempotency-Key`, by which the server recognises a retry."""
+    timeout: float = 5.0  # seconds, including the retry
+    has_key: bool = False  # sends `Idempotency-Key`, by which the server recognises a retry
 
     @property
     def is_repeatable(self) -> bool:
@@ -255,7 +249,7 @@ def _parameter(name: str, raw: object, field: str) -> Parameter:
             raise UseCaseError(f"{field}.{key}: does not apply to this type")
     if len(set(read.choices)) < len(read.choices):
         raise UseCaseError(f"{field}.enum: names a value twice")
-    longest = read.max_length or (LONGEST_TEXT if is_text and not read.choices else None)
+    longest = read.max_length or (_LONGEST_TEXT if is_text and not read.choices else None)
     return msgspec.structs.replace(read, name=name, max_length=longest)
 
 
@@ -376,7 +370,7 @@ def _check_effect(tool: HttpTool, field: str) -> None:
         raise UseCaseError(
             f"{field}.side_effect: a {tool.method} can be repeated with idempotency_key = true only"
         )
-    if effect is not SideEffect.NONE and tool.timeout > LONGEST_EFFECT_SECONDS:
+    if effect is not SideEffect.NONE and tool.timeout > _LONGEST_EFFECT_SECONDS:
         raise UseCaseError(
-            f"{field}.timeout: {LONGEST_EFFECT_SECONDS:g} seconds at most with a side effect"
+            f"{field}.timeout: {_LONGEST_EFFECT_SECONDS:g} seconds at most with a side effect"
         )

@@ -62,8 +62,7 @@ class KnownTools:
     """The tools that a record may name."""
 
     usable: Mapping[str, ToolSpec]
-    unavailable: Mapping[str, str]
-    """Name and reason of tools that exist and cannot be used here."""
+    unavailable: Mapping[str, str]  # name and reason of tools that exist and cannot be used here
     unusable: Mapping[str, str]
     """Name, `field` and reason of declared tools that cannot be used here."""
 
@@ -127,8 +126,8 @@ def named_tools(raw: object, errors: RecordErrors) -> list[NamedTool]:
 def tools_text(tools: Iterable[ToolSpec], declared: Iterable[str] = ()) -> str:
     """The attribute `tools` of a record: JSON text of `toolSpec` objects.
 
-    Of a tool without a schema only the name is written, because its words are known when a call
-    begins; the words of `declared` tools are in `httpTools` alone.
+    Only the name is written of a tool without a schema (its words are known when a call begins) and
+    of `declared` tools (theirs are in `httpTools`).
     """
     specs = [*map(_tool_spec, tools), *({"name": name} for name in declared)]
     return json.dumps([{"toolSpec": spec} for spec in specs], ensure_ascii=False)

@@ -72,8 +72,7 @@ _NO_DEMOS = "There are none at the moment."
 class HistoryEntry:
     """One order or booking; its texts come from callers and models and are not trusted."""
 
-    at: datetime
-    """Of the order, or of the appointment; aware, in the zone of the business."""
+    at: datetime  # of the order, or of the appointment; aware, in the zone of the business
     kind: str
     items: tuple[str, ...]
     total: str = ""  # dollars; empty if nothing was paid

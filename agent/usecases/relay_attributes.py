@@ -3,19 +3,17 @@
 Twilio reports a wrong attribute only during a call, and error 64101 ends that call. Rules:
 
 - A value is read in every form that has one meaning: a flag may be a boolean, 0 or 1, or a word; a
-  number may be text; `hints`, `events` and `debug` may be lists. Attributes that were flags when
-  the relay was launched and take words today still take the flag: true is `any`, `debugging` or
-  `on`.
+  number may be text; `hints`, `events` and `debug` may be lists. Attributes that were flags once
+  and take words today still take the flag.
 - A bad value of a known attribute is dropped with an error. A voice or a speech model is dropped
   with its provider or language: a voice of Google at ElevenLabs is a 64101.
-- An unknown attribute is dropped with a warning: records of the predecessor have invented ones.
+- An unknown attribute is dropped with a remark: records of the predecessor have invented ones.
 - An empty value is left out, because it can itself be a 64101.
 - Twilio reads no document over 64 kB (https://www.twilio.com/docs/api/errors/11750): a text that
   does not fit is dropped.
 
-Defaults of the relay have changed twice and depend on the age of the account, so `DEFAULTS` are
-always written. Only combinations that are certainly wrong are repaired: which voice or model a
-provider has changes without notice. Attributes and values:
+Defaults of the relay depend on the age of the account, so `DEFAULTS` are always written. Only
+combinations that are certainly wrong are repaired: voices and models change without notice.
 https://www.twilio.com/docs/voice/twiml/connect/conversationrelay
 """
 
@@ -153,7 +151,7 @@ LANGUAGE_ATTRIBUTES: Mapping[str, Check] = {
 }  # fmt: skip
 """Every attribute of `<Language>`."""
 
-_DEPENDENTS: Mapping[str, tuple[str, ...]] = {
+_DEPENDENTS = {
     "ttsProvider": ("voice",),
     "ttsLanguage": ("voice",),
     "transcriptionProvider": ("speechModel",),
@@ -162,10 +160,8 @@ _DEPENDENTS: Mapping[str, tuple[str, ...]] = {
 }
 """Attributes that are dropped together with the one they were chosen for."""
 
-_SEPARATORS: Mapping[str, str] = {"hints": ",", "events": " ", "debug": " "}
-
-_ROOM = 32_000
-"""Bytes of all attributes of `<ConversationRelay>`."""
+_SEPARATORS = {"hints": ",", "events": " ", "debug": " "}
+_ROOM = 32_000  # bytes of all attributes of `<ConversationRelay>`
 _LANGUAGES_ROOM = 12_000
 
 DEFAULTS: Mapping[str, str] = {
@@ -180,7 +176,6 @@ DEFAULTS: Mapping[str, str] = {
 """Written unless the record sets them."""
 
 DEFAULT_LANGUAGE = "en-US"
-
 DEFAULT_VOICES: Mapping[str, str] = {
     "ElevenLabs": "UgBBYS2sOqTuMpoF3BR0",
     "Google": "en-US-Journey-O",
@@ -188,7 +183,7 @@ DEFAULT_VOICES: Mapping[str, str] = {
 }
 """By provider, for `DEFAULT_LANGUAGE` only: a voice of another language is an error 64101."""
 
-BACKCHANNEL_LANGUAGES = frozenset({"en", "es", "fr", "de"})
+_BACKCHANNEL_LANGUAGES = frozenset({"en", "es", "fr", "de"})
 """Languages known to support `ignoreBackchannel`, which is on by default there."""
 
 
@@ -215,7 +210,9 @@ def relay_attributes(
             f"{RECORD_FIELD}.eagerEotThreshold: must be below eotThreshold, which is {limit}"
         )
         del attributes["eagerEotThreshold"]
-    if "eotThreshold" in attributes and not _is_flux(attributes):
+    model = attributes.get("speechModel", "").lower()
+    is_flux = attributes["transcriptionProvider"] == "Deepgram" and model.startswith("flux")
+    if "eotThreshold" in attributes and not is_flux:
         errors.remark(
             f"{RECORD_FIELD}.eotThreshold: has no effect without Deepgram and speechModel flux"
         )
@@ -305,7 +302,7 @@ def _with_defaults(given: Mapping[str, str]) -> dict[str, str]:
     if _language(attributes, "ttsLanguage").lower() == DEFAULT_LANGUAGE.lower():
         attributes.setdefault("voice", DEFAULT_VOICES[attributes["ttsProvider"]])
     heard = _language(attributes, "transcriptionLanguage").lower()
-    if heard.partition("-")[0] in BACKCHANNEL_LANGUAGES:
+    if heard.partition("-")[0] in _BACKCHANNEL_LANGUAGES:
         attributes.setdefault("ignoreBackchannel", "true")
     return attributes
 
@@ -331,8 +328,3 @@ def _repair_multi(
             errors.add(f"{field}.{name}: must be {provider} where the language is multi")
             attributes[name] = provider
             attributes.pop(owned, None)
-
-
-def _is_flux(attributes: Mapping[str, str]) -> bool:
-    model = attributes.get("speechModel", "").lower()
-    return attributes["transcriptionProvider"] == "Deepgram" and model.startswith("flux")

@@ -230,8 +230,10 @@ async def _write(
     for planned in plan:
         item = planned.item
         pk, sk = str(item["pk"]), str(item["sk"])
-        if planned.unless and await _is_indexed(store, *planned.unless):
-            continue
+        if planned.unless:
+            found = await store.query_index(*planned.unless)
+            if any(each["sk1"] == planned.unless[1] for each in found):
+                continue
         if sk == CONFIGURATION:
             versions = Versions(store, pk, now, dry_run)
             written.append(_result(versions, await versions.publish(item)))
@@ -246,10 +248,6 @@ async def _write(
 
 def _result(versions: Versions, in_force: CurrentVersion) -> SeedResult:
     return SeedResult(versions.name, CONFIGURATION, in_force)
-
-
-async def _is_indexed(store: Store, pk1: str, sk1: str) -> bool:
-    return any(item["sk1"] == sk1 for item in await store.query_index(pk1, sk1))
 
 
 def _record_errors(

@@ -13,8 +13,7 @@ There are three ways to a person, and one of them has two forms:
     refer    the caller's switchboard is asked to connect another address; the call leaves Twilio
 
 `handoff_number` (`handoffNumber` in a record) is the short form of a target that is dialled. Twilio
-reports a target it cannot use only when a caller is transferred, so everything that can be checked
-is checked here.
+reports a wrong target only when a caller is transferred, so all that can be is checked here.
 """
 
 from __future__ import annotations
@@ -39,8 +38,7 @@ class PhoneTarget(
     to: str
     """E.164 number, SIP address (`sip:` or `sips:`), or the user of an app (`client:identity`)."""
     ring_seconds: Annotated[int, Meta(ge=5, le=120)] = 20
-    caller_id: str = ""
-    """E.164; empty = the number of this account in the call, if any."""
+    caller_id: str = ""  # E.164; empty = the number of this account in the call, if any
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """Versions of a use case: earlier records stay readable and can be put in force again.
 
 The *content* of a record is all of it but its keys and the bookkeeping below. Content that was ever
-in force is kept as a version: an item that is written only if absent and never changed, with `pk`
-the name and `sk` `version::000003`. The record itself is a copy of one version:
+in force is kept as a version, an item that never changes (`sk` is `version::000003`). The record
+itself is a copy of one version:
 
     version, versionDigest   the number of that version, and the digest of its content
     canary                   {"version", "percent"}: another version, for this share of callers
@@ -16,15 +16,14 @@ Rules:
 - `previous` makes a chain, and rolling back follows it. An existing version is used again only if
   it is in force, or has equal content and the same `previous`. Rejected: one version for equal
   content in any place. After A, B, A rolling back would skip B.
-- Numbers are allocated by conditional writes: of two concurrent seeds one gets the number, the
-  other reads again and takes the next. The last write of the record wins; both versions are kept.
+- Numbers are allocated by conditional writes. Of concurrent seeds the last write of the record
+  wins; all versions are kept.
 - All content comes from the folder. An edit in place, of `liveEdits` too, is replaced and not
   merged: a merged record would be one that was never tested.
 - Further items of a folder are data that all versions share.
 
-A canary answers the same callers as long as it runs, and more of them when its share is raised:
-each caller has a fixed place from 0 to 99 for each version. Unrecognised callers have no place,
-because all of them would have the same one.
+A canary answers the same callers as long as it runs: each caller has a fixed place from 0 to 99 for
+each version. Unrecognised callers have none, because all of them would have the same one.
 """
 
 from __future__ import annotations
@@ -45,8 +44,7 @@ VERSION_PREFIX = "version::"
 _BOOKKEEPING = frozenset(
     {"pk", "sk", "pk1", "sk1", "version", "versionDigest", "canary", "createdAt", "previous"}
 )
-_ATTEMPTS = 20
-"""Concurrent writers that may take a number first."""
+_ATTEMPTS = 20  # concurrent writers that may take a number first
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,22 +173,19 @@ class Versions:
                 if (version["versionDigest"], _number(version, "previous")) == (digest, previous):
                     return version
             number = max(previous, *versions, 0) + 1
-            new = self._new_version(number, content, digest, previous)
+            pk, sk = version_key(self.name, number)
+            new: Item = {
+                **content,
+                "pk": pk,
+                "sk": sk,
+                "version": number,
+                "versionDigest": digest,
+                "createdAt": self.now.astimezone(UTC).isoformat(timespec="seconds"),
+                "previous": previous,
+            }
             if self.dry_run or await self.store.put(new, only_if_absent=True):
                 return new
         raise StoreError(f"{self.name}: too many others are seeding it")
-
-    def _new_version(self, number: int, content: Item, digest: str, previous: int) -> Item:
-        pk, sk = version_key(self.name, number)
-        return {
-            **content,
-            "pk": pk,
-            "sk": sk,
-            "version": number,
-            "versionDigest": digest,
-            "createdAt": self.now.astimezone(UTC).isoformat(timespec="seconds"),
-            "previous": previous,
-        }
 
     async def _all(self) -> dict[int, Item]:
         items = await self.store.query(self.name, VERSION_PREFIX)
