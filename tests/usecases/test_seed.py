@@ -9,16 +9,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from agent.call.config import KeyBinding, Phrases
+from agent.call.config import KeyBinding
 from agent.call.messages import ToolSpec
 from agent.errors import UseCaseError
-from agent.usecases import ModelSettings, UseCase
 from agent.usecases.folders import load_document, load_folder, load_profile
 from agent.usecases.record import parse_use_case
-from agent.usecases.relay_attributes import relay_attributes
 from agent.usecases.seed import SeedResult, check, check_table, roll_back, seed, seed_file, try_out
-from agent.usecases.transfer_target import PhoneTarget
-from agent.usecases.validation import RecordErrors
 from agent.usecases.versions import CurrentVersion, Versions
 from tests.fakes import MemoryStore
 
@@ -87,46 +83,42 @@ use_case = "flatsUseCase"
 
 
 @pytest.fixture
-def configuration(tmp_path: Path) -> Path:
-    """One use case and one profile, all in order."""
+def flats(tmp_path: Path) -> Path:
+    """The folder of a use case, all in order."""
     folder = tmp_path / "configuration" / "use-cases" / "flatsUseCase"
     folder.mkdir(parents=True)
     (folder / "use-case.toml").write_text(USE_CASE)
     (folder / "prompt.md").write_text("You know flats, größere too. <<USER_CONTEXT>>\n")
     (folder / "offline.json").write_text('{"rules": ["ü"]}\n')
     (folder / "items.json").write_text(json.dumps(ITEMS))
-    profiles = tmp_path / "configuration" / "profiles"
+    return folder
+
+
+@pytest.fixture
+def configuration(flats: Path) -> Path:
+    """This use case and one profile."""
+    profiles = flats.parents[1] / "profiles"
     profiles.mkdir()
     (profiles / "ada.toml").write_text(PROFILE)
-    return tmp_path / "configuration"
+    return flats.parents[1]
 
 
-def test_a_folder_becomes_a_record_of_the_predecessors_shape(configuration: Path) -> None:
-    """JSON text inside, the greeting among the relay's parameters."""
-    record = load_folder(configuration / "use-cases" / "flatsUseCase", TOOLS, NOW)[0].item
+def test_a_folder_becomes_a_record_of_the_predecessors_shape(flats: Path) -> None:
+    """JSON text inside, the greeting among the relay's parameters; it is read without a remark."""
+    record = load_folder(flats, TOOLS, NOW)[0].item
 
+    use_case, warnings = parse_use_case(record, TOOLS)
+    assert (use_case.tools, warnings) == ((BOOK,), ())
+    assert use_case.keypad == {"1": KeyBinding("One moment.", BOOK.name), "*": KeyBinding()}
+    spec = {"name": BOOK.name, "description": "Books a tour."}
     assert json.loads(str(record.pop("tools"))) == [
-        {
-            "toolSpec": {
-                "name": "ScheduleTourFunction",
-                "description": "Books a tour.",
-                "inputSchema": {"json": {"type": "object"}},
-            }
-        }
+        {"toolSpec": {**spec, "inputSchema": {"json": {"type": "object"}}}}
     ]
+    handler = {"replyWithText": True, "replyText": "One moment."}
     assert json.loads(str(record.pop("dtmfHandlers"))) == {
-        "1": {
-            "replyWithText": True,
-            "replyText": "One moment.",
-            "replyWithFunction": True,
-            "replyFunction": "ScheduleTourFunction",
-        },
-        "*": {
-            "replyWithText": False,
-            "replyText": "",
-            "replyWithFunction": False,
-            "replyFunction": "",
-        },
+        "1": {**handler, "replyWithFunction": True, "replyFunction": BOOK.name},
+        "*": dict.fromkeys(("replyWithText", "replyWithFunction"), False)
+        | dict.fromkeys(("replyText", "replyFunction"), ""),
     }
     assert record == {
         "pk": "flatsUseCase",
@@ -158,42 +150,6 @@ def test_a_folder_becomes_a_record_of_the_predecessors_shape(configuration: Path
         "topP": 1.0,
         "offlineScript": '{"rules": ["ü"]}',
     }
-
-
-def test_a_folder_is_read_back_as_the_use_case_it_describes(configuration: Path) -> None:
-    """The writer of records and their reader agree."""
-    record = load_folder(configuration / "use-cases" / "flatsUseCase", TOOLS, NOW)[0].item
-
-    assert parse_use_case(record, TOOLS) == (
-        UseCase(
-            name="flatsUseCase",
-            prompt="You know flats, größere too. <<USER_CONTEXT>>",
-            title="Flats",
-            description="Finds flats.",
-            greeting="Welcome!",
-            greeting_known="Hello <<FIRST_NAME>>!",
-            tools=(BOOK,),
-            keypad={"1": KeyBinding("One moment.", "ScheduleTourFunction"), "*": KeyBinding()},
-            relay=relay_attributes({"voice": "Anna", "hints": "flat"}, RecordErrors())[0],
-            languages=({"code": "es-US", "ttsProvider": "Amazon", "voice": "Lupe"},),
-            model=ModelSettings(
-                "offline:",
-                250,
-                0.3,
-                1.0,
-                '{"inferenceConfig": {"topK": 1}}',
-                '{"team": "pizza"}',
-                "g:1",
-                "standard",
-                "default",
-            ),
-            phrases=Phrases(goodbye="Bye.", fillers=("Hm.", "Well.")),
-            offline_script='{"rules": ["ü"]}',
-            transfer_target=PhoneTarget("+15550100098"),
-            voicemail="We have called.",
-        ),
-        (),
-    )
 
 
 def test_a_folder_needs_a_prompt_and_a_file_that_may_be_empty(tmp_path: Path) -> None:
@@ -265,13 +221,11 @@ async def test_a_dry_run_writes_nothing(configuration: Path) -> None:
 
 async def test_one_use_case_comes_without_the_profiles(configuration: Path) -> None:
     """And one that has no folder is an error."""
-    store = MemoryStore()
-
-    written = await seed(store, configuration, TOOLS, now=NOW, use_case="flatsUseCase")
+    written = await seed(MemoryStore(), configuration, TOOLS, now=NOW, use_case="flatsUseCase")
 
     assert [item.pk for item in written] == ["flatsUseCase", "apartments", "slots"]
     with pytest.raises(UseCaseError, match="noUseCase: there is no such folder"):
-        await seed(store, configuration, TOOLS, now=NOW, use_case="noUseCase")
+        await seed(MemoryStore(), configuration, TOOLS, now=NOW, use_case="noUseCase")
 
 
 async def test_a_booked_slot_does_not_come_back(configuration: Path) -> None:
@@ -377,20 +331,19 @@ def test_a_document_of_dynamodb_is_an_item(tmp_path: Path) -> None:
         "conversationRelayParams": {"M": {"interruptible": {"BOOL": False}}},
         "languages": {"L": [{"M": {"code": {"S": "es-US"}}}]},
     }
-    alone, request = tmp_path / "alone.json", tmp_path / "request.json"
-    alone.write_text(json.dumps(attributes))
-    request.write_text(json.dumps({"TableName": "t", "Item": attributes}))
+    path = tmp_path / "item.json"
 
-    assert load_document(alone) == {
-        "pk": "flatsUseCase",
-        "sk": "configuration",
-        "maxTokens": 250,
-        "temperature": 0.3,
-        "nothing": None,
-        "conversationRelayParams": {"interruptible": False},
-        "languages": [{"code": "es-US"}],
-    }
-    assert load_document(request) == load_document(alone)
+    for document in (attributes, {"TableName": "t", "Item": attributes}):
+        path.write_text(json.dumps(document))
+        assert load_document(path) == {
+            "pk": "flatsUseCase",
+            "sk": "configuration",
+            "maxTokens": 250,
+            "temperature": 0.3,
+            "nothing": None,
+            "conversationRelayParams": {"interruptible": False},
+            "languages": [{"code": "es-US"}],
+        }
 
 
 @pytest.mark.parametrize(
@@ -417,22 +370,22 @@ def test_a_document_that_is_no_item_is_refused(tmp_path: Path, text: str, error:
     assert str(caught.value).startswith(f"{path}: {error}")
 
 
-def test_a_profile_needs_its_caller(tmp_path: Path) -> None:
-    """And knows no other keys than its five."""
-    path = tmp_path / "x.toml"
-    path.write_text('caller = "+1"\nage = 3')
-
-    with pytest.raises(UseCaseError, match="Object contains unknown field `age`"):
-        load_profile(path)
-
-
-@pytest.mark.parametrize("line", ['first_name = "Ada 2"', 'email = "ada@home"'])
-def test_a_profile_that_calls_would_ignore_is_refused(tmp_path: Path, line: str) -> None:
-    """A text that is not a name, or not an address."""
+@pytest.mark.parametrize(
+    ("line", "error"),
+    [
+        ("age = 3", "Object contains unknown field `age`"),
+        ('first_name = "Ada 2"', "first_name: cannot be used"),
+        ('email = "ada@home"', "email: cannot be used"),
+    ],
+)
+def test_a_profile_that_calls_would_ignore_is_refused(
+    tmp_path: Path, line: str, error: str
+) -> None:
+    """An unknown key, a text that is not a name, or not an address."""
     path = tmp_path / "x.toml"
     path.write_text(f'caller = "+1"\n{line}')
 
-    with pytest.raises(UseCaseError, match=f"{line.split(maxsplit=1)[0]}: cannot be used"):
+    with pytest.raises(UseCaseError, match=error):
         load_profile(path)
 
 
@@ -495,20 +448,20 @@ ITEM_ERRORS = {
         ("offline.json", "{", "cannot be read: Expecting property name"),
     ],
 )
-def test_an_error_is_one_line(configuration: Path, file: str, text: str, error: str) -> None:
+def test_an_error_is_one_line(
+    configuration: Path, flats: Path, file: str, text: str, error: str
+) -> None:
     """File, field and error; the path begins at the folder of the configuration."""
-    (configuration / "use-cases" / "flatsUseCase" / file).write_text(text)
+    (flats / file).write_text(text)
 
     [line] = check(configuration, TOOLS)
 
     assert line.startswith(f"use-cases/flatsUseCase/{file}: {error}")
 
 
-def test_all_folders_and_profiles_are_checked(configuration: Path) -> None:
+def test_all_folders_and_profiles_are_checked(configuration: Path, flats: Path) -> None:
     """One broken file hides no other; a missing or unreadable one is named."""
-    empty = configuration / "use-cases" / "emptyUseCase"
-    empty.mkdir()
-    flats = configuration / "use-cases" / "flatsUseCase"
+    (configuration / "use-cases" / "emptyUseCase").mkdir()
     (flats / "prompt.md").write_bytes(b"\xff")
     (flats / "items.json").write_text("[1]")
     (configuration / "profiles" / "bob.toml").write_text('caller = "+1"\nuse_case = "noUseCase"')
@@ -526,71 +479,54 @@ def test_a_folder_without_use_cases_is_an_error(tmp_path: Path) -> None:
     assert check(tmp_path, TOOLS) == ["use-cases: there is no use case"]
 
 
-BROKEN_FILE = {
-    "pk": {"S": "flatsUseCase"},
-    "sk": {"S": "configuration"},
-    "prompt": {"S": " "},
-}
-WRONG_FILE = {
-    **BROKEN_FILE,
-    "prompt": {"S": "Sell."},
-    "tools": {"S": "[{"},
-    "maxTokens": {"N": "0"},
-}
+RECORD_FILE = {"pk": {"S": "flatsUseCase"}, "sk": {"S": "configuration"}, "prompt": {"S": "Sell."}}
+MAX_TOKENS = "flatsUseCase.maxTokens: Expected `int` >= 1"
 
 
 @pytest.mark.parametrize(
     ("document", "faults"),
     [
-        (BROKEN_FILE, ["flatsUseCase.prompt: is missing or blank"]),
+        ({**RECORD_FILE, "prompt": {"S": " "}}, ["flatsUseCase.prompt: is missing or blank"]),
         (
-            WRONG_FILE,
-            [
-                "flatsUseCase.maxTokens: Expected `int` >= 1",
-                "flatsUseCase.tools: is not JSON: Input data was truncated",
-            ],
+            {**RECORD_FILE, "tools": {"S": "[{"}, "maxTokens": {"N": "0"}},
+            [MAX_TOKENS, "flatsUseCase.tools: is not JSON: Input data was truncated"],
         ),
-        ({**WRONG_FILE, "sk": {"S": "version::000004"}, "tools": {"S": "[]"}}, None),
+        ({**RECORD_FILE, "sk": {"S": "version::000004"}, "maxTokens": {"N": "0"}}, [MAX_TOKENS]),
         (
             {"pk": {"S": "+1"}, "sk": {"S": "profile"}, "useCase": {"N": "1"}},
             ["+1.useCase: is not text"],
         ),
+        (
+            {"pk": {"S": "+1"}, "sk": {"S": "b"}, "text": {"S": "x" * 500_000}},
+            ["+1 / b: the item has 488 KB, a table takes 400 KB at most"],
+        ),
     ],
+    ids=["no prompt", "record", "version", "profile", "too large"],
 )
 async def test_file_with_an_error_is_refused_before_it_is_written(
-    tmp_path: Path, document: dict[str, object], faults: list[str] | None
+    tmp_path: Path, document: dict[str, object], faults: list[str]
 ) -> None:
-    """A use case, a version, a profile: one line for each error."""
+    """A use case, a version, a profile, any item: one line for each error."""
     store, path = MemoryStore(), tmp_path / "item.json"
     path.write_text(json.dumps(document))
 
     with pytest.raises(UseCaseError) as caught:
         await seed_file(store, path, TOOLS, now=NOW)
 
-    expected = faults or ["flatsUseCase.maxTokens: Expected `int` >= 1"]
-    assert str(caught.value).splitlines() == expected
+    assert str(caught.value).splitlines() == faults
     assert await store.query("flatsUseCase") == await store.query("+1") == []
 
 
-async def test_file_that_no_table_takes_is_refused(tmp_path: Path) -> None:
-    """In one line, before anything is written."""
-    path, store = tmp_path / "item.json", MemoryStore()
-    path.write_text(json.dumps({"pk": {"S": "a"}, "sk": {"S": "b"}, "text": {"S": "x" * 500_000}}))
-
-    with pytest.raises(UseCaseError) as refused:
-        await seed_file(store, path, TOOLS, now=NOW)
-
-    assert str(refused.value) == "a / b: the item has 488 KB, a table takes 400 KB at most"
-    assert await store.query("a") == []
-
-
-async def test_folder_with_an_error_is_neither_published_nor_tried(configuration: Path) -> None:
+async def test_folder_with_an_error_is_neither_published_nor_tried(
+    configuration: Path, flats: Path
+) -> None:
     """All folders are read before the first write."""
     store = MemoryStore()
     await seed(store, configuration, TOOLS, now=NOW)
     before = await store.query("flatsUseCase")
-    file = configuration / "use-cases" / "flatsUseCase" / "use-case.toml"
-    file.write_text(USE_CASE.replace('voice = "Anna"', 'ttsProvider = "nobody"'))
+    (flats / "use-case.toml").write_text(
+        USE_CASE.replace('voice = "Anna"', 'ttsProvider = "nobody"')
+    )
     versions = Versions(store, "flatsUseCase", NOW)
 
     fault = "flatsUseCase.conversationRelayParams.ttsProvider: must be one of ElevenLabs"
@@ -655,12 +591,11 @@ language = "en-US"
 """
 
 
-def test_backups_of_speech_are_read_back(configuration: Path) -> None:
+def test_backups_of_speech_are_read_back(flats: Path) -> None:
     """The record keeps the tables; the relay gets its attributes."""
-    folder = configuration / "use-cases" / "flatsUseCase"
-    (folder / "use-case.toml").write_text(USE_CASE + BACKUPS)
+    (flats / "use-case.toml").write_text(USE_CASE + BACKUPS)
 
-    record = load_folder(folder, TOOLS, NOW)[0].item
+    record = load_folder(flats, TOOLS, NOW)[0].item
     use_case, warnings = parse_use_case(record, TOOLS)
 
     assert record["backupVoice"] == {"provider": "Google", "voice": "en-US-Journey-O"}
