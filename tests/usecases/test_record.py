@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -29,6 +30,16 @@ PICK_UP = ToolSpec("CheckRestaurantPickUpTime", "When.", '{"type": "object"}')
 TOOLS = {tool.name: tool for tool in (PLACE_ORDER, PICK_UP)}
 
 
+def handler(text: str = "", function: str = "") -> dict[str, object]:
+    """What a key does, in the words of the predecessor."""
+    return {
+        "replyWithText": bool(text),
+        "replyText": text or "unused",
+        "replyWithFunction": bool(function),
+        "replyFunction": function,
+    }
+
+
 def predecessor(**changes: object) -> dict[str, object]:
     """A record as the predecessor's loader wrote it."""
     order = {
@@ -39,19 +50,9 @@ def predecessor(**changes: object) -> dict[str, object]:
         }
     }
     handlers = {
-        "1": {
-            "replyWithText": True,
-            "replyText": "One moment.",
-            "replyWithFunction": True,
-            "replyFunction": "PlaceOrderFunction",
-        },
-        "9": {
-            "replyWithText": True,
-            "replyText": "You pressed nine.",
-            "replyWithFunction": False,
-            "replyFunction": "",
-        },
-        "0": {"replyWithText": False, "replyText": "unused", "replyWithFunction": False},
+        "1": handler("One moment.", "PlaceOrderFunction"),
+        "9": handler("You pressed nine."),
+        "0": handler(),
     }
     return {
         "pk": "pizzaUseCase",
@@ -81,21 +82,14 @@ def test_a_record_of_the_predecessor_is_read_as_it_is() -> None:
     """JSON text inside, an unknown attribute of the relay, unknown attributes of the record."""
     read, warnings = parse_use_case(predecessor(), TOOLS)
 
+    schema = '{"type": "object", "properties": {"n": {"type": "number"}}}'
     assert read == UseCase(
         name="pizzaUseCase",
         prompt="You take orders. <<USER_CONTEXT>>",
         title="Pizza",
         description="Takes orders.",
         greeting="Welcome!",
-        tools=(
-            ToolSpec(
-                "PlaceOrderFunction",
-                "Stores a finished order.",
-                '{"type": "object", "properties": {"n": {"type": "number"}}}',
-                SideEffect.ONCE,
-                "I am placing your order.",
-            ),
-        ),
+        tools=(replace(PLACE_ORDER, description="Stores a finished order.", parameters=schema),),
         keypad={
             "1": KeyBinding("One moment.", "PlaceOrderFunction"),
             "9": KeyBinding("You pressed nine."),
@@ -108,15 +102,6 @@ def test_a_record_of_the_predecessor_is_read_as_it_is() -> None:
         "pizzaUseCase.conversationRelayParams.interruptByDtmf: the relay has no such attribute,"
         " dropped",
     )
-
-
-def test_warnings_of_languages_are_passed_on() -> None:
-    """With the name of the use case."""
-    _, warnings = parse_use_case(predecessor(languages=[{"code": "es-US"}]), TOOLS)
-
-    assert (
-        "pizzaUseCase.languages[0]: inherits a provider or voice that may not know the language"
-    ) in warnings
 
 
 def test_our_own_attributes_are_read() -> None:
@@ -166,8 +151,9 @@ def test_a_record_needs_a_prompt_and_nothing_else() -> None:
     ],
 )
 def test_a_prompt_is_plain_text_or_json(stored: object, prompt: str) -> None:
-    """A text that is not JSON is the prompt itself."""
+    """A text that is not JSON is the prompt itself; in the record of one call it has two parts."""
     assert parsed(prompt=stored).prompt == prompt
+    assert parsed(prompt="A.", promptContext=[{"text": "B."}, {"text": "C."}]).context == "B.\nC."
 
 
 def test_tools_and_keys_may_be_lists_and_maps() -> None:
@@ -183,32 +169,37 @@ def test_tools_and_keys_may_be_lists_and_maps() -> None:
     assert read.keypad == {"*": KeyBinding(function="CheckRestaurantPickUpTime")}
 
 
-def test_a_tool_that_is_not_implemented_is_left_out_with_a_warning() -> None:
-    """Records of the predecessor name tools that never existed."""
-    read, warnings = parse_use_case(
-        predecessor(tools='[{"toolSpec": {"name": "LookUpFunction"}}]', dtmfHandlers="{}"),
-        TOOLS,
-    )
+@pytest.mark.parametrize(
+    ("changes", "remark"),
+    [
+        (
+            {"tools": '[{"toolSpec": {"name": "LookUpFunction"}}]', "dtmfHandlers": "{}"},
+            "tools.LookUpFunction: not implemented, left out",
+        ),
+        (
+            {"dtmfHandlers": {"3": handler("One moment.", "LookUpFunction")}},
+            "dtmfHandlers.3.replyFunction: LookUpFunction is not implemented",
+        ),
+        (
+            {"dtmfHandlers": {"3": handler("One moment.", PICK_UP.name)}},
+            "dtmfHandlers.3.replyFunction: CheckRestaurantPickUpTime is not a tool of this use"
+            " case",
+        ),
+        (
+            {"languages": [{"code": "es-US"}]},
+            "languages[0]: inherits a provider or voice that may not know the language",
+        ),
+    ],
+    ids=["tool", "key of no tool", "key of another tool", "language"],
+)
+def test_what_has_no_effect_has_a_remark(changes: dict[str, object], remark: str) -> None:
+    """The predecessor's loaders write such tools and keys: a key then promises nothing."""
+    read, warnings = parse_use_case(predecessor(**changes), TOOLS)
 
-    assert read.tools == ()
-    assert "pizzaUseCase.tools.LookUpFunction: not implemented, left out" in warnings
-
-
-def test_a_key_of_a_tool_that_is_not_implemented_has_no_handler() -> None:
-    """Its sentence would promise a result that never comes."""
-    handler = {
-        "replyWithText": True,
-        "replyText": "One moment.",
-        "replyWithFunction": True,
-        "replyFunction": "LookUpFunction",
-    }
-
-    read, warnings = parse_use_case(predecessor(dtmfHandlers={"3": handler}), TOOLS)
-
-    assert read.keypad == {"3": KeyBinding()}
-    assert "pizzaUseCase.dtmfHandlers.3.replyFunction: LookUpFunction is not implemented" in (
-        warnings
-    )
+    assert f"pizzaUseCase.{remark}" in warnings
+    assert read.errors == ()
+    assert "LookUpFunction" not in {tool.name for tool in read.tools}
+    assert read.keypad.get("3", KeyBinding()) == KeyBinding()
 
 
 @pytest.mark.parametrize(
@@ -236,13 +227,6 @@ def test_options_of_bedrock_are_read(additional: object) -> None:
         latency="optimized",
         service_tier="priority",
     )
-
-
-def test_a_prompt_of_one_call_has_two_parts() -> None:
-    """As `record_of_call` gives them."""
-    read = parsed(prompt=[{"text": "A."}], promptContext=[{"text": "B."}, {"text": "C."}])
-
-    assert (read.prompt, read.context) == ("A.", "B.\nC.")
 
 
 ORDER = {"toolSpec": {"name": "PlaceOrderFunction"}}
@@ -331,25 +315,6 @@ def test_a_record_without_a_prompt_answers_no_call(prompt: object, error: str) -
         parsed(prompt=prompt)
 
     assert str(caught.value) == f"pizzaUseCase.prompt: {error}"
-
-
-def test_a_key_of_a_tool_the_use_case_does_not_offer_has_no_handler() -> None:
-    """The predecessor's loaders write such keys: the record is valid, the key gets a remark."""
-    handler = {
-        "replyWithText": True,
-        "replyText": "One moment.",
-        "replyWithFunction": True,
-        "replyFunction": PICK_UP.name,
-    }
-
-    read, warnings = parse_use_case(predecessor(dtmfHandlers={"3": handler}), TOOLS)
-
-    assert read.keypad == {"3": KeyBinding()}
-    assert read.errors == ()
-    assert (
-        "pizzaUseCase.dtmfHandlers.3.replyFunction: CheckRestaurantPickUpTime is not a tool of"
-        " this use case"
-    ) in warnings
 
 
 def test_only_the_wrong_part_of_a_field_is_left_out() -> None:

@@ -50,6 +50,10 @@ def target_of(**attributes: object) -> TransferTarget | None:
     return parse_use_case(record, {})[0].transfer_target
 
 
+def errors_of(**attributes: object) -> tuple[str, ...]:
+    return parse_use_case({"pk": "shop", "prompt": "Be brief.", **attributes}, {})[0].errors
+
+
 @pytest.mark.parametrize(("text", "target"), TARGETS)
 def test_a_target_of_a_file_is_read_back_from_its_record(
     tmp_path: Path, text: str, target: TransferTarget
@@ -122,23 +126,15 @@ NOT_TO_DIAL = "is not an E.164 number, a SIP address (sip:…) or an app's user 
 )
 def test_a_wrong_target_names_the_field_and_the_error(desk: object, error: str) -> None:
     """One line, before a caller waits for a person."""
-    read, _ = parse_use_case({"pk": "shop", "prompt": "Sell.", "desk": desk}, {})
-
-    assert read.errors == (f"shop.{error}",)
+    assert errors_of(desk=desk) == (f"shop.{error}",)
 
 
-@pytest.mark.parametrize(
-    ("attributes", "error"),
-    [
-        ({"handoffNumber": "555 0100"}, f"handoffNumber: {NOT_TO_DIAL}"),
-        ({"handoffNumber": NUMBER, "desk": DIAL}, "handoffNumber: there is a desk as well"),
-    ],
-)
-def test_a_wrong_short_form_is_named(attributes: dict[str, object], error: str) -> None:
+def test_a_wrong_short_form_is_named() -> None:
     """Also if it stands beside a table."""
-    read, _ = parse_use_case({"pk": "shop", "prompt": "Sell.", **attributes}, {})
-
-    assert read.errors == (f"shop.{error}",)
+    assert errors_of(handoffNumber="555 0100") == (f"shop.handoffNumber: {NOT_TO_DIAL}",)
+    assert errors_of(handoffNumber=NUMBER, desk=DIAL) == (
+        "shop.handoffNumber: there is a desk as well",
+    )
 
 
 @pytest.mark.parametrize(
