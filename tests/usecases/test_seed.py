@@ -32,25 +32,17 @@ handoff_number = "+15550100098"
 voicemail = "We have called."
 live_edits = true
 
-[model]
-identifier = "offline:"
-max_tokens = 250
-temperature = 0.3
-additional = { inferenceConfig = { topK = 1 } }
-metadata = { team = "pizza" }
-guardrail = "g:1"
-latency = "standard"
-service_tier = "default"
-top_p = 1
-
-[relay]
-voice = "Anna"
-hints = "flat"
-
-[[languages]]
-code = "es-US"
-ttsProvider = "Amazon"
-voice = "Lupe"
+model.identifier = "offline:"
+model.max_tokens = 250
+model.temperature = 0.3
+model.top_p = 1
+model.additional = { inferenceConfig = { topK = 1 } }
+model.metadata = { team = "pizza" }
+model.guardrail = "g:1"
+model.latency = "standard"
+model.service_tier = "default"
+relay = { voice = "Anna", hints = "flat" }
+languages = [{ code = "es-US", ttsProvider = "Amazon", voice = "Lupe" }]
 
 [keypad.1]
 reply_text = "One moment."
