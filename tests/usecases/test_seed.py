@@ -157,21 +157,30 @@ def test_a_folder_needs_a_prompt_and_a_file_that_may_be_empty(tmp_path: Path) ->
     ]  # fmt: skip
 
 
-async def test_everything_is_written_and_returned(configuration: Path) -> None:
-    """With the days counted from today."""
-    store = MemoryStore()
+SLOT = "2026-03-06::10:00 AM"
 
-    written = await seed(store, configuration, TOOLS, now=NOW)
 
-    assert written == [
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore()
+
+
+async def test_everything_is_written_and_returned(configuration: Path, store: MemoryStore) -> None:
+    """With the days counted from today; a dry run returns the same and writes nothing."""
+    told = await seed(store, configuration, TOOLS, now=NOW, dry_run=True)
+    for name in ("flatsUseCase", "slots", "+15550100001"):
+        assert await store.query(name) == []
+
+    assert await seed(store, configuration, TOOLS, now=NOW) == told
+    assert told == [
         SeedResult("flatsUseCase", "configuration", CurrentVersion(1)),
         SeedResult("apartments", "database"),
-        SeedResult("slots", "2026-03-06::10:00 AM"),
+        SeedResult("slots", SLOT),
         SeedResult("+15550100001", "profile"),
     ]
-    assert await store.get("slots", "2026-03-06::10:00 AM") == {
+    assert await store.get("slots", SLOT) == {
         "pk": "slots",
-        "sk": "2026-03-06::10:00 AM",
+        "sk": SLOT,
         "appointment": {"date": "2026-03-06", "notes": ["2026-03-05 or 2026-04-04", 1, None]},
         "expireAt": 1_772_841_600,
     }
@@ -187,28 +196,14 @@ async def test_everything_is_written_and_returned(configuration: Path) -> None:
     }
 
 
-async def test_a_day_ends_at_midnight_of_its_zone(configuration: Path) -> None:
+async def test_a_day_ends_at_midnight_of_its_zone(configuration: Path, store: MemoryStore) -> None:
     """Also on the day when the clocks change: March 8, 2026 has 23 hours there."""
-    store = MemoryStore()
     now = datetime(2026, 3, 7, 20, 0, tzinfo=ZoneInfo("America/Los_Angeles"))
 
     await seed(store, configuration, TOOLS, now=now, use_case="flatsUseCase")
 
-    slot = await store.get("slots", "2026-03-08::10:00 AM")
-    assert slot is not None
-    assert slot["expireAt"] == 1_773_039_600
-
-
-async def test_a_dry_run_writes_nothing(configuration: Path) -> None:
-    """The same list, an empty table."""
-    store = MemoryStore()
-
-    told = await seed(store, configuration, TOOLS, now=NOW, dry_run=True)
-
-    assert told == await seed(MemoryStore(), configuration, TOOLS, now=NOW)
-    assert await store.query_index("use-case") == []
-    assert await store.query("flatsUseCase") == []
-    assert await store.query("slots") == []
+    [slot] = await store.query("slots")
+    assert (slot["sk"], slot["expireAt"]) == ("2026-03-08::10:00 AM", 1_773_039_600)
 
 
 async def test_one_use_case_comes_without_the_profiles(configuration: Path) -> None:
@@ -220,62 +215,46 @@ async def test_one_use_case_comes_without_the_profiles(configuration: Path) -> N
         await seed(MemoryStore(), configuration, TOOLS, now=NOW, use_case="noUseCase")
 
 
-async def test_a_booked_slot_does_not_come_back(configuration: Path) -> None:
+async def test_a_booked_slot_does_not_come_back(configuration: Path, store: MemoryStore) -> None:
     """Only the booked one: an index key that begins so is another slot."""
-    store = MemoryStore()
     booking: dict[str, object] = {"pk": "+1", "sk": "booking", "pk1": "booking"}
-    await store.put(booking | {"sk1": "2026-03-06::10:00 AM::later"})
+    await store.put(booking | {"sk1": f"{SLOT}::later"})
     first = await seed(store, configuration, TOOLS, now=NOW)
-    await store.move("slots", "2026-03-06::10:00 AM", booking | {"sk1": "2026-03-06::10:00 AM"})
+    await store.move("slots", SLOT, booking | {"sk1": SLOT})
 
     second = await seed(store, configuration, TOOLS, now=NOW)
 
-    assert SeedResult("slots", "2026-03-06::10:00 AM") in first
-    assert SeedResult("slots", "2026-03-06::10:00 AM") not in second
+    assert SeedResult("slots", SLOT) in first
+    assert SeedResult("slots", SLOT) not in second
     assert await store.query("slots") == []
 
 
-async def test_seeding_again_keeps_what_callers_have_said(configuration: Path) -> None:
+async def test_seeding_again_keeps_what_callers_have_said(
+    configuration: Path, store: MemoryStore
+) -> None:
     """An example caller who gave an address still has it; a record is replaced whole."""
-    store = MemoryStore()
     await store.merge("+15550100001", "profile", {"email": "ada@example.com"})
     await store.merge("flatsUseCase", "configuration", {"stale": True})
 
     await seed(store, configuration, TOOLS, now=NOW)
 
-    caller = await store.get("+15550100001", "profile")
-    record = await store.get("flatsUseCase", "configuration")
-    assert caller is not None
-    assert record is not None
+    caller = await store.get("+15550100001", "profile") or {}
     assert (caller["email"], caller["firstName"]) == ("ada@example.com", "Ada")
-    assert "stale" not in record
+    assert "stale" not in (await store.get("flatsUseCase", "configuration") or {})
 
 
-async def test_nothing_is_written_when_one_file_is_broken(configuration: Path) -> None:
-    """The plan is complete before the first write."""
-    store = MemoryStore()
-    (configuration / "profiles" / "bob.toml").write_text("caller = ''")
-
-    with pytest.raises(UseCaseError, match="caller: Expected `str` of length >= 1"):
-        await seed(store, configuration, TOOLS, now=NOW)
-
-    assert await store.query_index("use-case") == []
-
-
-async def test_a_record_that_was_not_seeded_here_can_be_rolled_back_to(configuration: Path) -> None:
+async def test_a_record_that_was_not_seeded_here_can_be_rolled_back_to(
+    configuration: Path, store: MemoryStore
+) -> None:
     """Users of the predecessor's table keep their records."""
-    store = MemoryStore()
-    theirs: dict[str, object] = {"pk": "flatsUseCase", "sk": "configuration", "prompt": "Theirs."}
-    await store.put(theirs)
+    await store.put({"pk": "flatsUseCase", "sk": "configuration", "prompt": "Theirs."})
     versions = Versions(store, "flatsUseCase", NOW)
 
     [written, *_] = await seed(store, configuration, TOOLS, now=NOW)
     [back] = await roll_back(versions, None, TOOLS)
 
-    record = await store.get("flatsUseCase", "configuration")
     assert (written.in_force, back.in_force) == (CurrentVersion(2), CurrentVersion(1))
-    assert record is not None
-    assert record["prompt"] == "Theirs."
+    assert (await store.get("flatsUseCase", "configuration") or {})["prompt"] == "Theirs."
 
 
 async def test_a_folder_is_tried_out_without_its_items(configuration: Path) -> None:
@@ -510,30 +489,31 @@ async def test_file_with_an_error_is_refused_before_it_is_written(
 
 
 async def test_folder_with_an_error_is_neither_published_nor_tried(
-    configuration: Path, flats: Path
+    configuration: Path, flats: Path, store: MemoryStore
 ) -> None:
-    """All folders are read before the first write."""
-    store = MemoryStore()
+    """All folders and profiles are read before the first write."""
     await seed(store, configuration, TOOLS, now=NOW)
     before = await store.query("flatsUseCase")
-    (flats / "use-case.toml").write_text(
-        USE_CASE.replace('voice = "Anna"', 'ttsProvider = "nobody"')
-    )
-    versions = Versions(store, "flatsUseCase", NOW)
+    wrong = USE_CASE.replace('voice = "Anna"', 'ttsProvider = "nobody"')
+    (flats / "use-case.toml").write_text(wrong)
 
     fault = "flatsUseCase.conversationRelayParams.ttsProvider: must be one of ElevenLabs"
     with pytest.raises(UseCaseError, match=fault):
         await seed(store, configuration, TOOLS, now=NOW)
     with pytest.raises(UseCaseError, match=fault):
-        await try_out(versions, configuration, TOOLS, 10)
+        await try_out(Versions(store, "flatsUseCase", NOW), configuration, TOOLS, 10)
+    (flats / "use-case.toml").write_text(USE_CASE.replace("Finds", "Sells"))
+    (configuration / "profiles" / "bob.toml").write_text("caller = ''")
+    with pytest.raises(UseCaseError, match="caller: Expected `str` of length >= 1"):
+        await seed(store, configuration, TOOLS, now=NOW)
     assert await store.query("flatsUseCase") == before
 
 
-async def test_broken_version_is_not_rolled_back_to(configuration: Path) -> None:
+async def test_broken_version_is_not_rolled_back_to(
+    configuration: Path, store: MemoryStore
+) -> None:
     """Neither by its number nor as the previous one."""
-    store = MemoryStore()
-    broken: dict[str, object] = {"pk": "flatsUseCase", "sk": "configuration", "prompt": ""}
-    await store.put(broken)
+    await store.put({"pk": "flatsUseCase", "sk": "configuration", "prompt": ""})
     await seed(store, configuration, TOOLS, now=NOW)
     versions = Versions(store, "flatsUseCase", NOW)
     before = await store.query("flatsUseCase")
@@ -542,9 +522,8 @@ async def test_broken_version_is_not_rolled_back_to(configuration: Path) -> None
         with pytest.raises(UseCaseError, match=r"flatsUseCase\.prompt: is missing or blank"):
             await roll_back(versions, to, TOOLS)
     assert await store.query("flatsUseCase") == before
-    assert await roll_back(versions, 2, TOOLS) == [
-        SeedResult("flatsUseCase", "configuration", CurrentVersion(2))
-    ]
+    [back] = await roll_back(versions, 2, TOOLS)
+    assert back.in_force == CurrentVersion(2)
 
 
 async def test_every_record_in_force_in_a_table_is_read(configuration: Path) -> None:
