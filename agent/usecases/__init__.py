@@ -88,10 +88,6 @@ class Profile:
     email: str = ""
     use_case: str = ""
 
-    @property
-    def is_named(self) -> bool:
-        return bool(self.first_name and self.last_name)
-
 
 async def profile(store: Store, caller: str) -> Profile | None:
     """The caller's profile; None if there is none."""

@@ -98,7 +98,7 @@ class HostRule:
         address = address_of(host)
         listed = found["range"] or (host if address else "")
         network = ipaddress.ip_network(listed) if listed else None
-        if network is not None and any(_is_within(network, never) for never in _NEVER):
+        if network and any(network[0] in each and network[-1] in each for each in _NEVER):
             raise ValueError(f"{text!r} lists an address that is never allowed")
         return cls(text, scheme, host, port, network)
 
@@ -196,7 +196,3 @@ def _led_to(address: Address) -> Address:
     if isinstance(address, ipaddress.IPv6Address) and address in _NAT64:
         return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
     return getattr(address, "ipv4_mapped", None) or address
-
-
-def _is_within(network: Network, other: Network) -> bool:
-    return network[0] in other and network[-1] in other

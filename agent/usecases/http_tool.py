@@ -316,7 +316,10 @@ def _check_placeholders(tool: HttpTool, body: object, field: str) -> None:
     """Each placeholder has a value, one in the path always, and each parameter is used."""
     parameters = {each.name: each for each in tool.parameters}
     used: set[str] = set()
-    for place, template in _templates(tool, body, field):
+    url = (*tool.url.path, *(value for _, value in tool.url.query))
+    templates = [(f"{field}.url", template) for template in url]
+    templates += [(f"{field}.body", _template(text, f"{field}.body")) for text in _texts(body)]
+    for place, template in templates:
         for name in (piece.name for piece in template if isinstance(piece, Placeholder)):
             if name not in parameters and name not in CALL_FACTS:
                 raise UseCaseError(f"{place}: {{{name}}}: there is no such parameter")
@@ -327,13 +330,6 @@ def _check_placeholders(tool: HttpTool, body: object, field: str) -> None:
             raise UseCaseError(f"{field}.url: {{{parameter.name}}}: must be required in a path")
     for name in parameters.keys() - used:
         raise UseCaseError(f"{field}.parameters.{name}: is used nowhere")
-
-
-def _templates(tool: HttpTool, body: object, field: str) -> Iterator[tuple[str, Template]]:
-    for template in (*tool.url.path, *(value for _, value in tool.url.query)):
-        yield f"{field}.url", template
-    for text in _texts(body):
-        yield f"{field}.body", _template(text, f"{field}.body")
 
 
 def _texts(value: object) -> Iterator[str]:

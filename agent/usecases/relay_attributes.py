@@ -97,18 +97,15 @@ def _socket_url(text: str) -> str:
     return text
 
 
-_FLAG = _one_of("true", "false", true="true", false="false")
-_INPUT = _one_of("none", "dtmf", "speech", "any", true="any", false="none")
-_NORMALIZATION = _one_of("on", "auto", "off", true="on", false="off")
-_TTS_PROVIDER = _one_of("ElevenLabs", "Google", "Amazon")
-_TRANSCRIPTION_PROVIDER = _one_of("Deepgram", "Google")
-
 ATTRIBUTES: Mapping[str, Check] = {
     "url": _socket_url,
     **dict.fromkeys(("language", "ttsLanguage", "transcriptionLanguage"), _locale),
-    "ttsProvider": _TTS_PROVIDER,
-    "transcriptionProvider": _TRANSCRIPTION_PROVIDER,
-    **dict.fromkeys(("welcomeGreetingInterruptible", "reportInputDuringAgentSpeech"), _INPUT),
+    "ttsProvider": _one_of("ElevenLabs", "Google", "Amazon"),
+    "transcriptionProvider": _one_of("Deepgram", "Google"),
+    **dict.fromkeys(
+        ("welcomeGreetingInterruptible", "reportInputDuringAgentSpeech"),
+        _one_of("none", "dtmf", "speech", "any", true="any", false="none"),
+    ),
     "interruptible": _one_of(
         "none", "dtmf", "speech", "any", "true", "false", true="true", false="false"
     ),
@@ -119,7 +116,10 @@ ATTRIBUTES: Mapping[str, Check] = {
     "events": _some_of("speaker-events", "tokens-played", "config-updated", true="speaker-events"),
     "debug": _some_of("debugging", "speaker-events", "tokens-played", true="debugging"),
     "includeInPrompt": _one_of("turn-state", "prompt-segments"),
-    **dict.fromkeys(("elevenlabsTextNormalization", "ttsTextNormalization"), _NORMALIZATION),
+    **dict.fromkeys(
+        ("elevenlabsTextNormalization", "ttsTextNormalization"),
+        _one_of("on", "auto", "off", true="on", false="off"),
+    ),
     **dict.fromkeys(
         (
             "partialPrompts", "deepgramSmartFormat", "profanityFilter", "ignoreBackchannel",
@@ -127,7 +127,7 @@ ATTRIBUTES: Mapping[str, Check] = {
             "turnDetection", "partialPromptOnHangup", "asrSmartFormat",
             "ttsLanguageTextNormalization", "elevenlabsLanguageTextNormalization",
         ),
-        _FLAG,
+        _one_of("true", "false", true="true", false="false"),
     ),
     **dict.fromkeys(
         (

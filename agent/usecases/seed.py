@@ -42,8 +42,6 @@ from agent.usecases.versions import (
     version_key,
 )
 
-_ANY_DAY = datetime(2026, 1, 1, tzinfo=UTC)
-
 
 @dataclass(frozen=True, slots=True)
 class SeedResult:
@@ -137,7 +135,7 @@ def check(
         with _noting(lines):
             lines += _record_errors(folder, tools, unusable_reason)
         with _noting(lines):
-            load_further(folder, _ANY_DAY)
+            load_further(folder, datetime(2026, 1, 1, tzinfo=UTC))
     names = {"", *(folder.name for folder in folders)}
     for path in profile_files(configuration):
         with _noting(lines):

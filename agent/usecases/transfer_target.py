@@ -89,17 +89,15 @@ def read_transfer_target(raw: object, number: str, number_field: str) -> Transfe
     if number:
         raise UseCaseError(f"{number_field}: there is a desk as well")
     target: PhoneTarget | _Enqueue | ReferralTarget = convert(decoded(raw, "desk"), _DESK, "desk")
-    match target:
-        case PhoneTarget():
-            if target.caller_id and not is_telephone_number(target.caller_id):
-                raise UseCaseError("desk.caller_id: is not an E.164 number")
-            return _checked(target, "desk.to")
-        case _Enqueue():
-            return _queue(target)
-        case ReferralTarget():
-            if not _SIP.fullmatch(target.to):
-                raise UseCaseError("desk.to: is not a SIP address (sip:…)")
-            return target
+    if isinstance(target, _Enqueue):
+        return _queue(target)
+    if isinstance(target, PhoneTarget):
+        if target.caller_id and not is_telephone_number(target.caller_id):
+            raise UseCaseError("desk.caller_id: is not an E.164 number")
+        return _checked(target, "desk.to")
+    if not _SIP.fullmatch(target.to):
+        raise UseCaseError("desk.to: is not a SIP address (sip:…)")
+    return target
 
 
 def _checked(target: PhoneTarget, field: str) -> PhoneTarget:

@@ -15,14 +15,6 @@ from tests.fakes import MemoryStore
 
 
 @pytest.mark.parametrize(
-    ("first", "last", "expected"),
-    [("Ada", "Lovelace", True), ("Ada", "", False), ("", "Lovelace", False), ("", "", False)],
-)
-def test_a_caller_is_named_with_both_names(first: str, last: str, *, expected: bool) -> None:
-    assert Profile("+15550100", first, last).is_named is expected
-
-
-@pytest.mark.parametrize(
     "stored", ["", "+15550108642", "Ada Lovelace", "x" * 256, {"+15550108642": None}, 7, None]
 )
 def test_only_a_name_is_a_name(stored: object) -> None:
