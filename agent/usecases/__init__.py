@@ -38,11 +38,9 @@ class ModelSettings:
     temperature: float | None = None
     top_p: float | None = None
     additional: str = ""  # JSON object: Bedrock's `additionalModelRequestFields`; empty = none
-    metadata: str = ""
-    """JSON object of texts: Bedrock's `requestMetadata`, for its logs; empty = none."""
+    metadata: str = ""  # JSON object of texts: Bedrock's `requestMetadata`, for its logs
     guardrail: str = ""  # Bedrock guardrail as `ID:VERSION`; empty = none
-    latency: str = ""
-    """Bedrock's `performanceConfig.latency`: `standard` or `optimized`; empty = unset."""
+    latency: str = ""  # Bedrock's `performanceConfig.latency`; empty = unset
     service_tier: str = ""  # Bedrock's `serviceTier.type`; empty = unset
 
 
@@ -52,8 +50,7 @@ class UseCase:
 
     name: str
     prompt: str  # system prompt with placeholders, see `agent.usecases.prompt`
-    context: str = ""
-    """In a use case set up for one call: the rest of its filled prompt, see `ReplyRequest`."""
+    context: str = ""  # only in one call: the rest of its filled prompt, see `ReplyRequest`
     title: str = ""
     description: str = ""
     greeting: str = ""  # for callers without a name; placeholders are not filled
@@ -62,16 +59,13 @@ class UseCase:
     tools: tuple[ToolSpec, ...] = ()
     http_tools: tuple[HttpTool, ...] = ()
     keypad: Mapping[str, KeyBinding] = field(default_factory=dict)
-    relay: Mapping[str, str] = field(default_factory=dict)
-    """Attributes of `<ConversationRelay>`, validated, values as they stand in the TwiML."""
+    relay: Mapping[str, str] = field(default_factory=dict)  # attributes, as in the TwiML
     languages: tuple[Mapping[str, str], ...] = ()  # attributes of each `<Language>`, validated
     model: ModelSettings = ModelSettings()
     phrases: Phrases = field(default_factory=Phrases)
     offline_script: str = ""  # JSON text: the rules of the offline model for this use case
     transfer_target: TransferTarget | None = None
-    """Where a person takes the call over; None = nowhere."""
-    voicemail: str = ""
-    """The message for an answering machine on an outbound call; empty = the default sentence."""
+    voicemail: str = ""  # for an answering machine on an outbound call; empty = the default
     backup_voice: Mapping[str, str] = field(default_factory=dict)
     """Attributes of `<ConversationRelay>` while the text-to-speech provider is down."""
     backup_transcription: Mapping[str, str] = field(default_factory=dict)

@@ -176,16 +176,10 @@ def read_http_tools(
     built_in: Container[str] = (),
     errors: RecordErrors | None = None,
 ) -> tuple[HttpTool, ...]:
-    """The tools of a record or of a file; `errors` collects those of tools that are left out.
+    """The tools of a record or of a file: tables by name, or JSON text of them.
 
-    Args:
-        raw: Tables by name, or JSON text of them; nothing = no tools.
-        field: Its name in error lines.
-        built_in: Names that a declared tool must not have.
-        errors: None = the first one is raised.
-
-    Raises:
-        UseCaseError: They are no tables by name; or the first error, `field.NAME.…: error`.
+    `errors` collects those of tools that are left out; None = the first one is raised, as a
+    `UseCaseError` of `field.NAME.…: error`. A declared tool must not have a name in `built_in`.
     """
     errors = errors or RaisingErrors()
     tables = convert(decoded(raw, field) or {}, dict[str, Any], field)

@@ -4,9 +4,9 @@ The model sees the record's description and schema of a tool; side effect and fi
 code, or from the record's declaration (`agent.usecases.http_tool`). A tool that does not exist, or
 cannot be used in this process, is left out with a remark.
 
-A key whose tool the use case does not offer has no handler, and the model gets the key instead: the
-handler's sentence ("one moment, I look") would promise a result that never comes. Records of the
-predecessor have such keys, so they are remarks; in a folder they are errors.
+A key whose tool the use case does not offer has no handler: its sentence ("one moment, I look")
+would promise a result that never comes. Records of the predecessor have such keys, so they are
+remarks; in a folder they are errors.
 """
 
 from __future__ import annotations

@@ -11,13 +11,6 @@ A record without a name or a prompt raises a `UseCaseError` of one line, `<use c
   record did not hold it. `seed` and an edit during a call refuse it.
 - a remark: a valid value without effect here, such as an attribute the relay does not know, a tool
   that does not exist, or a key for a tool the use case does not offer.
-
-The backups for a speech provider that is down are tables:
-
-    [backup_voice]                          [backup_transcription]
-    provider = "Amazon"                     provider = "Google"
-    voice = "Joanna-Neural"                 model = "telephony"
-    language = "en-US"     # optional       language = "en-US"     # optional
 """
 
 from __future__ import annotations
@@ -81,7 +74,7 @@ class _Backup(
         "speechModel": "model",
     },
 ):
-    """Attributes of the relay while a provider is down."""
+    """Attributes of the relay while a provider is down, read from a table."""
 
 
 class BackupVoice(_Backup):

@@ -29,8 +29,7 @@ from agent.usecases.validation import RecordErrors
 RECORD_FIELD = "conversationRelayParams"
 LANGUAGES_FIELD = "languages"
 
-Check = Callable[[str], str]
-"""Returns the value for the TwiML, or raises `ValueError` with what it must be."""
+Check = Callable[[str], str]  # the value for the TwiML, or `ValueError`: what it must be
 
 
 def _flags(true: str, false: str) -> dict[str, str]:

@@ -157,9 +157,10 @@ async def check_table(
     lines = list[str]()
 
     def note(record: Item, place: str = "") -> None:
-        found = list[str]()
-        with _noting(found):
-            found += parse_use_case(record, tools, unusable_reason=unusable_reason)[1]
+        try:
+            _, found = parse_use_case(record, tools, unusable_reason=unusable_reason)
+        except UseCaseError as error:
+            found = (str(error),)
         lines.extend(place + line for line in found)
 
     records = {str(item["pk"]): item for item in await store.query_index(USE_CASE)}

@@ -118,11 +118,10 @@ def tolerant(raw: object, wanted: type[S], field: str, errors: RecordErrors) -> 
     given, known = _mapping(raw, field), dict[str, Any]()
     for each in msgspec.structs.fields(wanted):
         name = each.encode_name
-        if (value := given.get(name)) is None:
-            continue
-        place = f"{prefix}{name}"
-        read: Callable[[], Any] = partial(convert, value, each.type, place, strict=False)
-        known[name] = read() if each.required else errors.read_or(read, UNSET)
+        if (value := given.get(name)) is not None:
+            place = f"{prefix}{name}"
+            read: Callable[[], Any] = partial(convert, value, each.type, place, strict=False)
+            known[name] = read() if each.required else errors.read_or(read, UNSET)
     return convert({name: it for name, it in known.items() if it is not UNSET}, wanted, field)
 
 

@@ -15,11 +15,11 @@ Rules:
   operation here stores it as a version.
 - `previous` makes a chain, and rolling back follows it. An existing version is used again only if
   it is in force, or has equal content and the same `previous`. Rejected: one version for equal
-  content in any place. After A, B, A rolling back would skip B.
+  content, because after A, B, A rolling back would skip B.
 - Numbers are allocated by conditional writes. Of concurrent seeds the last write of the record
   wins; all versions are kept.
-- All content comes from the folder. An edit in place, of `liveEdits` too, is replaced and not
-  merged: a merged record would be one that was never tested.
+- An edit in place, of `liveEdits` too, is replaced and not merged by a folder's record: a merged
+  record would be one that was never tested.
 - Further items of a folder are data that all versions share.
 
 A canary answers the same callers as long as it runs: each caller has a fixed place from 0 to 99 for
