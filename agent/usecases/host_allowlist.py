@@ -176,11 +176,9 @@ class HostAllowlist:
         led_to = _led_to(found)
         if any(each in never for never in _NEVER for each in (found, led_to)):
             return False
+        is_public = led_to.is_global and not led_to.is_reserved
         rules = [rule for rule in self.rules if rule.names(host, port)]
-        return bool(rules) and (
-            (led_to.is_global and not led_to.is_reserved)
-            or any(rule.network and led_to in rule.network for rule in rules)
-        )
+        return any(is_public or (rule.network and led_to in rule.network) for rule in rules)
 
 
 def _pattern(text: str) -> str:

@@ -160,10 +160,7 @@ def parse_use_case(
         UseCaseError: The prompt is missing or wrong.
     """
     name = text_in(item, "pk")
-    try:
-        prompt = _prompt(item.get("prompt"))
-    except UseCaseError as error:
-        raise UseCaseError(f"{name}.{error}") from error
+    prompt = _prompt(item.get("prompt"), f"{name}.prompt")
     errors = RecordErrors()
     record = tolerant({**item, "prompt": None}, _Record, "", errors)
     params = table(record.conversationRelayParams, RECORD_FIELD, errors)
@@ -228,7 +225,7 @@ def _script(raw: object) -> str:
     return raw if isinstance(raw, str) else json.dumps(plain(script)) if script else ""
 
 
-def _prompt(raw: object) -> str:
+def _prompt(raw: object, field: str) -> str:
     """Plain text; or a JSON string; or text blocks of Converse, as JSON or as they are."""
     if isinstance(raw, str):
         try:
@@ -237,10 +234,10 @@ def _prompt(raw: object) -> str:
             parsed = raw
         raw = parsed if isinstance(parsed, str | list) else raw
     if isinstance(raw, list):
-        raw = "\n".join(_texts(raw, "prompt", RecordErrors()))
-    if raw is None or not convert(raw, str, "prompt").strip():
-        raise UseCaseError("prompt: is missing or blank")
-    return convert(raw, str, "prompt")
+        raw = "\n".join(_texts(raw, field, RecordErrors()))
+    if raw is None or not convert(raw, str, field).strip():
+        raise UseCaseError(f"{field}: is missing or blank")
+    return convert(raw, str, field)
 
 
 def _texts(raw: object, field: str, errors: RecordErrors) -> list[str]:
