@@ -97,25 +97,6 @@ def test_the_model_is_told_who_is_calling(
 
 
 @pytest.mark.parametrize(
-    ("template", "parts"),
-    [
-        ("You sell pizza.", ("You sell pizza.", "{}")),
-        (
-            "You sell pizza.\n\n<<CURRENT_DATE>>",
-            ("You sell pizza.", "March 05, 2026 at 6:40 PM\n\n{}"),
-        ),
-    ],
-)
-def test_the_prompt_of_an_outbound_call_says_so(template: str, parts: tuple[str, str]) -> None:
-    """In the part of this call: the other is the same for all calls."""
-    told = "You have called this person, they did not call you: say who you are and why you call."
-
-    filled = system_prompt(UseCase("pizza", template), ADA, NOW, is_outbound=True)
-
-    assert filled == (parts[0], parts[1].format(told))
-
-
-@pytest.mark.parametrize(
     ("now", "text"),
     [
         (datetime(2026, 3, 5, 18, 40, tzinfo=UTC), "March 05, 2026 at 6:40 PM"),
@@ -213,29 +194,33 @@ def test_no_past_order_adds_a_line_or_a_marker(text: str) -> None:
     assert len(filled) < 1_500
 
 
+OUTBOUND = "You have called this person, they did not call you: say who you are and why you call."
+
+
 @pytest.mark.parametrize(
-    ("template", "parts"),
+    ("template", "same", "own"),
     [
-        ("One.\n\nTwo.", ("One.\n\nTwo.", "")),
+        ("One.\n\nTwo.", "One.\n\nTwo.", ""),
         (
             "One.\n\nTwo.\n\nNow\nit is <<CURRENT_DATE>>.\n\nThree.",
-            ("One.\n\nTwo.", "Now\nit is March 05, 2026 at 6:40 PM.\n\nThree."),
+            "One.\n\nTwo.",
+            "Now\nit is March 05, 2026 at 6:40 PM.\n\nThree.",
         ),
-        (
-            "It is <<CURRENT_DATE>>.\n\nThree.",
-            ("It is March 05, 2026 at 6:40 PM.\n\nThree.", ""),
-        ),
+        ("It is <<CURRENT_DATE>>.\n\nThree.", "It is March 05, 2026 at 6:40 PM.\n\nThree.", ""),
         (
             "One.\n\n<<AVAILABLE_DEMOS>>\n\n<<CURRENT_DATE>>",
-            ("One.\n\nThere are none at the moment.", "March 05, 2026 at 6:40 PM"),
+            "One.\n\nThere are none at the moment.",
+            "March 05, 2026 at 6:40 PM",
         ),
     ],
 )
-def test_the_prompt_is_cut_before_the_part_of_this_call(
-    template: str, parts: tuple[str, str]
-) -> None:
-    """The part before it is the same for all calls."""
-    assert system_prompt(UseCase("pizzaUseCase", template), STRANGER, NOW) == parts
+def test_the_prompt_is_cut_before_the_part_of_this_call(template: str, same: str, own: str) -> None:
+    """The part before it is the same for all calls; that of an outbound call says so."""
+    use_case = UseCase("pizzaUseCase", template)
+
+    assert system_prompt(use_case, STRANGER, NOW) == (same, own)
+    outbound = f"{own}\n\n{OUTBOUND}" if own else OUTBOUND
+    assert system_prompt(use_case, STRANGER, NOW, is_outbound=True) == (same, outbound)
 
 
 def test_names_never_reach_the_part_that_is_the_same() -> None:
@@ -247,11 +232,6 @@ def test_names_never_reach_the_part_that_is_the_same() -> None:
         use_case = UseCase("pizzaUseCase", f"Be kind.\n\n<<{own}>>")
         told, _ = system_prompt(use_case, ADA, NOW, (), past)
         assert told == system_prompt(use_case, STRANGER, later)[0] == "Be kind."
-
-
-def test_an_unknown_placeholder_stays() -> None:
-    """`check` reports it."""
-    assert fill("<<SOMETHING>> << CURRENT_DATE >>") == "<<SOMETHING>> << CURRENT_DATE >>"
 
 
 def test_a_name_injects_neither_placeholders_nor_lines() -> None:
@@ -301,7 +281,8 @@ def test_a_known_caller_is_greeted_by_name() -> None:
 
 
 def test_unknown_placeholders_are_listed() -> None:
-    """For the check of the records."""
+    """For the check of the records; they stay in the prompt."""
+    assert fill("<<SOMETHING>> << CURRENT_DATE >>") == "<<SOMETHING>> << CURRENT_DATE >>"
     template = "<<USER_CONTEXT>> <<NAME>> <<FIRST_NAME>> <<NAME>>"
 
     assert unknown_placeholders(template, PROMPT_PLACEHOLDERS) == [

@@ -360,11 +360,6 @@ def test_a_profile_that_calls_would_ignore_is_refused(
         load_profile(path)
 
 
-def test_valid_configuration_has_no_errors(configuration: Path) -> None:
-    """`check` prints nothing then."""
-    assert check(configuration, TOOLS) == []
-
-
 USE_CASE_ERRORS = {
     "titel = 'x'": "Object contains unknown field `titel`",
     "title = ": "cannot be read: Invalid value",
@@ -432,6 +427,7 @@ def test_an_error_is_one_line(
 
 def test_all_folders_and_profiles_are_checked(configuration: Path, flats: Path) -> None:
     """One broken file hides no other; a missing or unreadable one is named."""
+    assert check(configuration, TOOLS) == []
     (configuration / "use-cases" / "emptyUseCase").mkdir()
     (flats / "prompt.md").write_bytes(b"\xff")
     (flats / "items.json").write_text("[1]")

@@ -415,19 +415,6 @@ class Operators(RuleBasedStateMachine):
             self.expected.in_force.pop()
             assert self.expected.in_force
 
-    @precondition(lambda self: self.expected.in_force)
-    @rule(content=contents)
-    def seed_and_roll_back(self, content: str) -> None:
-        """The record is as before, if there was a change."""
-        before = self.expected.now
-        if content == before:
-            return
-
-        self.seed(content)
-        self.roll_back()
-
-        assert self.expected.now == before
-
     @invariant()
     def the_record_is_what_was_promised(self) -> None:
         there = asyncio.run(self.store.get(NAME, "configuration"))
