@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from agent.call.text import whole_number
 from agent.usecases.caller_identity import (
     ATTESTATIONS,
     UNKNOWN,
@@ -71,7 +70,6 @@ def test_digits_are_ascii_digits(zero: str) -> None:
     assert identify(f"+1{foreign}") == UNKNOWN
     assert not is_telephone_number(f"+1{foreign}")
     assert not is_number_prefix(f"+1{foreign[:3]}")
-    assert whole_number(foreign[:3], 999) is None
 
 
 @pytest.mark.parametrize("text", ["", "15550100001", "+15550100001\n", " +15550100001", "+1555"])
@@ -84,19 +82,6 @@ def test_a_prefix_is_one_digit_or_more() -> None:
     """Up to a whole number."""
     assert all(map(is_number_prefix, ("+1", "+1555", "+4144", "+15550100001")))
     assert not any(map(is_number_prefix, ("", "+", "1", "+0", "+1 555", "+1555\n", "+" + "1" * 16)))
-
-
-@pytest.mark.parametrize(
-    ("text", "number"),
-    [
-        ("0", 0), ("007", 7), ("100", 100), ("101", None), ("-1", None), ("+1", None),
-        ("1_0", None), (" 1", None), ("", None), ("\u00b2", None), ("1.0", None),
-        ("9" * 5_000, None), ("0" * 5_000, None),
-    ],
-)  # fmt: skip
-def test_a_whole_number_is_its_digits(text: str, number: int | None) -> None:
-    """`int` of Python accepts more."""
-    assert whole_number(text, 100) == number
 
 
 _PASSED = {"A": {"failed", "c", "b", "a"}, "B": {"failed", "c", "b"}, "C": {"failed", "c"}}
