@@ -226,68 +226,65 @@ def test_what_has_no_effect_has_a_remark(changes: dict[str, object], remark: str
 ORDER = {"toolSpec": {"name": "PlaceOrderFunction"}}
 
 
+OBJECT = "Expected `object`, got `array`"
+CUT_SHORT = "is not JSON: Input data was truncated"
+
+
 @pytest.mark.parametrize(
-    ("changes", "error"),
+    ("field", "value", "error"),
     [
-        ({"title": 1}, "title: Expected `str`, got `int`"),
-        ({"liveEdits": 2}, "liveEdits: Expected `bool`, got `int`"),
-        ({"tools": "[{"}, "tools: is not JSON: Input data was truncated"),
-        ({"tools": '{"a": 1}'}, "tools: Expected `array`, got `object`"),
-        ({"tools": '[{"name": "x"}]'}, "tools[0]: Object missing required field `toolSpec`"),
-        ({"tools": [ORDER, ORDER]}, "tools.PlaceOrderFunction: is named twice"),
+        ("title", 1, ": Expected `str`, got `int`"),
+        ("liveEdits", 2, ": Expected `bool`, got `int`"),
+        ("tools", "[{", f": {CUT_SHORT}"),
+        ("tools", '{"a": 1}', ": Expected `array`, got `object`"),
+        ("tools", '[{"name": "x"}]', "[0]: Object missing required field `toolSpec`"),
+        ("tools", [ORDER, ORDER], ".PlaceOrderFunction: is named twice"),
         (
-            {"tools": [{"toolSpec": {"name": "PlaceOrderFunction", "inputSchema": {"json": {}}}}]},
-            "tools.PlaceOrderFunction.inputSchema.json.type: must be object",
+            "tools",
+            [{"toolSpec": {"name": "PlaceOrderFunction", "inputSchema": {"json": {}}}}],
+            ".PlaceOrderFunction.inputSchema.json.type: must be object",
         ),
-        ({"dtmfHandlers": {"12": {}}}, "dtmfHandlers.12: is not a key"),
+        ("dtmfHandlers", {"12": {}}, ".12: is not a key"),
         (
-            {"dtmfHandlers": {"1": {"replyWithText": "maybe"}}},
-            "dtmfHandlers.1.replyWithText: Expected `bool`, got `str`",
+            "dtmfHandlers",
+            {"1": {"replyWithText": "maybe"}},
+            ".1.replyWithText: Expected `bool`, got `str`",
         ),
+        ("dtmfHandlers", {"1": {"replyWithFunction": True}}, ".1.replyFunction: is missing"),
+        ("dtmfHandlers", {"1": "One moment."}, ".1: Expected `object`, got `str`"),
         (
-            {"dtmfHandlers": {"1": {"replyWithFunction": True}}},
-            "dtmfHandlers.1.replyFunction: is missing",
+            "conversationRelayParams",
+            {"dtmfDetection": "perhaps"},
+            ".dtmfDetection: must be one of true, false",
         ),
-        ({"dtmfHandlers": {"1": "One moment."}}, "dtmfHandlers.1: Expected `object`, got `str`"),
+        ("conversationRelayParams", [1], f": {OBJECT}"),
+        ("languages", [{"voice": "Lupe"}], "[0].code: missing"),
+        ("phrases", {"hello": "x"}, ".hello: there is no such sentence"),
+        ("phrases", {"goodbye": " "}, ".goodbye: is blank"),
+        ("phrases", {"fillers": []}, ".fillers: is blank"),
+        ("phrases", {"fillers": "x"}, ".fillers: Expected `array`, got `str`"),
+        ("maxTokens", 0, ": Expected `int` >= 1"),
+        ("temperature", 1.5, ": Expected `float` <= 1.0"),
+        ("requestMetadata", {"team": 1}, ".team: Expected `str`, got `int`"),
+        ("additionalModelRequestFields", "[1]", f": {OBJECT}"),
+        ("additionalModelRequestFields", "{", f": {CUT_SHORT}"),
+        ("guardrail", "g", r": Expected `str` matching regex '^$|^\\S+:(\\d+|DRAFT)$'"),
+        ("performanceLatency", "fast", ": Invalid enum value"),
+        ("serviceTier", "flex", ": Invalid enum value"),
+        ("offlineScript", "{", f": {CUT_SHORT}"),
         (
-            {"conversationRelayParams": {"dtmfDetection": "perhaps"}},
-            "conversationRelayParams.dtmfDetection: must be one of true, false",
+            "backupVoice",
+            {"provider": "Google", "voice": "x" * 501},
+            ".voice: Expected `str` of length <= 500",
         ),
-        (
-            {"conversationRelayParams": [1]},
-            "conversationRelayParams: Expected `object`, got `array`",
-        ),
-        ({"languages": [{"voice": "Lupe"}]}, "languages[0].code: missing"),
-        ({"phrases": {"hello": "x"}}, "phrases.hello: there is no such sentence"),
-        ({"phrases": {"goodbye": " "}}, "phrases.goodbye: is blank"),
-        ({"phrases": {"fillers": []}}, "phrases.fillers: is blank"),
-        ({"phrases": {"fillers": "x"}}, "phrases.fillers: Expected `array`, got `str`"),
-        ({"maxTokens": 0}, "maxTokens: Expected `int` >= 1"),
-        ({"temperature": 1.5}, "temperature: Expected `float` <= 1.0"),
-        (
-            {"requestMetadata": {"team": 1}},
-            "requestMetadata.team: Expected `str`, got `int`",
-        ),
-        (
-            {"additionalModelRequestFields": "[1]"},
-            "additionalModelRequestFields: Expected `object`, got `array`",
-        ),
-        (
-            {"additionalModelRequestFields": "{"},
-            "additionalModelRequestFields: is not JSON: Input data was truncated",
-        ),
-        ({"guardrail": "g"}, r"guardrail: Expected `str` matching regex '^$|^\\S+:(\\d+|DRAFT)$'"),
-        ({"performanceLatency": "fast"}, "performanceLatency: Invalid enum value"),
-        ({"serviceTier": "flex"}, "serviceTier: Invalid enum value"),
-        ({"offlineScript": "{"}, "offlineScript: is not JSON: Input data was truncated"),
     ],
 )
-def test_a_wrong_field_is_left_out_and_named(changes: dict[str, object], error: str) -> None:
+def test_a_wrong_field_is_left_out_and_named(field: str, value: object, error: str) -> None:
     """One line; the call is answered."""
-    read, warnings = parse_use_case(predecessor(**changes), TOOLS)
+    read, warnings = parse_use_case(predecessor(**{field: value}), TOOLS)
 
-    assert read.errors == (f"pizzaUseCase.{error}",)
-    assert f"pizzaUseCase.{error}; left out" in warnings
+    assert read.errors == (f"pizzaUseCase.{field}{error}",)
+    assert f"pizzaUseCase.{field}{error}; left out" in warnings
     assert read.prompt == "You take orders. <<USER_CONTEXT>>"
 
 

@@ -57,11 +57,6 @@ def languages_of(
     return language_settings(records, inherited, errors), errors.remarks, errors.errors
 
 
-def test_defaults_are_written_out() -> None:
-    """For an empty record."""
-    assert checked() == Checked(DEFAULT_ATTRIBUTES)
-
-
 def test_a_record_of_the_predecessor_is_read_as_it_is() -> None:
     """Booleans, lower-case providers, an invented attribute, the greeting; no URL of the socket."""
     given = {
@@ -91,7 +86,8 @@ def test_a_record_of_the_predecessor_is_read_as_it_is() -> None:
 
 
 def test_the_record_wins_over_every_default() -> None:
-    """No default replaces a value of a record."""
+    """They are written for an empty record."""
+    assert checked() == Checked(DEFAULT_ATTRIBUTES)
     record = {
         "ttsProvider": "Amazon",
         "voice": "Lupe-Neural",

@@ -439,11 +439,7 @@ def test_all_folders_and_profiles_are_checked(configuration: Path, flats: Path) 
         "use-cases/flatsUseCase/items.json: [0]: Expected `object`, got `int`",
         "profiles/bob.toml: use_case: there is no use case 'noUseCase'",
     ]
-
-
-def test_a_folder_without_use_cases_is_an_error(tmp_path: Path) -> None:
-    """It is probably the wrong folder."""
-    assert check(tmp_path, TOOLS) == ["use-cases: there is no use case"]
+    assert check(configuration / "profiles", TOOLS) == ["use-cases: there is no use case"]
 
 
 RECORD_FILE = {"pk": {"S": "flatsUseCase"}, "sk": {"S": "configuration"}, "prompt": {"S": "Sell."}}
@@ -546,21 +542,13 @@ async def test_every_record_in_force_in_a_table_is_read(configuration: Path) -> 
     assert "b.prompt: is missing or blank" in await check_table(store, "b", TOOLS)
 
 
-BACKUPS = """
-[backup_voice]
-provider = "Google"
-voice = "en-US-Journey-O"
-
-[backup_transcription]
-provider = "Google"
-model = "telephony"
-language = "en-US"
-"""
-
-
 def test_backups_of_speech_are_read_back(flats: Path) -> None:
     """The record keeps the tables; the relay gets its attributes."""
-    (flats / "use-case.toml").write_text(USE_CASE + BACKUPS)
+    backups = """
+backup_voice = { provider = "Google", voice = "en-US-Journey-O" }
+backup_transcription = { provider = "Google", model = "telephony", language = "en-US" }
+"""
+    (flats / "use-case.toml").write_text(backups + USE_CASE)
 
     record = load_folder(flats, TOOLS, NOW)[0].item
     use_case, warnings = parse_use_case(record, TOOLS)

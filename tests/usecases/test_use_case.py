@@ -4,13 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent.usecases import (
-    Profile,
-    profile,
-    profile_from_item,
-    profile_item,
-    use_case_name,
-)
+from agent.usecases import Profile, profile, profile_from_item, profile_item, use_case_name
 from tests.fakes import MemoryStore
 
 
