@@ -64,7 +64,7 @@ class KnownTools:
     usable: Mapping[str, ToolSpec]
     unavailable: Mapping[str, str]  # name and reason of tools that exist and cannot be used here
     unusable: Mapping[str, str]
-    """Name, `field` and reason of declared tools that cannot be used here."""
+    """Why a declared tool cannot be used here, `field: reason`; empty for one that is usable."""
 
     def offered(self, named: Iterable[NamedTool], errors: RecordErrors) -> tuple[ToolSpec, ...]:
         """The named tools that can be used, in the record's words; a remark on each other."""

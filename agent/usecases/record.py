@@ -176,9 +176,7 @@ def parse_use_case(
     declared = errors.read_or(read, tuple[HttpTool, ...]())
     reasons = {tool.spec.name: unusable_reason(tool) for tool in declared}
     usable = {tool.spec.name: tool.spec for tool in declared if not reasons[tool.spec.name]}
-    known = KnownTools(
-        {**tools, **usable}, unavailable, {name: why for name, why in reasons.items() if why}
-    )
+    known = KnownTools({**tools, **usable}, unavailable, reasons)
     offered = known.offered(named, errors)
     names = {spec.name for spec in offered}
     use_case = UseCase(
