@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from difflib import SequenceMatcher
+from itertools import pairwise
+from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.call.heard_alignment import heard_until, letters
+from agent.call.heard_alignment import GOOD_FIT, heard_until, letters
 
 SENT = "Your order is two large pizzas. That comes to $24.50 in all. Shall I go on?"
 TEXTS = st.text(
@@ -162,6 +166,72 @@ def test_all_that_was_sent_is_all_that_was_heard(words: list[str]) -> None:
     sent = " ".join(words)
 
     assert heard_until(sent, sent) == (len(sent) if re.search(r"\w", sent) else 0)
+
+
+VOCABULARY = [
+    *("the", "your", "order", "is", "two", "large", "pizzas", "that", "comes", "to", "in", "all"),
+    *("shall", "i", "go", "on", "and", "of", "a", "we", "have", "open", "at", "with", "or", "can"),
+    *("you", "please", "thank", "for", "it", "not", "would", "like", "pick", "up", "delivery"),
+]
+SPELLED = {"24.50": "twenty four dollars fifty", "7": "seven", "415": "four one five"}
+
+
+@given(dice=st.randoms(use_true_random=True), length=st.sampled_from([3, 10, 30, 80, 150]))
+def test_bounded_work_changes_nothing_for_what_relays_report(dice: Random, length: int) -> None:
+    sent, reported = _conversation_like(dice, length)
+
+    assert heard_until(sent, reported) == _heard_without_bound(sent, reported)
+
+
+def _conversation_like(dice: Random, length: int) -> tuple[str, str]:
+    """Words of an agent, and what a speech engine could report of them."""
+    choices = [*VOCABULARY * 2, *SPELLED]
+    words = [dice.choice(choices) for _ in range(length)]
+    start = 0 if dice.random() < 0.7 else dice.randrange(length)
+    reported: list[str] = []
+    for word in words[start : dice.randrange(start, length + 1)]:
+        luck = dice.random()
+        if word in SPELLED and luck < 0.8:
+            reported += SPELLED[word].split()
+        elif luck > 0.03:
+            reported.append("uh" if luck < 0.05 else word)
+    if reported and dice.random() < 0.3:
+        reported[-1] = reported[-1][: max(1, len(reported[-1]) // 2)]
+    sent = " ".join(word + "." * (dice.random() < 0.1) for word in words)
+    return sent, " ".join(reported)
+
+
+def _heard_without_bound(sent: str, reported: str) -> int:
+    """The rule as it is written, for plain words: every passage is aligned as a whole."""
+    words = [
+        (found[0].replace(".", ""), found.end()) for found in re.finditer(r"\w+(\.\w+)*", sent)
+    ]
+    forms, report = [form for form, _ in words], reported.replace(".", "").split()
+    later = [at for at, form in enumerate(forms) if at and report and form == report[0]]
+    for start in [0, *reversed(later[-16:])] if report else []:
+        reach = start + len(report) + max(3, len(report) // 3)
+        share, end = _fit(forms[start:reach], report)
+        if share >= GOOD_FIT:
+            return len(sent) if start + end == len(words) else words[start + end - 1][1]
+    return 0
+
+
+def _fit(sent: Sequence[str], report: Sequence[str]) -> tuple[float, int]:
+    """The share of the report that is accounted for, and how many words were heard."""
+    blocks = SequenceMatcher(None, sent, report, autojunk=False).get_matching_blocks()[:-1]
+    if not blocks:
+        return 0.0, 0
+    found, end = sum(block.size for block in blocks), blocks[-1].a + blocks[-1].size
+    for before, after in pairwise(blocks):
+        between = sent[before.a + before.size : after.a]
+        if any(character.isdigit() for character in "".join(between)):
+            found += after.b - before.b - before.size
+    rest = report[blocks[-1].b + blocks[-1].size :]
+    if rest and end < len(sent) and any(map(str.isdigit, sent[end])):
+        return (found + len(rest)) / len(report), end + 1
+    if len(rest) == 1 and end < len(sent) and sent[end].startswith(rest[0]):
+        found += 1
+    return found / len(report), end
 
 
 SENTENCE = "You have table {} at seven, and the total is so far 24.50 dollars. "
