@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
 
@@ -22,6 +21,7 @@ from agent.errors import StoreError, UseCaseError
 from agent.ports import Item, Store
 from agent.settings import Settings
 from agent.store.call_state import call_item
+from agent.store.call_state.call_item import SessionItem
 from agent.tools import ToolRegistry
 from agent.tools.builtin import order_history
 from agent.usecases import PROFILE, Profile, UseCase, profile_from_item, prompt, versions
@@ -32,15 +32,6 @@ log = structlog.get_logger(__name__)
 
 _HISTORY_SECONDS = 1.5
 """How long a set-up waits for the earlier orders or bookings (`order_history`)."""
-
-
-@dataclass(frozen=True, slots=True)
-class SetupResult:
-    """The result of setting a call up; only `session` has the prompt filled."""
-
-    use_case: UseCase
-    profile: Profile
-    session: call_item.SessionItem
 
 
 class CallSetup:
@@ -66,7 +57,7 @@ class CallSetup:
         """What is left out of use cases or makes them unusable, one line each; no personal data."""
         return [remark for name in sorted(self._remarks) for remark in self._remarks[name]]
 
-    async def read(self, webhook: Mapping[str, object]) -> SetupResult:
+    async def read(self, webhook: Mapping[str, object]) -> tuple[Profile, SessionItem]:
         """Set a call up from its item; raises `UseCaseError` if no use case can answer."""
         caller, outbound = call_item.identity_of(webhook), call_item.outbound_use_case(webhook)
         likely = outbound or self._settings.stack_use_case
@@ -79,10 +70,9 @@ class CallSetup:
         if not outbound and profile.use_case not in {"", likely}:
             chosen = await self._chosen_by_profile(profile.use_case, whom)
         use_case, version = chosen or await self._chosen(likely, record, whom)
-        session = await self._session_item(use_case, version, profile, item, webhook)
-        return SetupResult(use_case, profile, session)
+        return profile, await self._session_item(use_case, version, profile, item, webhook)
 
-    async def renew(self, record: Item, item: Mapping[str, object]) -> call_item.SessionItem:
+    async def renew(self, record: Item, item: Mapping[str, object]) -> SessionItem:
         """Set a call up again with a record that was edited while the call runs."""
         use_case, profile = self.parse(record), call_item.profile_of(item)
         known = call_item.profile_item_of(item)
@@ -177,7 +167,7 @@ class CallSetup:
         profile: Profile,
         profile_item: Mapping[str, object],
         call: Mapping[str, object],
-    ) -> call_item.SessionItem:
+    ) -> SessionItem:
         now = datetime.fromtimestamp(self._clock(), self._settings.time_zone)
         demos = await records.use_cases(self._store) if prompt.lists_use_cases(use_case) else []
         uses_history = prompt.uses_history(use_case)
@@ -187,7 +177,7 @@ class CallSetup:
             use_case, profile, now, demos, before, is_outbound=is_outbound
         )
         model = use_case.model.identifier or self._settings.model_identifier
-        return call_item.SessionItem(use_case, version, model, filled, profile_item)
+        return SessionItem(use_case, version, model, filled, profile_item)
 
     async def _history(self, use_case: UseCase, caller: str) -> tuple[HistoryEntry, ...]:
         if not caller:
