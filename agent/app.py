@@ -110,7 +110,7 @@ def _twilio_account(settings: Settings) -> TwilioAccount:
 def _signatures(settings: Settings) -> Signatures | None:
     if not settings.twilio_auth_token:
         return None
-    return Signatures([settings.twilio_auth_token], settings.origin, settings.ws_url)
+    return Signatures(settings.twilio_auth_token, settings.origin, settings.ws_url)
 
 
 def _token_service(settings: Settings) -> TokenService | None:

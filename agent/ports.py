@@ -173,20 +173,6 @@ class ToolExecutor(Protocol):
         """
 
 
-class Access(Protocol):
-    """Issues the access tokens with which an app may call."""
-
-    @property
-    def seconds(self) -> int:
-        """How long a token is valid."""
-
-    def issue(self, identity: str) -> str:
-        """A token for an identity, whose calls then come from `client:<identity>`.
-
-        1-121 characters, valid for `caller_identity.is_client` after `client:`.
-        """
-
-
 class Dialer(Protocol):
     """Makes outbound calls. Every method raises `DialError`."""
 

@@ -244,7 +244,7 @@ async def _on_stage(
     application[CALLS] = calls
     application[SETTINGS] = settings
     application[TELEMETRY] = telemetry
-    application[SIGNATURES] = Signatures([TOKEN], settings.origin, settings.ws_url)
+    application[SIGNATURES] = Signatures(TOKEN, settings.origin, settings.ws_url)
     runner = web.AppRunner(application, handler_cancellation=False, shutdown_timeout=1.0)
     await runner.setup()
     try:

@@ -347,7 +347,7 @@ def test_origin_follows_from_the_socket(ws_url: str, origin: str) -> None:
     settings = Settings.read({"WS_URL": ws_url, "TWILIO_AUTH_TOKEN": "secret"})
 
     assert settings.origin == origin
-    Signatures(["secret"], settings.origin, settings.ws_url)  # raises no error
+    Signatures("secret", settings.origin, settings.ws_url)  # raises no error
 
 
 @pytest.mark.parametrize(

@@ -86,8 +86,25 @@ class OutboundCalls:
         """The record of a call that was answered; None if the token is not of this call."""
         if not webhook.get("Direction", "").startswith("outbound"):
             return None
-        call_sid, to = webhook.get("CallSid", ""), webhook.get("To", "")
-        return await claim_call(self.store, token, call_sid, to, self.clock())
+        call_sid, to, partition = (
+            webhook.get("CallSid", ""),
+            webhook.get("To", ""),
+            _partition(token),
+        )
+        item = await self.store.get(partition, _DIAL)
+        if item is None or item.get("to") != to:
+            return None
+        mark: Item = {
+            "pk": partition,
+            "sk": _CLAIM,
+            "callSid": call_sid,
+            "expireAt": int(self.clock()) + DIAL_SECONDS,
+        }
+        if not await self.store.put(mark, only_if_absent=True):
+            owner = await self.store.get(partition, _CLAIM)
+            if owner is None or owner.get("callSid") != call_sid:
+                return None
+        return OutboundCallRecord(to, str(item.get("callerId", "")), str(item.get("useCase", "")))
 
     async def until_over(self, call_sid: str) -> str:
         """Wait for the end of a call; returns its last status, which may not be a final one."""
@@ -143,27 +160,6 @@ async def record_call(store: Store, dial: OutboundCallRecord, now: float) -> str
     }
     await store.put(item)
     return token
-
-
-async def claim_call(
-    store: Store, token: str, call_sid: str, to: str, now: float
-) -> OutboundCallRecord | None:
-    """The record of an answered call to this number; None if the token is not for it."""
-    partition = _partition(token)
-    item = await store.get(partition, _DIAL)
-    if item is None or item.get("to") != to:
-        return None
-    mark: Item = {
-        "pk": partition,
-        "sk": _CLAIM,
-        "callSid": call_sid,
-        "expireAt": int(now) + DIAL_SECONDS,
-    }
-    if not await store.put(mark, only_if_absent=True):
-        owner = await store.get(partition, _CLAIM)
-        if owner is None or owner.get("callSid") != call_sid:
-            return None
-    return OutboundCallRecord(to, str(item.get("callerId", "")), str(item.get("useCase", "")))
 
 
 async def take_turn(store: Store, limit: str, count: int, seconds: int, now: float) -> bool:

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -82,22 +82,11 @@ class TwilioHttp(AsyncHttpClient):  # type: ignore[misc] # ships no types
         super().__init__(logging.getLogger(__name__), is_async=True)
         self._http = http
 
-    async def request(  # noqa: PLR0913, PLR0917 (the library's signature)
-        self,
-        method: str,
-        url: str,
-        params: Mapping[str, Any] | None = None,
-        data: Mapping[str, Any] | None = None,
-        headers: Mapping[str, str] | None = None,
-        auth: tuple[str, str] | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109 (never given; the session has its limits)
-        allow_redirects: bool = False,
-    ) -> Response:
-        login = {"Authorization": aiohttp.encode_basic_auth(*auth)} if auth else {}
-        async with self._http.request(
-            method, url, params=params, data=data, headers={**(headers or {}), **login},
-            allow_redirects=False,
-        ) as answer:  # fmt: skip
+    async def request(self, method: str, url: str, **given: Any) -> Response:
+        """As the library calls it; its `timeout` and `allow_redirects` are not used."""
+        content = {"params": given["params"], "data": given["data"], "allow_redirects": False}
+        headers = {**given["headers"], "Authorization": aiohttp.encode_basic_auth(*given["auth"])}
+        async with self._http.request(method, url, headers=headers, **content) as answer:
             return Response(answer.status, await answer.text(), answer.headers)
 
 
@@ -189,7 +178,7 @@ async def _dial_answer(request: Awaitable[_T]) -> _T:
 
 @dataclass(frozen=True, slots=True)
 class VoiceAccess:
-    """`ports.Access` of one Twilio account: JWTs signed with an API key's secret.
+    """Issues the access tokens with which an app may call: JWTs signed with an API key's secret.
 
     A token (https://www.twilio.com/docs/iam/access-tokens) cannot be revoked, so it lasts minutes.
     Its holder can read it, so it carries no trusted values (`outgoing_application_params`).
@@ -205,6 +194,10 @@ class VoiceAccess:
     seconds: int = 600
 
     def issue(self, identity: str) -> str:
+        """A token for an identity, whose calls then come from `client:<identity>`.
+
+        1-121 characters, valid for `caller_identity.is_client` after `client:`.
+        """
         now = int(self.clock())
         token = AccessToken(
             self.account_sid,

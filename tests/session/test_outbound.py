@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,6 @@ from agent.ports import Store
 from agent.session.outbound import (
     OutboundCallRecord,
     OutboundCalls,
-    claim_call,
     record_call,
     take_turn,
 )
@@ -186,7 +186,8 @@ def test_call_that_does_not_end_is_not_awaited_for_ever() -> None:
 async def claimed(
     store: Store, token: str, call_sid: str = "CA1", to: str = ADA
 ) -> OutboundCallRecord | None:
-    return await claim_call(store, token, call_sid, to, NOW)
+    webhook = {"CallSid": call_sid, "To": to, "Direction": "outbound-api"}
+    return await replace(outbound(None), store=store).claim(token, webhook)
 
 
 async def test_first_call_that_comes_with_the_token_owns_it() -> None:
