@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,14 +116,8 @@ def _signatures(settings: Settings) -> Signatures | None:
 def _token_service(settings: Settings) -> TokenService | None:
     if not settings.token_api_keys:
         return None
-    access = VoiceAccess(
-        settings.twilio_account_sid,
-        settings.twilio_api_key_sid,
-        settings.twilio_api_key_secret,
-        settings.twilio_twiml_app_sid,
-        settings.twilio_push_credential_sid,
-        clock=time,
-    )
+    app_sid, push_sid = settings.twilio_twiml_app_sid, settings.twilio_push_credential_sid
+    access = VoiceAccess(_twilio_account(settings), app_sid, push_sid, clock=time)
     return TokenService(access, settings.token_api_keys, monotonic)
 
 
@@ -141,19 +135,11 @@ class Service:
 
 @asynccontextmanager
 async def open_calls(
-    settings: Settings,
-    clock: Callable[[], float] = time,
-    on_active: OnActive = unprotected,
-    *,
-    makes_table: bool = True,
+    settings: Settings, on_active: OnActive = unprotected, *, makes_table: bool = True
 ) -> AsyncIterator[tuple[CallManager, Store, Telemetry]]:
     """Open the adapters and the call manager, without HTTP; everything is closed on leaving.
 
-    Args:
-        settings: Of the process.
-        clock: Epoch seconds.
-        on_active: Called when the first call begins and when the last one ends.
-        makes_table: Create the file of the embedded table if it is missing.
+    `makes_table`: create the file of the embedded table if it is missing.
     """
     async with AsyncExitStack() as stack:
         opened = stack.enter_async_context
@@ -172,8 +158,8 @@ async def open_calls(
             table, telemetry, TracedTable(settings.table_name) if tracing else None
         )
         stack.push_async_callback(store.close)
-        journals = await opened(open_journals(store, clock, count))
-        records = await opened(open_records(store, clock, record_days(settings), count))
+        journals = await opened(open_journals(store, time, count))
+        records = await opened(open_records(store, time, record_days(settings), count))
         open_model = await opened(open_models(model_options(settings, telemetry, load)))
         messenger = MeasuredMessenger(
             await opened(open_messenger(messenger_options(settings))), count
@@ -194,7 +180,7 @@ async def open_calls(
             prices=prices,
             tracing=tracing,
         )
-        calls = CallManager(settings, resources, clock, on_active)
+        calls = CallManager(settings, resources, time, on_active)
         stack.push_async_callback(calls.close)
         yield calls, store, telemetry
 
@@ -213,16 +199,13 @@ async def make_table(settings: Settings) -> bool:
 
 @asynccontextmanager
 async def open_outbound(
-    settings: Settings, calls: CallManager, store: Store, clock: Callable[[], float] = time
+    settings: Settings, calls: CallManager, store: Store
 ) -> AsyncIterator[OutboundCalls]:
     """Outbound calls; connections to Twilio are closed on leaving."""
     account = _twilio_account(settings)
-    if account.missing_variable:
-        yield OutboundCalls(settings, store, None, calls.setup.use_case, clock)
-        return
     async with open_http() as http:
-        dialer = TwilioDialer(twilio_client(account, http))
-        yield OutboundCalls(settings, store, dialer, calls.setup.use_case, clock)
+        dialer = None if account.missing_variable else TwilioDialer(twilio_client(account, http))
+        yield OutboundCalls(settings, store, dialer, calls.setup.use_case, time)
 
 
 @asynccontextmanager
@@ -250,11 +233,9 @@ async def running(settings: Settings, host: str | None = None) -> AsyncIterator[
             application[SETTINGS] = settings
             application[TELEMETRY] = telemetry
             application[SIGNATURES] = _signatures(settings)
-        limits = public_limits(settings)
+        address = host or settings.public_host, settings.port
         async with (
-            open_site(
-                public, host or settings.public_host, settings.port, limits, telemetry.count
-            ) as port,
+            open_site(public, *address, public_limits(settings), telemetry.count) as port,
             _private_site(private, host, settings, telemetry) as metrics_port,
             asyncio.TaskGroup() as tasks,  # innermost: it would wrap errors of the start
         ):

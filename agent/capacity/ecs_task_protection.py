@@ -33,17 +33,9 @@ OnActive = Callable[[int], None]
 """Called with the number of calls in progress whenever it changes. Returns at once."""
 
 
-class _Failure(msgspec.Struct, rename="pascal"):
-    reason: str = "failure"
-
-
-class _Error(msgspec.Struct, rename="pascal"):
-    code: str = "error"
-
-
 class _Answer(msgspec.Struct):
-    failure: _Failure | None = None
-    error: _Error | None = None
+    failure: dict[str, object] | None = None
+    error: dict[str, object] | None = None
 
 
 _PROTECT = {"ProtectionEnabled": True, "ExpiresInMinutes": LEASE_MINUTES}
@@ -109,10 +101,10 @@ class Protection:
             answer = msgspec.json.decode(text, type=_Answer)
         except (aiohttp.ClientError, OSError, ValueError) as error:  # no answer, or not of ECS
             return type(error).__name__
-        if answer.failure:
-            return answer.failure.reason
-        if answer.error:
-            return answer.error.code
+        if answer.failure is not None:
+            return str(answer.failure.get("Reason", "failure"))
+        if answer.error is not None:
+            return str(answer.error.get("Code", "error"))
         return _GRANTED if status == 200 else f"status {status}"
 
 

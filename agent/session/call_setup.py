@@ -140,25 +140,21 @@ class CallSetup:
             return None
 
     async def _chosen(self, name: str, found: Item | None, whom: str) -> tuple[UseCase, int]:
-        """A use case for this caller, and its version; 0 is the current record."""
+        """A use case for this caller, and its version; 0 is the current record.
+
+        An unusable canary version is logged, and the record is used.
+        """
         record = _existing(found, name)
         if number := versions.canary_version(record, whom):
             canary = await self._store.get(*versions.version_key(name, number))
-            if (use_case := self._canary(name, number, canary)) is not None:
-                return use_case, number
+            try:
+                if canary is not None:
+                    return self.parse(versions.as_record(canary)), number
+                log.error("use_case.version_not_found", use_case=name, version=number)
+            except UseCaseError as error:
+                log.error("use_case.broken", use_case=name, version=number, fault=str(error))
         is_pinned = not records.has_live_edits(record)
         return self.parse(record), versions.intact_version(record) if is_pinned else 0
-
-    def _canary(self, name: str, number: int, version: Item | None) -> UseCase | None:
-        """The canary version; None if it is unusable, so that the record is used."""
-        if version is None:
-            log.error("use_case.version_not_found", use_case=name, version=number)
-            return None
-        try:
-            return self.parse(versions.as_record(version))
-        except UseCaseError as error:
-            log.error("use_case.broken", use_case=name, version=number, fault=str(error))
-            return None
 
     async def _session_item(
         self,

@@ -59,12 +59,13 @@ class CallerLimits:
         caller = caller_of(item)
         if not caller:
             return
+        used = read_tokens(self._store, caller) if self._tokens else asyncio.sleep(0, 0)
         has_place, tokens = await asyncio.gather(
             _in_time(
                 take_place(self._store, caller, str(item["pk"]), self._calls, self._clock()),
                 otherwise=True,
             ),
-            _in_time(self._used(caller), otherwise=0),
+            _in_time(used, otherwise=0),
         )
         if not has_place:
             raise CallerLimitError("caller_rate")
@@ -80,9 +81,6 @@ class CallerLimits:
             return None
         connection = f"{item['pk']}::{int(self._clock() * 1000)}"
         return CallerAllowance(self._store, self._clock, self._tokens, caller, connection, tokens)
-
-    async def _used(self, caller: str) -> int:
-        return await read_tokens(self._store, caller) if self._tokens else 0
 
 
 @dataclass(slots=True)

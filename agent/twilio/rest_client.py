@@ -55,9 +55,9 @@ class TwilioAccount:
     """Credentials of an account; an API key is preferred to the auth token."""
 
     sid: str = ""
-    auth_token: str = ""
+    auth_token: str = field(default="", repr=False)
     key_sid: str = ""
-    key_secret: str = ""
+    key_secret: str = field(default="", repr=False)
     api_url: str = "https://api.twilio.com"
     """Without a final slash."""
 
@@ -184,9 +184,7 @@ class VoiceAccess:
     Its holder can read it, so it carries no trusted values (`outgoing_application_params`).
     """
 
-    account_sid: str
-    key_sid: str
-    key_secret: str = field(repr=False)
+    account: TwilioAccount
     application_sid: str
     push_credential_sid: str
     """For incoming calls; empty = outgoing calls only."""
@@ -200,9 +198,9 @@ class VoiceAccess:
         """
         now = int(self.clock())
         token = AccessToken(
-            self.account_sid,
-            self.key_sid,
-            self.key_secret,
+            self.account.sid,
+            self.account.key_sid,
+            self.account.key_secret,
             identity=identity,
             nbf=now,
             valid_until=now + self.seconds,

@@ -62,9 +62,7 @@ def say_and_hang_up(text: str, *, language: str = "") -> str:
 
 def redirect(url: str, *, sentence: str = "", pause_seconds: int = 0) -> str:
     """Continue with the TwiML of an absolute URL, after a sentence (empty = none) and a pause."""
-    response = VoiceResponse()
-    if sentence.strip():
-        response.say(_characters(sentence))
+    response = _saying(sentence)
     if pause_seconds:
         response.pause(length=pause_seconds)
     response.redirect(_characters(url), method="POST")
@@ -79,16 +77,11 @@ def dial(
     timeout_seconds: int = 20,
     parameters: Mapping[str, str] | None = None,
 ) -> str:
-    """Connect the call to a person.
+    """Connect the call to a person; the telephone rings for `timeout_seconds`.
 
-    Args:
-        destination: E.164 number, SIP address that begins with `sip:` or `sips:`, or the user of
-            an app as `client:identity`.
-        caller_id: Shown to the person; empty = the caller's own number.
-        action_url: See above.
-        timeout_seconds: How long it rings.
-        parameters: Passed to an app only. Twilio passes at most 8, with names of 32 bytes and
-            values of 128.
+    `destination` is an E.164 number, a SIP address that begins with `sip:` or `sips:`, or the user
+    of an app as `client:identity`. An empty `caller_id` is the caller's own. `parameters` are for
+    an app only: at most 8, with names of 32 bytes and values of 128.
     """
     response = VoiceResponse()
     call = response.dial(
@@ -112,9 +105,7 @@ def dial(
 
 def enqueue(queue: str, *, action_url: str = "", sentence: str = "") -> str:
     """Put the caller into a queue; without `action_url` the call ends after it."""
-    response = VoiceResponse()
-    if sentence.strip():
-        response.say(_characters(sentence))
+    response = _saying(sentence)
     afterwards = {"action": action_url, "method": "POST"} if action_url else {}
     response.enqueue(_characters(queue), **afterwards)
     return str(response)
@@ -147,6 +138,13 @@ def hang_up() -> str:
 def empty() -> str:
     """No instruction, for a call that is over."""
     return str(VoiceResponse())
+
+
+def _saying(sentence: str) -> VoiceResponse:
+    response = VoiceResponse()
+    if sentence.strip():
+        response.say(_characters(sentence))
+    return response
 
 
 def _present(attributes: Mapping[str, str]) -> dict[str, str]:

@@ -17,7 +17,7 @@ from agent.call.events import (
     PlaybackReported,
 )
 from agent.errors import RelayProtocolError
-from agent.twilio.inbound_frames import (
+from agent.twilio.relay_frames import (
     MAX_FRAME_BYTES,
     FrameFault,
     IgnoredFrame,
@@ -102,11 +102,11 @@ DOCUMENTED: list[tuple[str, Inbound]] = [
     ),
     (
         '{"type":"info","name":"roundTripDelayMs","value":"121"}',
-        IgnoredFrame(IgnoredKind.UNUSED_INFO),
+        IgnoredFrame("unused_info"),
     ),
     (
         '{"type":"info","name":"configUpdated","value":{"ttsProvider":"Google"}}',
-        IgnoredFrame(IgnoredKind.UNUSED_INFO),
+        IgnoredFrame("unused_info"),
     ),
 ]
 
@@ -183,13 +183,13 @@ def test_fields_of_an_interrupt_and_an_error_may_be_missing() -> None:
 @pytest.mark.parametrize(
     ("text", "kind"),
     [
-        ('{"type":"connected"}', IgnoredKind.UNKNOWN_TYPE),
-        ('{"type":"text","token":"x","last":true}', IgnoredKind.UNKNOWN_TYPE),
-        ('{"type":""}', IgnoredKind.UNKNOWN_TYPE),
-        ('{"type":"Prompt","voicePrompt":"x"}', IgnoredKind.UNKNOWN_TYPE),
-        ('{"type":"info","name":"+15550001111","value":1}', IgnoredKind.UNKNOWN_INFO),
-        ('{"type":"info","name":"agentSpeaking","value":"maybe"}', IgnoredKind.UNKNOWN_INFO),
-        ('{"type":"info","name":"clientSpeaking"}', IgnoredKind.UNKNOWN_INFO),
+        ('{"type":"connected"}', "unknown_type"),
+        ('{"type":"text","token":"x","last":true}', "unknown_type"),
+        ('{"type":""}', "unknown_type"),
+        ('{"type":"Prompt","voicePrompt":"x"}', "unknown_type"),
+        ('{"type":"info","name":"+15550001111","value":1}', "unknown_info"),
+        ('{"type":"info","name":"agentSpeaking","value":"maybe"}', "unknown_info"),
+        ('{"type":"info","name":"clientSpeaking"}', "unknown_info"),
     ],
 )
 def test_unknown_frame_is_ignored_with_a_kind(text: str, kind: IgnoredKind) -> None:
@@ -198,7 +198,7 @@ def test_unknown_frame_is_ignored_with_a_kind(text: str, kind: IgnoredKind) -> N
 
 
 UNREADABLE: dict[FrameFault, list[str]] = {
-    FrameFault.NOT_JSON: [
+    "not_json": [
         "",
         "hello",
         '{"type":"dtmf","digit":"5"',
@@ -209,7 +209,7 @@ UNREADABLE: dict[FrameFault, list[str]] = {
         '{"type":"prompt","more":' + "[" * 60_000,
         '{"type":"setup","customParameters":' + '{"a":' * 10_000,
     ],
-    FrameFault.NO_TYPE: [
+    "no_type": [
         "[" * 60_000,
         "[]",
         "null",
@@ -218,7 +218,7 @@ UNREADABLE: dict[FrameFault, list[str]] = {
         '{"type":null}',
         '{"type":5}',
     ],
-    FrameFault.BAD_FIELD: [
+    "bad_field": [
         '{"type":"prompt"}',
         '{"type":"prompt","voicePrompt":null}',
         '{"type":"prompt","voicePrompt":["x"]}',
@@ -267,7 +267,7 @@ def _read_or_refuse(text: str) -> None:
         outcome = parse(text)
     except RelayProtocolError as error:
         outcome = error.kind
-    assert isinstance(outcome, (*get_args(Inbound), FrameFault))
+    assert isinstance(outcome, get_args(Inbound)) or outcome in get_args(FrameFault)
 
 
 @given(st.text() | st.text(st.characters(codec=None)))

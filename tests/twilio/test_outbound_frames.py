@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, ValidationError
 
 from agent.call.actions import EndCall, Play, SendDigits, Speak, SwitchLanguage, TransportAction
-from agent.twilio.outbound_frames import render
+from agent.twilio.relay_frames import render
 from tests.twilio.schemas import INBOUND, OUTBOUND, check_outbound
 
 

@@ -201,14 +201,9 @@ PUSH = "CR" + "3" * 32
 
 
 def access(*, push: str = "", now: float | None = None) -> VoiceAccess:
-    return VoiceAccess(
-        "AC" + "0" * 32,
-        "SK" + "1" * 32,
-        SECRET,
-        "AP" + "2" * 32,
-        push,
-        clock=time if now is None else lambda: now,
-    )
+    account = TwilioAccount("AC" + "0" * 32, "", "SK" + "1" * 32, SECRET)
+    clock = time if now is None else lambda: now
+    return VoiceAccess(account, "AP" + "2" * 32, push, clock)
 
 
 @pytest.mark.parametrize(
