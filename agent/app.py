@@ -188,9 +188,7 @@ async def open_calls(
 async def make_table(settings: Settings) -> bool:
     """Create the table in DynamoDB if it is missing; returns whether it was.
 
-    Raises:
-        SettingsError: `TABLE_NAME` is not set.
-        StoreError: It cannot be created.
+    Raises `SettingsError` without `TABLE_NAME`, and `StoreError` if it cannot be created.
     """
     if not settings.table_name:
         raise SettingsError("TABLE_NAME: must be set to make a table")
@@ -210,10 +208,7 @@ async def open_outbound(
 
 @asynccontextmanager
 async def running(settings: Settings, host: str | None = None) -> AsyncIterator[Service]:
-    """Serve on both ports; on leaving, sockets are closed and files released.
-
-    `host` is the address of both ports instead of those of the settings.
-    """
+    """Serve on both ports until left; `host` is their address in place of those of the settings."""
     async with (
         open_protection(settings.ecs_agent_uri if settings.task_protection else "") as on_active,
         open_calls(settings, on_active=on_active) as (calls, store, telemetry),

@@ -161,11 +161,8 @@ class CallManager:
 
         The item that opens the connection is written while the rest is read; what was read is
         merged into it afterwards. `outbound` is the use case of an outbound call; a call in
-        progress `is_admitted` without regard to the caller's limits.
-
-        Raises:
-            CallerLimitError: The caller is over a limit.
-            UseCaseError: No use case can answer.
+        progress `is_admitted` without regard to the caller's limits. Raises `CallerLimitError`,
+        and `UseCaseError` if no use case can answer.
         """
         call_sid, token = webhook["CallSid"], secrets.token_urlsafe(24)
         now, trusted = self.clock(), self._settings.trusted_attestation

@@ -2,10 +2,9 @@
 
 One request reads the profile and the record that most callers need; another use case in the profile
 costs a second one, a canary (`agent.usecases.versions`) another. Nothing is cached, so an edited
-record counts from the next call. Rejected: reading ahead what earlier calls needed. An unusable use
-case of a profile is replaced by the default one; an outbound call gets the use case it was made for
-and no other. A call keeps the version it began with, unless its record says `liveEdits`
-(`agent.session.live_config`). Reading a caller's history never fails a call.
+record counts from the next call. An unusable use case of a profile is replaced by the default one;
+an outbound call gets the use case it was made for and no other. A call keeps the version it began
+with, unless its record says `liveEdits`. Reading a caller's history never fails a call.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from agent.usecases.prompt import HistoryEntry
 log = structlog.get_logger(__name__)
 
 _HISTORY_SECONDS = 1.5
-"""How long a set-up waits for the earlier orders or bookings (`order_history`)."""
+"""How long a set-up waits for earlier orders or bookings."""
 
 
 class CallSetup:
@@ -140,10 +139,7 @@ class CallSetup:
             return None
 
     async def _chosen(self, name: str, found: Item | None, whom: str) -> tuple[UseCase, int]:
-        """A use case for this caller, and its version; 0 is the current record.
-
-        An unusable canary version is logged, and the record is used.
-        """
+        """A use case for this caller, and its version; 0 is the current record."""
         record = _existing(found, name)
         if number := versions.canary_version(record, whom):
             canary = await self._store.get(*versions.version_key(name, number))

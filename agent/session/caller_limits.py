@@ -135,10 +135,7 @@ def caller_of(item: Mapping[str, object]) -> str:
 
 
 async def take_place(store: Store, caller: str, call_sid: str, most: int, now: float) -> bool:
-    """Count a call of a caller; false if they have `most` (0 = no limit). Mostly one round trip.
-
-    The same call takes no second place: Twilio may repeat a webhook.
-    """
+    """Count a call of a caller, once; false if they have `most` already (0 = no limit)."""
     if not most:
         return True
     first = next(_places(caller, call_sid, most, now))

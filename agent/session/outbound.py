@@ -55,16 +55,14 @@ class OutboundCalls:
 
     settings: Settings
     store: Store
-    dialer: Dialer | None
-    """None without a Twilio account."""
-    use_case: Callable[[str], Awaitable[UseCase]]
-    """Finds a use case by its name, or raises `UseCaseError`."""
+    dialer: Dialer | None  # None without a Twilio account
+    use_case: Callable[[str], Awaitable[UseCase]]  # by its name; raises UseCaseError
     clock: Callable[[], float]
 
     async def dial(self, to: str, use_case: str, caller_id: str = "") -> str:
-        """Call a number; returns the CallSid when it rings.
+        """Call a number; returns the CallSid when it rings, or raises `DialError`.
 
-        Numbers are E.164; an empty `caller_id` is `OUTBOUND_FROM`. Raises `DialError`.
+        Numbers are E.164; an empty `caller_id` is `OUTBOUND_FROM`.
         """
         dialer = self._ready()
         caller_id = caller_id or self.settings.outbound_from

@@ -47,11 +47,8 @@ class Signatures:
     ) -> bool:
         """Whether Twilio sent this form.
 
-        Args:
-            raw_path: Path and query, percent-encoded as received.
-            params: A multi-dict if names can repeat, because every value is signed. A form
-                with a value that is not text, such as a file, is refused.
-            signature: The header; None if it is missing.
+        `raw_path` is path and query, percent-encoded as received. `params` is a multi-dict if names
+        can repeat, because every value is signed; a value that is not text, as a file, is refused.
         """
         if not all(isinstance(value, str) for value in params.values()):
             return False

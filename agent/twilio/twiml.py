@@ -29,16 +29,12 @@ def connect(
     parameters: Mapping[str, str] | None = None,
     greeting: str = "",
 ) -> str:
-    """Connect the call to ConversationRelay.
+    """Connect the call to ConversationRelay, which plays the greeting at once.
 
-    Args:
-        url: Where Twilio opens the relay socket, exactly as it will be signed; `ValueError` if it
-            is no WebSocket URL.
-        action_url: See above.
-        attributes: As `relay_attributes` returns them.
-        languages: As `language_settings` returns them.
-        parameters: `customParameters` of the `setup` frame. Twilio logs them, so never secrets.
-        greeting: Played at once by the relay; empty = none.
+    `url` is where Twilio opens the relay socket, exactly as it will be signed; `ValueError` if it
+    is no WebSocket URL. `attributes` and `languages` are as `relay_attributes` and
+    `language_settings` return them. `parameters` are the `customParameters` of the `setup` frame;
+    Twilio logs them, so never secrets.
     """
     ours = {"url": ATTRIBUTES["url"](url), "welcomeGreeting": greeting}
     response = VoiceResponse()
@@ -166,8 +162,8 @@ def app_parameters(fields: Mapping[str, str]) -> dict[str, str]:
     """The parameters that an app may pass to the relay session, from a verified voice webhook.
 
     The holder of an access token chooses them freely. Those that begin with `app_` become
-    `<Parameter>`s, which Twilio returns in `setup` and shows in its logs. None reaches the model or
-    a tool, or decides about caller, use case or transfer target.
+    `<Parameter>`s. None reaches the model or a tool, or decides about caller, use case or transfer
+    target.
     """
     if not fields.get("From", "").startswith("client:"):
         return {}
