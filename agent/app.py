@@ -47,13 +47,7 @@ from agent.store import create_table, open_store
 from agent.store.call_state.journal import open_journals
 from agent.tools import TOOLS, HttpTools, OutboundHttp, ToolRegistry
 from agent.tools.mcp import open_sources
-from agent.twilio.rest_client import (
-    TwilioAccount,
-    TwilioDialer,
-    VoiceAccess,
-    open_http,
-    twilio_client,
-)
+from agent.twilio import rest_client
 from agent.twilio.signature import Signatures
 
 _PRICES = Path(__file__).parents[1] / "configuration" / "prices.toml"
@@ -97,8 +91,8 @@ def messenger_options(settings: Settings) -> MessengerOptions:
     )
 
 
-def _twilio_account(settings: Settings) -> TwilioAccount:
-    return TwilioAccount(
+def _twilio_account(settings: Settings) -> rest_client.TwilioAccount:
+    return rest_client.TwilioAccount(
         sid=settings.twilio_account_sid,
         auth_token=settings.twilio_auth_token,
         key_sid=settings.twilio_api_key_sid,
@@ -117,7 +111,7 @@ def _token_service(settings: Settings) -> TokenService | None:
     if not settings.token_api_keys:
         return None
     app_sid, push_sid = settings.twilio_twiml_app_sid, settings.twilio_push_credential_sid
-    access = VoiceAccess(_twilio_account(settings), app_sid, push_sid, clock=time)
+    access = rest_client.VoiceAccess(_twilio_account(settings), app_sid, push_sid, clock=time)
     return TokenService(access, settings.token_api_keys, monotonic)
 
 
@@ -201,8 +195,12 @@ async def open_outbound(
 ) -> AsyncIterator[OutboundCalls]:
     """Outbound calls; connections to Twilio are closed on leaving."""
     account = _twilio_account(settings)
-    async with open_http() as http:
-        dialer = None if account.missing_variable else TwilioDialer(twilio_client(account, http))
+    async with rest_client.open_http() as http:
+        dialer = (
+            None
+            if account.missing_variable
+            else rest_client.TwilioDialer(rest_client.twilio_client(account, http))
+        )
         yield OutboundCalls(settings, store, dialer, calls.setup.use_case, time)
 
 

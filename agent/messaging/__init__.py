@@ -27,13 +27,7 @@ from twilio.base.exceptions import TwilioRestException, TwilioServiceException  
 
 from agent.errors import MessageError, MessageRefusal, MessageRefusedError, provider_kind
 from agent.ports import Channel, Mail, Messenger, TextMessage
-from agent.twilio.rest_client import (
-    TwilioAccount,
-    is_certain_refusal,
-    open_http,
-    translating_errors,
-    twilio_client,
-)
+from agent.twilio import rest_client
 
 log = structlog.get_logger(__name__)
 
@@ -57,9 +51,8 @@ _REFUSALS = {
 class MessengerOptions:
     """Credentials and addresses; a channel without credentials is not available."""
 
-    account: TwilioAccount = field(default_factory=TwilioAccount)
-    status_callback: str = ""
-    """Absolute URL for Twilio's delivery reports; empty = no reports."""
+    account: rest_client.TwilioAccount = field(default_factory=rest_client.TwilioAccount)
+    status_callback: str = ""  # absolute URL for Twilio's delivery reports; empty = none
     sendgrid_api_key: str = ""
     email_sender: str = ""
 
@@ -81,13 +74,15 @@ class CarrierMessenger:
         self._options = options
         self._http = http
         has_account = "sms" not in self.unconfigured  # the library refuses to make a client
-        self._client: Any = twilio_client(options.account, http) if has_account else None
+        self._client: Any = (
+            rest_client.twilio_client(options.account, http) if has_account else None
+        )
 
     async def text(self, message: TextMessage) -> str:
         self._check("sms")
         callback = self._options.status_callback
         try:
-            with translating_errors():
+            with rest_client.translating_errors():
                 sent = await self._client.messages.create_async(
                     to=message.recipient,
                     from_=message.sender,
@@ -110,7 +105,7 @@ class CarrierMessenger:
             "content": [{"type": "text/html", "value": mail.html}],
         }
         headers = {"Authorization": f"Bearer {self._options.sendgrid_api_key}"}
-        with translating_errors():
+        with rest_client.translating_errors():
             async with self._http.post(
                 MAIL_URL, json=body, headers=headers, allow_redirects=False
             ) as answer:
@@ -118,7 +113,7 @@ class CarrierMessenger:
         if status in {HTTPStatus.OK, HTTPStatus.ACCEPTED}:
             return
         log.warning("email.failed", status=status)
-        if is_certain_refusal(status):
+        if rest_client.is_certain_refusal(status):
             raise MessageRefusedError(MessageRefusal.OTHER, f"HTTP {status}")
         raise MessageError(f"HTTP {status}")
 
@@ -132,7 +127,7 @@ def _translated(status: int, code: int | None) -> MessageError:
     kind = provider_kind(code)
     log.warning("sms.failed", status=status, code=kind)
     detail = f"HTTP {status}, Twilio error {kind}"
-    if not is_certain_refusal(status):
+    if not rest_client.is_certain_refusal(status):
         return MessageError(detail)
     is_busy = status == HTTPStatus.TOO_MANY_REQUESTS
     refusal = MessageRefusal.OTHER if is_busy else _REFUSALS.get(code or 0, MessageRefusal.OTHER)
@@ -142,7 +137,7 @@ def _translated(status: int, code: int | None) -> MessageError:
 @asynccontextmanager
 async def open_messenger(options: MessengerOptions) -> AsyncIterator[Messenger]:
     """A messenger; its connections are closed on leaving."""
-    async with open_http() as http:
+    async with rest_client.open_http() as http:
         yield CarrierMessenger(options, http)
 
 

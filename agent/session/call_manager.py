@@ -231,20 +231,20 @@ class CallManager:
             if attempt is None:
                 self._count("agent_call_resumes_total", cause=cause, outcome="refused")
                 return EndReason.ERROR_RELAY
-        recovered = await self._recover(item, attempt) if attempt else None
-        resumption = recovered.resumption if recovered else None
+        recovered = await self._recover(item, attempt) if attempt else RecoveredCall()
         configuration = await self._configuration(item)
         number = attempt.number if attempt else 0
         observers = open_observers(
-            self.resources, item, configuration, number, resumption, self.clock()
+            self.resources, item, configuration, number, recovered.resumption, self.clock()
         )
         allowance = self._limits.allowance(item, lambda: observers.tokens)
         reason = EndReason.ERROR_RELAY
         try:
-            sequence = recovered.first_sequence if recovered else 0
-            journal = self.resources.journals.open(call_sid, resume.started_ms(item), sequence)
+            began, sequence = resume.started_ms(item), recovered.first_sequence
+            journal = self.resources.journals.open(call_sid, began, sequence)
             dependencies = CallDependencies(transport, configuration, journal, observers, allowance)
-            session = Session(Conversation(configuration.config, resumption), dependencies)
+            conversation = Conversation(configuration.config, recovered.resumption)
+            session = Session(conversation, dependencies)
             with self.active_calls.in_progress(call_sid, session):
                 reason = await session.run()
         finally:

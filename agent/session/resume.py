@@ -11,7 +11,7 @@ within `SAME_SECONDS` counts as the same one. `agent.call.resumption` decides wh
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from agent.call.resumption import ResumeCause, Resumption
@@ -33,13 +33,11 @@ _LARGEST = 999_999
 
 @dataclass(frozen=True, slots=True)
 class ResumeAttempt:
-    """One more connection of a call."""
+    """One more connection of a call, numbered from 1; `token` was given out first for it."""
 
     number: int
-    """From 1; 0 is the first connection of the call."""
     cause: ResumeCause
     token: Mapping[str, object] = field(default_factory=dict, compare=False)
-    """Attributes of the token that was given out first for it."""
 
     @property
     def attributes(self) -> dict[str, object]:
@@ -49,12 +47,11 @@ class ResumeAttempt:
 
 @dataclass(frozen=True, slots=True)
 class RecoveredCall:
-    """The state from which a call goes on."""
+    """The state from which a call goes on; `first_sequence` is of its next facts."""
 
-    resumption: Resumption
-    first_sequence: int
-    """Of the facts that are recorded from now on, see `Journals.open`."""
-    repairs: list[HistoryRepair]
+    resumption: Resumption | None = None
+    first_sequence: int = 0
+    repairs: Sequence[HistoryRepair] = ()
 
 
 def latest_attempt(item: Mapping[str, object]) -> ResumeAttempt | None:
@@ -76,8 +73,8 @@ async def begin_attempt(
 ) -> ResumeAttempt | None:
     """Count a new connection of a call; None if it had too many lately.
 
-    `session_id` is of the relay session that is over, empty if not known. `token` has the
-    `token_attributes` of the connection, kept if this is the first request for it.
+    `session_id` is of the relay session that is over, empty if not known. `token`, attributes of
+    the connection, is kept if this is the first request for it.
     """
     asked: Item = {
         "pk": call_sid,

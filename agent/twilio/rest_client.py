@@ -58,8 +58,7 @@ class TwilioAccount:
     auth_token: str = field(default="", repr=False)
     key_sid: str = ""
     key_secret: str = field(default="", repr=False)
-    api_url: str = "https://api.twilio.com"
-    """Without a final slash."""
+    api_url: str = "https://api.twilio.com"  # without a final slash
 
     @property
     def missing_variable(self) -> str:
@@ -126,10 +125,9 @@ def is_certain_refusal(status: int) -> bool:
 class TwilioDialer:
     """`ports.Dialer` over Twilio's API.
 
-    Twilio requests the TwiML at once for a person and after the greeting for a machine
-    (`DetectMessageEnd`, synchronous,
-    https://www.twilio.com/docs/voice/answering-machine-detection). A person waits a few seconds in
-    silence. Rejected: asynchronous detection, where the agent talks into the machine's greeting.
+    Twilio requests the TwiML after the greeting of a machine, and for a person after a few seconds
+    of silence (https://www.twilio.com/docs/voice/answering-machine-detection). Rejected:
+    asynchronous detection, where the agent talks into the machine's greeting.
     """
 
     def __init__(self, client: Any) -> None:
@@ -181,13 +179,12 @@ class VoiceAccess:
     """Issues the access tokens with which an app may call: JWTs signed with an API key's secret.
 
     A token (https://www.twilio.com/docs/iam/access-tokens) cannot be revoked, so it lasts minutes.
-    Its holder can read it, so it carries no trusted values (`outgoing_application_params`).
+    Its holder can read it, so it carries no trusted values.
     """
 
     account: TwilioAccount
     application_sid: str
-    push_credential_sid: str
-    """For incoming calls; empty = outgoing calls only."""
+    push_credential_sid: str  # for incoming calls; empty = outgoing calls only
     clock: Callable[[], float]  # epoch seconds
     seconds: int = 600
 
