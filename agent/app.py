@@ -38,7 +38,7 @@ from agent.observability import (
 )
 from agent.observability.recording.record_writer import open_records
 from agent.observability.tracing import TracedTable, open_tracing
-from agent.ports import Store
+from agent.ports import Dialer, Store
 from agent.session import Resources
 from agent.session.call_manager import CallManager
 from agent.session.outbound import OutboundCalls
@@ -195,12 +195,10 @@ async def open_outbound(
 ) -> AsyncIterator[OutboundCalls]:
     """Outbound calls; connections to Twilio are closed on leaving."""
     account = _twilio_account(settings)
+    dialer: Dialer | None = None
     async with rest_client.open_http() as http:
-        dialer = (
-            None
-            if account.missing_variable
-            else rest_client.TwilioDialer(rest_client.twilio_client(account, http))
-        )
+        if not account.missing_variable:
+            dialer = rest_client.TwilioDialer(rest_client.twilio_client(account, http))
         yield OutboundCalls(settings, store, dialer, calls.setup.use_case, time)
 
 

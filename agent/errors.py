@@ -76,10 +76,8 @@ class MessageRefusal(StrEnum):
     """Why a message was not sent."""
 
     OPTED_OUT = "opted out"
-    RECIPIENT = "recipient"
-    """The message can never be sent to this recipient."""
-    OTHER = "other"
-    """Not because of the recipient; it may succeed another time."""
+    RECIPIENT = "recipient"  # no message can ever be sent to this one
+    OTHER = "other"  # not because of the recipient; it may succeed another time
 
 
 class MessageError(AgentError):
@@ -102,10 +100,8 @@ class DialFault(StrEnum):
     CALLER_ID = "caller_id"
     USE_CASE = "use_case"
     LIMITED = "limited"
-    REFUSED = "refused"
-    """Twilio refused it; no telephone rings."""
-    UNREACHABLE = "unreachable"
-    """Twilio could not be reached; whether the telephone rings is not known."""
+    REFUSED = "refused"  # by Twilio; no telephone rings
+    UNREACHABLE = "unreachable"  # Twilio; whether the telephone rings is not known
 
 
 class DialError(AgentError):

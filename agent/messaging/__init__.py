@@ -73,10 +73,9 @@ class CarrierMessenger:
         self.unconfigured = options.unconfigured
         self._options = options
         self._http = http
-        has_account = "sms" not in self.unconfigured  # the library refuses to make a client
-        self._client: Any = (
-            rest_client.twilio_client(options.account, http) if has_account else None
-        )
+        self._client: Any = None
+        if "sms" not in self.unconfigured:  # the library refuses to make a client
+            self._client = rest_client.twilio_client(options.account, http)
 
     async def text(self, message: TextMessage) -> str:
         self._check("sms")

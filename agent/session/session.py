@@ -37,15 +37,12 @@ from agent.ports import (
 log = structlog.get_logger(__name__)
 
 REPLY_SECONDS = 20.0
-SUMMARY_SECONDS = 15.0
-"""The caller does not wait for a summary."""
-WARM_SECONDS = 5.0
-"""Time limit for opening a connection to the model in advance."""
+SUMMARY_SECONDS = 15.0  # the caller does not wait for a summary
+WARM_SECONDS = 5.0  # for opening a connection to the model in advance
 FINAL_FLUSH_SECONDS = 5.0
 FLUSH_SECONDS = 1.0
 """How long the journal is waited for before a lasting tool or a change of transport."""
-LONGEST_DELTA = 1_000
-"""Characters of one `ReplyDelta`; longer pieces of a model are split."""
+LONGEST_DELTA = 1_000  # characters of one `ReplyDelta`; longer pieces of a model are split
 _OFFER_AGAIN_SECONDS = 0.01
 REFRESH_SECONDS = 0.1
 """How long the caller's final words wait for edits, whose reading began with the first words."""

@@ -59,8 +59,7 @@ class Setup:
 class RelayError:
     """Twilio refused a frame of ours or reports a fault; the session goes on."""
 
-    description: str = ""
-    """May quote our frame, so it can hold personal data."""
+    description: str = ""  # may quote our frame, so it can hold personal data
     code: int | None = None
 
 
@@ -213,8 +212,7 @@ def _whole(value: Raw) -> int | None:
     return int(number) if number is not None and 0 <= number < 2**53 else None
 
 
-MAX_LOOP = 1000
-"""Of `play`; 0 stands for this many."""
+MAX_LOOP = 1000  # of `play`; 0 stands for this many
 
 
 class _TextFrame(_Frame, tag="text"):

@@ -153,8 +153,7 @@ def _characters(text: str) -> str:
 
 
 _MOST_PARAMETERS = 8
-_LONGEST_PARAMETER = 200
-"""Characters. A longer value is dropped, because a part of it may mean another thing."""
+_LONGEST_PARAMETER = 200  # characters; a longer value is dropped, as a part may mean another thing
 _PARAMETER_NAME = re.compile(r"app_[A-Za-z0-9_]{1,32}")
 
 
