@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from agent.ports import Item, Store
+from agent.ports import Store
 from agent.session.caller_limits import CallerAllowance, read_tokens, take_place
 from tests.fakes import Clock
 from tests.stores import Stores
@@ -62,12 +62,8 @@ async def test_calls_that_an_earlier_version_counted_count(
     stores: Stores, stores_clock: Clock
 ) -> None:
     for number in range(2):
-        earlier: Item = {
-            "pk": f"usage::{ADA}",
-            "sk": f"call::CA{number}",
-            "expireAt": 2_000_000_000,
-        }
-        await stores[0].put(earlier)
+        key = {"pk": f"usage::{ADA}", "sk": f"call::CA{number}"}
+        await stores[0].put({**key, "expireAt": 2_000_000_000})
 
     let = [await take_place(stores[0], ADA, f"CA{n}x", 3, stores_clock()) for n in range(6)]
 
