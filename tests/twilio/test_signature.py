@@ -9,9 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from multidict import MultiDict
-from twilio.request_validator import (  # type: ignore[import-untyped] # ships no types
-    RequestValidator,
-)
+from twilio.request_validator import RequestValidator  # type: ignore[import-untyped] # ships no types
 
 from agent.twilio.signature import Signatures
 
@@ -19,14 +17,7 @@ TOKEN = "12345678901234567890123456789012"
 SIGNATURES = Signatures(TOKEN, "https://voice.example.com", "wss://voice.example.com")
 PREFIXED = Signatures(TOKEN, "https://voice.example.com/prefix", "wss://voice.example.com/prefix")
 
-FORM = {
-    "CallSid": "CA0123",
-    "From": "+15550001111",
-    "To": "+15550002222",
-    "CallStatus": "ringing",
-}
-
-
+FORM = {"CallSid": "CA0123", "From": "+15550001111", "To": "+15550002222", "CallStatus": "ringing"}
 PLAIN = ("wss://voice.example.com", "wss://voice.example.com/", "wss://voice.example.com:443")
 PORT = ("wss://voice.example.com:8443",)
 LOCAL = ("ws://localhost:3000/",)
@@ -119,18 +110,23 @@ def test_a_webhook_is_signed_with_its_url_and_form() -> None:
     assert not SIGNATURES.webhook_is_genuine("/voice/inbound", FORM, None)
 
 
-def test_a_webhook_may_be_signed_with_its_port() -> None:
-    assert SIGNATURES.webhook_is_genuine(
-        "/voice/inbound", {"CallSid": "CA0123"}, "37ebPTDEl/iMDLYE35PsWcnHzJs="
-    )
-
-
-def test_repeated_and_blank_fields_of_a_form_count() -> None:
+@pytest.mark.parametrize(
+    ("path", "form", "signature"),
+    [
+        ("/voice/inbound", {"CallSid": "CA0123"}, "37ebPTDEl/iMDLYE35PsWcnHzJs="),  # with :443
+        # HMAC of https://voice.example.com/twiml?x=%2F1A1A2B
+        (
+            "/twiml?x=%2F1",
+            MultiDict([("A", "2"), ("A", "1"), ("B", ""), ("A", "1")]),
+            "ZmpfiwhdiRniqB+/OLM8jJ70RTk=",
+        ),
+    ],
+)
+def test_port_and_repeated_and_blank_fields_of_a_form_count(
+    path: str, form: dict[str, str], signature: str
+) -> None:
     """Every distinct value is signed, in order."""
-    form = MultiDict([("A", "2"), ("A", "1"), ("B", ""), ("A", "1")])
-
-    # HMAC of https://voice.example.com/twiml?x=%2F1A1A2B
-    assert SIGNATURES.webhook_is_genuine("/twiml?x=%2F1", form, "ZmpfiwhdiRniqB+/OLM8jJ70RTk=")
+    assert SIGNATURES.webhook_is_genuine(path, form, signature)
 
 
 def test_a_webhook_behind_a_prefix_is_checked_alike() -> None:
