@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
+from tests.listening import listening
+
 ACCOUNT = "AC" + "0" * 32
 
 
@@ -75,11 +77,5 @@ async def twilio_api(user: str, secret: str) -> AsyncIterator[TwilioApi]:
     application = web.Application()
     application.router.add_post("/2010-04-01/Accounts/{account}/Calls.json", api.create)
     application.router.add_get("/2010-04-01/Accounts/{account}/Calls/{call}.json", api.fetch)
-    runner = web.AppRunner(application, handler_cancellation=True, shutdown_timeout=0.1)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        api.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    async with listening(application, handler_cancellation=True, shutdown_timeout=0.1) as api.url:
         yield api
-    finally:
-        await runner.cleanup()

@@ -19,6 +19,7 @@ from twilio.twiml.voice_response import VoiceResponse  # type: ignore[import-unt
 
 from benchmarks.replay import Options, replay
 from tests.dialogues import Dialogue
+from tests.listening import listening
 from tests.twilio.schemas import check_inbound
 from tests.twilio_client.call import Manner
 from tests.twilio_client.client import Twilio, call_fields
@@ -80,7 +81,7 @@ class StandIn:
             response.hangup()
         else:
             response.connect(action="/twiml/action?again=no").conversation_relay(
-                url=f"wss://voice.example.com/conversation-relay?t=a%2Fb&c={fields['CallSid']}",
+                url=f"wss://voice.example.com/conversation-relay?t=a%2Fb&c={fields['CallSid']!s}",
                 welcome_greeting="Hello, what can I do for you?",
                 events="speaker-events tokens-played",
             )
@@ -129,14 +130,8 @@ async def service() -> StandIn:
 
 @pytest.fixture
 async def twilio(service: StandIn) -> AsyncIterator[Twilio]:
-    runner = web.AppRunner(service.application())
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    port = runner.addresses[0][1]
-    async with aiohttp.ClientSession() as http:
-        yield Twilio(http, f"http://127.0.0.1:{port}", TOKEN, PUBLIC, Manner())
-    await runner.cleanup()
+    async with listening(service.application()) as base, aiohttp.ClientSession() as http:
+        yield Twilio(http, base, TOKEN, PUBLIC, Manner())
 
 
 async def test_wrong_signatures_are_sent_as_asked(twilio: Twilio) -> None:
