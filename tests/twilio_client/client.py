@@ -31,7 +31,6 @@ class Relay:
     """Exactly as in the TwiML: this string is signed."""
     attributes: Mapping[str, str]
     parameters: Mapping[str, str]
-    languages: tuple[Mapping[str, str], ...]
     action: str
     """Absolute; empty = the service set none."""
     fields: Mapping[str, str]
@@ -191,7 +190,6 @@ def read_twiml(status: int, xml: str, url: str, fields: Mapping[str, str]) -> An
         url=relay.attrib["url"],
         attributes=dict(relay.attrib),
         parameters={item.attrib["name"]: item.attrib["value"] for item in relay.iter("Parameter")},
-        languages=tuple(dict(item.attrib) for item in relay.iter("Language")),
         action=urljoin(url, action) if action else "",
         fields=dict(fields),
     )
