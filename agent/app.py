@@ -101,12 +101,6 @@ def _twilio_account(settings: Settings) -> rest_client.TwilioAccount:
     )
 
 
-def _signatures(settings: Settings) -> Signatures | None:
-    if not settings.twilio_auth_token:
-        return None
-    return Signatures(settings.twilio_auth_token, settings.origin, settings.ws_url)
-
-
 def _token_service(settings: Settings) -> TokenService | None:
     if not settings.token_api_keys:
         return None
@@ -123,8 +117,7 @@ class Service:
     store: Store
     telemetry: Telemetry
     port: int
-    metrics_port: int
-    """0 if metrics are not served."""
+    metrics_port: int  # 0 if metrics are not served
 
 
 @asynccontextmanager
@@ -218,12 +211,14 @@ async def running(settings: Settings, host: str | None = None) -> AsyncIterator[
         private = web.Application()
         private.add_routes(PRIVATE_ROUTES)
         private[DIAL_KEYS] = ApiKeys(settings.dial_api_keys) if settings.dial_api_keys else None
+        token = settings.twilio_auth_token
+        signatures = Signatures(token, settings.origin, settings.ws_url) if token else None
         for application in (public, private):
             application[CALLS] = calls
             application[OUTBOUND] = outbound
             application[SETTINGS] = settings
             application[TELEMETRY] = telemetry
-            application[SIGNATURES] = _signatures(settings)
+            application[SIGNATURES] = signatures
         address = host or settings.public_host, settings.port
         async with (
             open_site(public, *address, public_limits(settings), telemetry.count) as port,

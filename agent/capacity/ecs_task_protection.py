@@ -23,10 +23,8 @@ log = structlog.get_logger(__name__)
 
 LEASE_MINUTES = 10
 RENEW_SECONDS = LEASE_MINUTES * 60 * 0.8
-HOLD_SECONDS = 60.0
-"""Shorter than the rest of a lease that is due for renewal."""
+HOLD_SECONDS = 60.0  # shorter than the rest of a lease that is due for renewal
 ANSWER_SECONDS = 2.0
-
 _GRANTED = "granted"
 
 OnActive = Callable[[int], None]

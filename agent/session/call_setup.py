@@ -29,8 +29,7 @@ from agent.usecases.prompt import HistoryEntry
 
 log = structlog.get_logger(__name__)
 
-_HISTORY_SECONDS = 1.5
-"""How long a set-up waits for earlier orders or bookings."""
+_HISTORY_SECONDS = 1.5  # how long a set-up waits for earlier orders or bookings
 
 
 class CallSetup:

@@ -28,8 +28,7 @@ T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
-LOOK_SECONDS = 1.5
-"""How long a call waits for the use of its caller."""
+LOOK_SECONDS = 1.5  # how long a call waits for the use of its caller
 CALL_SECONDS = 3600
 TOKEN_SECONDS = 24 * 3600
 TEXT_SECONDS = 3600
@@ -89,8 +88,7 @@ class CallerAllowance:
 
     store: Store
     clock: Callable[[], float]
-    most: int
-    """Tokens of all calls of the caller together."""
+    most: int  # tokens of all calls of the caller together
     caller: str
     connection: str
     tokens: Callable[[], int]

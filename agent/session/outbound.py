@@ -26,15 +26,12 @@ from agent.usecases.caller_identity import is_telephone_number
 
 log = structlog.get_logger(__name__)
 
-CALLS_OF_A_NUMBER = (3, 3600)
-"""Number of calls to one number, and within how many seconds."""
-CALLS_OF_ALL = (30, 60)
-DIAL_SECONDS = 3600
-"""How long a call may wait in Twilio's queue and ring."""
+CALLS_OF_A_NUMBER, CALLS_OF_ALL = (3, 3600), (30, 60)
+"""Number of calls, and within how many seconds."""
+DIAL_SECONDS = 3600  # how long a call may wait in Twilio's queue and ring
 FINAL_STATUSES = frozenset({"completed", "busy", "no-answer", "failed", "canceled"})
 _POLL_SECONDS = 2.0
-_LONGEST_SECONDS = 3900.0
-"""The longest ringing and the longest call together."""
+_LONGEST_SECONDS = 3900.0  # the longest ringing and the longest call together
 _DIAL = "dial"
 _CLAIM = "claim"
 _TURNS = "dial::turns"

@@ -50,8 +50,7 @@ _WARMING = "warming"
 _REFRESHING = "refreshing"
 _LOOKING = "looking at the allowance"
 """Keys of children that run once at a time; no identifier of a tool call looks like them."""
-_INBOX_SIZE = 256
-"""Events; when the inbox is full, children wait until the loop has caught up."""
+_INBOX_SIZE = 256  # events; when it is full, children wait until the loop has caught up
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,8 +31,7 @@ from agent.call.events import (
 from agent.call.text import LANGUAGE_TAG
 from agent.errors import RelayProtocolError
 
-MAX_FRAME_BYTES = 64 * 1024
-"""Of a frame in UTF-8. Real frames are below 2 KiB; Twilio publishes no limit."""
+MAX_FRAME_BYTES = 64 * 1024  # in UTF-8; real frames are below 2 KiB, no limit is published
 
 
 FrameFault = Literal["too_large", "not_json", "no_type", "bad_field"]

@@ -41,8 +41,7 @@ CONNECT_SECONDS = 2.0
 TOTAL_SECONDS = 5.0
 """Shorter than the limit of `agent.tools.idempotency`, so that the kind of a failure is known."""
 RING_SECONDS = 30
-LONGEST_SECONDS = 3600
-"""After this Twilio ends an outbound call."""
+LONGEST_SECONDS = 3600  # then Twilio ends an outbound call
 _DIAL_SECONDS = 10.0
 _NOT_CONNECTED = aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL
 _UNREADABLE = "Twilio's answer cannot be read; whether it rings is not known"

@@ -19,8 +19,7 @@ from urllib.parse import urlsplit
 
 from twilio.request_validator import RequestValidator  # type: ignore[import-untyped] # ships no types
 
-_WELL_FORMED = re.compile(r"[A-Za-z0-9+/]{27}=")
-"""The 20 bytes of an HMAC-SHA1 in Base64."""
+_WELL_FORMED = re.compile(r"[A-Za-z0-9+/]{27}=")  # the 20 bytes of an HMAC-SHA1 in Base64
 
 
 def is_well_formed(signature: str | None) -> bool:
