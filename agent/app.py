@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from agent.capacity.ecs_task_protection import OnActive, open_protection, unprotected
+from agent.capacity.ecs_task_protection import OnActive, open_protection
 from agent.capacity.load_shedding import Load, keep_memory_trimmed
 from agent.http import PRIVATE_ROUTES, PUBLIC_ROUTES
 from agent.http.api import DIAL_KEYS, TOKENS, ApiKeys, TokenService
@@ -122,7 +122,7 @@ class Service:
 
 @asynccontextmanager
 async def open_calls(
-    settings: Settings, on_active: OnActive = unprotected, *, makes_table: bool = True
+    settings: Settings, on_active: OnActive = lambda _: None, *, makes_table: bool = True
 ) -> AsyncIterator[tuple[CallManager, Store, Telemetry]]:
     """Open the adapters and the call manager, without HTTP; everything is closed on leaving.
 

@@ -110,7 +110,7 @@ class Protection:
 async def open_protection(agent_uri: str) -> AsyncIterator[OnActive]:
     """Protect this task while there are calls; an empty `agent_uri` gives no protection."""
     if not agent_uri:
-        yield unprotected
+        yield lambda _: None
         return
     timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
     async with aiohttp.ClientSession(timeout=timeout) as http:
@@ -121,7 +121,3 @@ async def open_protection(agent_uri: str) -> AsyncIterator[OnActive]:
         finally:
             keeping.cancel()
             await asyncio.wait([keeping])
-
-
-def unprotected(_: int) -> None:
-    """An `OnActive` without effect."""

@@ -81,11 +81,8 @@ class OutboundCalls:
         """The record of a call that was answered; None if the token is not of this call."""
         if not webhook.get("Direction", "").startswith("outbound"):
             return None
-        call_sid, to, partition = (
-            webhook.get("CallSid", ""),
-            webhook.get("To", ""),
-            _partition(token),
-        )
+        call_sid, to = webhook.get("CallSid", ""), webhook.get("To", "")
+        partition = _partition(token)
         item = await self.store.get(partition, _DIAL)
         if item is None or item.get("to") != to:
             return None
