@@ -40,10 +40,8 @@ class EcsAgent:
     """The agent of ECS as a task sees it."""
 
     uri: str = ""
-    asked: list[tuple[float, Any]] = field(default_factory=list)
-    """When and what, on the loop's clock, in whole seconds."""
-    answers: list[tuple[int, object]] = field(default_factory=list)
-    """Status and JSON of the next answers; then all is granted."""
+    asked: list[tuple[float, Any]] = field(default_factory=list)  # in which second, and what
+    answers: list[tuple[int, object]] = field(default_factory=list)  # then all is granted
     is_silent: bool = False
 
     async def answer(self, request: web.Request) -> web.Response:

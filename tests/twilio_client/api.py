@@ -24,14 +24,10 @@ class TwilioApi:
     user: str
     secret: str
     url: str = ""
-    asked: list[dict[str, str]] = field(default_factory=list)
-    """The form of each request for a call."""
-    refusal: tuple[int, int] | None = None
-    """HTTP status and code; None = calls are made."""
-    body: str = ""
-    """Answered instead of a call, with 201."""
-    statuses: list[str] = field(default_factory=lambda: ["completed"])
-    """Of a call at each fetch; the last one stays."""
+    asked: list[dict[str, str]] = field(default_factory=list)  # the form of each request
+    refusal: tuple[int, int] | None = None  # HTTP status and code
+    body: str = ""  # answered instead of a call, with 201
+    statuses: list[str] = field(default_factory=lambda: ["completed"])  # the last one stays
     looked_at: list[str] = field(default_factory=list)
 
     async def create(self, request: web.Request) -> web.Response:
