@@ -18,6 +18,7 @@ from agent.twilio.rest_client import (
     TwilioAccount,
     TwilioDialer,
     VoiceAccess,
+    is_certain_refusal,
     open_http,
     translating_errors,
     twilio_client,
@@ -142,6 +143,12 @@ def test_only_a_connection_that_failed_is_a_certain_refusal(
         raise error
 
     assert isinstance(caught.value, MessageRefusedError) is is_certain
+
+
+def test_status_tells_whether_nothing_was_done() -> None:
+    known = {302: False, 400: True, 408: False, 429: True, 500: False}
+
+    assert {status: is_certain_refusal(status) for status in known} == known
 
 
 class SilentCalls:
