@@ -104,7 +104,7 @@ async def test_nothing_is_left_open() -> None:
 
     async with open_models(ModelOptions("openai:small", openai_base_url=AWAY)) as open_model:
         await open_model(use_case())
-        assert len(asyncio.all_tasks() - before) == 2
+        assert len(asyncio.all_tasks() - before) == 1
 
     assert asyncio.all_tasks() == before
 
