@@ -7,7 +7,7 @@ import json
 import pytest
 
 from agent.call.events import ReplyFault
-from agent.llm.bedrock.bedrock_errors import parse_error
+from agent.llm.bedrock.converse_stream import parse_error
 
 ERRORS = [
     (400, "ThrottlingException", "", ReplyFault.THROTTLED),
@@ -85,7 +85,7 @@ def test_kind_decides_the_fault(
 @pytest.mark.parametrize("body", [b"", b"<html>Bad gateway</html>", b'{"message": null}', b"\xff"])
 def test_without_a_kind_the_status_decides(status: int, fault: ReplyFault, body: bytes) -> None:
     """As for responses of proxies."""
-    error = parse_error("", body, status).model_error()
+    error = parse_error("", body, status)
 
     assert (error.fault, str(error)) == (fault, f"{fault}: no kind given (HTTP {status})")
 
@@ -97,4 +97,4 @@ def test_too_long_is_known_without_a_kind() -> None:
 def test_daily_quota_is_named_in_the_error() -> None:
     error = parse_error("ThrottlingException", b'{"message": "Too many tokens per day"}', 429)
 
-    assert str(error.model_error()) == "throttled: ThrottlingException (HTTP 429, daily quota)"
+    assert str(error) == "throttled: ThrottlingException (HTTP 429, daily quota)"

@@ -21,7 +21,7 @@ from agent.call.messages import (
     Usage,
 )
 from agent.errors import ModelError
-from agent.llm.bedrock.converse_stream import ConverseDecoder, StreamedError
+from agent.llm.bedrock.converse_stream import BedrockError, ConverseDecoder
 from tests.emulators.eventstream import frame
 from tests.llm import contract
 from tests.llm.eventstream import (
@@ -335,18 +335,18 @@ def test_character_in_two_halves_is_one() -> None:
 )
 def test_error_in_the_stream(kind: str, meaning: ReplyFault) -> None:
     """The error has none of the provider's words, which may quote the caller."""
-    with pytest.raises(StreamedError) as caught:
+    with pytest.raises(BedrockError) as caught:
         read(START, delta("Well"), fault(kind, "The caller said: my PIN is 1234"))
 
-    error = caught.value.error.model_error()
+    error = caught.value
     assert (error.fault, str(error)) == (meaning, f"{meaning}: {kind} (in the stream)")
 
 
 def test_error_without_a_type_of_exception() -> None:
-    with pytest.raises(StreamedError) as caught:
+    with pytest.raises(BedrockError) as caught:
         read(frame(b"", message_type="error", error_code="InternalServerError"))
 
-    assert caught.value.error.fault is ReplyFault.UNAVAILABLE
+    assert caught.value.fault is ReplyFault.UNAVAILABLE
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,8 @@ _IDLE_SECONDS = 240.0
 _EARLIEST_HEDGE, _LATEST_HEDGE = 0.8, 1.5
 _HEDGE_PERCENTILE = 0.95
 _HEDGE_SAMPLES = 20  # with fewer first events `_LATEST_HEDGE` is used
+_MOST_HEDGES = 10.0  # saved in the budget
+_NO_HEDGES_SECONDS = 30.0  # after throttling
 
 
 class ModelCircuit:
@@ -166,7 +168,7 @@ class ModelCircuit:
         self._count("agent_llm_streams_open", self._open_streams, model=self.name)
 
     def _note(self, *, is_failure: bool) -> None:
-        now = asyncio.get_running_loop().time()
+        now = _now()
         self._outcomes.append((now, is_failure))
         recent = [failed for at, failed in self._outcomes if at > now - _WINDOW_SECONDS]
         if len(recent) >= _FEWEST_REQUESTS and sum(recent) >= len(recent) * _FAILED_SHARE:
@@ -189,20 +191,18 @@ class ModelCircuit:
 
     @property
     def _may_be_unloaded(self) -> bool:
-        now = asyncio.get_running_loop().time()
-        return self._may_load and now - self._answered_at > _IDLE_SECONDS
+        return self._may_load and _now() - self._answered_at > _IDLE_SECONDS
 
     @property
     def _seconds_cold(self) -> float:
-        now = asyncio.get_running_loop().time()
-        return 0.0 if self._cold_since is None else now - self._cold_since
+        return 0.0 if self._cold_since is None else _now() - self._cold_since
 
     def _note_request(self) -> None:
         if self._may_be_unloaded and self._cold_since is None:
-            self._cold_since = asyncio.get_running_loop().time()
+            self._cold_since = _now()
 
     def _note_answer(self) -> None:
-        self._answered_at = asyncio.get_running_loop().time()
+        self._answered_at = _now()
         self._cold_since = None
 
     async def _answers(self, model: LanguageModel) -> bool:
@@ -221,36 +221,29 @@ class ModelCircuit:
         return True
 
 
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
 class HedgeBudget:
-    """The second requests of this process: a share of all, of which `capacity` are saved at most.
+    """The second requests of this process: a share of all. It begins half full."""
 
-    It begins half full, and gives none for `pause` seconds after throttling.
-    """
-
-    def __init__(
-        self,
-        share: float = 0.05,
-        capacity: float = 10.0,
-        pause: float = 30.0,
-        is_allowed: Callable[[], bool] = lambda: True,
-    ) -> None:
+    def __init__(self, share: float = 0.05, is_allowed: Callable[[], bool] = lambda: True) -> None:
         self._share = share
-        self._capacity = capacity
-        self._pause = pause
         self._is_allowed = is_allowed
-        self._saved = capacity / 2 if share else 0.0
+        self._saved = _MOST_HEDGES / 2 if share else 0.0
         self._paused_until = float("-inf")
 
     def earn(self) -> None:
-        self._saved = min(self._saved + self._share, self._capacity)
+        self._saved = min(self._saved + self._share, _MOST_HEDGES)
 
     def pause(self) -> None:
         """A model was throttled: more requests would make it worse."""
-        self._paused_until = asyncio.get_running_loop().time() + self._pause
+        self._paused_until = _now() + _NO_HEDGES_SECONDS
 
     def spend(self) -> bool:
         """Take a hedge from the budget; whether it may be made."""
-        is_paused = asyncio.get_running_loop().time() < self._paused_until
+        is_paused = _now() < self._paused_until
         # Twenty times a twentieth is a little less than one in binary.
         if is_paused or self._saved < 1.0 - 1e-9 or not self._is_allowed():
             return False
