@@ -20,7 +20,7 @@ from openai.types.chat import ChatCompletionChunk
 
 from agent.call.messages import ReplyPiece, ReplyRequest
 from agent.errors import ModelError
-from agent.llm.openai.chat_errors import client_errors, is_loading, refusal_in
+from agent.llm.openai.chat_errors import ReportedError, client_errors
 from agent.llm.openai.chat_request import Json, body_of, options_of
 from agent.llm.openai.chat_stream import ChatDecoder
 from agent.llm.option_repair import MOST_REPAIRS, LearnedOptions
@@ -56,8 +56,9 @@ class OpenAIModel:
         decoder, is_read_out = ChatDecoder([tool.name for tool in request.tools]), False
         body: Json | None = None
         try:
-            async with self._response(request) as (response, body):
-                async for data in response:
+            async with AsyncExitStack() as stack:
+                chunks, body = await self._accepted(stack, request)
+                async for data in chunks:
                     for piece in decoder.feed(data):
                         yield piece
                 is_read_out = True
@@ -65,7 +66,9 @@ class OpenAIModel:
                     yield piece
         except ModelError as error:
             if not decoder.has_stopped:
-                if body is not None:  # for the request that `agent.llm.failover` makes next
+                if body is not None and isinstance(
+                    error, ReportedError
+                ):  # for the request that `agent.llm.failover` makes next
                     self._learn(error, body)
                 raise
         finally:
@@ -73,49 +76,40 @@ class OpenAIModel:
         if decoder.usage is not None:
             yield decoder.usage
 
-    @asynccontextmanager
-    async def _response(
-        self, request: ReplyRequest
-    ) -> AsyncIterator[tuple[AsyncIterator[bytes], Json]]:
-        async with AsyncExitStack() as stack:
-            response, body = await self._accepted(stack, request)
-            data = response.iter_bytes()
-            with client_errors():
-                try:
-                    yield data, body
-                finally:
-                    await response.close()
-                    await _exhaust(data)
-
     async def _accepted(
         self, stack: AsyncExitStack, request: ReplyRequest
-    ) -> tuple[_Response, Json]:
+    ) -> tuple[AsyncIterator[bytes], Json]:
         client, repairs, loop = self._client, 0, asyncio.get_running_loop()
         loads_until = loop.time() + client.limits.load
         while True:
             refused = client.learned.of(self._identifier)
             body = body_of(request, self._model, client.limit_field, refused)
+            completions = client.sdk.chat.completions.with_streaming_response
             try:
                 with client_errors():
-                    completions = client.sdk.chat.completions.with_streaming_response
                     opened = completions.create(**body, stream=True)
-                    return await stack.enter_async_context(opened), body
-            except ModelError as error:
-                if is_loading(error) and loop.time() < loads_until:
+                    response = await stack.enter_async_context(opened)
+                chunks = response.iter_bytes()
+                stack.enter_context(client_errors())
+                stack.push_async_callback(_close, response, chunks)
+                return chunks, body
+            except ReportedError as error:
+                if error.is_loading and loop.time() < loads_until:
                     await asyncio.sleep(_LOADING_SECONDS)
                     continue
                 repairs += 1
                 if repairs > MOST_REPAIRS or not self._learn(error, body):
                     raise
 
-    def _learn(self, error: ModelError, body: Json) -> bool:
-        return self._client.learned.learn(self._identifier, refusal_in(error), options_of(body))
+    def _learn(self, error: ReportedError, body: Json) -> bool:
+        return self._client.learned.learn(self._identifier, error.refusal, options_of(body))
 
 
-async def _exhaust(data: AsyncIterator[bytes]) -> None:
-    """End the iterators of a closed connection, each of which would need a task to be closed."""
+async def _close(response: _Response, chunks: AsyncIterator[bytes]) -> None:
+    """Close the connection, and end its iterators, each of which would need a task for that."""
+    await response.close()
     with suppress(httpx2.HTTPError, httpx2.StreamError):
-        async for _ in data:
+        async for _ in chunks:
             pass
 
 
