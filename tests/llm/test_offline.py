@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from datetime import date
 
 import pytest
 from hypothesis import given, settings
@@ -214,6 +213,12 @@ async def test_messages_are_answered(messages: tuple[Message, ...], answer: str)
     assert await words(*messages) == answer
 
 
+async def test_without_a_date_in_the_prompt_a_relative_day_means_nothing() -> None:
+    asked = asking(caller("tomorrow"), system="No date, but February 31, 2026.")
+
+    assert contract.said(await contract.pieces_of(lamps(), asked)) == "What?"
+
+
 async def test_call_has_typed_arguments_and_leaves_out_what_is_unknown() -> None:
     """A text that is one field keeps the type of its value."""
     pieces = await contract.pieces_of(lamps(), asking(caller("buy two candles")))
@@ -271,24 +276,10 @@ async def test_texts_speak_any_value(say: str, answer: str) -> None:
     assert heard == answer
 
 
-async def test_day_comes_from_the_prompt_or_else_from_outside() -> None:
-    """Without either, a relative day means nothing."""
-    asked = asking(caller("tomorrow"), system="No date, but February 31, 2026.")
-    dated = OfflineModel(json.dumps(LAMPS), today=date(2026, 5, 1))
-
-    assert contract.said(await contract.pieces_of(dated, asked)) == "On Saturday, May 2."
-    assert contract.said(await contract.pieces_of(lamps(), asked)) == "What?"
-
-
-async def test_words_are_counted_as_tokens_at_any_pace() -> None:
+async def test_words_are_counted_as_tokens() -> None:
     asked = asking(*LOOKED, caller(ToolResult("1", '{"text": "so so"}')), system="Be kind.")
-    slow = OfflineModel(json.dumps(LAMPS), seconds_per_piece=0.0001, name="slow")
 
-    pieces = await contract.pieces_of(slow, asked)
-
-    assert pieces == await contract.pieces_of(lamps(), asked)
-    assert pieces[-1] == Usage(input=7, output=4)
-    assert slow.name == "slow"
+    assert (await contract.pieces_of(lamps(), asked))[-1] == Usage(input=7, output=4)
 
 
 @pytest.mark.parametrize(

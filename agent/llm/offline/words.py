@@ -30,6 +30,7 @@ _APOSTROPHES = {
 """Speech recognition often leaves the apostrophe out."""
 
 _MONTHS = [date(2000, month, 1).strftime("%B").lower() for month in range(1, 13)]
+_NEAR_DAYS = {"day after tomorrow": 2, "today": 0, "tonight": 0, "tomorrow": 1}
 _WEEKDAYS = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
 
 _PLAIN_WORD = re.compile(r"[^\W_]+")
@@ -39,7 +40,7 @@ _GLUED_TIME = re.compile(r"(?<=\d)(am|pm)\b")
 _SPACED_TIME = re.compile(r"(?<=\d) ([ap]) m\b")
 _PROMPT_DATE = re.compile(rf"\b({'|'.join(_MONTHS)}) (\d{{1,2}}), (\d{{4}})\b", re.IGNORECASE)
 _DATE = re.compile(
-    r"\b(?:(?P<after>day after tomorrow)|(?P<near>today|tonight|tomorrow)"
+    rf"\b(?:(?P<near>{'|'.join(_NEAR_DAYS)})"
     r"|in (?P<ahead>\d{1,2}) days"
     rf"|(?P<weekday>{'|'.join(_WEEKDAYS)})"
     r"|(?P<year>20\d\d) (?P<number>0?[1-9]|1[0-2]) (?P<numbered>\d{1,2})"
@@ -165,10 +166,8 @@ def find_date(text: str, today: date) -> date | None:
 
 def _date(found: re.Match[str], today: date) -> date | None:
     part = found.groupdict()
-    if part["after"]:
-        return today + timedelta(days=2)
     if part["near"]:
-        return today + timedelta(days=part["near"] == "tomorrow")
+        return today + timedelta(days=_NEAR_DAYS[part["near"]])
     if part["ahead"]:
         return today + timedelta(days=int(part["ahead"]))
     if part["weekday"]:

@@ -89,10 +89,6 @@ class OpenAIModel:
                 with client_errors():
                     opened = completions.create(**body, stream=True)
                     response = await stack.enter_async_context(opened)
-                chunks = response.iter_bytes()
-                stack.enter_context(client_errors())
-                stack.push_async_callback(_close, response, chunks)
-                return chunks, body
             except ReportedError as error:
                 if error.is_loading and loop.time() < loads_until:
                     await asyncio.sleep(_LOADING_SECONDS)
@@ -100,6 +96,11 @@ class OpenAIModel:
                 repairs += 1
                 if repairs > MOST_REPAIRS or not self._learn(error, body):
                     raise
+            else:
+                chunks = response.iter_bytes()
+                stack.enter_context(client_errors())
+                stack.push_async_callback(_close, response, chunks)
+                return chunks, body
 
     def _learn(self, error: ReportedError, body: Json) -> bool:
         return self._client.learned.learn(self._identifier, error.refusal, options_of(body))
