@@ -48,12 +48,9 @@ class ReasoningFilter:
     """A `ports.LanguageModel` without the thoughts of its model that have only an end."""
 
     def __init__(self, model: LanguageModel, habits: ReasoningHabits) -> None:
+        self.name = model.name
         self._model = model
         self._habits = habits
-
-    @property
-    def name(self) -> str:
-        return self._model.name
 
     async def warm(self) -> None:
         await self._model.warm()
@@ -78,12 +75,14 @@ class _FilteredReply:
     def feed(self, piece: ReplyPiece) -> Iterator[ReplyPiece]:
         match piece:
             case TextPiece(text, is_thought):
-                yield TextPiece(self._filtered(text, is_thought=is_thought))
-                return
+                piece = TextPiece(self._filtered(text, is_thought=is_thought))
             case ToolCall():
                 self._has_calls = True
-            case Stopped(reason):
-                yield from self._released(reason)
+            case Stopped(reason) if self._is_holding:
+                self._is_holding = False
+                if reason in _ANSWERS and not self._has_calls:
+                    self._habits.note_answer()
+                    yield TextPiece("".join(self._held))
             case _:
                 pass
         yield piece
@@ -116,11 +115,3 @@ class _FilteredReply:
         if is_ended and not is_opened:
             self._habits.note_end()
         self._tail = seen[-LONGEST_LONE_END:]
-
-    def _released(self, reason: StopReason) -> Iterator[TextPiece]:
-        if not self._is_holding:
-            return
-        self._is_holding = False
-        if reason in _ANSWERS and not self._has_calls:
-            self._habits.note_answer()
-            yield TextPiece("".join(self._held))

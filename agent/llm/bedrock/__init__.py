@@ -36,15 +36,11 @@ class BedrockModel:
     """`ports.LanguageModel` over ConverseStream; the identifier is an id, a profile or an ARN."""
 
     def __init__(self, identifier: str, settings: ModelSettings, client: BedrockClient) -> None:
-        self._identifier = identifier
+        self.name = identifier
         self._settings = settings
         self._client = client
         self._learned = client.learned
         self._family = family_of(identifier)
-
-    @property
-    def name(self) -> str:
-        return self._identifier
 
     async def warm(self) -> None:
         await self._client.warm()
@@ -60,7 +56,7 @@ class BedrockModel:
         except BedrockError as error:
             log.warning(
                 "bedrock.request_refused",
-                model=self._identifier,
+                model=self.name,
                 fault=error.fault.value,
                 kind=error.kind,
                 status=error.status,
@@ -71,16 +67,16 @@ class BedrockModel:
             if not decoder.is_complete:
                 raise
         if decoder.unusable:
-            log.warning("bedrock.calls_dropped", model=self._identifier, parts=decoder.unusable)
+            log.warning("bedrock.calls_dropped", model=self.name, parts=decoder.unusable)
         if not decoder.is_complete:
             raise ModelError(ReplyFault.UNAVAILABLE, "the stream ended before the message")
 
     @asynccontextmanager
     async def _accepted(self, request: ReplyRequest) -> AsyncIterator[aiohttp.ClientResponse]:
         for repair in range(MOST_REPAIRS + 1):
-            refused = self._learned.of(self._identifier)
+            refused = self._learned.of(self.name)
             body = body_of(request, self._family, self._settings, refused)
-            async with self._client.converse(self._identifier, body) as response:
+            async with self._client.converse(self.name, body) as response:
                 if response.status == _OK:
                     try:
                         yield response
@@ -97,4 +93,4 @@ class BedrockModel:
                 raise refusal
 
     def _learn(self, error: BedrockError, body: Json) -> bool:
-        return self._learned.learn(self._identifier, error.refusal, options_of(body))
+        return self._learned.learn(self.name, error.refusal, options_of(body))

@@ -43,9 +43,13 @@ log = structlog.get_logger(__name__)
 _DNS_SECONDS = 60
 _CREDENTIALS_SECONDS = 60.0
 _CREDENTIAL_ERRORS = (
-    BotoCoreError, ClientError, aiohttp.ClientError, OSError, RuntimeError, ValueError,
-)  # fmt: skip
-"""Raised by sources of credentials: the SDK, HTTP, files and programs."""
+    BotoCoreError,
+    ClientError,
+    aiohttp.ClientError,
+    OSError,
+    RuntimeError,
+    ValueError,
+)
 _PROBE_AFTER_SECONDS, _PROBE_EVERY_SECONDS, _PROBES = 30, 10, 3
 _DEFAULT_LIMITS = TimeLimits()
 
@@ -219,7 +223,7 @@ def network_errors() -> Iterator[None]:
     """Raise errors of the network as `ModelError`."""
     try:
         yield
-    except TimeoutError as error:
-        raise ModelError(ReplyFault.TIMEOUT, type(error).__name__) from error
     except (aiohttp.ClientError, OSError) as error:
-        raise ModelError(ReplyFault.UNAVAILABLE, type(error).__name__) from error
+        is_late = isinstance(error, TimeoutError)
+        fault = ReplyFault.TIMEOUT if is_late else ReplyFault.UNAVAILABLE
+        raise ModelError(fault, type(error).__name__) from error

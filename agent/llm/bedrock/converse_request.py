@@ -124,11 +124,15 @@ def body_of(
     tools = request.tools or _tools_called(request.messages)
     is_offered = request.choice in [ForcedTool(tool.name) for tool in request.tools]
     can_force = is_offered and family.named_choice and not _thinks(additional)
-    instruction = _instruction(request, has_tools=bool(tools), can_force=can_force)
+    choice, instruction = _choice(request, has_tools=bool(tools), can_force=can_force)
+    tool_points = [_CACHE_POINT] if family.caches_tools else []
+    tool_config = {"tools": [*_specs(tools), *tool_points]} | (
+        {"toolChoice": choice} if choice else {}
+    )
     optional: Json = {
         "inferenceConfig": _inference(request, family, refused, has_tools=bool(tools)),
         "system": _system(request, family, instruction),
-        "toolConfig": _tool_config(request, tools, family, can_force=can_force),
+        "toolConfig": tool_config if tools else {},
         "additionalModelRequestFields": additional,
         "guardrailConfig": _guardrail(settings.guardrail),
         "performanceConfig": {"latency": settings.latency} if settings.latency else {},
@@ -156,11 +160,8 @@ def _has(body: Json, key: str, *, has_point: bool) -> bool:
     if key == "cachePoint":
         return has_point
     if key == "status":
-        return any(
-            "status" in block.get("toolResult", {})
-            for message in body["messages"]
-            for block in message["content"]
-        )
+        blocks = (block for message in body["messages"] for block in message["content"])
+        return any("status" in block.get("toolResult", {}) for block in blocks)
     parts = (body, body.get("inferenceConfig", {}), body.get("toolConfig", {}))
     return any(key in part for part in parts)
 
@@ -205,26 +206,15 @@ def _system(request: ReplyRequest, family: ModelFamily, instruction: str) -> lis
     return blocks + [{"text": text} for text in (request.context, instruction) if text.strip()]
 
 
-def _instruction(request: ReplyRequest, *, has_tools: bool, can_force: bool) -> str:
+def _choice(request: ReplyRequest, *, has_tools: bool, can_force: bool) -> tuple[Json, str]:
+    """The tool choice, or the instruction in its place."""
     match request.choice:
         case Choice.NONE if has_tools:
-            return WORDS_ONLY
-        case ForcedTool(name) if not can_force:
-            return FORCED.format(name)
+            return {}, WORDS_ONLY
+        case ForcedTool(name):
+            return ({"tool": {"name": name}}, "") if can_force else ({}, FORCED.format(name))
         case _:
-            return ""
-
-
-def _tool_config(
-    request: ReplyRequest, tools: tuple[ToolSpec, ...], family: ModelFamily, *, can_force: bool
-) -> Json:
-    if not tools:
-        return {}
-    points = [_CACHE_POINT] if family.caches_tools else []
-    config: Json = {"tools": [*_specs(tools), *points]}
-    if can_force and isinstance(request.choice, ForcedTool):
-        config["toolChoice"] = {"tool": {"name": request.choice.name}}
-    return config
+            return {}, ""
 
 
 @lru_cache(maxsize=256)

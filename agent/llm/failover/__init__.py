@@ -76,15 +76,12 @@ class FailoverModel:
         limits: TimeLimits | None = None,
         chance: Chance = random.uniform,
     ) -> None:
+        self.name = candidates[0].model.name
         self._candidates = tuple(candidates)
         self._budget = budget
         self._count = count
         self._limits = limits or TimeLimits()
         self._chance = chance
-
-    @property
-    def name(self) -> str:
-        return self._candidates[0].model.name
 
     async def warm(self) -> None:
         """Warm the model that would be asked now, and the next one."""

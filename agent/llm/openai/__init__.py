@@ -12,11 +12,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import Any
 
 import httpx2
 import openai
 import structlog
-from openai.types.chat import ChatCompletionChunk
 
 from agent.call.messages import ReplyPiece, ReplyRequest
 from agent.errors import ModelError
@@ -29,7 +29,6 @@ from agent.ports import Count, uncounted
 
 log = structlog.get_logger(__name__)
 
-_Response = openai.AsyncAPIResponse[openai.AsyncStream[ChatCompletionChunk]]
 _LOADING_SECONDS = 0.25  # between requests to a server that is loading the model
 _DEFAULT_LIMITS = TimeLimits()
 _NO_KEY = "none"  # local servers want no key, but the client does
@@ -40,13 +39,9 @@ class OpenAIModel:
     """`ports.LanguageModel` over chat completions; the identifier is `openai:NAME`."""
 
     def __init__(self, identifier: str, client: OpenAIClient) -> None:
-        self._identifier = identifier
+        self.name = identifier
         self._model = identifier.removeprefix("openai:")
         self._client = client
-
-    @property
-    def name(self) -> str:
-        return self._identifier
 
     async def warm(self) -> None:
         await self._client.warm()
@@ -82,7 +77,7 @@ class OpenAIModel:
         client, repairs, loop = self._client, 0, asyncio.get_running_loop()
         loads_until = loop.time() + client.limits.load
         while True:
-            refused = client.learned.of(self._identifier)
+            refused = client.learned.of(self.name)
             body = body_of(request, self._model, client.limit_field, refused)
             completions = client.sdk.chat.completions.with_streaming_response
             try:
@@ -103,10 +98,10 @@ class OpenAIModel:
                 return chunks, body
 
     def _learn(self, error: ReportedError, body: Json) -> bool:
-        return self._client.learned.learn(self._identifier, error.refusal, options_of(body))
+        return self._client.learned.learn(self.name, error.refusal, options_of(body))
 
 
-async def _close(response: _Response, chunks: AsyncIterator[bytes]) -> None:
+async def _close(response: openai.AsyncAPIResponse[Any], chunks: AsyncIterator[bytes]) -> None:
     """Close the connection, and end its iterators, each of which would need a task for that."""
     await response.close()
     with suppress(httpx2.HTTPError, httpx2.StreamError):
