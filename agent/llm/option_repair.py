@@ -33,11 +33,10 @@ OptionLabel = Literal[
     "additional", "cache", "latency", "max_tokens", "metadata", "result_status", "service_tier",
     "stream_options", "temperature", "tool_choice", "top_p",
 ]  # fmt: skip
-"""A label of the metric."""
 
+# In place of a tool choice that a model does not accept:
 WORDS_ONLY = "Answer the caller now with spoken words only. Do not call any tool in this answer."
 FORCED = "In this answer you must call the tool {} first, before any words."
-"""Instructions in place of a tool choice that a model does not accept."""
 MOST_REPAIRS = 8
 
 _WORDINGS: tuple[tuple[ReplyFault | None, tuple[str, ...]], ...] = (
@@ -94,8 +93,7 @@ class Option:
 
     key: str
     label: OptionLabel
-    spellings: tuple[str, ...]
-    """Its names in refusals; case, `_`, `-` and spaces do not count."""
+    spellings: tuple[str, ...]  # its names in refusals; case, `_`, `-` and spaces do not count
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +101,7 @@ class Refusal:
     """What a provider says about a request that it refuses."""
 
     text: str
-    pointers: tuple[str, ...] = ()
-    """The fields of the request that it names."""
+    pointers: tuple[str, ...] = ()  # the fields of the request that it names
 
 
 def refusal_of(body: object) -> Refusal:
@@ -181,7 +178,6 @@ def _texts(value: object, key: str, depth: int) -> Iterator[tuple[bool, str]]:
 
 
 def _names_in(text: str) -> frozenset[str]:
-    """The words of a text without `_` and `-`, and joined by two and three."""
     words = [_plain(word) for word in _WORD.findall(text[:_LONGEST])]
     pairs = [one + other for one, other in pairwise(words)]
     triples = [pair + word for pair, word in zip(pairs, words[2:], strict=False)]

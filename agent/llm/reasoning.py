@@ -37,7 +37,6 @@ class ReasoningHabits:
         return self._may_think and self._without_end < _ANSWERS_WITHOUT_END
 
     def note_end(self) -> None:
-        """A reply had a lone end of thoughts."""
         self._may_think, self._without_end = True, 0
 
     def note_answer(self) -> None:
@@ -90,28 +89,19 @@ class _FilteredReply:
     def _filtered(self, text: str, *, is_thought: bool) -> str:
         if is_thought and not self._held:
             self._is_holding = self._is_watching = False
-        if self._is_holding and text:
-            return self._hold(text)
-        if self._is_watching:
-            self._watch(text)
-        return text
-
-    def _hold(self, text: str) -> str:
-        """Hold back a text; what follows the end of the thoughts, if it is there."""
+        if not text or not (self._is_holding or self._is_watching):
+            return text
         seen = self._tail + text
-        end = LONE_END.search(seen)
-        if end is None:
-            self._held.append(text)
-            self._tail = seen[-LONGEST_LONE_END:]
-            return ""
-        self._is_holding = False
-        self._habits.note_end()
-        return seen[end.end() :]
-
-    def _watch(self, text: str) -> None:
-        seen = self._tail + text
-        is_opened, is_ended = OPENING.search(seen), LONE_END.search(seen)
-        self._is_watching = not (is_opened or is_ended)
-        if is_ended and not is_opened:
-            self._habits.note_end()
         self._tail = seen[-LONGEST_LONE_END:]
+        end, is_opened = LONE_END.search(seen), OPENING.search(seen)
+        if self._is_holding:
+            if end is None:
+                self._held.append(text)
+                return ""
+            self._is_holding = False
+            self._habits.note_end()
+            return seen[end.end() :]
+        self._is_watching = not (is_opened or end)
+        if end and not is_opened:
+            self._habits.note_end()
+        return text

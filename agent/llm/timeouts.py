@@ -10,10 +10,8 @@ import asyncio
 from dataclasses import dataclass
 from typing import Self
 
-KEEP_ALIVE_SECONDS = 120.0
-"""Of an idle connection; NAT gateways forget one after 350 s."""
-WARM_SECONDS = 60.0
-"""A connection counts as warm for so long after its last use."""
+KEEP_ALIVE_SECONDS = 120.0  # of an idle connection; NAT gateways forget one after 350 s
+WARM_SECONDS = 60.0  # a connection counts as warm for so long after its last use
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +19,9 @@ class TimeLimits:
     """Longest waits for a model, in seconds."""
 
     connect: float = 1.5
-    first_event: float = 2.5
-    """From sending the request."""
-    gap: float = 4.0
-    """Between events."""
-    load: float = 60.0
-    """In place of `first_event`, where a server may have to load the model first."""
+    first_event: float = 2.5  # from sending the request
+    gap: float = 4.0  # between events
+    load: float = 60.0  # in place of `first_event`, where a server may have to load the model first
 
 
 class StreamDeadline:
@@ -35,9 +30,9 @@ class StreamDeadline:
         with deadline.at(loop_time):
             await something
 
-    A reply is read in hundreds of pieces; a timer for each was a tenth of the CPU of a turn. If the
-    timer fires before the current deadline it is rescheduled. Waits may be in different tasks, one
-    at a time. Raises `TimeoutError`, unless the task was also cancelled by others.
+    A timer for each of the hundreds of pieces of a reply was a tenth of the CPU of a turn. Waits
+    may be in different tasks, one at a time. Raises `TimeoutError`, unless the task was also
+    cancelled by others.
     """
 
     def __init__(self) -> None:

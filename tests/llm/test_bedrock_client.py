@@ -132,15 +132,20 @@ async def test_endpoint_is_configured_or_that_of_the_region(
 ) -> None:
     monkeypatch.delenv("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", raising=False)
 
-    async with BedrockClient.open() as german, BedrockClient.open(region="cn-north-1") as chinese:
-        places = [(client.region, client.endpoint) for client in (german, chinese)]
+    places = []
+    for name, value in (
+        ("AWS_REGION", "eu-central-1"),
+        ("AWS_REGION", "cn-north-1"),
+        ("AWS_ENDPOINT_URL", "http://127.0.0.1:9/"),
+    ):
+        monkeypatch.setenv(name, value)
+        async with BedrockClient.open() as client:
+            places.append((client.region, client.endpoint))
 
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9/")
-    async with BedrockClient.open() as client:
-        assert client.endpoint == "http://127.0.0.1:9"
     assert places == [
         ("eu-central-1", "https://bedrock-runtime.eu-central-1.amazonaws.com"),
         ("cn-north-1", "https://bedrock-runtime.cn-north-1.amazonaws.com.cn"),
+        ("cn-north-1", "http://127.0.0.1:9"),
     ]
 
 

@@ -450,19 +450,6 @@ async def test_broken_responses_raise_only_model_errors(
             await contract.pieces_of(model, ASKED)
 
 
-def test_an_event_may_be_cut_anywhere() -> None:
-    """Also between CR and LF."""
-    body = b'data: {"choices": [{"delta":\r\ndata: {"content": "Hi."}}]}\r\n\r\n' + DONE
-
-    for size in (1, 2, 3, 7, len(body)):
-        decoder = ChatDecoder()
-        parts = [body[at : at + size] for at in range(0, len(body), size)]
-        pieces = [piece for part in parts for piece in decoder.feed(part)]
-
-        assert contract.said(pieces) == "Hi."
-        assert pieces[-1] == Stopped(StopReason.END)
-
-
 def test_a_reply_is_bounded() -> None:
     """Calls, their arguments, bytes, and checks for complete arguments are limited."""
     decoder = ChatDecoder()

@@ -5,11 +5,8 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import replace
-from itertools import pairwise
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from agent.call.events import ReplyFault
 from agent.call.messages import (
@@ -363,40 +360,3 @@ def test_what_cannot_be_read_is_unavailable(broken: bytes) -> None:
         read(broken)
 
     assert caught.value.fault is ReplyFault.UNAVAILABLE
-
-
-WHOLE = b"".join(
-    (
-        START,
-        delta("Grüße, "),
-        delta("one moment."),
-        closed(0),
-        tool(1, "Look", '{"day":', '"frïday"}'),
-        tool(2, "Count"),
-        stop("tool_use"),
-        usage(inputTokens=1, outputTokens=2),
-    )
-)
-
-
-@given(cuts=st.lists(st.integers(0, len(WHOLE))))
-def test_chunks_of_any_size_give_the_same_pieces(cuts: list[int]) -> None:
-    borders = [0, *sorted(cuts), len(WHOLE)]
-    chunks = [WHOLE[start:end] for start, end in pairwise(borders)]
-
-    assert read(*chunks) == read(WHOLE)
-    assert len(read(WHOLE)) == 6
-
-
-ARGUMENTS = '{"note": "a \\"quoted\\" word", "days": [1, 2]}'
-
-
-@given(cuts=st.lists(st.integers(0, len(ARGUMENTS))))
-def test_input_of_a_tool_may_be_split_anywhere(cuts: list[int]) -> None:
-    borders = [0, *sorted(cuts), len(ARGUMENTS)]
-    parts = [ARGUMENTS[start:end] for start, end in pairwise(borders)]
-
-    assert read(START, tool(0, "Look", *parts), stop("tool_use")) == [
-        ToolCall("tooluse_0", "Look", ARGUMENTS),
-        Stopped(StopReason.TOOLS),
-    ]

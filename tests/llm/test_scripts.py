@@ -16,7 +16,7 @@ import pytest
 from agent.call.history import AgentSaid, InputMode
 from agent.call.resumption import BROKEN_OFF
 from agent.llm import OfflineModel
-from tests.llm.scripts import SHIPPED, USE_CASES, Call, script
+from tests.llm.scripts import USE_CASES, Call, script
 
 DATA = json.loads(
     (Path(__file__).parents[1] / "data" / "offline" / "conversations.json").read_text("utf-8")
@@ -95,8 +95,3 @@ def test_prices_of_the_script_are_those_of_the_menu() -> None:
         else {size: float(price) for size, price in item["sizes"].items()}
         for item in menu["items"]
     }
-
-
-@pytest.mark.parametrize("use_case", SHIPPED)
-def test_every_shipped_script_loads(use_case: str) -> None:
-    assert OfflineModel(script(use_case)).name == "offline:"

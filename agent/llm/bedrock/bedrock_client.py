@@ -42,14 +42,9 @@ log = structlog.get_logger(__name__)
 
 _DNS_SECONDS = 60
 _CREDENTIALS_SECONDS = 60.0
-_CREDENTIAL_ERRORS = (
-    BotoCoreError,
-    ClientError,
-    aiohttp.ClientError,
-    OSError,
-    RuntimeError,
-    ValueError,
-)
+_CREDENTIAL_ERRORS = (  # of the SDK, HTTP, files and programs
+    BotoCoreError, ClientError, aiohttp.ClientError, OSError, RuntimeError, ValueError,
+)  # fmt: skip
 _PROBE_AFTER_SECONDS, _PROBE_EVERY_SECONDS, _PROBES = 30, 10, 3
 _DEFAULT_LIMITS = TimeLimits()
 
@@ -79,7 +74,6 @@ class BedrockClient:
         cls,
         *,
         max_calls: int = 0,
-        region: str = "",
         limits: TimeLimits = _DEFAULT_LIMITS,
         count: Count = uncounted,
     ) -> AsyncIterator[BedrockClient]:
@@ -89,7 +83,7 @@ class BedrockClient:
         """
         try:
             session = aioboto3.Session()
-            place = await _resolved(session, region or os.environ.get("AWS_REGION"))
+            place = await _resolved(session, os.environ.get("AWS_REGION"))
         except (BotoCoreError, ValueError) as error:  # its text names settings only
             raise ModelError(ReplyFault.DENIED, f"AWS configuration: {error}") from error
         client = cls(session, place, 2 * max_calls, limits, LearnedOptions(count))
@@ -143,7 +137,6 @@ class BedrockClient:
             log.info("llm.prewarm_failed", provider="bedrock", cause=type(error).__name__)
 
     def _note_idle(self, response: aiohttp.ClientResponse) -> None:
-        """Count a connection that was read out and is kept by the server."""
         is_kept = response.headers.get("Connection", "").lower() != "close"
         if response.content.at_eof() and is_kept:
             self._idle_since.append(asyncio.get_running_loop().time())

@@ -55,12 +55,9 @@ class ModelFamily:
     """One tool can be forced by its name; for Nova, see
     https://docs.aws.amazon.com/nova/latest/userguide/tool-choice.html."""
     text_beside_results: bool = False
-    greedy_tools: bool = False
-    """Writes tool calls reliably only at temperature 0."""
-    caches_prompt: bool = False
-    """Cache points after the static instructions and in messages."""
-    caches_tools: bool = False
-    """Cache points also after the tools and after tool blocks."""
+    greedy_tools: bool = False  # writes tool calls reliably only at temperature 0
+    caches_prompt: bool = False  # cache points after the static instructions and in messages
+    caches_tools: bool = False  # cache points also after the tools and after tool blocks
 
 
 _NOVA_2 = ModelFamily(
@@ -69,8 +66,7 @@ _NOVA_2 = ModelFamily(
 _NOVA = replace(_NOVA_2, greedy_tools=True)
 _CLAUDE = replace(_NOVA_2, caches_tools=True)
 _CLAUDE_UNCACHED = replace(_NOVA_2, caches_prompt=False)
-OTHERS = ModelFamily()
-"""Llama, Mistral and unknown families, which accept none of these."""
+OTHERS = ModelFamily()  # Llama, Mistral and unknown families, which accept none of these
 
 _FAMILIES = (
     ("anthropic.claude-3-haiku", _CLAUDE_UNCACHED),
@@ -207,7 +203,6 @@ def _system(request: ReplyRequest, family: ModelFamily, instruction: str) -> lis
 
 
 def _choice(request: ReplyRequest, *, has_tools: bool, can_force: bool) -> tuple[Json, str]:
-    """The tool choice, or the instruction in its place."""
     match request.choice:
         case Choice.NONE if has_tools:
             return {}, WORDS_ONLY
@@ -263,7 +258,6 @@ def _block(part: Part, family: ModelFamily, guarded: Text | None) -> Json:
 
 
 def _latest_words(messages: Sequence[Message]) -> Text | None:
-    """The caller's last words; results of tools may follow them."""
     spoken = (message for message in reversed(messages) if message.role is Role.CALLER)
     parts = (part for message in spoken for part in reversed(message.parts))
     return next((part for part in parts if isinstance(part, Text)), None)

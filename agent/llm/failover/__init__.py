@@ -49,8 +49,7 @@ __all__ = ["Candidate", "FailoverModel", "HedgeBudget", "ModelCircuit"]
 log = structlog.get_logger(__name__)
 
 _RETRIED_AT_ONCE = frozenset({ReplyFault.UNAVAILABLE, ReplyFault.TIMEOUT})
-_THROTTLED_SECONDS = (0.1, 0.3)
-"""Shortest and longest pause before a throttled model is asked again."""
+_THROTTLED_SECONDS = (0.1, 0.3)  # shortest and longest pause before it is asked again
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +63,7 @@ class Candidate:
 class FailoverModel:
     """`ports.LanguageModel` over candidates in the order of preference; at least one.
 
-    The usage of a reply has the name of the model that answered. The last error is raised if none
-    did.
+    The usage has the name of the model that answered. The last error is raised if none did.
     """
 
     def __init__(
@@ -191,8 +189,6 @@ class FailoverModel:
 
 
 class _Route:
-    """The models that one reply may still ask."""
-
     def __init__(self, candidates: Iterable[Candidate]) -> None:
         self.unasked = list(candidates)
         self.may_hedge = True
@@ -229,7 +225,6 @@ class _Attempt:
         candidate.circuit.stream_opened(with_tools=bool(request.tools))
 
     async def begin(self) -> Self:
-        """Read up to the first text, call or end."""
         longest = self.candidate.circuit.longest_wait
         limit = longest if self._may_load else self._limits.first_event
         try:

@@ -64,8 +64,7 @@ NO_SCRIPT = """{
     "I am a script, and for this agent I have no lines. A language model would answer you here."
   ],
   "trouble": ["That did not work."], "done": ["That is done."]
-}"""
-"""The script of a use case that has none."""
+}"""  # the script of a use case that has none
 
 _WORD = re.compile(r"\S+\s*")
 _KEYS = re.compile(r"\[The caller pressed on the keypad: ([0-9*#]+)\]")
@@ -290,7 +289,6 @@ class Dialogue:
         return self._pick([text for text in rendered if text])
 
     def _pick(self, texts: list[str] | tuple[str, ...]) -> str:
-        """The first text that was not said yet; after that in turn."""
         new = (text for text in texts if plain(text) not in self._spoken)
         return next(new, texts[self._agent_turns % len(texts)] if texts else "")
 

@@ -16,8 +16,7 @@ from datetime import date, timedelta
 
 from agent.call.text import NUMBER_WORDS
 
-MAX_CHARACTERS = 4_000
-"""Of a longer caller message the end is read."""
+MAX_CHARACTERS = 4_000  # of a longer caller message the end is read
 _ORDINALS = "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth"
 _ORDINALS += " thirteenth fourteenth fifteenth sixteenth seventeenth eighteenth nineteenth"
 _ORDINAL_WORDS = {word: value for value, word in enumerate(_ORDINALS.split(), start=1)}
@@ -26,8 +25,7 @@ _SCALES = {"hundred", "thousand"}
 
 _APOSTROPHES = {
     word.replace("'", ""): word for word in ("that's", "what's", "don't", "i'm", "it's", "doesn't")
-}
-"""Speech recognition often leaves the apostrophe out."""
+}  # speech recognition often leaves the apostrophe out
 
 _MONTHS = [date(2000, month, 1).strftime("%B").lower() for month in range(1, 13)]
 _NEAR_DAYS = {"day after tomorrow": 2, "today": 0, "tonight": 0, "tomorrow": 1}
@@ -78,7 +76,6 @@ def _numbers_as_digits(tokens: list[str]) -> Iterator[str]:
 
 
 def _number_at(tokens: list[str], start: int) -> tuple[str, int]:
-    """The word or number at this position, and the number of words it takes."""
     first, *following = tokens[start : start + 12]
     if first in _ORDINAL_WORDS:
         return _ordinal(_ORDINAL_WORDS[first]), 1
@@ -113,7 +110,6 @@ def _number(group: int, following: list[str]) -> tuple[str, int]:
 
 
 def _takes_unit(group: int, value: int) -> bool:
-    """Adding "five" to "twenty"."""
     return group % 10 == 0 and group % 100 >= 20 and value < 10
 
 
@@ -212,11 +208,10 @@ def _time(found: re.Match[str]) -> str | None:
     if part["noon"]:
         return "12:00 PM"
     if part["part"]:
-        minutes = 30 if part["part"] == "half" else 15
-        if part["side"] == "past":
-            return _clock(part["near"], str(minutes), part["part_half"] or "")
-        earlier = (int(part["near"]) + 10) % 12 + 1
-        return _clock(str(earlier), str(60 - minutes), part["part_half"] or "")
+        hour, minutes = int(part["near"]), 30 if part["part"] == "half" else 15
+        if part["side"] == "to":
+            hour, minutes = (hour + 10) % 12 + 1, 60 - minutes
+        return _clock(str(hour), str(minutes), part["part_half"] or "")
     if part["hour24"]:
         return _clock(part["hour24"], part["minute24"], "")
     return _clock(part["hour"] or part["bare"], part["minute"], part["half"] or "")

@@ -39,8 +39,7 @@ _OPTIONS = (
     Option("temperature", "temperature", ("temperature",)),
     Option("top_p", "top_p", ("top_p",)),
     *(Option(name, "max_tokens", _LIMIT_SPELLINGS) for name in _LIMIT_FIELDS),
-)
-"""By their fields, with the names that refusals use; the least useful first."""
+)  # by their fields, with the names that refusals use; the least useful first
 
 
 def body_of(

@@ -15,8 +15,10 @@ streamed. Tool calls are given out then. Only `ModelError` is raised.
 from __future__ import annotations
 
 import json
+from codecs import getincrementaldecoder
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from io import IncrementalNewlineDecoder
 from typing import Any
 
 from agent.call.events import ReplyFault
@@ -28,8 +30,7 @@ from agent.llm.openai.chat_tool_calls import Json, ToolCallAssembler, objects
 
 MOST_BYTES = 16 * 1024 * 1024
 """In one response. Reasoning models send some megabytes in small events."""
-LONGEST_EVENT = 512 * 1024
-"""In bytes; reading a longer one would block the loop."""
+LONGEST_EVENT = 512 * 1024  # in characters; reading a longer one would block the loop
 _FIELDS = frozenset({"data", "event", "id", "retry"})
 _DONE = "[DONE]"
 _BYTE_ORDER_MARK = "\ufeff"
@@ -47,8 +48,7 @@ _STOPS = {
     "content_filter": StopReason.BLOCKED,
     "safety": StopReason.BLOCKED,
     "malformed_function_call": StopReason.MALFORMED,
-}
-"""In lower case; Mistral, Gemini and proxies for other APIs have their own names."""
+}  # in lower case; Mistral, Gemini and proxies for other APIs have their own names
 _NO_REASON = frozenset({"", "null", "none"})
 _FAILED = "error"
 _TEXT_TYPES = frozenset({"text", "output_text", "refusal"})
@@ -177,17 +177,18 @@ class ServerEvent:
 
     value: Any
     name: str = ""
-    is_last: bool = False
-    """A whole body, or `[DONE]`, whose value is `None`."""
+    is_last: bool = False  # a whole body, or `[DONE]`, whose value is `None`
 
 
 class EventStreamParser:
     """Parses the events of one body."""
 
     def __init__(self) -> None:
-        self._rest = bytearray()
+        decoder = getincrementaldecoder("utf-8")("ignore")
+        self._decoder = IncrementalNewlineDecoder(decoder, translate=True)
         self._size = 0
-        self._is_after_cr = False
+        self._line: list[str] = []  # the parts of an unfinished line
+        self._line_size = 0
         self._data: list[str] = []
         self._bare: list[str] = []
         self._held = 0  # characters of an unfinished event
@@ -200,37 +201,25 @@ class EventStreamParser:
         self._size += len(data)
         if self._size > MOST_BYTES:
             raise _unreadable("the response is too long")
-        if self._is_after_cr and data.startswith(b"\n"):
-            data = data[1:]
-            self._is_after_cr = False
-        if not data:
-            return
-        self._is_after_cr = data.endswith(b"\r")
-        for line in self._lines(data):
-            if line or self._data or self._name:
-                yield from self._read(line.decode(errors="ignore"))
+        yield from self._read_lines(self._decoder.decode(data))
 
     def finish(self) -> Iterator[ServerEvent]:
         """The last events, at the end of the body. Raises as `feed`."""
-        if self._rest:
-            line, self._rest = self._rest, bytearray()
-            yield from self._read(line.decode(errors="ignore"))
+        yield from self._read_lines(self._decoder.decode(b"", final=True) + "\n")
         yield from self._end_event()
         if self._bare and not self._has_events:
             yield from _bare_values(self._bare)
 
-    def _lines(self, data: bytes) -> Iterator[bytes]:
-        lines = data.splitlines(keepends=True)
-        self._rest += lines[0]
-        if data.endswith((b"\n", b"\r")) or len(lines) > 1:
-            lines[0], self._rest = bytes(self._rest), bytearray()
-            if not data.endswith((b"\n", b"\r")):
-                self._rest += lines.pop()
-            yield from (line.rstrip(b"\r\n") for line in lines)
-        self._limit(len(self._rest))
+    def _read_lines(self, text: str) -> Iterator[ServerEvent]:
+        for number, part in enumerate(text.split("\n")):
+            if number:
+                line, self._line, self._line_size = "".join(self._line), [], 0
+                yield from self._read(line)
+            self._line.append(part)
+            self._line_size += len(part)
+            self._limit(self._line_size)
 
     def _read(self, line: str) -> Iterator[ServerEvent]:
-        self._limit(len(line))
         line = line.removeprefix(_BYTE_ORDER_MARK)
         if self._is_done or line.startswith(":"):
             return
@@ -281,7 +270,6 @@ class EventStreamParser:
 
 
 def _bare_values(lines: list[str]) -> Iterator[ServerEvent]:
-    """A body that is one JSON value, or has one in each line."""
     try:
         value = _value("\n".join(lines))
     except ModelError:

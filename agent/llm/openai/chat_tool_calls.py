@@ -31,10 +31,8 @@ from agent.errors import ModelError
 
 Json = dict[str, Any]
 
-MOST_CALLS = 32
-"""In one reply, and in one delta; further ones are ignored."""
-MOST_CHARACTERS = 64 * 1024
-"""In the arguments of one reply."""
+MOST_CALLS = 32  # in one reply, and in one delta; further ones are ignored
+MOST_CHARACTERS = 64 * 1024  # in the arguments of one reply
 _LONGEST_NAME = 256
 _MOST_CHECKS = 100  # of arguments for completeness; after them arguments count as incomplete
 _DECODER = json.JSONDecoder()
@@ -105,7 +103,6 @@ class ToolCallAssembler:
             self._calls.append(part)
 
     def _unnamed(self, part: _Call) -> _Call | None:
-        """The call that a fragment without a name continues."""
         ways: tuple[Callable[[_Call], bool], ...] = (
             lambda call: part.id == call.id != "" and part.index == call.index,
             lambda call: part.id == call.id != "",
@@ -134,7 +131,6 @@ class ToolCallAssembler:
         return call
 
     def _marked(self, part: _Call) -> _Call | None:
-        """The call with the id or index of the fragment."""
         near = {part.index, None}
         found = self._last(
             lambda call: part.id == call.id != "" and (part.index is None or call.index in near)
@@ -173,7 +169,6 @@ def objects(value: object) -> Iterator[Json]:
 
 
 def _text(value: object) -> str:
-    """Text, or a number in its place; empty for anything else."""
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value) if abs(value) < 2**63 else ""
     return whole(value)[:_LONGEST_NAME] if isinstance(value, str) else ""
