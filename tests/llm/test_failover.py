@@ -11,99 +11,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.call.events import ReplyFault
-from agent.call.messages import ReplyPiece, StopReason, TextPiece, ToolCall, Usage
+from agent.call.messages import StopReason, TextPiece, ToolCall, Usage
 from agent.errors import ModelError
-from agent.llm.failover import Candidate, FailoverModel, HedgeBudget, ModelCircuit
-from tests.fakes import Counted
-from tests.llm import contract
-from tests.scripted import ScriptedModel, Step
+from agent.llm.failover import HedgeBudget, ModelCircuit
+from tests.llm.bench import ASKED, END, WELL, Bench
+from tests.scripted import Step
 from tests.virtual_time import run_virtually
 
-END = StopReason.END
 TOOLS = StopReason.TOOLS
 CALL = ToolCall("x", "look", "{}")
-ASKED = contract.request("Hello?")
 STALL = 60.0
-WELL: Sequence[Step] = ["Well.", END]
 
 
 def fault(name: str) -> ModelError:
     return ModelError(ReplyFault(name), "as the provider put it")
-
-
-_LINES = {
-    "agent_llm_errors_total": "{model} failed: {kind}",
-    "agent_llm_retries_total": "{model} retried",
-    "agent_llm_fallbacks_total": "fell back to {model}",
-    "agent_llm_hedges_total": "hedge {outcome}",
-    "agent_llm_breaker_open": "{model} {state}",
-}
-
-
-class _Counted(Counted):
-    """Also has an event for a closed circuit."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.closed = asyncio.Event()
-
-    def __call__(self, metric: str, amount: float = 1, /, **labels: str) -> None:
-        super().__call__(metric, amount, **labels)
-        if (metric, amount) == ("agent_llm_breaker_open", 0):
-            self.closed.set()
-
-
-class Bench:
-    """Models that follow scripts, behind one `FailoverModel`."""
-
-    def __init__(self, *scripts: Sequence[Sequence[Step]], hedges: int = 0) -> None:
-        names = ("first", "second", "third")
-        self.models = [
-            ScriptedModel(script, name) for name, script in zip(names, scripts, strict=False)
-        ]
-        self.counted = _Counted()
-        self.circuits = [ModelCircuit(model.name, self.counted) for model in self.models]
-        self.budget = HedgeBudget(share=float(hedges))
-        candidates = [Candidate(*pair) for pair in zip(self.models, self.circuits, strict=True)]
-        self.model = FailoverModel(
-            candidates, self.budget, self.counted, chance=lambda low, high: (low + high) / 2
-        )
-        self.took = 0.0  # seconds until the end of the last reply
-
-    @property
-    def asked(self) -> list[int]:
-        return [len(model.requests) for model in self.models]
-
-    @property
-    def counts(self) -> list[str]:
-        """What was counted of faults, in order, one line each."""
-        return [
-            _LINES[metric].format(**labels, state="open" if amount else "closed")
-            for metric, amount, labels in self.counted.seen
-            if metric in _LINES
-        ]
-
-    @property
-    def streams(self) -> dict[str, float]:
-        """The open streams of each model that has any."""
-        streams = self.counted.by("model", "agent_llm_streams_open")
-        return {model: count for model, count in streams.items() if count}
-
-    async def pieces(self) -> list[ReplyPiece]:
-        """One reply, after which nothing is left over."""
-        loop = asyncio.get_running_loop()
-        before, began = asyncio.all_tasks(), loop.time()
-        try:
-            return await contract.pieces_of(self.model, ASKED)
-        finally:
-            self.took = round(loop.time() - began, 3)
-            assert asyncio.all_tasks() <= before
-            assert not any(model.open_streams for model in self.models)
-            assert not any(self.streams.values())
-
-    def reply(self) -> str:
-        """The words of one reply."""
-        return contract.said(run_virtually(self.pieces()))
 
 
 AWAY = [fault("unavailable")]
@@ -204,12 +125,9 @@ def test_each_fault_is_followed_by_its_step(case: Case, hedges: int) -> None:
     scripts, answer, asked, took, counts = case
     bench = Bench(*scripts, hedges=hedges)
 
-    try:
-        found = bench.reply()
-    except ModelError as error:
-        found = error.fault
+    found = run_virtually(bench.say())
 
-    assert (found, bench.asked, bench.took, bench.counts) == (answer, asked, took, counts)
+    assert (found, bench.asked, bench.took, bench.counts) == (answer, asked, [took], counts)
 
 
 def test_reply_passes_unchanged_but_for_signs_of_life() -> None:
@@ -384,7 +302,7 @@ def test_model_with_an_open_circuit_is_left_out() -> None:
     bench = Bench([WELL], [["Second.", END]])
     run_virtually(_note(bench.circuits[0], ReplyFault.DENIED))
 
-    assert bench.reply() == "Second."
+    assert run_virtually(bench.say()) == "Second."
 
     assert bench.asked == [0, 1]
     assert bench.counts == ["first open", "fell back to second"]
@@ -396,7 +314,7 @@ def test_models_are_asked_when_all_circuits_are_open() -> None:
     for circuit in bench.circuits:
         run_virtually(_note(circuit, ReplyFault.DENIED))
 
-    assert bench.reply() == "Well."
+    assert run_virtually(bench.say()) == "Well."
     assert bench.asked == [1, 0]
 
 
@@ -418,14 +336,14 @@ def test_circuit_is_closed_by_a_probe_in_the_background(
     bench = Bench(script)
     circuit = bench.circuits[0]
 
-    async def until_closed() -> float:
+    async def before_and_after() -> list[bool]:
         await _note(circuit, *[why] * 6)
-        watching = asyncio.create_task(circuit.probe(bench.models[0], lambda *_: 1.0))
-        await bench.counted.closed.wait()
-        watching.cancel()
-        return asyncio.get_running_loop().time()
+        await asyncio.sleep(closed_at - 0.1)  # of virtual time
+        was_open = circuit.is_open
+        await asyncio.sleep(0.2)
+        return [was_open, circuit.is_open]
 
-    assert run_virtually(until_closed()) == closed_at
+    assert run_virtually(bench.watched(before_and_after())) == [True, False]
     assert bench.counts == ["first open", "first closed"]
     assert bench.models[0].open_streams == 0
 
@@ -435,13 +353,11 @@ def test_circuit_opens_and_closes_again() -> None:
     circuit = bench.circuits[0]
 
     async def two_falls() -> None:
-        watching = asyncio.create_task(circuit.probe(bench.models[0], lambda *_: 1.0))
         for _ in range(2):
             await _note(circuit, *[LOST] * 6)
             await asyncio.sleep(6.0)
-        watching.cancel()
 
-    run_virtually(two_falls())
+    run_virtually(bench.watched(two_falls()))
 
     assert bench.counts == ["first open", "first closed"] * 2
 

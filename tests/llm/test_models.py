@@ -38,20 +38,12 @@ async def test_offline_is_the_default() -> None:
         assert await open_model(use_case()) is model
 
 
-async def test_model_of_the_use_case_wins() -> None:
-    async with open_models(ModelOptions(openai_base_url=AWAY)) as open_model:
-        model = await open_model(use_case("openai:small"))
+@pytest.mark.parametrize("identifier", ["openai:small", "offline:"])
+async def test_model_of_the_use_case_wins_over_that_of_the_process(identifier: str) -> None:
+    async with open_models(ModelOptions(identifier, openai_base_url=AWAY)) as open_model:
+        models = [await open_model(use_case(each)) for each in ("", "openai:big", "offline:")]
 
-    assert model.name == "openai:small"
-
-
-async def test_process_decides_when_the_use_case_does_not() -> None:
-    options = ModelOptions("openai:small", openai_base_url=AWAY)
-
-    async with open_models(options) as open_model:
-        names = [(await open_model(use_case(each))).name for each in ("", "offline:")]
-
-    assert names == ["openai:small", "offline:"]
+    assert [model.name for model in models] == [identifier, "openai:big", "offline:"]
 
 
 async def test_fallback_answers_for_an_unreachable_model() -> None:

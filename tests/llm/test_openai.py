@@ -62,10 +62,7 @@ async def answer(script: Reply, asked: ReplyRequest = ASKED) -> list[ReplyPiece]
         (fail("permission_denied"), ReplyFault.DENIED),
         (fail("model_not_found"), ReplyFault.DENIED),
         (fail("context_length_exceeded"), ReplyFault.TOO_LONG),
-        (
-            fail("invalid_request_error", "This model's maximum context length is 8192 tokens."),
-            ReplyFault.TOO_LONG,
-        ),
+        (fail("invalid_request_error", "maximum context length is 8 tokens"), ReplyFault.TOO_LONG),
         (fail("invalid_request_error"), ReplyFault.REFUSED),
         (fail("invalid_request_error", status=422), ReplyFault.REFUSED),
         (fail("server_error"), ReplyFault.UNAVAILABLE),
@@ -149,6 +146,12 @@ HISTORY = (
 )
 
 
+def calling(words: str | None, call_id: str, arguments: str) -> dict[str, object]:
+    function = {"name": "hours", "arguments": arguments}
+    call = {"id": call_id, "type": "function", "function": function}
+    return {"role": "assistant", "content": words, "tool_calls": [call]}
+
+
 async def test_history_becomes_messages_a_strict_server_accepts() -> None:
     asked = ReplyRequest("Be kind.", HISTORY, contract.TOOLS, context="It is noon.", top_p=0.5)
 
@@ -159,31 +162,11 @@ async def test_history_becomes_messages_a_strict_server_accepts() -> None:
     assert body["messages"] == [
         {"role": "system", "content": "Be kind.\n\nIt is noon."},
         {"role": "user", "content": "Are you open?"},
-        {
-            "role": "assistant",
-            "content": "Let me see.",
-            "tool_calls": [
-                {
-                    "id": "tool00001",
-                    "type": "function",
-                    "function": {"name": "hours", "arguments": '{"day":1}'},
-                }
-            ],
-        },
+        calling("Let me see.", "tool00001", '{"day":1}'),
         {"role": "tool", "tool_call_id": "tool00001", "content": '{"until":9}'},
         {"role": "assistant", "content": RESULTS_READ},
         {"role": "user", "content": "And tomorrow?\nHello?"},
-        {
-            "role": "assistant",
-            "content": None,
-            "tool_calls": [
-                {
-                    "id": "tool00002",
-                    "type": "function",
-                    "function": {"name": "hours", "arguments": "{}"},
-                }
-            ],
-        },
+        calling(None, "tool00002", "{}"),
         {"role": "tool", "tool_call_id": "tool00002", "content": "no"},
     ]
     assert (body["model"], body["max_tokens"], body["top_p"]) == ("small", 300, 0.5)
@@ -195,10 +178,7 @@ async def test_history_becomes_messages_a_strict_server_accepts() -> None:
     [
         (Choice.AUTO, "auto"),
         (Choice.NONE, "none"),
-        (
-            ForcedTool("EndCallFunction"),
-            {"type": "function", "function": {"name": "EndCallFunction"}},
-        ),
+        (ForcedTool("End"), {"type": "function", "function": {"name": "End"}}),
     ],
 )
 async def test_choice_of_tools(choice: Choice | ForcedTool, written: object) -> None:
