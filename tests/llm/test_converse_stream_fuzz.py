@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from itertools import pairwise
@@ -175,38 +174,6 @@ def test_events_in_any_order_are_an_answer_or_a_fault(events: list[bytes], cuts:
 def test_bytes_of_any_kind_are_an_answer_or_a_fault(data: bytes, cuts: list[int]) -> None:
     """Frames with wrong lengths, headers and payloads but correct checksums."""
     check(read(cut_at(data, cuts)))
-
-
-names = st.lists(st.sampled_from(["Look", "Count", "Book"]), min_size=1, max_size=4)
-
-
-@settings(max_examples=RUNS)
-@given(
-    names,
-    st.sampled_from(["none", "same", "own"]),
-    st.booleans(),
-    st.sampled_from(["tool_use", "end_turn", "new"]),
-)
-def test_every_call_that_is_begun_is_given_out(
-    wanted: list[str], indexing: str, is_stopped: bool, reason: str
-) -> None:
-    sent = []
-    for number, name in enumerate(wanted):
-        place = {"none": {}, "same": {"contentBlockIndex": 0}, "own": {"contentBlockIndex": number}}
-        at = place[indexing]
-        sent.append(event("contentBlockStart", start={"toolUse": {"name": name}}, **at))
-        written = {"toolUse": {"input": json.dumps({"n": number})}}
-        sent.append(event("contentBlockDelta", delta=written, **at))
-        sent += [event("contentBlockStop", **at)] if is_stopped else []
-
-    pieces = read([*sent, event("messageStop", stopReason=reason)])
-
-    assert [
-        (piece.name, json.loads(piece.arguments)["n"])
-        for piece in pieces
-        if isinstance(piece, ToolCall)
-    ] == [(name, number) for number, name in enumerate(wanted)]
-    assert pieces[-1] == Stopped(StopReason.TOOLS)
 
 
 @settings(max_examples=RUNS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -112,6 +111,8 @@ SENT_TO_BEDROCK: dict[str, tuple[ReplyRequest, Mapping[str, str], Rule]] = {
 }
 """Option → a request and settings that send it, and whether a body has it."""
 RETURNED = "The model returned the following errors: "
+DENIED, INVALID = "AccessDeniedException", "ValidationException"
+NO_CACHING = "You invoked an unsupported model or your request did not allow prompt caching."
 NOT_PERMITTED = "is not permitted, please reformat your input and try again."
 REFUSED_BY_BEDROCK = {
     "temperature": [
@@ -130,6 +131,7 @@ REFUSED_BY_BEDROCK = {
         "maximum tokens value that is lower than 200.",
     ],
     "cache": [
+        NO_CACHING,
         f"{RETURNED}system.0.cache_control: Extra inputs are not permitted",
         f"Malformed input request: #/system/1: extraneous key [cachePoint] {NOT_PERMITTED}",
     ],
@@ -153,7 +155,7 @@ async def test_bedrock_is_asked_again_without_what_it_refuses(
 ) -> None:
     """In the same turn; later requests of any model of that identifier leave it out."""
     asked, settings, rule = SENT_TO_BEDROCK[label]
-    script = refusing(rule, "ValidationException", text)
+    script = refusing(rule, DENIED if text is NO_CACHING else INVALID, text)
     async with converse(monkeypatch, script, **settings) as (model, server, counted):
         for _ in range(2):
             assert contract.said(await contract.pieces_of(model(), asked)) == "Well."
@@ -254,26 +256,6 @@ async def test_refused_tool_choice_becomes_an_instruction(asked: ReplyRequest, w
         assert words not in server.requests[-1].body["messages"][0]["content"]
 
 
-async def test_several_options_are_refused_one_after_the_other(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    fields = {"performanceConfig": "performanceConfig", "serviceTier": "service tier",
-              "requestMetadata": "requestMetadata"}  # fmt: skip
-
-    def script(request: Request) -> Reply:
-        name = next((text for key, text in fields.items() if key in request.body), "")
-        return fail("ValidationException", f"{name} is not supported") if name else WELL
-
-    settings = {"latency": "optimized", "service_tier": "flex", "metadata": '{"a": "b"}'}
-    async with converse(monkeypatch, script, **settings) as (model, server, counted):
-        assert contract.said(await contract.pieces_of(model(), ASKED)) == "Well."
-
-        assert len(server.requests) == 4
-        assert Counter(label for _, label in refused_options(counted)) == Counter(
-            ("latency", "service_tier", "metadata")
-        )
-
-
 @pytest.mark.parametrize("kind", ["ValidationException", "invalid_request_error"])
 async def test_repairs_have_an_end(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     additional = ",".join(f'"option{n}": 1' for n in range(20))
@@ -314,17 +296,6 @@ async def test_refusal_inside_the_stream_is_repaired_in_the_same_turn(
         assert contract.said(pieces) == "Well."
         assert len(server.requests) == 2
         assert [label for _, label in refused_options(counted)] == ["temperature"]
-
-
-async def test_model_without_prompt_caching_is_sent_no_cache_points(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """It answers `AccessDeniedException`, which otherwise means that the model is denied."""
-    text = "You invoked an unsupported model or your request did not allow prompt caching."
-    script = refusing(has_point, "AccessDeniedException", text)
-    async with converse(monkeypatch, script) as (model, _, counted):
-        assert contract.said(await contract.pieces_of(model(), ASKED)) == "Well."
-        assert refused_options(counted) == [(CLAUDE, "cache")]
 
 
 async def test_guardrail_is_never_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
