@@ -1,9 +1,8 @@
 """Filter for models that write `</think>` without `<think>`.
 
 The template of some models begins the thoughts itself, so a reply has only their end
-(https://github.com/vllm-project/vllm/issues/13125), when the thoughts have been spoken already.
-`ReasoningFilter` gives out the text of such a model as pieces without text until that end. Such a
-model has a known name (`hidden_markup.STARTS_THINKING`), or has done so in this process.
+(https://github.com/vllm-project/vllm/issues/13125). Until that end `ReasoningFilter` holds back the
+text of a model with a known name (`hidden_markup.STARTS_THINKING`), or seen to do so.
 
 - Nothing is held back once a server gives thoughts in a field of their own.
 - A reply that ends without `</think>` was an answer and is given out whole; it was a thought if it

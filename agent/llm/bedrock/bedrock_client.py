@@ -162,10 +162,7 @@ class BedrockClient:
 
 
 async def _resolved(session: aioboto3.Session, region: str | None) -> tuple[str, str]:
-    """Region and endpoint by the rules and variables of the SDK.
-
-    The keys keep the SDK from a search for credentials, which may fail; nothing is signed.
-    """
+    """Region and endpoint by the rules of the SDK; keys keep it from a search for credentials."""
     async with session.client(
         "bedrock-runtime",
         region_name=region,

@@ -2,9 +2,8 @@
 
 https://docs.aws.amazon.com/bedrock/latest/userguide/conversation-inference.html
 
-Converse is one form for all models, but each family refuses parts of it. The family is read from
-the identifier; an unknown one, as of an application inference profile, gets the smallest common
-set.
+Each family of models refuses parts of the common form. The family is read from the identifier; an
+unknown one, as of an application inference profile, gets the smallest common set.
 
 - The stable parts come first, for the prompt cache. Cache points follow the tools, the static
   instructions and the last two messages of the caller; the earlier of these is where the previous
@@ -12,8 +11,8 @@ set.
 - Bedrock has no tool choice "none", and wants `toolConfig` as soon as a message has tool blocks. So
   the tools stay and an instruction forbids them. An instruction also forces a tool where the family
   cannot be forced.
-- With a guardrail only the caller's latest words are marked for it. Unmarked, it would judge the
-  whole history each time, and one bad turn would block the rest of the call.
+- With a guardrail only the caller's latest words are marked for it. Otherwise one bad turn in the
+  history would block the rest of the call.
 - A guardrail is no option to leave out: a use case that has one is not answered without it.
 """
 
@@ -52,8 +51,7 @@ class ModelFamily:
 
     result_status: bool = False
     named_choice: bool = False
-    """One tool can be forced by its name; for Nova, see
-    https://docs.aws.amazon.com/nova/latest/userguide/tool-choice.html."""
+    """For Nova, see https://docs.aws.amazon.com/nova/latest/userguide/tool-choice.html."""
     text_beside_results: bool = False
     greedy_tools: bool = False  # writes tool calls reliably only at temperature 0
     caches_prompt: bool = False  # cache points after the static instructions and in messages

@@ -24,7 +24,6 @@ The stream of the winner passes from the task of its race to the reader: no adap
 group or a timeout across a `yield`. All streams are closed by the `finally` of `reply`.
 
 A single model that never answers fails after 5 s, or 6.5 s with a hedge; each fallback adds 2.5 s.
-The last model is waited for longer, once, if its server may have to load it.
 """
 
 from __future__ import annotations

@@ -117,10 +117,7 @@ class Answer:
 
 
 class Dialogue:
-    """One request: its messages are read one by one, then it is answered.
-
-    The paths of a script begin with the public attributes.
-    """
+    """One request. The paths of a script begin with the public attributes."""
 
     def __init__(self, script: Script, reader: OrderReader, request: ReplyRequest) -> None:
         told = f"{request.system}\n\n{request.context}"

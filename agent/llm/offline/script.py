@@ -54,8 +54,7 @@ class Slot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     values: dict[str, tuple[str, ...]] = {}  # for a choice: value → other words for it
     listed: str = ""  # a list of `prompt`, from which the caller chooses by number or by words
     phrases: tuple[str, ...] = ()  # the first group, or the whole match, is the value
-    answers: tuple[str, ...] = ()
-    """Questions; only directly after one `answer` counts too, and a bare hour is a time."""
+    answers: tuple[str, ...] = ()  # questions, of which `answer` or a bare hour is an answer
     answer: tuple[str, ...] = ()
     unless: tuple[str, ...] = ()  # intents with which `answer` does not count
 
@@ -70,8 +69,7 @@ class Intent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     say: str | tuple[str, ...] = ()  # texts, of which the first that was not said yet is taken
     call: str = ""
     arguments: dict[str, object] = {}  # added to those of the tool
-    otherwise: str = ""
-    """Said instead if the tool is not offered or has just run; empty = try the next intent."""
+    otherwise: str = ""  # said if the tool is not offered or has just run; empty = next intent
 
     def __post_init__(self) -> None:
         if self.phrases and not self.name:
@@ -100,19 +98,16 @@ class Script(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     menu: OfflineMenu = OfflineMenu(())
     slots: dict[str, Slot] = {}
-    prompt: dict[str, str] = {}
-    """Name → regular expression with named groups: a list of its matches in the system prompt."""
-    questions: dict[str, Wordings] = {}
-    """Without fields: they are recognised in what the caller has heard."""
+    prompt: dict[str, str] = {}  # name → expression with named groups: its matches in the prompt
+    questions: dict[str, Wordings] = {}  # recognised in what the caller has heard
     lists: dict[str, str] = {}
     tools: dict[str, ScriptTool] = {}  # `*` stands for every tool that is not listed
     updates: tuple[Update, ...] = ()
     intents: tuple[Intent, ...]
     fallback: Texts
     waiting: Texts = ("One moment, please.",)  # said while a tool is still running
-    done: Texts
-    """Said after a result of a tool, or `trouble` after a failure, to which no answer applies."""
-    trouble: Texts
+    done: Texts  # said after a result of a tool to which no answer applies
+    trouble: Texts  # the same after a failure
 
 
 _PATTERNS = {"phrases", "answer", "values", "prompt"}

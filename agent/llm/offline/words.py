@@ -1,11 +1,9 @@
 """Plain words, numbers, days and times of day in what a caller said.
 
-Speech recognition returns "two" or "2", "2 p.m." or "2pm". `normalise` brings a text to one form,
-which all phrases of a script are matched against: lower case, no punctuation, one space between
-words, numbers in digits ("fifteen hundred" is `1500`, "the third" is `the 3rd`), `am` and `pm` as
-separate words.
-
-Every function accepts any text, and the last mention counts.
+`normalise` brings a text to the form that phrases of a script are matched against: lower case, no
+punctuation, one space between words, numbers in digits ("fifteen hundred" is `1500`, "the third" is
+`the 3rd`), `am` and `pm` as separate words. Every function accepts any text, and the last mention
+counts.
 """
 
 from __future__ import annotations

@@ -25,8 +25,8 @@ _FAULTS_BY_CODE = {
 _UNAVAILABLE = 503
 _FAULTS_BY_STATUS = {**FAULTS_BY_STATUS, 409: ReplyFault.UNAVAILABLE}
 _LONGEST_MESSAGE = 500
+# No refused option has these; it may have 400, 422, 500 and others.
 _NOT_OF_THE_REQUEST = frozenset({401, 403, 408, 409, 413, 429, 502, 503, 504, 529})
-"""Statuses that no refused option has; it may have 400, 422, 500 and others."""
 
 
 class ReportedError(ModelError):

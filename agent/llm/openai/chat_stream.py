@@ -28,8 +28,7 @@ from agent.errors import ModelError
 from agent.llm.openai.chat_errors import reported_error
 from agent.llm.openai.chat_tool_calls import Json, ToolCallAssembler, objects
 
-MOST_BYTES = 16 * 1024 * 1024
-"""In one response. Reasoning models send some megabytes in small events."""
+MOST_BYTES = 16 * 1024 * 1024  # reasoning models send some megabytes in small events
 LONGEST_EVENT = 512 * 1024  # in characters; reading a longer one would block the loop
 _FIELDS = frozenset({"data", "event", "id", "retry"})
 _DONE = "[DONE]"
@@ -51,10 +50,8 @@ _STOPS = {
 }  # in lower case; Mistral, Gemini and proxies for other APIs have their own names
 _NO_REASON = frozenset({"", "null", "none"})
 _FAILED = "error"
-_TEXT_TYPES = frozenset({"text", "output_text", "refusal"})
-"""Types of message parts that are spoken; others are reasoning, citations and so on."""
-_CACHED_COUNTS = ("prompt_cache_hit_tokens", "cached_tokens")
-"""Fields of DeepSeek and Moonshot for cached tokens."""
+_TEXT_TYPES = frozenset({"text", "output_text", "refusal"})  # parts of a message that are spoken
+_CACHED_COUNTS = ("prompt_cache_hit_tokens", "cached_tokens")  # of DeepSeek and Moonshot
 
 
 class ChatDecoder:
