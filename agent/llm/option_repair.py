@@ -3,11 +3,9 @@
 A refusal is read in this order:
 
 1. The request is too long, or the model cannot be used: a fault, see `known_fault`.
-2. It names an option that was sent, as `temperature` or a forced tool choice: the request is
-   repeated at once without that option, or with its other name. `LearnedOptions` remembers this for
-   the model and the life of the process.
-3. It says that the model cannot do what was asked, as tool use while streaming:
-   `ReplyFault.DENIED`, and the next model is asked.
+2. It names an option that was sent, as `temperature`: the request is repeated at once without it,
+   or with its other name. `LearnedOptions` remembers this for the life of the process.
+3. The model cannot do what was asked, as tool use while streaming: `ReplyFault.DENIED`.
 4. Anything else is an invalid request: `ReplyFault.REFUSED`.
 
 Providers name an option in a field (`param` of OpenAI, `loc` of FastAPI) or only in a sentence.

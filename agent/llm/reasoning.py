@@ -71,18 +71,15 @@ class _FilteredReply:
         self._has_calls = False
 
     def feed(self, piece: ReplyPiece) -> Iterator[ReplyPiece]:
-        match piece:
-            case TextPiece(text, is_thought):
-                piece = TextPiece(self._filtered(text, is_thought=is_thought))
-            case ToolCall():
-                self._has_calls = True
-            case Stopped(reason) if self._is_holding:
-                self._is_holding = False
-                if reason in _ANSWERS and not self._has_calls:
-                    self._habits.note_answer()
-                    yield TextPiece("".join(self._held))
-            case _:
-                pass
+        if isinstance(piece, TextPiece):
+            piece = TextPiece(self._filtered(piece.text, is_thought=piece.is_thought))
+        elif isinstance(piece, ToolCall):
+            self._has_calls = True
+        elif isinstance(piece, Stopped) and self._is_holding:
+            self._is_holding = False
+            if piece.reason in _ANSWERS and not self._has_calls:
+                self._habits.note_answer()
+                yield TextPiece("".join(self._held))
         yield piece
 
     def _filtered(self, text: str, *, is_thought: bool) -> str:

@@ -1,7 +1,6 @@
 """Time limits of a model, and one timer for the many waits of a stream.
 
-Only `agent.llm.failover` limits the waits for a stream. The adapters limit connecting, and for how
-long a request is repeated while the server loads the model.
+Only `agent.llm.failover` limits the waits for a stream; adapters limit connecting and loading.
 """
 
 from __future__ import annotations
@@ -26,9 +25,6 @@ class TimeLimits:
 
 class StreamDeadline:
     """Limits the waits for one stream as `asyncio.timeout` does, with one timer for all of them.
-
-        with deadline.at(loop_time):
-            await something
 
     A timer for each of the hundreds of pieces of a reply was a tenth of the CPU of a turn. Waits
     may be in different tasks, one at a time. Raises `TimeoutError`, unless the task was also

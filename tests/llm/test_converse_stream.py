@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -201,47 +203,29 @@ def ended(**place: int) -> bytes:
     return event("contentBlockStop", **place)
 
 
+def at(*sent: bytes | Callable[..., bytes], index: int = 0) -> bytes:
+    return b"".join(
+        each if isinstance(each, bytes) else each(contentBlockIndex=index) for each in sent
+    )
+
+
 FIRST, SECOND = ToolCall("a", "Look", '{"n":1}'), ToolCall("b", "Count", '{"n":2}')
 ONE, TWO = begun("Look", "a"), begun("Count", "b")
+GIVEN_1, GIVEN_2 = part('{"n":1}'), part('{"n":2}')
+LOOK_AT, COUNT_AT = partial(begun, "Look", "a"), partial(begun, "Count", "b")
+GIVEN_1_AT, GIVEN_2_AT = partial(part, '{"n":1}'), partial(part, '{"n":2}')
 
 
 @pytest.mark.parametrize(
     "events",
     [
-        (ONE, part('{"n":1}'), ended(), TWO, part('{"n":2}'), ended()),
-        (ONE, part('{"n":1}'), TWO, part('{"n":'), part("2}"), ended()),
-        (ONE, part('{"n":1}'), TWO, part('{"n":2}')),
-        (
-            begun("Look", "a", contentBlockIndex=0),
-            part('{"n":1}', contentBlockIndex=0),
-            ended(contentBlockIndex=0),
-            begun("Count", "b", contentBlockIndex=0),
-            part('{"n":2}', contentBlockIndex=0),
-            ended(contentBlockIndex=0),
-        ),
-        (
-            begun("Look", "a", contentBlockIndex=1),
-            part('{"n":1}'),
-            ended(),
-            begun("Count", "b", contentBlockIndex=2),
-            part('{"n":2}', contentBlockIndex=7),
-        ),
-        (
-            begun("Look", "a", contentBlockIndex=0),
-            begun("Look", "a", contentBlockIndex=0),
-            part({"n": 1}, contentBlockIndex=0),
-            ended(contentBlockIndex=0),
-            TWO,
-            part('{"n":2}'),
-        ),
-        (
-            begun("Look", "a", contentBlockIndex=0),
-            ended(contentBlockIndex=0),
-            part('{"n":1}', contentBlockIndex=0),
-            TWO,
-            part('{"n":2}'),
-            delta("", 9),
-        ),
+        (ONE, GIVEN_1, ended(), TWO, GIVEN_2, ended()),
+        (ONE, GIVEN_1, TWO, part('{"n":'), part("2}"), ended()),
+        (ONE, GIVEN_1, TWO, GIVEN_2),
+        (at(LOOK_AT, GIVEN_1_AT, ended, COUNT_AT, GIVEN_2_AT, ended),),
+        (at(LOOK_AT, GIVEN_1, ended(), index=1), at(COUNT_AT, index=2), at(GIVEN_2_AT, index=7)),
+        (at(LOOK_AT, LOOK_AT, partial(part, {"n": 1}), ended), TWO, GIVEN_2),
+        (at(LOOK_AT, ended, GIVEN_1_AT), TWO, GIVEN_2, delta("", 9)),
     ],
     ids=["no index", "no stop between", "no stop", "same index", "parts elsewhere", "begun twice",
          "stopped early"],

@@ -91,8 +91,8 @@ _STOPS = {
 _WINDOW_EXCEEDED = "model_context_window_exceeded"
 _SIGN_OF_LIFE = TextPiece("")
 _THOUGHT = TextPiece("", is_thought=True)
+# Of botocore, msgspec and json; `MsgspecError` and `UnicodeError` are `ValueError`s.
 _UNREADABLE = (ParserError, ValueError, KeyError, struct.error, RecursionError)
-"""Raised by botocore, msgspec and json; `MsgspecError` and `UnicodeError` are `ValueError`s."""
 _WITHOUT_CALLS = frozenset({StopReason.BLOCKED, StopReason.MALFORMED})
 _KINDS_BY_FAULT = {
     ReplyFault.THROTTLED: ("throttling", "toomanyrequests", "servicequotaexceeded"),
@@ -118,10 +118,7 @@ _VALIDATION_STATUSES = (400, 422)
 class BedrockError(ModelError):
     """An error as Bedrock reported it; its text has not the message, which may be personal.
 
-    Attributes:
-        kind: As `ThrottlingException`; may be empty.
-        status: Of HTTP; 0 = inside a stream.
-        refusal: The refusal of the request; None = it failed for another reason.
+    `status` is 0 inside a stream; `refusal` is None if the request was not refused.
     """
 
     def __init__(self, kind: str, message: str, status: int = 0) -> None:
@@ -172,8 +169,7 @@ class ConverseDecoder:
         self._buffer = EventStreamBuffer()
         self._calls: list[_Call] = []
         self._by_index: dict[int | None, _Call] = {}  # the call that began last at each index
-        self._latest: _Call | None = None
-        """The call of the latest part; None if that part was of another kind."""
+        self._latest: _Call | None = None  # the call of the latest part, if that was of one
         self._text = CharacterJoiner()
         self._has_text = False
         self._usage: Usage | None = None
@@ -182,10 +178,7 @@ class ConverseDecoder:
         self.is_complete = False  # the message has ended; only its usage may follow
 
     def feed(self, data: bytes) -> Iterator[ReplyPiece]:
-        """The pieces that more bytes complete; they may be cut anywhere.
-
-        Raises `ModelError` for unreadable ones and a full context window, and `BedrockError`.
-        """
+        """The pieces that more bytes complete, cut anywhere; raises `ModelError` for bad ones."""
         self._buffer.add_data(data)
         try:
             for message in self._buffer:

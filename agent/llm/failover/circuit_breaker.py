@@ -1,7 +1,6 @@
 """What this process has learned of each model: circuit breaker, hedge times, loading.
 
-One `ModelCircuit` for each identifier and one `HedgeBudget` are shared by all calls, so that a call
-need not repeat what another one has found out.
+All calls share one `ModelCircuit` for each identifier and one `HedgeBudget`.
 
 **Circuit breaker.** It opens when at least half of the recent requests failed or came late, or at
 once when the model cannot be used (`DENIED`); faults of the request do not count. It closes when a

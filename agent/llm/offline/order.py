@@ -241,17 +241,14 @@ class _Utterance:
         return self._result()
 
     def _read_word(self, word: str) -> None:
-        match word:
-            case "all":
-                self._is_for_all = True
-            case "add":
-                self._mode, self._is_repeating = "add", False
-            case "with" if self._mode == "without":
-                self._mode = "add"
-            case "remove" | "without" | "change":
-                self._mode, self._target = word, self._current
-            case _:
-                pass  # the other words only count as `_previous`
+        if word == "all":
+            self._is_for_all = True
+        elif word == "add":
+            self._mode, self._is_repeating = "add", False
+        elif word == "with" and self._mode == "without":
+            self._mode = "add"
+        elif word in {"remove", "without", "change"}:  # the others only count as `_previous`
+            self._mode, self._target = word, self._current
 
     def _is_topping(self, topping: Topping) -> bool:
         if self._mode == "remove":

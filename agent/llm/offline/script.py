@@ -1,9 +1,8 @@
 """The script of the offline model: `offline.json` in the folder of a use case.
 
-A script lists what callers say (`intents`, `slots`, `menu`), what the agent asks (`questions`) and
-what happens then: an intent has an answer, a tool to call, or both; `tools` has the arguments of
-each tool and the answers to its result; `updates` change slots. The intents are tried in their
-order, and the first that applies answers.
+A script lists what callers say (`intents`, `slots`, `menu`) and what the agent asks (`questions`).
+An intent has an answer, a tool to call, or both; the first that applies answers. `tools` has the
+arguments of each tool and the answers to its result; `updates` change slots.
 
 - A **phrase** is a regular expression that is found as whole words in the normalised text.
 - A **path** such as `slot.size` or `result.message` names a value; `first` and `count` of a list

@@ -20,9 +20,8 @@ import structlog
 
 from agent.call.messages import ReplyPiece, ReplyRequest
 from agent.errors import ModelError
-from agent.llm.openai.chat_errors import ReportedError, client_errors
 from agent.llm.openai.chat_request import Json, body_of, options_of
-from agent.llm.openai.chat_stream import ChatDecoder
+from agent.llm.openai.chat_stream import ChatDecoder, ReportedError, client_errors
 from agent.llm.option_repair import MOST_REPAIRS, LearnedOptions
 from agent.llm.timeouts import KEEP_ALIVE_SECONDS, WARM_SECONDS, TimeLimits
 from agent.ports import Count, uncounted
@@ -122,6 +121,9 @@ class OpenAIClient:
         self.sdk = sdk
         self.limits = limits
         self.learned = learned
+        # Newer models of OpenAI refuse the old name; older servers do not know the new one.
+        is_openai = sdk.base_url.host == _OPENAI_HOST
+        self.limit_field = "max_completion_tokens" if is_openai else "max_tokens"
         self._http = http
         self._warm_until = 0.0
 
@@ -152,12 +154,6 @@ class OpenAIClient:
                 http_client=http,
             )
             yield cls(sdk, http, limits, LearnedOptions(count))
-
-    @property
-    def limit_field(self) -> str:
-        """Newer models of OpenAI refuse the old name; older servers do not know the new one."""
-        is_openai = self.sdk.base_url.host == _OPENAI_HOST
-        return "max_completion_tokens" if is_openai else "max_tokens"
 
     def note_connection(self, *, is_kept: bool) -> None:
         """A stream has ended; its connection was returned to the pool or closed."""
