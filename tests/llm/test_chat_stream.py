@@ -84,6 +84,14 @@ CALLS: dict[str, tuple[bytes, Called]] = {
     "ids are numbers": (calls(at_0("menu", FIRST, id=7)), TWO[:1]),
     "name repeated": (sent(a_at_0("menu", '{"day'), a_at_0("menu", '": 1}')), TWO[:1]),
     "name repeated, no ids": (sent(at_0("menu", '{"day'), at_0("menu", '": 1}')), TWO[:1]),
+    "index counts fragments": (
+        sent(a("menu", '{"day', index=0), a("menu", '": 1}', index=1)),
+        TWO[:1],
+    ),
+    "name of another tool": (
+        calls(a_at_0("odd"), a_at_0("menu", FIRST)),
+        [("odd", {}), TWO[0]],
+    ),
     "name in pieces": (
         sent(a_at_0("get_"), at_0("weather"), at_0(None, FIRST)),
         [("get_weather", {"day": 1})],
@@ -423,21 +431,3 @@ def test_a_reply_is_bounded() -> None:
         assert list(decoder.feed(b":" + b"x" * 63_998 + b"\n")) == []
     with pytest.raises(ModelError, match="too long"):
         list(decoder.feed(b":" * 64_000))
-
-
-def test_name_of_another_tool_begins_a_call() -> None:
-    decoder = ChatDecoder(("menu", "hours"))
-    first, second = part("odd", index=0, id="a"), part("menu", FIRST, index=0, id="a")
-
-    pieces = list(decoder.feed(calls(first, second) + stop()))
-
-    assert [piece.name for piece in pieces if isinstance(piece, ToolCall)] == ["odd", "menu"]
-
-
-def test_a_call_whose_index_counts_fragments_is_one() -> None:
-    decoder = ChatDecoder()
-    fragments = [part("menu", text, index=n, id="a") for n, text in enumerate(('{"day', '": 1}'))]
-
-    pieces = list(decoder.feed(calls(*fragments) + stop()))
-
-    assert contract.calls(pieces) == TWO[:1]

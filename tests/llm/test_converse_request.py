@@ -144,7 +144,8 @@ def test_at_most_four_cache_points_and_each_where_the_last_request_had_one(turns
 
 @pytest.mark.parametrize("model", EVERY)
 def test_a_first_turn_without_tools_is_small(model: str) -> None:
-    request = ReplyRequest("", (Message(Role.CALLER, (Text("Hi."),)),), context=" ")
+    said = (Message(Role.CALLER, (Text("Hi."),)),)
+    request = ReplyRequest("", said, context=" ", choice=Choice.NONE)
 
     asked = body(model, request)
 
@@ -175,12 +176,6 @@ def test_no_choice_is_an_instruction_and_the_tools_stay(model: str) -> None:
 
     assert asked["system"][-1] == {"text": WORDS_ONLY}
     assert asked["toolConfig"] == body(model)["toolConfig"]
-
-
-def test_no_choice_needs_no_instruction_without_tools() -> None:
-    request = ReplyRequest("Static.", HISTORY[:1], choice=Choice.NONE)
-
-    assert body(LLAMA, request)["system"] == [{"text": "Static."}]
 
 
 @pytest.mark.parametrize(

@@ -298,16 +298,13 @@ def test_error_in_the_stream(kind: str, meaning: ReplyFault) -> None:
     """The error has none of the provider's words, which may quote the caller."""
     with pytest.raises(BedrockError) as caught:
         read(START, delta("Well"), fault(kind, "The caller said: my PIN is 1234"))
+    with pytest.raises(BedrockError, match=f"^{meaning}: {kind}"):
+        read(frame(b"", message_type="error", error_code=kind))
 
-    error = caught.value
-    assert (error.fault, str(error)) == (meaning, f"{meaning}: {kind} (in the stream)")
-
-
-def test_error_without_a_type_of_exception() -> None:
-    with pytest.raises(BedrockError) as caught:
-        read(frame(b"", message_type="error", error_code="InternalServerError"))
-
-    assert caught.value.fault is ReplyFault.UNAVAILABLE
+    assert (caught.value.fault, str(caught.value)) == (
+        meaning,
+        f"{meaning}: {kind} (in the stream)",
+    )
 
 
 @pytest.mark.parametrize(

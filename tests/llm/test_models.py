@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from contextlib import aclosing, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -86,9 +86,8 @@ async def test_fallback_that_cannot_be_made_is_left_out() -> None:
 
     async with open_models(options) as open_model:
         model = await open_model(use_case(offline_script=""))
-        async with aclosing(model.reply(contract.request("Hi"))) as pieces:
-            with pytest.raises(ModelError):
-                await anext(pieces)
+        with pytest.raises(ModelError):
+            await contract.pieces_of(model, contract.request("Hi"))
 
 
 async def test_nothing_is_left_open() -> None:

@@ -364,20 +364,16 @@ NAMES = st.sampled_from(
         "LiveAgentHandoffFunction", "EndCallFunction", "DefaultSaveUseCase", "Unknown",
     ]
 )  # fmt: skip
+VALUES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9)
+OBJECTS = st.dictionaries(st.sampled_from(["date", "time", "rent"]), VALUES, max_size=2)
+RESULTS = st.dictionaries(
+    st.sampled_from(["message", "availableSlots", "order_total", "appointments", "orders"]),
+    VALUES | OBJECTS | st.lists(VALUES | OBJECTS, max_size=3),
+    max_size=4,
+)
 CONTENT = st.one_of(
     st.sampled_from([STILL_RUNNING, "", "null", "{", '{"availableSlots":[{}, 1]}']),
-    st.dictionaries(
-        st.sampled_from(["message", "availableSlots", "order_total", "appointments", "orders"]),
-        st.recursive(
-            st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
-            lambda inner: (
-                st.lists(inner, max_size=3)
-                | st.dictionaries(st.sampled_from(["date", "time", "rent"]), inner, max_size=2)
-            ),
-            max_leaves=6,
-        ),
-        max_size=4,
-    ).map(json.dumps),
+    RESULTS.map(json.dumps),
     st.text(max_size=30),
 )
 PARTS: st.SearchStrategy[Part] = st.one_of(

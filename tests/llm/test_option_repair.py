@@ -147,8 +147,7 @@ REFUSED_BY_BEDROCK = {
 
 
 @pytest.mark.parametrize(
-    ("label", "text"),
-    [(label, text) for label, texts in REFUSED_BY_BEDROCK.items() for text in texts],
+    ("label", "text"), [(key, text) for key, texts in REFUSED_BY_BEDROCK.items() for text in texts]
 )
 async def test_bedrock_is_asked_again_without_what_it_refuses(
     monkeypatch: pytest.MonkeyPatch, label: str, text: str
@@ -198,8 +197,7 @@ REFUSED_BY_CHAT = {
 
 
 @pytest.mark.parametrize(
-    ("label", "text"),
-    [(label, text) for label, texts in REFUSED_BY_CHAT.items() for text in texts],
+    ("label", "text"), [(key, text) for key, texts in REFUSED_BY_CHAT.items() for text in texts]
 )
 @pytest.mark.parametrize("status", [400, 404, 422, 500])
 async def test_chat_is_asked_again_without_what_it_refuses(
@@ -318,13 +316,8 @@ async def test_refusal_is_logged_once_and_without_its_text() -> None:
                 await contract.pieces_of(model(), WARM)
 
     (line,) = [each for each in logs if each["event"] == "llm.option_refused"]
-    assert line == {
-        "event": "llm.option_refused",
-        "log_level": "warning",
-        "model": "openai:small",
-        "option": "temperature",
-        "pii_detail": "temperature: not 0.3, Ada",
-    }
+    assert (line["model"], line["option"]) == ("openai:small", "temperature")
+    assert [name for name, value in line.items() if "Ada" in value] == ["pii_detail"]
 
 
 CANNOT = [
@@ -431,9 +424,8 @@ def test_deep_and_long_bodies_are_read_in_part() -> None:
 def test_two_calls_learn_one_thing_once() -> None:
     counted = Counted()
     learned = LearnedOptions(counted)
-    refusal = Refusal("temperature is not supported")
 
-    assert [learned.learn("a", refusal, SENT) for _ in range(2)] == [True, True]
+    assert all(learned.learn("a", Refusal("temperature is not supported"), SENT) for _ in range(2))
     assert refused_options(counted) == [("a", "temperature")]
     assert learned.of("a") == {"temperature"}
     assert not learned.of("b")

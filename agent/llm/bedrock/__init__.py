@@ -39,7 +39,6 @@ class BedrockModel:
         self.name = identifier
         self._settings = settings
         self._client = client
-        self._learned = client.learned
         self._family = family_of(identifier)
 
     async def warm(self) -> None:
@@ -74,7 +73,7 @@ class BedrockModel:
     @asynccontextmanager
     async def _accepted(self, request: ReplyRequest) -> AsyncIterator[aiohttp.ClientResponse]:
         for repair in range(MOST_REPAIRS + 1):
-            refused = self._learned.of(self.name)
+            refused = self._client.learned.of(self.name)
             body = body_of(request, self._family, self._settings, refused)
             async with self._client.converse(self.name, body) as response:
                 if response.status == _OK:
@@ -93,4 +92,4 @@ class BedrockModel:
                 raise refusal
 
     def _learn(self, error: BedrockError, body: Json) -> bool:
-        return self._learned.learn(self.name, error.refusal, options_of(body))
+        return self._client.learned.learn(self.name, error.refusal, options_of(body))

@@ -111,8 +111,7 @@ class ModelCircuit:
         return min(max(usual, _EARLIEST_HEDGE), _LATEST_HEDGE)
 
     def stream_opened(self, *, with_tools: bool = False) -> None:
-        """A reply has opened a stream; `stream_closed` follows once."""
-        self._count_streams(1)
+        self._count_streams(1)  # `stream_closed` follows once
         self._note_request()
         if with_tools:  # a model that cannot use tools must not answer the probe
             self._probe = replace(_PROBE, tools=(_NO_TOOL,), choice=Choice.AUTO)

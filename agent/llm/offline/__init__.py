@@ -222,7 +222,6 @@ class Dialogue:
         self._update()
 
     def _read_note(self, note: str) -> None:
-        """Read a text to say, or the result of a tool that came after its turn."""
         if note.startswith(_ANSWER_WITH):
             self._dictated = note.partition(": ")[2].strip()
         start, end = note.find("{"), note.rfind("}") + 1

@@ -46,7 +46,6 @@ class OpenAIModel:
         await self._client.warm()
 
     async def reply(self, request: ReplyRequest) -> AsyncGenerator[ReplyPiece, None]:
-        """One request and its response; an error after the reply is complete is ignored."""
         decoder, is_read_out = ChatDecoder([tool.name for tool in request.tools]), False
         body: Json | None = None
         try:

@@ -1,7 +1,4 @@
-"""A `ReplyRequest` as the body of a request that OpenAI, vLLM, llama.cpp and Ollama all accept.
-
-The token limit has two names, see `OpenAIClient.limit_field`.
-"""
+"""A `ReplyRequest` as the body of a request that OpenAI, vLLM, llama.cpp and Ollama all accept."""
 
 from __future__ import annotations
 

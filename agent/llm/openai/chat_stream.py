@@ -212,14 +212,12 @@ class EventStreamParser:
         self._is_done = False
 
     def feed(self, data: bytes) -> Iterator[ServerEvent]:
-        """The events that more bytes complete; raises `ModelError` as `ChatDecoder.feed`."""
         self._size += len(data)
         if self._size > MOST_BYTES:
             raise _unreadable("the response is too long")
         yield from self._read_lines(self._decoder.decode(data))
 
     def finish(self) -> Iterator[ServerEvent]:
-        """The last events, at the end of the body. Raises as `feed`."""
         yield from self._read_lines(self._decoder.decode(b"", final=True) + "\n")
         yield from self._end_event()
         if self._bare and not self._has_events:
