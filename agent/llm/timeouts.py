@@ -45,7 +45,6 @@ class StreamDeadline:
         return self
 
     def close(self) -> None:
-        """Stop the timer after the last wait; may be called twice."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

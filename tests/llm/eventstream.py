@@ -115,18 +115,25 @@ class Bedrock:
 
 
 @asynccontextmanager
-async def bedrock(*answers: Answer) -> AsyncIterator[Bedrock]:
-    """A server on a free port of the loopback."""
-    serving = Bedrock(list(answers) or [Answer()])
+async def on_loopback(
+    handle: Callable[[web.Request], Awaitable[web.StreamResponse]],
+) -> AsyncIterator[str]:
+    """The URL of a server on a free port; a client that leaves cancels its handler."""
     application = web.Application()
-    application.router.add_route("*", "/{path:.*}", serving.handle)
+    application.router.add_route("*", "/{path:.*}", handle)
     runner = web.AppRunner(
-        application, access_log=None, handler_cancellation=True, shutdown_timeout=0.1
+        application, access_log=None, handler_cancellation=True, shutdown_timeout=0.05
     )
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    serving.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
     try:
-        yield serving
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()
+
+
+@asynccontextmanager
+async def bedrock(*answers: Answer) -> AsyncIterator[Bedrock]:
+    serving = Bedrock(list(answers) or [Answer()])
+    async with on_loopback(serving.handle) as serving.url:
+        yield serving

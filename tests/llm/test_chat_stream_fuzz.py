@@ -1,7 +1,4 @@
-"""Whatever bytes a server sends, a reply is pieces or a `ModelError`.
-
-HYPOTHESIS_PROFILE chooses how many: `dev`, `ci` or `nightly`.
-"""
+"""Whatever bytes a server sends, a reply is pieces or a `ModelError`."""
 
 from __future__ import annotations
 

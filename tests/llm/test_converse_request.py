@@ -33,13 +33,14 @@ UNNAMED = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/
 EVERY = (CLAUDE, OLD_CLAUDE, NOVA, NOVA_2, LLAMA, MISTRAL, UNNAMED)
 POINT = {"cachePoint": {"type": "default"}}
 LOOK = ToolSpec("Look", "Looks.", '{"type": "object", "properties": {}}')
-LOOK_SPEC = {
-    "toolSpec": {
-        "name": "Look",
-        "description": "Looks.",
-        "inputSchema": {"json": {"type": "object", "properties": {}}},
-    }
-}
+
+
+def look_spec(description: str, **schema: object) -> dict[str, Any]:
+    schemas = {"json": {"type": "object", **schema}}
+    return {"toolSpec": {"name": "Look", "description": description, "inputSchema": schemas}}
+
+
+LOOK_SPEC = look_spec("Looks.", properties={})
 HISTORY = (
     Message(Role.CALLER, (Text("Hi."),)),
     Message(
@@ -205,13 +206,7 @@ def test_tools_of_earlier_calls_are_declared(model: str) -> None:
     """Bedrock requires `toolConfig` with any tool block."""
     asked = body(model, replace(REQUEST, tools=(), choice=Choice.NONE))
 
-    assert asked["toolConfig"]["tools"][0] == {
-        "toolSpec": {
-            "name": "Look",
-            "description": "No longer available.",
-            "inputSchema": {"json": {"type": "object"}},
-        }
-    }
+    assert asked["toolConfig"]["tools"][0] == look_spec("No longer available.")
     assert asked["system"][-1] == {"text": WORDS_ONLY}
 
 

@@ -176,20 +176,6 @@ def test_usage_is_given_once_after_the_stop(events: tuple[bytes, ...]) -> None:
     assert read(*events) == [TextPiece("Hello"), Stopped(StopReason.END), Usage(7, 2)]
 
 
-@pytest.mark.parametrize(
-    ("given", "counted"),
-    [
-        ({"inputTokens": -5, "outputTokens": 2.0}, Usage(0, 2)),
-        ({"inputTokens": "7", "outputTokens": None}, Usage(7, 0)),
-        ({"inputTokens": [1], "outputTokens": {"a": 1}}, Usage(0, 0)),
-        ({"inputTokens": 10**30, "outputTokens": True}, Usage(1_000_000_000, 0)),
-        ({"inputTokens": "many", "outputTokens": "inf"}, Usage(0, 0)),
-    ],
-)
-def test_usage_that_is_no_number_counts_as_zero(given: dict[str, object], counted: Usage) -> None:
-    assert read(event("metadata", usage=given), stop("end_turn"))[1] == counted
-
-
 def begun(name: str = "Look", call_id: str = "a", **place: int) -> bytes:
     used = {"toolUse": {"toolUseId": call_id, "name": name}}
     return event("contentBlockStart", start=used, **place)

@@ -1,7 +1,4 @@
-"""Whatever Bedrock sends: an answer, or a `ModelError`; events in any order, and bytes of any kind.
-
-`HYPOTHESIS_PROFILE` says how many are tried: `dev`, `ci` or `nightly`.
-"""
+"""Whatever Bedrock sends is an answer or a `ModelError`: events in any order, bytes of any kind."""
 
 from __future__ import annotations
 

@@ -188,12 +188,8 @@ class Ollama:
 
 
 def _options(ollama: Ollama, identifier: str = "openai:small") -> ModelOptions:
-    return ModelOptions(
-        identifier,
-        openai_base_url=ollama.server.base_url,
-        limits=QUICK,
-        may_hedge=lambda: False,
-    )
+    url = ollama.server.base_url
+    return ModelOptions(identifier, openai_base_url=url, limits=QUICK, may_hedge=lambda: False)
 
 
 async def test_model_of_the_process_is_loaded_at_start() -> None:

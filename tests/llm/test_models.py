@@ -36,6 +36,10 @@ async def test_offline_is_the_default() -> None:
 
         assert isinstance(model, OfflineModel)
         assert await open_model(use_case()) is model
+        scriptless = await open_model(use_case(offline_script=""))
+        pieces = await contract.pieces_of(scriptless, contract.request(contract.SMALL_TALK))
+
+    assert "A language model would answer you here." in contract.said(pieces)
 
 
 @pytest.mark.parametrize("identifier", ["openai:small", "offline:"])
@@ -70,14 +74,6 @@ async def test_process_that_is_busy_asks_no_model_twice() -> None:
 
         asked = [each for each in server.requests if contract.SMALL_TALK in str(each.body)]
         assert len(asked) == 1, "but for loading it"
-
-
-async def test_use_case_without_a_script_is_answered_offline() -> None:
-    async with open_models(ModelOptions()) as open_model:
-        model = await open_model(use_case(offline_script=""))
-        pieces = await contract.pieces_of(model, contract.request(contract.SMALL_TALK))
-
-    assert "A language model would answer you here." in contract.said(pieces)
 
 
 async def test_fallback_that_cannot_be_made_is_left_out() -> None:

@@ -13,9 +13,7 @@ from agent.call.events import ReplyFault
 from agent.call.messages import (
     RESULTS_READ,
     Choice,
-    ForcedTool,
     Message,
-    ReplyPiece,
     ReplyRequest,
     Role,
     Text,
@@ -32,7 +30,6 @@ from tests.llm import contract
 from tests.waiting import until
 
 ASKED = contract.request(contract.SMALL_TALK)
-LIFE = contract.SIGN_OF_LIFE
 
 
 @asynccontextmanager
@@ -45,12 +42,6 @@ async def served(
         OpenAIClient.open(base_url=server.base_url, api_key=api_key) as client,
     ):
         yield OpenAIModel("openai:small", client), server
-
-
-async def answer(script: Reply, asked: ReplyRequest = ASKED) -> list[ReplyPiece]:
-    """A whole reply, without its signs of life."""
-    async with served(script) as (model, _):
-        return contract.without_signs_of_life(await contract.pieces_of(model, asked))
 
 
 @pytest.mark.parametrize(
@@ -171,21 +162,6 @@ async def test_history_becomes_messages_a_strict_server_accepts() -> None:
     ]
     assert (body["model"], body["max_tokens"], body["top_p"]) == ("small", 300, 0.5)
     assert "temperature" not in body
-
-
-@pytest.mark.parametrize(
-    ("choice", "written"),
-    [
-        (Choice.AUTO, "auto"),
-        (Choice.NONE, "none"),
-        (ForcedTool("End"), {"type": "function", "function": {"name": "End"}}),
-    ],
-)
-async def test_choice_of_tools(choice: Choice | ForcedTool, written: object) -> None:
-    async with served(say("Yes.")) as (model, server):
-        await contract.pieces_of(model, contract.request("Hi", choice=choice))
-
-        assert server.requests[0].body["tool_choice"] == written
 
 
 def test_request_without_tools_speaks_of_none() -> None:

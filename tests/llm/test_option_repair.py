@@ -90,16 +90,12 @@ def has(*path: str) -> Rule:
     return rule
 
 
-def has_point(body: Json) -> bool:
-    return "cachePoint" in str(body)
-
-
 SENT_TO_BEDROCK: dict[str, tuple[ReplyRequest, Mapping[str, str], Rule]] = {
     "temperature": (WARM, {}, has("inferenceConfig", "temperature")),
     "top_p": (replace(ASKED, top_p=0.5), {}, has("inferenceConfig", "topP")),
     "tool_choice": (FORCING, {}, has("toolConfig", "toolChoice")),
     "max_tokens": (ASKED, {}, has("inferenceConfig", "maxTokens")),
-    "cache": (ASKED, {}, has_point),
+    "cache": (ASKED, {}, lambda body: "cachePoint" in str(body)),
     "latency": (ASKED, {"latency": "optimized"}, has("performanceConfig")),
     "service_tier": (ASKED, {"service_tier": "priority"}, has("serviceTier")),
     "metadata": (ASKED, {"metadata": '{"team": "a"}'}, has("requestMetadata")),

@@ -13,12 +13,9 @@ from agent.llm.timeouts import StreamDeadline
 from tests.virtual_time import run_virtually
 
 HALVES = st.integers(0, 8).map(lambda number: number / 2)
-Wait = tuple[float, float, float]
-"""Its limit, how long it takes, and the pause after it; in seconds."""
-Limited = Callable[[float, float], Awaitable[None]]
-"""Waits so long, with a limit."""
-Ends = list[tuple[str, float]]
-"""How each wait ended, and when."""
+Wait = tuple[float, float, float]  # limit, how long it takes, the pause after it; in seconds
+Limited = Callable[[float, float], Awaitable[None]]  # waits so long, with a limit
+Ends = list[tuple[str, float]]  # how each wait ended, and when
 
 
 async def _sleep(limit: float, seconds: float) -> None:

@@ -284,6 +284,5 @@ def _thinks(additional: Json) -> bool:
 
 
 def _input(arguments: str) -> Json:
-    """The arguments as an object, which Bedrock demands."""
     read = json_object(arguments)
     return {"unreadable": arguments} if read is None else read

@@ -81,7 +81,6 @@ class FailoverModel:
         self._chance = chance
 
     async def warm(self) -> None:
-        """Warm the model that would be asked now, and the next one."""
         for candidate in self._available()[:2]:
             candidate.circuit.wake()
             await candidate.model.warm()

@@ -230,7 +230,6 @@ class HedgeBudget:
         self._saved = min(self._saved + self._share, _MOST_HEDGES)
 
     def pause(self) -> None:
-        """A model was throttled: more requests would make it worse."""
         self._paused_until = _now() + _NO_HEDGES_SECONDS
 
     def spend(self) -> bool:

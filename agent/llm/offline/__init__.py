@@ -146,7 +146,6 @@ class Dialogue:
         self._ran = set[str]()  # tools that answered since the caller last spoke
 
     def read(self, message: Message) -> None:
-        """Read the next message: first its tool results, then its words."""
         if message.role is Role.AGENT:
             self._read_agent(message)
         elif _says_nothing_new(message):

@@ -112,7 +112,6 @@ def _takes_unit(group: int, value: int) -> bool:
 
 
 def _takes_rest(total: int, group: int, value: int) -> bool:
-    """Adding "fifty" to "two hundred", or anything to "two thousand"."""
     return value < 100 and (group >= 100 or total > 0) and group % 100 == 0
 
 
