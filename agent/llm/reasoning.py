@@ -32,7 +32,6 @@ class ReasoningHabits:
 
     @property
     def starts_thinking(self) -> bool:
-        """Whether a reply may begin with thoughts that have no opening tag."""
         return self._may_think and self._without_end < _ANSWERS_WITHOUT_END
 
     def note_end(self) -> None:

@@ -276,8 +276,9 @@ def test_old_faults_do_not_open_the_circuit() -> None:
     assert not circuit.is_open
 
 
-def test_model_overtaken_repeatedly_opens_its_circuit() -> None:
-    bench = Bench([[STALL]], [WELL], hedges=1)
+@pytest.mark.parametrize("script", [[STALL], ["I was "]], ids=["overtaken", "cut"])
+def test_model_that_fails_repeatedly_opens_its_circuit(script: Sequence[Step]) -> None:
+    bench = Bench([script], [WELL], hedges=1)
 
     async def six() -> None:
         for _ in range(6):

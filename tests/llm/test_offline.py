@@ -167,6 +167,7 @@ MONDAY_AT_THREE = "At 3:00 PM. On Monday, March 9."
         ((caller("cheerful"), agent("x"), caller("hm")), "Good mood."),
         ((caller("cheerful"), agent("x"), caller("empty it"), agent("y"), caller("hm")), "What?"),
         ((caller("3 candles"),), "3 candles: $6."),
+        ((caller("um " * 300 + "3 candles"),), "3 candles: $6."),
         ((caller("3 candles"), agent("x"), caller("empty it")), "What?"),
         # the order is closed by its tool
         ((caller("a candle, buy"), agent(BUY), caller(ToolResult("1", "{}")), agent("Done."),

@@ -127,7 +127,6 @@ class Order:
     news: Mapping[str, object] = field(default_factory=dict)  # what this utterance did
 
     def view(self) -> Mapping[str, object]:
-        """The values for the paths of a script that begin with `order`."""
         return {
             "lines": [line.spoken for line in self.lines],
             "items": [line.arguments for line in self.lines],
