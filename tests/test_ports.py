@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agent.errors import provider_kind
-from agent.llm.bedrock.bedrock_errors import parse_error
+from agent.llm.bedrock.converse_stream import parse_error
 
 _TOKENS = ["ThrottlingException", "insufficient_quota", "21610", "ns.Kind-2", "x" * 64]
 _UNREADABLE: list[object] = [
@@ -34,4 +34,4 @@ def test_bedrock_s_kind_is_logged_as_a_short_token(kind: str) -> None:
     error = parse_error(kind, b"{}", 400)
 
     assert error.kind == "unreadable"
-    assert str(error.model_error()).endswith("unreadable (HTTP 400)")
+    assert str(error).endswith("unreadable (HTTP 400)")

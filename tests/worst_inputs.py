@@ -295,9 +295,7 @@ def _read_words(text: str) -> None:
 def _read(rules: Script, text: str) -> None:
     """One message: the offline model reads them one by one."""
     message = Message(Role.CALLER, (Text(text or "a"),))
-    dialogue = Dialogue(
-        rules, OrderReader(rules.menu), ReplyRequest(SYSTEM, (message,)), date(2026, 3, 5)
-    )
+    dialogue = Dialogue(rules, OrderReader(rules.menu), ReplyRequest(SYSTEM, (message,)))
     dialogue.read(message)
 
 
