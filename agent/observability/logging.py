@@ -35,7 +35,6 @@ log = structlog.get_logger(__name__)
 MOST_WAITING = 4 * 1024 * 1024
 """Bytes."""
 FLUSH_SECONDS = 2.0
-"""How long the process waits at its end for lines that are not written."""
 _MOST_EXCEPTIONS = 32
 """In one line: the last ones of a chain, the first ones of a group."""
 _CAUSE = "\nThe above exception was the direct cause of the following exception:\n\n"
@@ -53,10 +52,8 @@ def configure_logging(level: str, log_format: str, *, with_personal: bool = Fals
     renderer: structlog.types.Processor = structlog.processors.JSONRenderer()
     optional: list[structlog.types.Processor] = [structlog.processors.format_exc_info]
     if not with_personal:
-        without_text = structlog.processors.ExceptionRenderer(
-            lambda info: frames_and_types(info[1])
-        )
-        optional = [drop_personal, without_text]
+        render = structlog.processors.ExceptionRenderer(lambda info: frames_and_types(info[1]))
+        optional = [drop_personal, render]
     if log_format == "console":
         renderer = structlog.dev.ConsoleRenderer(
             colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
@@ -165,9 +162,9 @@ def format_for_console(_: object, __: str, values: Values) -> Values:
     A line begins with the end of its call's SID.
     """
     sentences = {"turn.finished": _turn_sentence, "call.summarized": _call_sentence}
-    if values["event"] not in sentences:
+    if (to_sentence := sentences.get(values["event"])) is None:
         return values
-    sentence = sentences[values["event"]](values)
+    sentence = to_sentence(values)
     sid = str(values.get("call_sid", ""))[-_SHOWN_OF_SID:]
     kept = {key: values[key] for key in ("timestamp", "level") if key in values}
     return {**kept, "event": f"…{sid} {sentence}" if sid else sentence}
@@ -255,13 +252,12 @@ class LogOutput:
                 self.lost += 1
 
     def flush(self, seconds: float = FLUSH_SECONDS) -> bool:
-        """Wait for `seconds` at most until all lines are written; whether they are."""
+        """Wait for `seconds` at most until all lines are written; the process does at its end."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._waiting, seconds)
 
     def _takes(self, data: bytes) -> bool:
-        fits = len(data) <= self._most_at_once
-        return self._is_regular or (fits and self._is_ready(0))
+        return self._is_regular or (len(data) <= self._most_at_once and self._is_ready(0))
 
     def _is_ready(self, milliseconds: int | None) -> bool:
         poll = select.poll()

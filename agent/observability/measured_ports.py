@@ -1,8 +1,7 @@
 """Ports that count what passes through them, and the guard of observers.
 
-An exception in an observer (metrics, record, trace) is counted in `agent_observer_errors_total` and
-logged once by its guard; the call goes on. This is one of the few places where any exception is
-caught. Rejected: a guard in each observer, because the next observer would be written without one.
+An exception in an observer is counted and logged once by its guard; the call goes on. Rejected: a
+guard in each observer, because the next observer would be written without one.
 """
 
 from __future__ import annotations

@@ -104,11 +104,12 @@ class TrackedTurn:
     used: Usage | None = None
     """By its requests, as far as their tokens were reported."""
     tool_rounds: int = 0
+    over: float = 0.0
+    """The latest time."""
     _stage: Stage = Stage.PREPARE
-    _since: float = 0.0
 
     def __post_init__(self) -> None:
-        self.heard_at = self._since = self.began
+        self.heard_at = self.over = self.began
 
     @property
     def outcome(self) -> str:
@@ -132,20 +133,16 @@ class TrackedTurn:
 
     @property
     def total(self) -> float:
-        return self._since - self.began
-
-    @property
-    def over(self) -> float:
-        return self._since
+        return self.over - self.began
 
     def restart(self, at: float) -> None:
-        self.began = self._since = at
+        self.began = self.over = at
         self.stages.clear()
 
     def advance(self, at: float) -> None:
-        if at > self._since and not self.is_closed:
-            self.stages[self._stage] = self.stages.get(self._stage, 0.0) + at - self._since
-            self._since = at
+        if at > self.over and not self.is_closed:
+            self.stages[self._stage] = self.stages.get(self._stage, 0.0) + at - self.over
+            self.over = at
 
     def hold(self, at: float) -> None:
         if not self.is_going:
@@ -154,7 +151,7 @@ class TrackedTurn:
             self._stage = Stage.PREPARE
 
     def speak(self, at: float, *, is_filler: bool) -> bool:
-        """Text was written; whether it was the first of the turn."""
+        """Whether this text is the first of the turn."""
         self.advance(at)
         self.last_speech = at
         if self.response is not None:
@@ -166,13 +163,13 @@ class TrackedTurn:
 
     def settle(self) -> None:
         under_way = [one for one in self.activities if one.ended is None]
-        requests = [one for one in under_way if not one.tool]
-        if any(one.first is None for one in requests):
+        requests = [one for one in under_way or self.activities if not one.tool]
+        if any(one.first is None and one.ended is None for one in requests):
             stage = Stage.MODEL
-        elif under_way:
-            stage = Stage.PHRASE if requests else Stage.TOOL
+        elif requests:
+            stage = Stage.PHRASE
         else:
-            stage = Stage.PHRASE if self.requests else Stage.PREPARE
+            stage = Stage.TOOL if under_way else Stage.PREPARE
         if self.response is not None:
             stage = _SPOKEN[stage] if under_way else Stage.CLOSING
         self._stage = stage

@@ -14,21 +14,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from agent.call import events as ev
 from agent.call.actions import Action, CancelReply, CancelTool, Record, RunTool, Speak, StartReply
-from agent.call.events import (
-    CallerInterrupted,
-    CallerPressed,
-    CallerSpoke,
-    Event,
-    Playback,
-    PlaybackReported,
-    ReplyDelta,
-    ReplyFailed,
-    ReplyFinished,
-    TimerFired,
-    TokensCounted,
-    ToolFinished,
-)
 from agent.call.messages import Usage
 from agent.call.timers import Timer
 from agent.observability.call_summary import total
@@ -101,13 +88,13 @@ class TurnTracker:
     def is_open(self, reply: int) -> bool:
         return reply in self._open
 
-    def is_streaming(self, event: Event) -> bool:
+    def is_streaming(self, event: ev.Event) -> bool:
         """The event is a piece of a reply, and not its first."""
-        request = self._open.get(event.reply) if isinstance(event, ReplyDelta) else None
+        request = self._open.get(event.reply) if isinstance(event, ev.ReplyDelta) else None
         return request is not None and request.first is not None
 
     def observe(self, step: ObservedStep, kind: str) -> list[Change]:
-        """What changes with one step of the call, in order; `kind` is its `interrupt_kind`."""
+        """What changes with a step, in order; `kind` is its `interrupt_kind`."""
         event, received_at, timed_actions = step
         if self._silent_since is not None and received_at - self._silent_since > ORDER_SECONDS:
             self._finish()
@@ -120,9 +107,9 @@ class TurnTracker:
             if turn is not None and turn.is_over:
                 self._close(turn, step.done_at)
         match event:
-            case PlaybackReported(Playback.AGENT_OFF) if self._over is not None:
+            case ev.PlaybackReported(ev.Playback.AGENT_OFF) if self._over is not None:
                 self._silent_since = received_at
-            case TimerFired(Timer.PLAYBACK):
+            case ev.TimerFired(Timer.PLAYBACK):
                 self._finish()
             case _:
                 pass
@@ -140,36 +127,36 @@ class TurnTracker:
         changes, self._changes = self._changes, []
         return changes
 
-    def _note_event(self, event: Event, at: float, actions: list[Action]) -> None:
+    def _note_event(self, event: ev.Event, at: float, actions: list[Action]) -> None:
         self._finishing = None
         match event:
-            case CallerSpoke(text, True):
+            case ev.CallerSpoke(text, True):
                 self._hear(text, at, actions)
-            case CallerPressed(digit):
+            case ev.CallerPressed(digit):
                 self._hear(digit, at, actions)
-            case TimerFired(timer) if timer in _WAITS_FOR_CALLER and self._turn is not None:
+            case ev.TimerFired(timer) if timer in _WAITS_FOR_CALLER and self._turn is not None:
                 self._turn.hold(at)
-            case TokensCounted(reply, usage):
+            case ev.TokensCounted(reply, usage):
                 self._add_usage(reply, usage)
-            case ReplyDelta(reply, text) if text:
+            case ev.ReplyDelta(reply, text) if text:
                 self._note_first(reply, at)
-            case ReplyFinished(reply, calls, stop) if reply in self._open:
+            case ev.ReplyFinished(reply, calls, stop) if reply in self._open:
                 self._finishing = self._open[reply]
                 if calls:
                     self._note_first(reply, at)
                     self._finishing.turn.tool_rounds += 1
                 self._finishing.stop = stop
                 self._end(reply, at, "finished")
-            case ReplyFailed(reply, fault) if reply in self._open:
+            case ev.ReplyFailed(reply, fault) if reply in self._open:
                 self._open[reply].turn.is_failed = True
                 self._open[reply].fault = fault
                 self._end(reply, at, "failed")
-            case ToolFinished(call_id, outcome):
+            case ev.ToolFinished(call_id, outcome):
                 self._end(call_id, at, "error" if outcome.is_error else "ok")
             case _:
                 pass
 
-    def _note_action(self, event: Event, received_at: float, action: Action, at: float) -> None:
+    def _note_action(self, event: ev.Event, received_at: float, action: Action, at: float) -> None:
         match action:
             case StartReply(reply):
                 self._begin(reply, "", at, self._turn_for(event, received_at))
@@ -184,7 +171,7 @@ class TurnTracker:
             case _:
                 pass
 
-    def _turn_for(self, event: Event, at: float) -> TrackedTurn:
+    def _turn_for(self, event: ev.Event, at: float) -> TrackedTurn:
         if self._turn is not None:
             return self._turn
         if self._unprompted is None:
@@ -239,13 +226,13 @@ class TurnTracker:
             activity.turn.settle()
             self._changes.append(ActivityEnded(activity))
 
-    def _speak(self, event: Event, at: float) -> None:
+    def _speak(self, event: ev.Event, at: float) -> None:
         for one in (*self._open.values(), self._finishing):
             if one is not None and one.first is not None and not one.is_spoken:
                 one.is_spoken = True
                 self._changes.append(FirstClause(one, at))
-        timer = event.timer if isinstance(event, TimerFired) else None
-        answers = timer in _ANSWERS_CALLER or isinstance(event, CallerSpoke | CallerPressed)
+        timer = event.timer if isinstance(event, ev.TimerFired) else None
+        answers = timer in _ANSWERS_CALLER or isinstance(event, ev.CallerSpoke | ev.CallerPressed)
         turn = self._turn
         if turn is None or not (turn.is_going or answers):
             turn = self._unprompted
@@ -273,12 +260,12 @@ def interrupt_kind(step: ObservedStep) -> str:
     """`speech`, `new_words`, `keypad`, `empty` (it stopped nothing); empty text = no interrupt."""
     cuts = any(isinstance(action, CancelReply) for action, _ in step.timed_actions)
     match step.event:
-        case CallerInterrupted():
+        case ev.CallerInterrupted():
             is_real = cuts or any(isinstance(action, Record) for action, _ in step.timed_actions)
             return "speech" if is_real else "empty"
-        case CallerSpoke() if cuts:
+        case ev.CallerSpoke() if cuts:
             return "new_words"
-        case CallerPressed() if cuts:
+        case ev.CallerPressed() if cuts:
             return "keypad"
         case _:
             return ""

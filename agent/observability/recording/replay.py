@@ -23,17 +23,17 @@ from agent.call.conversation import Conversation
 from agent.call.events import CallConfigChanged
 from agent.call.messages import Message, Text, ToolCall
 from agent.observability.call_summary import VersionStamp
-from agent.observability.recording.record_reader import RecordedConnection, RecordedStep
 from agent.observability.recording.serialization import (
     ActionForms,
     Form,
+    RecordedConnection,
+    RecordedStep,
     digests,
     event_form,
     list_digest,
     text_of,
 )
-from agent.observability.recording.transcript import clock, folded, plain_text, shortened
-from agent.observability.recording.waterfall import COLUMNS
+from agent.observability.recording.transcript import COLUMNS, clock, folded, plain_text, shortened
 
 _MOST_CHANGES = 20
 _LEAD = 24

@@ -11,9 +11,8 @@ from agent.call.config import CallConfig
 from agent.call.events import EndReason, Event
 from agent.call.resumption import Resumption
 from agent.observability.call_summary import VersionStamp
-from agent.observability.recording.record_reader import RecordedConnection, read_record
 from agent.observability.recording.record_writer import open_records
-from agent.observability.recording.serialization import Beginning
+from agent.observability.recording.serialization import Beginning, RecordedConnection, read_record
 from tests.fakes import MemoryStore, moment
 
 NOW = 1_772_733_600.5

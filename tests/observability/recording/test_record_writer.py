@@ -11,8 +11,8 @@ import structlog
 from agent.call.config import CallConfig
 from agent.call.events import CallerSpoke, EndReason
 from agent.errors import StoreError
-from agent.observability.recording.record_reader import read_record
 from agent.observability.recording.record_writer import CallRecorder, RecordWriter, open_records
+from agent.observability.recording.serialization import read_record
 from agent.ports import Count, Item, uncounted
 from tests.fakes import Counted, MemoryStore, moment
 from tests.observability.recording.taping import NOW, beginning

@@ -17,8 +17,8 @@ from agent.call.history import CallerSaid
 from agent.call.messages import ToolCall, ToolSpec
 from agent.call.resumption import ResumeCause, Resumption
 from agent.observability.call_summary import VersionStamp
-from agent.observability.recording.record_reader import RecordedConnection, read_chunks, read_record
 from agent.observability.recording.replay import ReplayOutcome, Today, changes, replay, report
+from agent.observability.recording.serialization import RecordedConnection, read_chunks, read_record
 from tests.fakes import MemoryStore
 from tests.observability.recording.taping import ASKS, STAMP, Tape, beginning, taped, write
 from tests.virtual_time import run_virtually

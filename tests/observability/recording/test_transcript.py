@@ -28,8 +28,8 @@ from agent.call.history import (
 )
 from agent.call.messages import ToolCall, ToolResult
 from agent.cli.recorded_calls import shown
-from agent.observability.recording.record_reader import RecordedConnection
 from agent.observability.recording.record_writer import open_records
+from agent.observability.recording.serialization import RecordedConnection
 from agent.observability.recording.transcript import (
     CallTranscript,
     clock,
