@@ -78,7 +78,7 @@ class CallObserver:
         for change in self._tracker.ended(now):
             self._note_change(change)
         prices = self._facts.prices
-        for model, cost in prices.each(self._summary.used):
+        for model, cost in prices.each(self._summary.used).items():
             self._count("agent_llm_cost_total", cost, model=model, currency=prices.currency)
         self._summary.write(self._use_case, reason, self._turns, now - self._began, self._facts)
 
@@ -169,7 +169,7 @@ class CallObserver:
             ],
             interrupted=turn.interrupted,
             filler=turn.is_filler,
-            tokens=by_kind(turn.used) if turn.used else {},
+            tokens=dict(turn.used),
             stop=turn.stop or "",
         )
 

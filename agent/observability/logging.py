@@ -53,12 +53,12 @@ def configure_logging(level: str, log_format: str, *, with_personal: bool = Fals
     optional: list[structlog.types.Processor] = [structlog.processors.format_exc_info]
     if not with_personal:
         render = structlog.processors.ExceptionRenderer(lambda info: frames_and_types(info[1]))
-        optional = [drop_personal, render]
+        optional = [_drop_personal, render]
     if log_format == "console":
         renderer = structlog.dev.ConsoleRenderer(
             colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
         )
-        optional.append(format_for_console)
+        optional.append(_format_for_console)
     processors: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -85,17 +85,16 @@ def _rendered(
     processors: Sequence[structlog.types.Processor], logger: Any, method: str, values: Values
 ) -> Any:
     """The text of a line; one that the processors cannot render is reduced to its event."""
-    event, line = str(values["event"]), values
+    event = str(values["event"])
     try:
         for processor in processors:
-            line = processor(logger, method, line)  # type: ignore[assignment] # the last: text
+            values = processor(logger, method, values)  # type: ignore[assignment] # the last: text
     except Exception as error:  # noqa: BLE001 (logging must not end what it reports)
         return json.dumps({"event": event, "level": method, "unreadable": type(error).__name__})
-    return line
+    return values
 
 
-def drop_personal(_: object, __: str, values: Values) -> Values:
-    """A structlog processor: drop every value that may be personal."""
+def _drop_personal(_: object, __: str, values: Values) -> Values:
     return {key: value for key, value in values.items() if not key.startswith("pii_")}
 
 
@@ -152,8 +151,8 @@ def _frames(error: BaseException, seen: set[int]) -> str:
     return f"{head}{frames}{type(error).__name__}\n{members}"
 
 
-def format_for_console(_: object, __: str, values: Values) -> Values:
-    """A structlog processor: turns and summaries of calls as sentences, other lines as they are.
+def _format_for_console(_: object, __: str, values: Values) -> Values:
+    """Turns and summaries of calls as sentences, other lines as they are.
 
     …89abcd turn 2 answered after 812 ms = prepare 2 + model 640 + phrase 170, then speech 1291
     …89abcd call over: caller_hangup after 41.5 s, 3 turns, 1 interrupt
@@ -213,11 +212,10 @@ def _call_sentence(call: Mapping[str, Any]) -> str:
 class LogOutput:
     """A `logger_factory` of structlog that writes to a file without delaying a call.
 
-    A line that the file takes at once is written at once, so that the lines of a killed process are
-    there. Otherwise a thread writes the lines in their order; at most `MOST_WAITING` bytes wait.
-    Lines that do not fit, or that the file refuses, are lost and counted. Rejected: a thread for
-    every line, which costs more and loses the last lines of a killed process; a non-blocking
-    descriptor, because other processes share it. A file without one is written to directly.
+    A line that the file takes at once is written at once. Otherwise a thread writes the lines in
+    their order; those beyond `MOST_WAITING`, or that the file refuses, are lost and counted.
+    Rejected: a thread for every line, which loses the last lines of a killed process; a
+    non-blocking descriptor, because other processes share it.
     """
 
     def __init__(self, file: TextIO) -> None:

@@ -216,11 +216,11 @@ class Metrics:
         return encode(self._registry), content_type
 
     def _declared(self, spec: MetricSpec) -> Counter | Gauge | Histogram:
-        name, text, labels, registry = spec.name, spec.help, spec.labels, self._registry
-        if spec.kind == "histogram":
-            return Histogram(name, text, labels, registry=registry, buckets=spec.buckets)
+        name, text, labels, buckets = spec
+        if buckets:
+            return Histogram(name, text, labels, registry=self._registry, buckets=buckets)
         declare = Counter if spec.kind == "counter" else Gauge
-        return declare(name, text, labels, registry=registry)
+        return declare(name, text, labels, registry=self._registry)
 
     def _find_series(self, metric: str, labels: dict[str, str]) -> Callable[[float], None]:
         """How an amount is recorded in one series, found once: the library takes a lock."""
@@ -249,12 +249,10 @@ class _LostLogLines(Collector):
 class EmbeddedMetrics:
     """Writes a line with the metrics of one process for CloudWatch every 30 seconds.
 
-    - `ActiveCalls`: of this process, so their average is calls per task;
-    - `CallsRefused`: callers refused at capacity since the line before.
-
-    A draining process writes none, or its few calls would pull the average down while others are
-    full. `service` is the host of `WS_URL`, the same in all processes; the clock gives epoch
-    seconds. Rejected: a line by structlog, which would have level and time stamp in it.
+    `CallsRefused` are those refused at capacity since the line before. A draining process writes
+    no line, or its few calls would pull the average down while others are full. `service` is the
+    host of `WS_URL`; the clock gives epoch seconds. Rejected: a line by structlog, which would have
+    level and time stamp in it.
     """
 
     def __init__(

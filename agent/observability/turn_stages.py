@@ -3,49 +3,36 @@
 A turn is in exactly one stage at a time, so stage durations are disjoint and add up to the turn.
 Rejected: differences between time stamps of steps, which break when a reply that called tools is
 asked again. All times are seconds on the clock of the call.
-
-Stages until the caller hears something (together: the response latency):
-
-    hold         words or keys received that may not be all: more are waited for
-    prepare      all received, nothing asked yet: a look at edits, our own code
-    model        the model was asked and has given nothing
-    tool         a tool runs, and no reply
-    phrase       the model writes or has written, and nothing is spoken yet
-
-and from the first text written until the last frame:
-
-    speech       the model writes and we speak
-    model_again  it was asked once more
-    tool_again   a tool runs
-    closing      all replies are there and the last frame is not written
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from agent.call.events import Event
-from agent.call.messages import StopReason, Usage
+from agent.call.messages import StopReason
 
 
 class Stage(StrEnum):
-    """What a turn is waiting for."""
+    """What a turn is waiting for, until its first text is written and from then on."""
 
-    HOLD = "hold"
-    PREPARE = "prepare"
-    MODEL = "model"
-    TOOL = "tool"
-    PHRASE = "phrase"
-    SPEECH = "speech"
+    HOLD = "hold"  # words or keys received that may not be all: more are waited for
+    PREPARE = "prepare"  # all received, nothing asked yet: a look at edits, our own code
+    MODEL = "model"  # the model was asked and has given nothing
+    TOOL = "tool"  # a tool runs, and no reply
+    PHRASE = "phrase"  # the model writes or has written, and nothing is spoken yet
+    SPEECH = "speech"  # the model writes and we speak
     MODEL_AGAIN = "model_again"
     TOOL_AGAIN = "tool_again"
-    CLOSING = "closing"
+    CLOSING = "closing"  # all replies are there and the last frame is not written
 
 
 _SPOKEN = {Stage.MODEL: Stage.MODEL_AGAIN, Stage.TOOL: Stage.TOOL_AGAIN, Stage.PHRASE: Stage.SPEECH}
 """The same wait once the caller has heard something."""
 UNTIL_SPEECH = (Stage.HOLD, Stage.PREPARE, Stage.MODEL, Stage.TOOL, Stage.PHRASE)
+"""Together the response latency."""
 OURS = (Stage.PREPARE, Stage.PHRASE)
 """The part of the response latency that is neither the model's, a tool's nor the caller's."""
 
@@ -101,8 +88,8 @@ class TrackedTurn:
     interrupted: str = ""
     """Kind of the interrupt; empty = none."""
     is_failed: bool = False
-    used: Usage | None = None
-    """By its requests, as far as their tokens were reported."""
+    used: Counter[str] = field(default_factory=Counter)
+    """Tokens of each kind, as far as they were reported."""
     tool_rounds: int = 0
     over: float = 0.0
     """The latest time."""

@@ -18,7 +18,7 @@ from agent.call import events as ev
 from agent.call.actions import Action, CancelReply, CancelTool, Record, RunTool, Speak, StartReply
 from agent.call.messages import Usage
 from agent.call.timers import Timer
-from agent.observability.call_summary import total
+from agent.observability.call_summary import by_kind
 from agent.observability.turn_stages import Activity, TrackedTurn
 from agent.ports import ObservedStep
 
@@ -200,7 +200,7 @@ class TurnTracker:
     def _add_usage(self, reply: int | None, usage: Usage) -> None:
         for turn in (self._turn, self._over):
             if turn is not None and any(one.key == reply for one in turn.activities):
-                turn.used = total([turn.used, usage] if turn.used else [usage])
+                turn.used.update(by_kind(usage))
 
     def _begin(self, key: int | str, tool: str, at: float, turn: TrackedTurn) -> None:
         turn.advance(at)

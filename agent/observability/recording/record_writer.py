@@ -10,11 +10,9 @@ it is full, when it is a few seconds old, or when the connection is over. A line
     {"end": reason}   the connection is over; without it the record is not complete
 
 The write belongs to the queue (`agent.store.write_behind`) and outlives the call. Chunks are
-written in their order and never change, so a repeated write changes nothing. They are numbered: a
-reader sees lost ones as gaps. Each is written in the context of its call, so that its trace is that
-of the call. Records may be lost, unlike facts, because no call resumes from them,
-so one lane is enough, and it takes few of the table's requests.
-
+written in their order and never change, so a repeated write changes nothing. A reader sees lost
+ones as gaps in their numbers. Each is written in the context of its call, so that its trace is that
+of the call. Records may be lost, unlike facts, as no call resumes from them: one lane is enough.
 Rejected: one item for each event, which is one write for each word of the model.
 """
 
@@ -68,16 +66,15 @@ class CallRecorder:
         self._add({"begin": beginning_form(beginning)})
 
     def observe(self, moment: ObservedStep) -> None:
-        actions = moment.actions
         if self._began_at is None:
             self._began_at = moment.received_at
         line: Form = {
             "at": _ms(moment.received_at - self._began_at),
             "took": _ms(moment.done_at - moment.received_at),
             "event": event_form(moment.event),
-            "did": self._forms.write(actions),
+            "did": self._forms.write(moment.actions),
         }
-        if any(isinstance(action, StartReply) for action in actions):
+        if any(isinstance(action, StartReply) for action in moment.actions):
             line["asks"] = self._asks()
         self._add(line)
 
@@ -98,7 +95,6 @@ class CallRecorder:
     def _close_chunk(self) -> None:
         if self._closing is not None:
             self._closing.cancel()
-            self._closing = None
         if self._lines:
             self._keep(self._chunks, self._lines)
             self._chunks += 1
@@ -112,7 +108,7 @@ class RecordWriter:
         self._store = store
         self._clock = clock
         self._days = days
-        self._queue = WriteBehindQueue(
+        self.queue = WriteBehindQueue(
             QueueOptions(
                 name="records",
                 most=MOST_CHARACTERS,
@@ -122,16 +118,12 @@ class RecordWriter:
                 ),
             )
         )
-        self._lane = QueueLane(self._queue, self._write)
+        self._lane = QueueLane(self.queue, self._write)
 
     def open(
         self, call_sid: str, generation: int, beginning: Beginning, asks: Callable[[], str]
     ) -> CallRecorder:
         return CallRecorder(beginning, asks, partial(self._keep, call_sid, generation))
-
-    async def close(self) -> None:
-        """Try a last time to write all that waits; what comes from now on is lost."""
-        await self._queue.close()
 
     def _keep(self, call_sid: str, generation: int, number: int, lines: list[str]) -> None:
         key, chunk = (call_sid, generation, number), (lines, copy_context())
@@ -163,7 +155,7 @@ async def open_records(
     try:
         yield writer
     finally:
-        await writer.close()
+        await writer.queue.close()
 
 
 def _ms(seconds: float) -> float:

@@ -51,9 +51,7 @@ class Today:
 
 
 @dataclass(frozen=True, slots=True)
-class Divergence:
-    """Where a replay leaves the record."""
-
+class _Departure:
     generation: int
     position: int
     """Of the event in its connection, from 0."""
@@ -64,11 +62,11 @@ class Divergence:
 
 @dataclass(slots=True)
 class ReplayOutcome:
-    """The result of a replay."""
+    """Where a replay leaves the record."""
 
     events: int = 0
-    acts: Divergence | None = None
-    asks: Divergence | None = None
+    acts: _Departure | None = None
+    asks: _Departure | None = None
     """The first other request; only with `Today`."""
     asks_now: str = ""
     models: tuple[str, str] = ("", "")
@@ -95,7 +93,7 @@ def replay(connections: Sequence[RecordedConnection], today: Today | None = None
             actions = conversation.receive(event)
             asked = (each.messages for each in actions if isinstance(each, StartReply | Summarize))
             did = forms.write(actions)
-            departure = Divergence(one.generation, position, step, did, next(asked, ()))
+            departure = _Departure(one.generation, position, step, did, next(asked, ()))
             outcome.events += 1
             if today and step.asks and outcome.asks is None:
                 models = beginning.stamp.model, today.stamp.model
@@ -138,16 +136,16 @@ def report(outcome: ReplayOutcome, columns: int = COLUMNS) -> list[str]:
     return [*lines, *_compared(outcome.acts, columns)]
 
 
-def _place(departure: Divergence) -> str:
+def _place(departure: _Departure) -> str:
     line = f"line {departure.generation}, " if departure.generation else ""
     return f"{line}event {departure.position} ({clock(departure.step.at_ms)})"
 
 
-def _shown_event(departure: Divergence, columns: int) -> str:
+def _shown_event(departure: _Departure, columns: int) -> str:
     return _fitted(_shown(event_form(departure.step.event)), columns - 2)
 
 
-def _compared(departure: Divergence, columns: int) -> Iterator[str]:
+def _compared(departure: _Departure, columns: int) -> Iterator[str]:
     """The actions side by side: `-` as recorded, `+` as they are now."""
     recorded, now = departure.step.did, departure.did
     before, after = [_shown(form) for form in recorded], [_shown(form) for form in now]

@@ -3,9 +3,8 @@
 What enters a conversation (events, configuration, resumption) is written whole, because a replay
 needs it. What it answers (actions) is only compared and written compactly: a request has a digest
 of each message, speech that grows is written as what was added, what is false or None is left out.
-
-Prompts are compared before they are filled: what they tell of the day, the caller and earlier
-orders differs in every call. Half a character, as a broken client may send it, is kept as it is.
+Prompts are compared before they are filled, as what they tell of the day, the caller and earlier
+orders differs in every call.
 """
 
 from __future__ import annotations
@@ -245,10 +244,8 @@ class RecordedStep:
     at_ms: float
     """When it was received, since the first event of its connection."""
     took_ms: float
-    """From then until it was carried out."""
     event: Event
     did: list[Form]
-    """The actions, as `ActionForms` writes them."""
     asks: str
     """`asks_digest` of what a model was asked; empty = none was."""
 
@@ -270,11 +267,7 @@ class RecordedConnection:
 
 
 async def read_record(store: Store, call_sid: str) -> list[RecordedConnection]:
-    """The connections of a call in order; none if the call was not recorded.
-
-    Raises:
-        RecordError: It cannot be read; perhaps another version has written it.
-    """
+    """The connections of a call in order; raises `RecordError`, as for one of another version."""
     return read_chunks(await store.query(call_sid, RECORD))
 
 

@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from agent.call import actions as act
 from agent.call import history
-from agent.call.events import Event, TimerFired
+from agent.call.events import TimerFired
 from agent.call.messages import ToolCall
 from agent.call.text import whole_number
 from agent.observability.recording.serialization import (
@@ -58,9 +58,7 @@ _LONGEST = 240
 
 
 @dataclass(frozen=True, slots=True)
-class TranscriptEntry:
-    """One fact of a call."""
-
+class _Entry:
     fact: history.Fact
     at_ms: float | None
     """Since the call began; None if it was not recorded."""
@@ -69,15 +67,14 @@ class TranscriptEntry:
 
 @dataclass(frozen=True, slots=True)
 class CallTranscript:
-    """A call."""
+    """A call; `caller` is empty if it was withheld."""
 
     call_sid: str
     use_case: str
     caller: str
-    """Empty = withheld."""
     began_ms: int
     """Epoch milliseconds; 0 = not known."""
-    entries: list[TranscriptEntry]
+    entries: list[_Entry]
     causes: Mapping[int, str]
     """Why each further connection was needed, by generation."""
     connections: list[RecordedConnection]
@@ -92,7 +89,9 @@ async def read_transcript(store: Store, call_sid: str) -> CallTranscript | None:
     item = await store.get(call_sid, session.CONNECTION) or {}
     chats = await store.query(call_sid, CHAT)
     causes = {
-        _number(str(resume["sk"]).removeprefix(_RESUMES)): str(resume.get("cause", ""))
+        whole_number(str(resume["sk"]).removeprefix(_RESUMES), LARGEST) or 0: str(
+            resume.get("cause", "")
+        )
         for resume in await store.query(call_sid, _RESUMES)
     }
     connections, fault = list[RecordedConnection](), ""
@@ -105,23 +104,24 @@ async def read_transcript(store: Store, call_sid: str) -> CallTranscript | None:
     first = connections[0].beginning if connections else None
     webhook = item or (first.webhook if first else {})
     use_case = str(item.get("useCase", "")) or (first.stamp.use_case if first else "")
-    caller, began_ms = session.identity_of(webhook), _number(str(plain(webhook.get("startedMs"))))
+    began_ms = whole_number(str(plain(webhook.get("startedMs"))), LARGEST) or 0
+    caller = session.identity_of(webhook)
     call = CallTranscript(call_sid, use_case, caller, began_ms, [], causes, connections, fault)
     call.entries.extend(_entries_of(call, chats))
     return call
 
 
-def _entries_of(call: CallTranscript, chats: Sequence[Item]) -> list[TranscriptEntry]:
-    recorded: dict[int, TranscriptEntry] = {}
+def _entries_of(call: CallTranscript, chats: Sequence[Item]) -> list[_Entry]:
+    recorded: dict[int, _Entry] = {}
     for one in call.connections:
         offset = call.since_beginning(one)
         for position, (fact, at_ms) in facts_of(one).items():
-            new = TranscriptEntry(fact, at_ms + offset, one.generation)
+            new = _Entry(fact, at_ms + offset, one.generation)
             recorded[position] = replace(recorded.get(position, new), fact=fact)
     generations = _generations(chats)
     times = {position: entry.at_ms for position, entry in recorded.items()}
     kept = [
-        TranscriptEntry(fact, times.get(position), generations.get(position, 0))
+        _Entry(fact, times.get(position), generations.get(position, 0))
         for position, fact in enumerate(read_items(chats).facts)
     ]
     return kept or [recorded[position] for position in sorted(recorded)]
@@ -137,10 +137,6 @@ def _generations(chats: Sequence[Item]) -> dict[int, int]:
             latest = written if latest is None else min(latest, written)
             found[position] = latest
     return found
-
-
-def _number(numeral: str) -> int:
-    return whole_number(numeral, LARGEST) or 0
 
 
 def transcript_text(call: CallTranscript, columns: int = COLUMNS) -> str:
@@ -171,7 +167,7 @@ def transcript_json(call: CallTranscript) -> str:
                 "is_torn": one.is_torn,
                 "turns": [
                     {**turn._asdict(), "spans": [bar._asdict() for bar in turn.spans]}
-                    for turn in turns(one.steps)
+                    for turn in _turns(one.steps)
                 ],
             }
             for one in call.connections
@@ -287,7 +283,7 @@ def _label_and_text(fact: history.Fact) -> tuple[str, str]:
 
 
 def _waterfalls(call: CallTranscript, columns: int) -> Iterator[str]:
-    all_turns = ((one, turn) for one in call.connections for turn in turns(one.steps))
+    all_turns = ((one, turn) for one in call.connections for turn in _turns(one.steps))
     for number, (one, turn) in enumerate(all_turns, 1):
         first = "nothing was said"
         if turn.first_text_ms is not None:
@@ -295,11 +291,11 @@ def _waterfalls(call: CallTranscript, columns: int) -> Iterator[str]:
         at, words = clock(turn.at_ms + call.since_beginning(one)), shortened(turn.words, 40)
         yield ""
         yield from folded(f"turn {number}  {at}  {words}  ({first})", columns)
-        yield from drawn(turn, columns)
+        yield from _drawn(turn, columns)
 
 
-class WaterfallBar(NamedTuple):
-    """Something that took time; milliseconds since the first words of the turn."""
+class _Bar(NamedTuple):
+    """Milliseconds since the first words of the turn."""
 
     name: str
     from_ms: float
@@ -310,20 +306,17 @@ class WaterfallBar(NamedTuple):
     """How it ended, if not well: `failed: FAULT`, `cancelled`, `error`."""
 
 
-class WaterfallTurn(NamedTuple):
-    """One turn, also an unprompted one."""
-
+class _Turn(NamedTuple):
     at_ms: float
     words: str
     """What the caller said, or in brackets what else made the agent act."""
-    spans: list[WaterfallBar]
+    spans: list[_Bar]
     first_text_ms: float | None
-    """Since the first words, like the last."""
     last_text_ms: float | None
 
 
-def turns(steps: Sequence[RecordedStep]) -> list[WaterfallTurn]:
-    """The turns of a connection in which a model was asked or a tool was run."""
+def _turns(steps: Sequence[RecordedStep]) -> list[_Turn]:
+    """Those in which a model was asked or a tool was run."""
     tracker = TurnTracker()
     changes = []
     for step in steps:
@@ -353,40 +346,43 @@ def _actions(forms: Sequence[Form]) -> Iterator[act.Action]:
                 pass
 
 
-def _waterfall(turn: TrackedTurn) -> WaterfallTurn:
+def _waterfall(turn: TrackedTurn) -> _Turn:
     def ms(at: float | None) -> float | None:
         return None if at is None else round((at - turn.heard_at) * 1000, 1)
 
-    def bar(one: Activity) -> WaterfallBar:
+    def bar(one: Activity) -> _Bar:
         end = "" if one.outcome in {"ok", "finished", "running"} else one.outcome
         end += f": {one.fault}" * bool(one.fault)
         name = f"tool {one.tool}" if one.tool else f"reply {one.key}"
-        return WaterfallBar(name, ms(one.began) or 0.0, ms(one.first), ms(one.ended), end)
+        return _Bar(name, ms(one.began) or 0.0, ms(one.first), ms(one.ended), end)
 
-    hold = WaterfallBar("hold", 0.0, None, ms(turn.activities[0].began))
+    words, cause = " ".join(turn.words), turn.cause
+    if cause is not None:
+        reason = f"{cause.timer} is over" if isinstance(cause, TimerFired) else type(cause).__name__
+        words = f"[{reason}]"
+    hold = _Bar("hold", 0.0, None, ms(turn.activities[0].began))
     first = None if turn.response is None else turn.began + turn.response
-    return WaterfallTurn(
+    return _Turn(
         round(turn.heard_at * 1000, 1),
-        " ".join(turn.words) if turn.cause is None else f"[{_reason(turn.cause)}]",
+        words,
         [hold, *map(bar, turn.activities)],
         ms(first),
         ms(turn.last_speech),
     )
 
 
-def drawn(turn: WaterfallTurn, columns: int) -> list[str]:
-    """The bars of a turn, in at most so many columns."""
+def _drawn(turn: _Turn, columns: int) -> list[str]:
     hold, *bars = turn.spans
     if (hold.to_ms or 0.0) >= _SHORTEST_HOLD_MS:
         bars.insert(0, hold)
     if turn.first_text_ms is not None:
-        bars.append(WaterfallBar("speech", turn.first_text_ms, None, turn.last_text_ms))
+        bars.append(_Bar("speech", turn.first_text_ms, None, turn.last_text_ms))
     length_ms = max(bar.to_ms or bar.first_ms or bar.from_ms for bar in bars)
     width = columns - _BESIDE_BAR
     return [_row(bar, width / max(length_ms, 1.0), width) for bar in bars]
 
 
-def _row(bar: WaterfallBar, scale: float, width: int) -> str:
+def _row(bar: _Bar, scale: float, width: int) -> str:
     to_ms = bar.to_ms if bar.to_ms is not None else bar.first_ms
     begin = min(int(bar.from_ms * scale), width - 1)
     end = max(begin + 1, round((to_ms if to_ms is not None else bar.from_ms) * scale))
@@ -398,7 +394,3 @@ def _row(bar: WaterfallBar, scale: float, width: int) -> str:
     name = f"{bar.name} {bar.end}".rstrip()
     row = f"  {name[:_NAME]:<{_NAME}} {bar.from_ms / 1000:6.2f} +{took:<6} |{''.join(cells)}"
     return row.rstrip()
-
-
-def _reason(event: Event) -> str:
-    return f"{event.timer} is over" if isinstance(event, TimerFired) else type(event).__name__
