@@ -7,25 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
 
 import agent
-from agent.call.actions import Action, CancelReply, CancelTool, Record, RunTool, Speak, ToolOutcome
-from agent.call.events import (
-    CallerInterrupted,
-    CallerSpoke,
-    CallStarted,
-    EndReason,
-    Event,
-    Playback,
-    PlaybackReported,
-    TokensCounted,
-    ToolFinished,
-)
+from agent.call import events as ev
+from agent.call.actions import CancelReply, CancelTool, Record, RunTool, Speak, ToolOutcome
 from agent.call.history import AgentSaid, SpeechSource
 from agent.call.messages import ToolCall, Usage
 from agent.observability import CallFacts, PricesError, Telemetry, VersionStamp, read_prices
 from tests.fakes import Clock, moment
+from tests.observability.observed import Step, lines_of
 
 ROOT = Path(__file__).parents[2]
 PRICES = """
@@ -38,23 +28,10 @@ cache_read = 0.001
 input = 1
 output = 1
 """
-Step = tuple[float, Event, Sequence[Action]]
 
 
-def summary_of(*steps: Step, facts: CallFacts | None = None, models: str = "") -> dict[str, Any]:
-    """The summary of a call of these events; `models` has one letter for each step's model."""
-    clock, names = Clock(), iter(models)
-    model = ["scripted:"]
-    with capture_logs() as logs:
-        telemetry = Telemetry(clock)
-        observer = telemetry.call("pizza", lambda: model[0], facts)
-        for at, happened, actions in steps:
-            clock.seconds = at
-            if letter := next(names, ""):
-                model[0] = {"s": "scripted:", "o": "other:"}[letter]
-            observer.observe(moment(happened, actions, at))
-        observer.ended(EndReason.AGENT_END)
-    [summary] = [dict(line) for line in logs if line["event"] == "call.summarized"]
+def summary_of(*steps: Step, facts: CallFacts | None = None) -> dict[str, Any]:
+    [summary] = lines_of(*steps, event="call.summarized", facts=facts)
     return summary
 
 
@@ -69,21 +46,21 @@ def test_summary_adds_up_a_call() -> None:
     stamp = VersionStamp(version=3, prompt="5499befb38db", tools="e3b0c44298fc")
 
     summary = summary_of(
-        (0.0, CallStarted(), [Record(0, AgentSaid("Hello Ada, ", SpeechSource.GREETING))]),
-        (2.0, CallerSpoke("my name is Ada"), [RunTool(look), RunTool(order)]),
-        (3.0, ToolFinished("1", ToolOutcome("{}")), []),
-        (3.5, ToolFinished("1", ToolOutcome("{}")), []),
-        (4.0, CallerInterrupted(""), [CancelTool("2")]),
-        (5.0, TokensCounted(1, usage), [Speak(1, "Welcome. ")]),
-        (6.0, TokensCounted(None, usage), []),
-        (7.0, CallerSpoke("No"), [CancelReply(2)]),
+        (0.0, ev.CallStarted(), [Record(0, AgentSaid("Hello Ada, ", SpeechSource.GREETING))]),
+        (2.0, ev.CallerSpoke("my name is Ada"), [RunTool(look), RunTool(order)]),
+        (3.0, ev.ToolFinished("1", ToolOutcome("{}")), []),
+        (3.5, ev.ToolFinished("1", ToolOutcome("{}")), []),
+        (4.0, ev.CallerInterrupted(""), [CancelTool("2")]),
+        (5.0, ev.TokensCounted(1, usage), [Speak(1, "Welcome. ")]),
+        (6.0, ev.TokensCounted(None, usage), []),
+        (7.0, ev.CallerSpoke("No"), [CancelReply(2)]),
         facts=CallFacts(lambda: stamp, resume=2, code_version="0.1.0"),
     )
 
     assert summary == {
         "event": "call.summarized",
         "log_level": "info",
-        "reason": "agent_end",
+        "reason": "caller_hangup",
         "use_case": "pizza",
         "use_case_version": 3,
         "model": "scripted:",
@@ -106,17 +83,17 @@ def test_summary_adds_up_a_call() -> None:
 
 
 REPORTED: Sequence[Step] = [
-    (0.0, PlaybackReported(Playback.AGENT_ON), []),
-    (3.0, PlaybackReported(Playback.AGENT_OFF), []),
-    (4.0, PlaybackReported(Playback.CALLER_ON), []),
-    (5.0, PlaybackReported(Playback.CALLER_OFF), []),
-    (5.1, CallerSpoke("A very long sentence that took one second."), []),
-    (6.0, PlaybackReported(Playback.AGENT_ON), []),
+    (0.0, ev.PlaybackReported(ev.Playback.AGENT_ON), []),
+    (3.0, ev.PlaybackReported(ev.Playback.AGENT_OFF), []),
+    (4.0, ev.PlaybackReported(ev.Playback.CALLER_ON), []),
+    (5.0, ev.PlaybackReported(ev.Playback.CALLER_OFF), []),
+    (5.1, ev.CallerSpoke("A very long sentence that took one second."), []),
+    (6.0, ev.PlaybackReported(ev.Playback.AGENT_ON), []),
 ]
 HALF_REPORTED: Sequence[Step] = [
-    (0.0, PlaybackReported(Playback.AGENT_ON), [Speak(1, "x" * 30)]),
-    (9.0, PlaybackReported(Playback.AGENT_OFF), []),
-    (9.5, CallerSpoke("y" * 10), []),
+    (0.0, ev.PlaybackReported(ev.Playback.AGENT_ON), [Speak(1, "x" * 30)]),
+    (9.0, ev.PlaybackReported(ev.Playback.AGENT_OFF), []),
+    (9.5, ev.CallerSpoke("y" * 10), []),
 ]
 
 
@@ -135,9 +112,9 @@ def test_voices_are_measured_where_both_are_reported_and_estimated_elsewhere(
 
 def test_price_is_that_of_the_model_that_answered(tmp_path: Path) -> None:
     summary = summary_of(
-        (1.0, TokensCounted(1, Usage(1000, 100, 2000)), []),
-        (2.0, TokensCounted(2, Usage(500, 0, model="other:")), []),
-        (3.0, TokensCounted(None, Usage(0, 100, model="other:")), []),
+        (1.0, ev.TokensCounted(1, Usage(1000, 100, 2000)), []),
+        (2.0, ev.TokensCounted(2, Usage(500, 0, model="other:")), []),
+        (3.0, ev.TokensCounted(None, Usage(0, 100, model="other:")), []),
         facts=prices_in(tmp_path),
     )
 
@@ -150,26 +127,27 @@ def test_price_is_that_of_the_model_that_answered(tmp_path: Path) -> None:
     "usage", [Usage(1, 1, 0, 5), Usage(0, 0, 0, 1)], ids=["partly priced", "not priced"]
 )
 def test_price_that_is_not_known_is_left_out(tmp_path: Path, usage: Usage) -> None:
-    summary = summary_of((1.0, TokensCounted(1, usage), []), facts=prices_in(tmp_path))
+    summary = summary_of((1.0, ev.TokensCounted(1, usage), []), facts=prices_in(tmp_path))
 
     assert "price" not in summary and "currency" not in summary
 
 
 def test_model_without_a_price_makes_the_price_unknown(tmp_path: Path) -> None:
     facts = prices_in(tmp_path, PRICES.replace("other:", "another:"))
-    asked = [(float(at), TokensCounted(at, Usage(1, 1)), list[Action]()) for at in (1, 2)]
+    asked = [(1.0, ev.TokensCounted(1, Usage(1, 1, model=model)), ()) for model in ("", "other:")]
 
-    assert "price" not in summary_of(*asked, facts=facts, models="so")
+    assert "price" in summary_of(asked[0], facts=facts)
+    assert "price" not in summary_of(*asked, facts=facts)
     assert "price" not in summary_of(facts=facts)
 
 
 def test_cost_is_that_of_the_model_that_answered(tmp_path: Path) -> None:
     telemetry = Telemetry(Clock())
     observer = telemetry.call("pizza", lambda: "scripted:", prices_in(tmp_path))
-    observer.observe(moment(TokensCounted(1, Usage(1000, 100, model="other:")), [], 0.0))
+    observer.observe(moment(ev.TokensCounted(1, Usage(1000, 100, model="other:")), [], 0.0))
     tokens = observer.tokens
 
-    observer.ended(EndReason.AGENT_END)
+    observer.ended(ev.EndReason.AGENT_END)
 
     costs = [
         telemetry.value("agent_llm_cost_total", model=model, currency="CHF")

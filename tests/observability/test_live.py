@@ -15,18 +15,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.service import Server
-from tests.observability import played
+from tests.observability import played, shipped
 from tests.observability.prometheus import Prometheus, watching
-from tests.observability.shipped import (
-    ALERTS,
-    RECORDING,
-    alerts,
-    exported,
-    filled_in,
-    recordings,
-    targets,
-    without_thresholds,
-)
 from tests.waiting import no_longer
 
 _SCRAPES = "sum(sum_over_time(up[1h]))"
@@ -58,7 +48,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Watched:
 async def _watch(folder: Path) -> Watched:
     async with played.service(folder) as server:
         target = server.metrics.removeprefix("http://").removesuffix("/metrics")
-        async with watching(folder, target, RECORDING, ALERTS) as prometheus:
+        async with watching(folder, target, shipped.RECORDING, shipped.ALERTS) as prometheus:
             await prometheus.until("up == 1")  # it takes seconds to find its first target
             await played.play_once(server)
             await played.play(server)
@@ -92,16 +82,17 @@ async def _scraped_again(prometheus: Prometheus) -> float:
 
 
 async def _ask(prometheus: Prometheus, at: float) -> Watched:
-    names = [name for parts in exported().values() for name in _samples(parts)]
+    names = [name for parts in shipped.exported().values() for name in _samples(parts)]
     return Watched(
         panels={
-            (one.panel, one.expr): await prometheus.ask(filled_in(one.expr), at)
-            for one in targets()
+            (one.panel, one.expr): await prometheus.ask(shipped.filled_in(one.expr), at)
+            for one in shipped.targets()
         },
         alerts={
-            one.name: await prometheus.ask(without_thresholds(one.expr), at) for one in alerts()
+            one.name: await prometheus.ask(shipped.without_thresholds(one.expr), at)
+            for one in shipped.alerts()
         },
-        recordings={name: await prometheus.ask(name, at) for name in recordings()},
+        recordings={name: await prometheus.ask(name, at) for name in shipped.recordings()},
         metrics={name: await prometheus.ask(name, at) for name in names},
         tokens={
             model: await prometheus.ask(f'sum(agent_llm_tokens_total{{model="{model}"}})', at)

@@ -8,7 +8,7 @@ from agent.errors import StoreError
 from agent.observability import MeasuredStore, Telemetry
 from agent.ports import Item
 from tests.fakes import Clock, MemoryStore
-from tests.observability.test_call_observer import samples_of
+from tests.observability.observed import samples_of
 
 
 class _SlowStore(MemoryStore):
@@ -42,18 +42,16 @@ async def test_table_is_measured_and_otherwise_untouched() -> None:
     await store.close()
 
     durations = {
-        name.removeprefix("store_duration_seconds_"): value
+        name.removeprefix("store_duration_seconds "): value
         for name, value in samples_of(telemetry).items()
         if name.startswith("store_")
     }
     assert durations == {
-        "count put ok": 2.0,
-        "count merge ok": 1.0,
-        "count get ok": 1.0,
-        "sum get ok": 2.0,
-        "count query ok": 1.0,
-        "count query_index ok": 1.0,
-        "count move ok": 1.0,
-        "count get error": 1.0,
-        "sum get error": 2.0,
+        "put ok": (2.0, 0.0),
+        "merge ok": (1.0, 0.0),
+        "get ok": (1.0, 2.0),
+        "query ok": (1.0, 0.0),
+        "query_index ok": (1.0, 0.0),
+        "move ok": (1.0, 0.0),
+        "get error": (1.0, 2.0),
     }

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 import pytest
 from structlog.testing import capture_logs
 
+from agent.call import events as ev
 from agent.call.actions import Speak, TransportAction
 from agent.call.config import CallConfig
 from agent.call.conversation import Conversation
-from agent.call.events import CallerInterrupted, CallerPressed, CallerSpoke, Event, ReplyFault
 from agent.call.history import AgentSaid, CallerSaid
 from agent.call.messages import StopReason, ToolCall, ToolSpec
 from agent.call.resumption import ResumeCause, Resumption
@@ -20,9 +20,9 @@ from agent.errors import ModelError
 from agent.llm.failover import Candidate, FailoverModel
 from agent.llm.failover.circuit_breaker import HedgeBudget, ModelCircuit
 from agent.observability import Telemetry
+from agent.observability.turn_stages import UNTIL_SPEECH
 from agent.ports import LanguageModel
 from agent.session.session import CallDependencies, Session
-from tests.observability.test_turn_tracker import UNTIL_SPEECH
 from tests.scripted import (
     Edit,
     ListJournal,
@@ -37,7 +37,7 @@ from tests.virtual_time import run_virtually
 END, TOOLS = StopReason.END, StopReason.TOOLS
 LOOK = ToolCall("tool00001", "look_up", "{}")
 BRIEF = CallConfig(greeting="Hello.", tools={"look_up": ToolSpec("look_up", "Looks it up.", "{}")})
-SPOKE = CallerSpoke("Are you open?")
+SPOKE = ev.CallerSpoke("Are you open?")
 YES: Sequence[Step] = [0.7, "Yes, ", 0.2, "until nine. ", 1.1, "Bye.", END]
 LOOKS: Sequence[Step] = [0.4, LOOK, TOOLS]
 Asked = tuple[float, float]
@@ -87,14 +87,14 @@ class Call:
         return _ms(first - began), _ms((ended or spoken[-1][0]) - began)
 
 
-def on_line(*happenings: tuple[float, Event]) -> ScriptedLine:
+def on_line(*happenings: tuple[float, ev.Event]) -> ScriptedLine:
     """The caller hangs up before the re-prompt."""
     return ScriptedLine(happenings, hangs_up_at=happenings[-1][0] + 8.0)
 
 
 def with_fallback() -> FailoverModel:
     """The first one hangs for a while and fails; the second one answers."""
-    overloaded = ModelError(ReplyFault.THROTTLED, "too much")
+    overloaded = ModelError(ev.ReplyFault.THROTTLED, "too much")
     models = (ScriptedModel([[0.3, overloaded]], name="first"), ScriptedModel([YES], name="second"))
     return FailoverModel(
         [Candidate(model, ModelCircuit(model.name)) for model in models], HedgeBudget(share=0.0)
@@ -111,7 +111,7 @@ CALLS: dict[str, Callable[[], Call]] = {
         on_line((2.0, SPOKE), (10.0, SPOKE)), ScriptedModel([YES]), ((2.0, 0.0), (10.0, 0.0))
     ),
     "words that go on": lambda: Call(
-        on_line((2.0, CallerSpoke("I would like a")), (2.3, CallerSpoke("pizza please."))),
+        on_line((2.0, ev.CallerSpoke("I would like a")), (2.3, ev.CallerSpoke("pizza please."))),
         ScriptedModel([YES]),
         ((2.3, 0.0),),
     ),
@@ -143,19 +143,21 @@ CALLS: dict[str, Callable[[], Call]] = {
         on_line((2.0, SPOKE)), ScriptedModel([[4.5, "Yes.", END]])
     ),
     "interrupt": lambda: Call(
-        on_line((2.0, SPOKE), (3.3, CallerInterrupted("Yes"))), ScriptedModel([YES]), ((2.0, 3.3),)
+        on_line((2.0, SPOKE), (3.3, ev.CallerInterrupted("Yes"))),
+        ScriptedModel([YES]),
+        ((2.0, 3.3),),
     ),
     "new words": lambda: Call(
         on_line((2.0, SPOKE), (3.3, SPOKE)), ScriptedModel([YES]), ((2.0, 3.3), (3.3, 0.0))
     ),
     "key": lambda: Call(
-        on_line((2.0, SPOKE), (3.3, CallerPressed("1"))),
+        on_line((2.0, SPOKE), (3.3, ev.CallerPressed("1"))),
         ScriptedModel([YES]),
         ((2.0, 3.3), (3.3, 0.0)),
     ),
     "fallback model": lambda: Call(on_line((2.0, SPOKE)), with_fallback()),
     "failed model": lambda: Call(
-        on_line((2.0, SPOKE)), ScriptedModel([[0.6, ModelError(ReplyFault.INTERNAL, "broken")]])
+        on_line((2.0, SPOKE)), ScriptedModel([[0.6, ModelError(ev.ReplyFault.INTERNAL, "broken")]])
     ),
     "resumed": lambda: Call(
         on_line((12.0, SPOKE)),

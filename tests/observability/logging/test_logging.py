@@ -12,22 +12,14 @@ import pytest
 import structlog
 from msgspec import Meta
 
+from agent.call import events as ev
 from agent.call.actions import CancelReply, RunTool, Speak, StartReply, ToolOutcome
-from agent.call.events import (
-    CallerInterrupted,
-    EndReason,
-    ReplyDelta,
-    ReplyFinished,
-    TokensCounted,
-    ToolFinished,
-)
 from agent.call.messages import StopReason, Usage
 from agent.errors import StoreError
-from agent.observability import Telemetry, configure_logging
+from agent.observability import configure_logging
 from agent.observability.logging import frames_and_types
 from agent.tools import CallContext, tool
-from tests.fakes import Clock, moment
-from tests.observability.test_call_observer import LOOK, SPOKE, Step
+from tests.observability.observed import LOOK, SPOKE, observed
 from tests.tools.test_executor import run
 
 pytestmark = pytest.mark.usefixtures("plain_logging")
@@ -182,16 +174,6 @@ def test_faults_that_go_round_in_a_circle_or_are_too_many_come_to_an_end() -> No
     assert frames_and_types(group).count("ExceptionGroup") < 5_000
 
 
-def _observe(*steps: Step) -> None:
-    """A call of these events."""
-    clock = Clock()
-    observer = Telemetry(clock).call("pizza", lambda: "scripted:")
-    for at, event, actions in steps:
-        clock.seconds = at
-        observer.observe(moment(event, actions, at))
-    observer.ended(EndReason.CALLER_HANGUP)
-
-
 def test_log_is_json_without_personal_values(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logging("info", "json")
     log = structlog.get_logger("test")
@@ -256,15 +238,15 @@ def test_turns_and_summaries_are_sentences_on_a_terminal(
     """With the end of the call's SID."""
     configure_logging("info", "console")
     with structlog.contextvars.bound_contextvars(call_sid="CA0123456789abcdef"):
-        _observe(
+        observed(
             (10.0, SPOKE, [StartReply(1, ())]),
-            (11.0, ReplyFinished(1, (LOOK,), StopReason.TOOLS), [RunTool(LOOK)]),
-            (13.0, ToolFinished(LOOK.id, ToolOutcome("{}")), [StartReply(2, ())]),
-            (14.0, ReplyDelta(2, "Yes. "), [Speak(1, "Yes. ")]),
-            (15.0, ReplyFinished(2, (), StopReason.END), [Speak(1, "", is_last=True)]),
-            (15.0, TokensCounted(2, Usage(50, 20, 150)), []),
+            (11.0, ev.ReplyFinished(1, (LOOK,), StopReason.TOOLS), [RunTool(LOOK)]),
+            (13.0, ev.ToolFinished(LOOK.id, ToolOutcome("{}")), [StartReply(2, ())]),
+            (14.0, ev.ReplyDelta(2, "Yes. "), [Speak(1, "Yes. ")]),
+            (15.0, ev.ReplyFinished(2, (), StopReason.END), [Speak(1, "", is_last=True)]),
+            (15.0, ev.TokensCounted(2, Usage(50, 20, 150)), []),
             (20.0, SPOKE, [StartReply(3, ())]),
-            (21.0, CallerInterrupted(""), [CancelReply(3)]),
+            (21.0, ev.CallerInterrupted(""), [CancelReply(3)]),
         )
 
     written = capsys.readouterr().err

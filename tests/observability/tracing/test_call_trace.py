@@ -17,6 +17,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import StatusCode
 from structlog.testing import capture_logs
 
+from agent.call import events as ev
 from agent.call.actions import (
     Action,
     CancelReply,
@@ -27,22 +28,6 @@ from agent.call.actions import (
     Summarize,
     ToolOutcome,
 )
-from agent.call.events import (
-    CallerInterrupted,
-    CallerPressed,
-    CallerSpoke,
-    CallStarted,
-    EndReason,
-    Event,
-    ReplyDelta,
-    ReplyFailed,
-    ReplyFault,
-    ReplyFinished,
-    Summarized,
-    TimerFired,
-    TokensCounted,
-    ToolFinished,
-)
 from agent.call.messages import StopReason, ToolCall, Usage
 from agent.call.timers import Timer
 from agent.observability.tracing import Tracing, is_asked, open_tracing
@@ -52,24 +37,24 @@ from tests.fakes import Clock, moment
 from tests.servers import serving, settings_for
 from tests.waiting import no_longer
 
-SPOKE = CallerSpoke("I am Ada Example")
+SPOKE = ev.CallerSpoke("I am Ada Example")
 LOOK = ToolCall("tool00001", "look_up", '{"name": "Ada Example"}')
 SENT = ToolOutcome('{"address": "1 Example Lane"}')
 EPOCH = 1_700_000_000.0
 _EXEMPLAR = re.compile(r'^(\w+)_bucket\{.*# \{trace_id="(\w+)"\}', re.MULTILINE)
-Step = tuple[float, Event, Sequence[Action]]
+Step = tuple[float, ev.Event, Sequence[Action]]
 Row = tuple[str, str, float, float]
 CALL: tuple[Step, ...] = (
-    (1.0, CallStarted(), []),
+    (1.0, ev.CallStarted(), []),
     (10.0, SPOKE, [StartReply(1, ())]),
-    (10.5, ReplyDelta(1, "I look, Ada. "), [Speak(1, "I look, Ada. ")]),
-    (11.0, ReplyFinished(1, (LOOK,), StopReason.TOOLS), [RunTool(LOOK)]),
-    (11.1, TokensCounted(1, Usage(100, 20, 300, 5)), []),
-    (13.0, ToolFinished(LOOK.id, SENT), [StartReply(2, ())]),
-    (14.0, ReplyDelta(2, "Yes, Ada"), [Speak(2, "Yes, Ada")]),
-    (14.5, CallerInterrupted("Yes"), [CancelReply(2)]),
-    (16.0, CallerSpoke("No"), [StartReply(3, ())]),
-    (17.0, ReplyFailed(3, ReplyFault.THROTTLED), [Speak(3, "Sorry. ", is_last=True)]),
+    (10.5, ev.ReplyDelta(1, "I look, Ada. "), [Speak(1, "I look, Ada. ")]),
+    (11.0, ev.ReplyFinished(1, (LOOK,), StopReason.TOOLS), [RunTool(LOOK)]),
+    (11.1, ev.TokensCounted(1, Usage(100, 20, 300, 5)), []),
+    (13.0, ev.ToolFinished(LOOK.id, SENT), [StartReply(2, ())]),
+    (14.0, ev.ReplyDelta(2, "Yes, Ada"), [Speak(2, "Yes, Ada")]),
+    (14.5, ev.CallerInterrupted("Yes"), [CancelReply(2)]),
+    (16.0, ev.CallerSpoke("No"), [StartReply(3, ())]),
+    (17.0, ev.ReplyFailed(3, ev.ReplyFault.THROTTLED), [Speak(3, "Sorry. ", is_last=True)]),
 )
 """A turn with a tool that the caller breaks into, and one whose reply fails."""
 
@@ -90,7 +75,7 @@ def spans_of(
         clock.seconds = at + lag
         trace.observe(moment(event, actions, at, clock.seconds))
     clock.seconds += 2.0
-    trace.ended(EndReason.CALLER_HANGUP)
+    trace.ended(ev.EndReason.CALLER_HANGUP)
     return sorted(exporter.get_finished_spans(), key=lambda span: (began(span), depth(span)))
 
 
@@ -210,10 +195,10 @@ def test_model_is_told_with_its_provider(identifier: str, provider: str, name: s
 
 def test_words_held_before_an_answer_belong_to_its_turn() -> None:
     spans = spans_of(
-        (5.0, CallerSpoke("I want"), []),
-        (6.0, CallerSpoke("a pizza"), []),
-        (7.0, TimerFired(Timer.END_OF_TURN_DELAY, 1), [StartReply(1, ())]),
-        (8.0, ReplyFinished(1), []),
+        (5.0, ev.CallerSpoke("I want"), []),
+        (6.0, ev.CallerSpoke("a pizza"), []),
+        (7.0, ev.TimerFired(Timer.END_OF_TURN_DELAY, 1), [StartReply(1, ())]),
+        (8.0, ev.ReplyFinished(1), []),
         with_content=True,
     )
 
@@ -224,7 +209,9 @@ def test_words_held_before_an_answer_belong_to_its_turn() -> None:
 def test_span_ends_after_it_began_and_after_all_that_is_in_it() -> None:
     """The caller interrupts before the model was asked."""
     spans = spans_of(
-        (5.0, SPOKE, [StartReply(1, ())]), (5.2, CallerInterrupted(""), [CancelReply(1)]), lag=0.5
+        (5.0, SPOKE, [StartReply(1, ())]),
+        (5.2, ev.CallerInterrupted(""), [CancelReply(1)]),
+        lag=0.5,
     )
 
     assert tree(spans)[1:] == [("turn", "call", 5.0, 5.5), ("chat gpt-x", "turn", 5.5, 5.5)]
@@ -234,10 +221,10 @@ def test_model_that_answered_is_told_where_it_is_known() -> None:
     """Without our scheme; the span is named after the model that was asked."""
     *_, first, second = spans_of(
         (5.0, SPOKE, [StartReply(1, ())]),
-        (6.0, ReplyFinished(1), [Speak(1, "Yes. ")]),
-        (6.1, TokensCounted(1, Usage(7, 8, model="openai:gpt-y")), [StartReply(2, ())]),
-        (7.0, ReplyFinished(2), [Speak(1, "Yes. ", is_last=True)]),
-        (7.1, TokensCounted(2, Usage(7, 8)), []),
+        (6.0, ev.ReplyFinished(1), [Speak(1, "Yes. ")]),
+        (6.1, ev.TokensCounted(1, Usage(7, 8, model="openai:gpt-y")), [StartReply(2, ())]),
+        (7.0, ev.ReplyFinished(2), [Speak(1, "Yes. ", is_last=True)]),
+        (7.1, ev.TokensCounted(2, Usage(7, 8)), []),
     )
 
     assert attributes(first)["gen_ai.request.model"] == "gpt-x"
@@ -249,12 +236,12 @@ def test_what_the_agent_does_by_itself_hangs_on_the_call() -> None:
     """A summary; a tool that outlives its turn; keys answered by a phrase."""
     spans = spans_of(
         (5.0, SPOKE, [RunTool(LOOK)]),
-        (6.0, CallerSpoke("Wait"), [CancelTool("other"), StartReply(1, ())]),
-        (7.0, ReplyFinished(1), [Summarize(1, ())]),
-        (7.5, TokensCounted(None, Usage(7, 8)), []),
-        (8.0, Summarized(1, "Ada called."), []),
-        (9.0, ToolFinished(LOOK.id, SENT), []),
-        (10.0, CallerPressed("1"), [Speak(2, "One. ", is_last=True)]),
+        (6.0, ev.CallerSpoke("Wait"), [CancelTool("other"), StartReply(1, ())]),
+        (7.0, ev.ReplyFinished(1), [Summarize(1, ())]),
+        (7.5, ev.TokensCounted(None, Usage(7, 8)), []),
+        (8.0, ev.Summarized(1, "Ada called."), []),
+        (9.0, ev.ToolFinished(LOOK.id, SENT), []),
+        (10.0, ev.CallerPressed("1"), [Speak(2, "One. ", is_last=True)]),
     )
 
     assert tree(spans) == [
@@ -277,10 +264,10 @@ def test_trace_of_what_is_measured_is_that_of_the_call() -> None:
     second = tracing.call("CA2", "pizza", 0, lambda: "offline:")
     before = tracing.trace_id()
 
-    second.observe(moment(CallStarted(), [], 0.0))
+    second.observe(moment(ev.CallStarted(), [], 0.0))
     measured = tracing.trace_id()
-    second.ended(EndReason.CALLER_HANGUP)
-    first.ended(EndReason.CALLER_HANGUP)
+    second.ended(ev.EndReason.CALLER_HANGUP)
+    first.ended(ev.EndReason.CALLER_HANGUP)
 
     assert before == ""
     assert measured == f"{exporter.get_finished_spans()[0].context.trace_id:032x}"
