@@ -11,17 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
+from agent.call import actions as act
 from agent.call import events as ev
-from agent.call.actions import (
-    Action,
-    CancelReply,
-    CancelTool,
-    Record,
-    RunTool,
-    Speak,
-    StartReply,
-    ToolOutcome,
-)
 from agent.call.caller_input import LONGEST_ENTRY
 from agent.call.conversation import Conversation
 from agent.call.history import AgentSaid, CallerSaid
@@ -37,10 +28,10 @@ from tests.observability.observed import LOOK, SPOKE, Step, lines_of, observed, 
 from tests.scripted import ScriptedModel
 from tests.servers import settings_for, staged
 
-ASK = StartReply(1, ())
-ASK_AGAIN = StartReply(2, ())
+ASK = act.StartReply(1, ())
+ASK_AGAIN = act.StartReply(2, ())
 ORDER = ToolCall("tool00002", "order", "{}")
-DONE = ToolOutcome("{}")
+DONE = act.ToolOutcome("{}")
 ONE_CALL = {"calls_total caller_hangup pizza": 1.0}
 REASONS = ("terminator", "length", "pause", "speech", "key", "ended")
 PAUSE = "pause"
@@ -48,8 +39,8 @@ BOUND = "3"
 """A key with a meaning of its own."""
 YES: Sequence[Step] = [
     (10.0, SPOKE, [ASK]),
-    (11.0, ev.ReplyDelta(1, "Yes. "), [Speak(1, "Yes. ")]),
-    (11.0, ev.ReplyFinished(1), [Speak(1, "", is_last=True)]),
+    (11.0, ev.ReplyDelta(1, "Yes. "), [act.Speak(1, "Yes. ")]),
+    (11.0, ev.ReplyFinished(1), [act.Speak(1, "", is_last=True)]),
 ]
 
 
@@ -57,13 +48,13 @@ def test_turn_is_counted_and_logged_with_all_its_stages() -> None:
     """Overhead leaves out every wait for caller, model or tool; a tool call is a first token."""
     steps: Sequence[Step] = [
         (0.0, ev.CallStarted(), []),
-        (10.0, SPOKE, [Record(1, CallerSaid("Are you open?"))]),
+        (10.0, SPOKE, [act.Record(1, CallerSaid("Are you open?"))]),
         (10.25, ev.TimerFired(Timer.END_OF_TURN_DELAY, 1), [ASK]),
-        (11.0, ev.ReplyFinished(1, (LOOK,), StopReason.TOOLS), [RunTool(LOOK)]),
+        (11.0, ev.ReplyFinished(1, (LOOK,), StopReason.TOOLS), [act.RunTool(LOOK)]),
         (13.0, ev.ToolFinished(LOOK.id, DONE), [ASK_AGAIN]),
         (13.5, ev.ReplyDelta(2, "Yes, "), []),
-        (13.625, ev.ReplyDelta(2, "we are. "), [Speak(1, "Yes, we are. ")]),
-        (15.0, ev.ReplyFinished(2), [Speak(1, "", is_last=True)]),
+        (13.625, ev.ReplyDelta(2, "we are. "), [act.Speak(1, "Yes, we are. ")]),
+        (15.0, ev.ReplyFinished(2), [act.Speak(1, "", is_last=True)]),
     ]
 
     samples, [line] = samples_of(observed(*steps)), lines_of(*steps)
@@ -108,11 +99,11 @@ def test_wait_after_the_first_words_is_told_apart_from_the_wait_before() -> None
     """Only the silence before the first words is response latency."""
     [line] = lines_of(
         (10.0, SPOKE, [ASK]),
-        (10.5, ev.ReplyDelta(1, "I look. "), [Speak(1, "I look. ")]),
-        (11.0, ev.ReplyFinished(1, (LOOK,), StopReason.TOOLS), [RunTool(LOOK)]),
-        (12.0, ev.ToolFinished(LOOK.id, ToolOutcome("{}", is_error=True)), [ASK_AGAIN]),
-        (14.0, ev.ReplyDelta(2, "No. "), [Speak(2, "No. ")]),
-        (14.5, ev.ReplyFinished(2), [Speak(2, "", is_last=True)]),
+        (10.5, ev.ReplyDelta(1, "I look. "), [act.Speak(1, "I look. ")]),
+        (11.0, ev.ReplyFinished(1, (LOOK,), StopReason.TOOLS), [act.RunTool(LOOK)]),
+        (12.0, ev.ToolFinished(LOOK.id, act.ToolOutcome("{}", is_error=True)), [ASK_AGAIN]),
+        (14.0, ev.ReplyDelta(2, "No. "), [act.Speak(2, "No. ")]),
+        (14.5, ev.ReplyFinished(2), [act.Speak(2, "", is_last=True)]),
     )
 
     stages = {"model": 500, "speech": 1000, "tool_again": 1000, "model_again": 2000}
@@ -125,15 +116,15 @@ def test_turn_tells_the_tokens_of_all_its_requests() -> None:
     first, second = lines_of(
         (9.0, ev.TokensCounted(None, Usage(900, 90)), []),
         (10.0, SPOKE, [ASK]),
-        (11.0, ev.ReplyFinished(1, (LOOK,), StopReason.TOOLS), [RunTool(LOOK)]),
+        (11.0, ev.ReplyFinished(1, (LOOK,), StopReason.TOOLS), [act.RunTool(LOOK)]),
         (11.1, ev.TokensCounted(1, Usage(100, 20, 300, 0)), []),
         (11.2, ev.TokensCounted(None, Usage(900, 90)), []),
         (13.0, ev.ToolFinished(LOOK.id, DONE), [ASK_AGAIN]),
-        (15.0, ev.ReplyFinished(2, (), StopReason.LENGTH), [Speak(1, "Yes. ", is_last=True)]),
+        (15.0, ev.ReplyFinished(2, (), StopReason.LENGTH), [act.Speak(1, "Yes. ", is_last=True)]),
         (15.1, ev.TokensCounted(2, Usage(10, 5, 400, 7)), []),
-        (20.0, SPOKE, [StartReply(3, ())]),
+        (20.0, SPOKE, [act.StartReply(3, ())]),
         (20.1, ev.TokensCounted(2, Usage(900, 90)), []),
-        (21.0, ev.ReplyFinished(3), [Speak(2, "Yes. ", is_last=True)]),
+        (21.0, ev.ReplyFinished(3), [act.Speak(2, "Yes. ", is_last=True)]),
         (21.1, ev.TokensCounted(3, Usage(1, 2)), []),
     )
 
@@ -145,19 +136,19 @@ def test_turn_tells_the_tokens_of_all_its_requests() -> None:
 @pytest.mark.parametrize(
     ("event", "actions", "kind"),
     [
-        (ev.CallerInterrupted("Ye"), [CancelReply(1)], "speech"),
-        (ev.CallerInterrupted("Ye"), [Record(2, AgentSaid("Ye"))], "speech"),
+        (ev.CallerInterrupted("Ye"), [act.CancelReply(1)], "speech"),
+        (ev.CallerInterrupted("Ye"), [act.Record(2, AgentSaid("Ye"))], "speech"),
         (ev.CallerInterrupted(""), [], "empty"),
-        (ev.CallerSpoke("And when?"), [CancelReply(1), ASK_AGAIN], "new_words"),
-        (ev.CallerPressed("1"), [CancelReply(1)], "keypad"),
+        (ev.CallerSpoke("And when?"), [act.CancelReply(1), ASK_AGAIN], "new_words"),
+        (ev.CallerPressed("1"), [act.CancelReply(1)], "keypad"),
     ],
 )
 def test_interrupt_is_counted_by_its_kind_and_ends_the_turn(
-    event: ev.Event, actions: Sequence[Action], kind: str
+    event: ev.Event, actions: Sequence[act.Action], kind: str
 ) -> None:
     steps: Sequence[Step] = [
         (10.0, SPOKE, [ASK]),
-        (10.5, ev.ReplyDelta(1, "Yes, "), [Speak(1, "Yes, ")]),
+        (10.5, ev.ReplyDelta(1, "Yes, "), [act.Speak(1, "Yes, ")]),
         (11.5, event, actions),
         (20.0, ev.ReplyDelta(2, "late"), []),
     ]
@@ -172,7 +163,7 @@ def test_interrupt_is_counted_by_its_kind_and_ends_the_turn(
         assert line["stages"] == {"model": 500.0, "speech": 1000.0}
 
 
-YES_IS_CUT = [Record(2, AgentSaid("Ye", is_cut=True))]
+YES_IS_CUT = [act.Record(2, AgentSaid("Ye", is_cut=True))]
 
 
 @pytest.mark.parametrize(
@@ -190,7 +181,7 @@ YES_IS_CUT = [Record(2, AgentSaid("Ye", is_cut=True))]
         (
             [
                 (13.0, ev.PlaybackReported(ev.Playback.AGENT_OFF), []),
-                (14.0, ev.CallerInterrupted("x"), [Record(3, AgentSaid("x"))]),
+                (14.0, ev.CallerInterrupted("x"), [act.Record(3, AgentSaid("x"))]),
             ],
             ("answered", ""),
         ),
@@ -211,7 +202,7 @@ def test_words_and_keys_that_lead_to_nothing_are_neither_turn_nor_interrupt() ->
     steps: Sequence[Step] = [
         (10.0, ev.CallerSpoke("hm"), []),
         (11.0, ev.CallerPressed("1"), []),
-        (40.0, ev.TimerFired(Timer.IDLE, 1), [Speak(1, "Are you there?", is_last=True)]),
+        (40.0, ev.TimerFired(Timer.IDLE, 1), [act.Speak(1, "Are you there?", is_last=True)]),
     ]
 
     assert lines_of(*steps) == []
@@ -232,7 +223,7 @@ def test_reply_that_is_left_is_counted_once() -> None:
     """Each late piece with text; its turn has no stop and no tokens."""
     steps: Sequence[Step] = [
         (10.0, SPOKE, [ASK]),
-        (11.0, ev.CallerInterrupted("Yes"), [CancelReply(1)]),
+        (11.0, ev.CallerInterrupted("Yes"), [act.CancelReply(1)]),
         (12.0, ev.ReplyDelta(1, "late"), []),
         (12.0, ev.ReplyDelta(1, ""), []),
         (12.0, ev.ReplyFinished(1), []),
@@ -271,7 +262,7 @@ COUNTED: dict[str, tuple[Sequence[Step], dict[str, Any]]] = {
             (10.0, SPOKE, [ASK]),
             (10.5, ev.ReplyDelta(1, "Yes"), []),
             (10.6, ev.ReplyDelta(1, ", we"), []),
-            (11.0, ev.CallerSpoke("And tomorrow?"), [CancelReply(1), ASK_AGAIN]),
+            (11.0, ev.CallerSpoke("And tomorrow?"), [act.CancelReply(1), ASK_AGAIN]),
             (11.1, ev.ReplyDelta(1, " are"), []),
             (11.2, ev.ReplyDelta(2, "Tomorrow"), []),
             (11.3, ev.ReplyDelta(1, " open"), []),
@@ -280,9 +271,9 @@ COUNTED: dict[str, tuple[Sequence[Step], dict[str, Any]]] = {
     ),
     "tool_": (
         [
-            (1.0, SPOKE, [RunTool(LOOK), RunTool(ORDER)]),
-            (3.0, ev.ToolFinished(LOOK.id, ToolOutcome("{}", is_error=True)), []),
-            (4.0, ev.CallerInterrupted(""), [CancelTool(ORDER.id)]),
+            (1.0, SPOKE, [act.RunTool(LOOK), act.RunTool(ORDER)]),
+            (3.0, ev.ToolFinished(LOOK.id, act.ToolOutcome("{}", is_error=True)), []),
+            (4.0, ev.CallerInterrupted(""), [act.CancelTool(ORDER.id)]),
             (5.0, ev.ToolFinished("tool00003", DONE), []),
         ],
         {
@@ -293,8 +284,8 @@ COUNTED: dict[str, tuple[Sequence[Step], dict[str, Any]]] = {
     "llm_tokens": (  # those of the model that was asked, unless another one answered
         [
             (10.0, SPOKE, [ASK]),
-            (11.0, ev.ReplyDelta(1, "Yes. "), [Speak(1, "Yes. ")]),
-            (13.0, ev.ReplyFinished(1), [Speak(1, "", is_last=True)]),
+            (11.0, ev.ReplyDelta(1, "Yes. "), [act.Speak(1, "Yes. ")]),
+            (13.0, ev.ReplyFinished(1), [act.Speak(1, "", is_last=True)]),
             (13.1, ev.TokensCounted(1, Usage(100, 40, model="other:")), []),
             (14.0, ev.TokensCounted(2, Usage(100, 20, 30, 40)), []),
         ],
@@ -395,17 +386,17 @@ def test_each_entry_is_counted_by_what_completed_it(
 _MOVES = st.sampled_from(["spoke", "asked", "wrote", "ended", "run", "ran", "said", "wait"])
 
 
-def _moved(move: str, number: int) -> tuple[ev.Event, list[Action]]:
+def _moved(move: str, number: int) -> tuple[ev.Event, list[act.Action]]:
     """An event of this kind and what is done about it."""
     call = ToolCall(f"tool{number}", "look_up", "{}")
-    moves: dict[str, tuple[ev.Event, list[Action]]] = {
-        "spoke": (SPOKE, [StartReply(number, ())]),
-        "asked": (ev.TimerFired(Timer.END_OF_TURN_DELAY, 1), [StartReply(number, ())]),
+    moves: dict[str, tuple[ev.Event, list[act.Action]]] = {
+        "spoke": (SPOKE, [act.StartReply(number, ())]),
+        "asked": (ev.TimerFired(Timer.END_OF_TURN_DELAY, 1), [act.StartReply(number, ())]),
         "wrote": (ev.ReplyDelta(number, "Yes"), []),
         "ended": (ev.ReplyFinished(number), []),
-        "run": (ev.ReplyFinished(number, (call,), StopReason.TOOLS), [RunTool(call)]),
+        "run": (ev.ReplyFinished(number, (call,), StopReason.TOOLS), [act.RunTool(call)]),
         "ran": (ev.ToolFinished(call.id, DONE), []),
-        "said": (ev.ReplyDelta(number, "Yes. "), [Speak(1, "Yes. ")]),
+        "said": (ev.ReplyDelta(number, "Yes. "), [act.Speak(1, "Yes. ")]),
         "wait": (ev.PlaybackReported(ev.Playback.AGENT_OFF), []),
     }
     return moves[move]

@@ -35,8 +35,8 @@ def summary_of(*steps: Step, facts: CallFacts | None = None) -> dict[str, Any]:
     return summary
 
 
-def prices_in(folder: Path, text: str = PRICES) -> CallFacts:
-    (folder / "prices.toml").write_text(text)
+def prices_in(folder: Path) -> CallFacts:
+    (folder / "prices.toml").write_text(PRICES)
     return CallFacts(prices=read_prices(folder / "prices.toml"))
 
 
@@ -110,35 +110,27 @@ def test_voices_are_measured_where_both_are_reported_and_estimated_elsewhere(
     assert summary["talk_share"] == 0.75
 
 
-def test_price_is_that_of_the_model_that_answered(tmp_path: Path) -> None:
-    summary = summary_of(
-        (1.0, ev.TokensCounted(1, Usage(1000, 100, 2000)), []),
-        (2.0, ev.TokensCounted(2, Usage(500, 0, model="other:")), []),
-        (3.0, ev.TokensCounted(None, Usage(0, 100, model="other:")), []),
-        facts=prices_in(tmp_path),
-    )
-
-    assert summary["price"] == 0.622
-    assert (summary["model"], summary["models"]) == ("scripted:", ["other:", "scripted:"])
-    assert summary["tokens"]["output"] == 200
-
-
 @pytest.mark.parametrize(
-    "usage", [Usage(1, 1, 0, 5), Usage(0, 0, 0, 1)], ids=["partly priced", "not priced"]
+    ("used", "price"),
+    [
+        ([Usage(1000, 100, 2000), Usage(500, 100, model="other:")], 0.622),
+        ([Usage(1, 1, 0, 5)], None),
+        ([Usage(0, 0, 0, 1)], None),
+        ([Usage(1, 1), Usage(1, 1, model="another:")], None),
+        ([], None),
+    ],
+    ids=["priced", "partly priced", "not priced", "model without a price", "nothing used"],
 )
-def test_price_that_is_not_known_is_left_out(tmp_path: Path, usage: Usage) -> None:
-    summary = summary_of((1.0, ev.TokensCounted(1, usage), []), facts=prices_in(tmp_path))
+def test_price_is_that_of_the_models_that_answered_or_left_out(
+    tmp_path: Path, used: Sequence[Usage], price: float | None
+) -> None:
+    steps = [(1.0, ev.TokensCounted(None, usage), ()) for usage in used]
 
-    assert "price" not in summary and "currency" not in summary
+    summary = summary_of(*steps, facts=prices_in(tmp_path))
 
-
-def test_model_without_a_price_makes_the_price_unknown(tmp_path: Path) -> None:
-    facts = prices_in(tmp_path, PRICES.replace("other:", "another:"))
-    asked = [(1.0, ev.TokensCounted(1, Usage(1, 1, model=model)), ()) for model in ("", "other:")]
-
-    assert "price" in summary_of(asked[0], facts=facts)
-    assert "price" not in summary_of(*asked, facts=facts)
-    assert "price" not in summary_of(facts=facts)
+    assert (summary.get("price"), "currency" in summary) == (price, price is not None)
+    assert summary["models"] == sorted({usage.model or "scripted:" for usage in used})
+    assert summary["tokens"]["output"] == sum(usage.output for usage in used)
 
 
 def test_cost_is_that_of_the_model_that_answered(tmp_path: Path) -> None:
@@ -166,18 +158,15 @@ def test_cost_is_that_of_the_model_that_answered(tmp_path: Path) -> None:
         "currency = 'dollars'",
         "currency =",
         "[models]",
+        None,
     ],
 )
-def test_file_of_prices_is_checked(tmp_path: Path, text: str) -> None:
-    """A wrong file stops the start with one line."""
-    (tmp_path / "prices.toml").write_text(text)
+def test_file_of_prices_is_checked(tmp_path: Path, text: str | None) -> None:
+    """A wrong or missing file stops the start with one line."""
+    if text is not None:
+        (tmp_path / "prices.toml").write_text(text)
 
     with pytest.raises(PricesError, match=r"^PRICES_FILE: .*prices\.toml: "):
-        read_prices(tmp_path / "prices.toml")
-
-
-def test_file_of_prices_that_is_not_there_stops_the_start(tmp_path: Path) -> None:
-    with pytest.raises(PricesError, match=r"^PRICES_FILE: "):
         read_prices(tmp_path / "prices.toml")
 
 

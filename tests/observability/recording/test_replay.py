@@ -42,12 +42,12 @@ def tape(
     """A line on which this happened."""
     conversation = Conversation(brief, resumed)
     call_ids = iter(["x"])
-    seen: list[tuple[Event, Sequence[Action]]] = []
+    seen: list[tuple[Event, Sequence[Action], float]] = []
     for one in events:
         event = replace(one, call_id=next(call_ids)) if isinstance(one, ev.ToolFinished) else one
         actions = conversation.receive(event)
         call_ids = iter([action.call.id for action in actions if hasattr(action, "call")] or ["x"])
-        seen.append((event, actions))
+        seen.append((event, actions, 0.1))
     return Tape(beginning(brief, resumed), seen)
 
 

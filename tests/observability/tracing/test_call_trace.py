@@ -17,17 +17,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import StatusCode
 from structlog.testing import capture_logs
 
+from agent.call import actions as act
 from agent.call import events as ev
-from agent.call.actions import (
-    Action,
-    CancelReply,
-    CancelTool,
-    RunTool,
-    Speak,
-    StartReply,
-    Summarize,
-    ToolOutcome,
-)
 from agent.call.messages import StopReason, ToolCall, Usage
 from agent.call.timers import Timer
 from agent.observability.tracing import Tracing, is_asked, open_tracing
@@ -39,22 +30,22 @@ from tests.waiting import no_longer
 
 SPOKE = ev.CallerSpoke("I am Ada Example")
 LOOK = ToolCall("tool00001", "look_up", '{"name": "Ada Example"}')
-SENT = ToolOutcome('{"address": "1 Example Lane"}')
+SENT = act.ToolOutcome('{"address": "1 Example Lane"}')
 EPOCH = 1_700_000_000.0
 _EXEMPLAR = re.compile(r'^(\w+)_bucket\{.*# \{trace_id="(\w+)"\}', re.MULTILINE)
-Step = tuple[float, ev.Event, Sequence[Action]]
+Step = tuple[float, ev.Event, Sequence[act.Action]]
 Row = tuple[str, str, float, float]
 CALL: tuple[Step, ...] = (
     (1.0, ev.CallStarted(), []),
-    (10.0, SPOKE, [StartReply(1, ())]),
-    (10.5, ev.ReplyDelta(1, "I look, Ada. "), [Speak(1, "I look, Ada. ")]),
-    (11.0, ev.ReplyFinished(1, (LOOK,), StopReason.TOOLS), [RunTool(LOOK)]),
+    (10.0, SPOKE, [act.StartReply(1, ())]),
+    (10.5, ev.ReplyDelta(1, "I look, Ada. "), [act.Speak(1, "I look, Ada. ")]),
+    (11.0, ev.ReplyFinished(1, (LOOK,), StopReason.TOOLS), [act.RunTool(LOOK)]),
     (11.1, ev.TokensCounted(1, Usage(100, 20, 300, 5)), []),
-    (13.0, ev.ToolFinished(LOOK.id, SENT), [StartReply(2, ())]),
-    (14.0, ev.ReplyDelta(2, "Yes, Ada"), [Speak(2, "Yes, Ada")]),
-    (14.5, ev.CallerInterrupted("Yes"), [CancelReply(2)]),
-    (16.0, ev.CallerSpoke("No"), [StartReply(3, ())]),
-    (17.0, ev.ReplyFailed(3, ev.ReplyFault.THROTTLED), [Speak(3, "Sorry. ", is_last=True)]),
+    (13.0, ev.ToolFinished(LOOK.id, SENT), [act.StartReply(2, ())]),
+    (14.0, ev.ReplyDelta(2, "Yes, Ada"), [act.Speak(2, "Yes, Ada")]),
+    (14.5, ev.CallerInterrupted("Yes"), [act.CancelReply(2)]),
+    (16.0, ev.CallerSpoke("No"), [act.StartReply(3, ())]),
+    (17.0, ev.ReplyFailed(3, ev.ReplyFault.THROTTLED), [act.Speak(3, "Sorry. ", is_last=True)]),
 )
 """A turn with a tool that the caller breaks into, and one whose reply fails."""
 
@@ -197,7 +188,7 @@ def test_words_held_before_an_answer_belong_to_its_turn() -> None:
     spans = spans_of(
         (5.0, ev.CallerSpoke("I want"), []),
         (6.0, ev.CallerSpoke("a pizza"), []),
-        (7.0, ev.TimerFired(Timer.END_OF_TURN_DELAY, 1), [StartReply(1, ())]),
+        (7.0, ev.TimerFired(Timer.END_OF_TURN_DELAY, 1), [act.StartReply(1, ())]),
         (8.0, ev.ReplyFinished(1), []),
         with_content=True,
     )
@@ -209,8 +200,8 @@ def test_words_held_before_an_answer_belong_to_its_turn() -> None:
 def test_span_ends_after_it_began_and_after_all_that_is_in_it() -> None:
     """The caller interrupts before the model was asked."""
     spans = spans_of(
-        (5.0, SPOKE, [StartReply(1, ())]),
-        (5.2, ev.CallerInterrupted(""), [CancelReply(1)]),
+        (5.0, SPOKE, [act.StartReply(1, ())]),
+        (5.2, ev.CallerInterrupted(""), [act.CancelReply(1)]),
         lag=0.5,
     )
 
@@ -220,10 +211,10 @@ def test_span_ends_after_it_began_and_after_all_that_is_in_it() -> None:
 def test_model_that_answered_is_told_where_it_is_known() -> None:
     """Without our scheme; the span is named after the model that was asked."""
     *_, first, second = spans_of(
-        (5.0, SPOKE, [StartReply(1, ())]),
-        (6.0, ev.ReplyFinished(1), [Speak(1, "Yes. ")]),
-        (6.1, ev.TokensCounted(1, Usage(7, 8, model="openai:gpt-y")), [StartReply(2, ())]),
-        (7.0, ev.ReplyFinished(2), [Speak(1, "Yes. ", is_last=True)]),
+        (5.0, SPOKE, [act.StartReply(1, ())]),
+        (6.0, ev.ReplyFinished(1), [act.Speak(1, "Yes. ")]),
+        (6.1, ev.TokensCounted(1, Usage(7, 8, model="openai:gpt-y")), [act.StartReply(2, ())]),
+        (7.0, ev.ReplyFinished(2), [act.Speak(1, "Yes. ", is_last=True)]),
         (7.1, ev.TokensCounted(2, Usage(7, 8)), []),
     )
 
@@ -235,13 +226,13 @@ def test_model_that_answered_is_told_where_it_is_known() -> None:
 def test_what_the_agent_does_by_itself_hangs_on_the_call() -> None:
     """A summary; a tool that outlives its turn; keys answered by a phrase."""
     spans = spans_of(
-        (5.0, SPOKE, [RunTool(LOOK)]),
-        (6.0, ev.CallerSpoke("Wait"), [CancelTool("other"), StartReply(1, ())]),
-        (7.0, ev.ReplyFinished(1), [Summarize(1, ())]),
+        (5.0, SPOKE, [act.RunTool(LOOK)]),
+        (6.0, ev.CallerSpoke("Wait"), [act.CancelTool("other"), act.StartReply(1, ())]),
+        (7.0, ev.ReplyFinished(1), [act.Summarize(1, ())]),
         (7.5, ev.TokensCounted(None, Usage(7, 8)), []),
         (8.0, ev.Summarized(1, "Ada called."), []),
         (9.0, ev.ToolFinished(LOOK.id, SENT), []),
-        (10.0, ev.CallerPressed("1"), [Speak(2, "One. ", is_last=True)]),
+        (10.0, ev.CallerPressed("1"), [act.Speak(2, "One. ", is_last=True)]),
     )
 
     assert tree(spans) == [
