@@ -12,7 +12,7 @@ from agent.call import actions as act
 from agent.call import events as ev
 from agent.call.config import CallConfig, Limits
 from agent.call.events import Event
-from agent.call.history import AgentSaid, CallerSaid, Fact, InputMode, Note, ToolUsed
+from agent.call.history import AgentSaid, CallerSaid, Fact, InputMode, Note, Recorded, ToolUsed
 from agent.call.messages import (
     ForcedTool,
     Message,
@@ -149,14 +149,13 @@ def test_actions_are_written_without_what_is_known_already() -> None:
 
 def test_number_that_is_zero_is_written() -> None:
     """Zero is a value, unlike false: a fact of reply 0 is read back."""
-    fact = ToolUsed(0, CALL, ToolResult(CALL.id, "{}"))
+    play = act.Play("https://example.com/a.mp3", 0)
+    facts: list[Recorded] = [ToolUsed(0, CALL), ToolUsed(0, CALL, ToolResult(CALL.id, "{}"))]
 
-    recorded, play = ActionForms().write(
-        [act.Record(3, fact), act.Play("https://example.com/a.mp3", 0)]
-    )
+    *recorded, played = ActionForms().write([*(act.Record(3, fact) for fact in facts), play])
 
-    assert RECORDED.read(recorded["fact"]) == fact
-    assert play["loop"] == 0
+    assert [RECORDED.read(form["fact"]) for form in recorded] == facts
+    assert played["loop"] == 0
 
 
 SPEC = ToolSpec("look_up", "Looks.", "{}")
