@@ -59,12 +59,7 @@ async def _watch(folder: Path) -> Watched:
 
 
 async def _have_speeds(server: Server, prometheus: Prometheus) -> None:
-    """Play slow replies until their speeds have a median.
-
-    A rate needs two samples that differ. A speed that was counted once, before the first scrape
-    that has it, gives a rate of 0, and the median of nothing is no number. Offline replies come at
-    once and have a speed only on a busy machine, so they do not make the number sure.
-    """
+    """Play slow replies until their speeds have a median: a rate needs two samples that differ."""
     async with no_longer():
         while not await prometheus.ask(_SPEED):
             await played.hear_slowly(server)
