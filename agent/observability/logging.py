@@ -5,7 +5,7 @@
   request. A traceback has types and source lines and no values of variables (structlog shows them
   as soon as rich is installed). Rejected: `TracebackException`, which cannot leave the text out.
 - Warnings and errors that libraries send to `logging` are lines `library.log_emitted`, without
-  values. By default Python writes them to stderr as several lines, with bytes of requests.
+  values.
 """
 
 from __future__ import annotations
@@ -223,9 +223,8 @@ class LogOutput:
         self._file = file
         self._descriptor = _descriptor_of(file)
         mode = 0 if self._descriptor is None else os.fstat(self._descriptor).st_mode
-        self._is_regular = stat.S_ISREG(mode)
         is_stream = stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
-        self._most_at_once = select.PIPE_BUF if is_stream else MOST_WAITING
+        self._most_at_once = select.PIPE_BUF if is_stream else sys.maxsize
         self._waiting: deque[bytes] = deque()
         self._waiting_bytes = 0
         self._changed = Condition()
@@ -242,7 +241,7 @@ class LogOutput:
             return
         data = f"{line}\n".encode(errors="backslashreplace")
         with self._changed:
-            if not self._waiting and self._takes(data):
+            if not self._waiting and len(data) <= self._most_at_once and self._is_ready(0):
                 self._write_now(self._descriptor, data)
             elif self._waiting_bytes + len(data) <= MOST_WAITING:
                 self._write_later(data)
@@ -253,9 +252,6 @@ class LogOutput:
         """Wait for `seconds` at most until all lines are written; the process does at its end."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._waiting, seconds)
-
-    def _takes(self, data: bytes) -> bool:
-        return self._is_regular or (len(data) <= self._most_at_once and self._is_ready(0))
 
     def _is_ready(self, milliseconds: int | None) -> bool:
         poll = select.poll()

@@ -179,16 +179,13 @@ class Metrics:
     def __init__(
         self, clock: Callable[[], float] = monotonic, trace_id: Callable[[], str] = lambda: ""
     ) -> None:
-        self._clock = clock
+        self.now = clock
         self._trace_id = trace_id
         self._registry = CollectorRegistry()
         self._metrics = {spec.name: self._declared(spec) for spec in METRICS}
         self._series: dict[tuple[object, ...], Callable[[float], None]] = {}
         self._active_calls = 0
         self._registry.register(_LostLogLines())
-
-    def now(self) -> float:
-        return self._clock()
 
     def count(self, metric: str, amount: float = 1, /, **labels: str) -> None:  # ports.Count
         key = (metric, *labels.items())

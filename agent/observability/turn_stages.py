@@ -44,7 +44,7 @@ class Activity:
     key: int | str
     """Number of the reply, or identifier of the tool call."""
     tool: str
-    """Name of the tool; empty = a model request."""
+    """Empty = a model request."""
     began: float
     turn: TrackedTurn
     first: float | None = None
@@ -63,11 +63,7 @@ class Activity:
 
 @dataclass(slots=True, eq=False)
 class TrackedTurn:
-    """One turn.
-
-    Times may come slightly out of order (an event is stamped when it comes, an action when it is
-    done): one that lies before the latest one counts as the latest one.
-    """
+    """Times may come out of order; one before the latest one counts as the latest one."""
 
     began: float
     """The last words or keys before something was done about them."""
@@ -92,7 +88,6 @@ class TrackedTurn:
     """Tokens of each kind, as far as they were reported."""
     tool_rounds: int = 0
     over: float = 0.0
-    """The latest time."""
     _stage: Stage = Stage.PREPARE
 
     def __post_init__(self) -> None:

@@ -4,8 +4,8 @@ Rules:
 
 - A turn begins with the words or keys that led to something. Words that are held until more come
   are no wait, as the caller is still speaking. It is over when none of its activities is under way.
-- It is reported a little later (`TurnFinished`), when it is known whether the caller heard it
-  out: at the end of the playback, at an interrupt, with the next words, or at the end of the call.
+- It is reported when it is known whether the caller heard it out: at the end of the playback, at
+  an interrupt, with the next words, or at the end of the call.
 - What the agent does by itself (a re-prompt, the result of a tool that outlived its turn) is an
   unprompted turn. It is no turn of the caller: metrics, log and traces leave it out.
 """

@@ -47,10 +47,7 @@ _DAY_SECONDS = 24 * 3600
 
 
 class CallRecorder:
-    """`ports.Observer` that records one connection of a call; made by `RecordWriter.open`.
-
-    `asks` gives `asks_digest` of what is in force now; `keep` takes a chunk and never waits.
-    """
+    """Records one connection; `asks` gives `asks_digest` of now, `keep` takes a chunk."""
 
     def __init__(
         self, beginning: Beginning, asks: Callable[[], str], keep: Callable[[int, list[str]], None]
@@ -144,9 +141,9 @@ class RecordWriter:
 async def open_records(
     store: Store, clock: Callable[[], float], days: int, count: Count = uncounted
 ) -> AsyncIterator[RecordWriter | None]:
-    """The records of this process; on leaving, what waits is written, or lost and counted.
+    """The records of this process, none for 0 days; what waits is written on leaving, or lost.
 
-    The clock gives epoch seconds, for expiry; 0 days = no record is made.
+    The clock gives epoch seconds, for expiry.
     """
     if not days:
         yield None

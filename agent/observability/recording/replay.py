@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from difflib import SequenceMatcher
 from itertools import takewhile
 from operator import eq
+from typing import NamedTuple
 
 import msgspec
 
@@ -50,8 +51,7 @@ class Today:
     """`asks_digest` of each request."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Departure:
+class _Departure(NamedTuple):
     generation: int
     position: int
     """Of the event in its connection, from 0."""
@@ -78,10 +78,7 @@ class ReplayOutcome:
 
 
 def replay(connections: Sequence[RecordedConnection], today: Today | None = None) -> ReplayOutcome:
-    """Play the connections of a call until they depart.
-
-    They begin with what is in force `today`, which edits of the use case bring too, or as recorded.
-    """
+    """Play connections with what is in force `today`, or as recorded, until they depart."""
     outcome = ReplayOutcome(asks_now=today.asks if today else "")
     for one in connections:
         beginning, forms = one.beginning, ActionForms()

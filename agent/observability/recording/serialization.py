@@ -339,14 +339,9 @@ def _add(connection: RecordedConnection, forms: Iterable[Form]) -> None:
             case {"end": str(reason)}:
                 connection.end = reason
             case {"at": at_ms, "took": took_ms, "event": event, "did": did, **rest}:
-                connection.steps.append(
-                    RecordedStep(
-                        converted(at_ms, float),
-                        converted(took_ms, float),
-                        event_from(event),
-                        converted(did, list[dict[str, object]]),
-                        str(rest.get("asks", "")),
-                    )
-                )
+                at_ms, took_ms = converted([at_ms, took_ms], list[float])
+                did, asks = converted(did, list[Form]), str(rest.get("asks", ""))
+                step = RecordedStep(at_ms, took_ms, event_from(event), did, asks)
+                connection.steps.append(step)
             case _:
                 raise RecordError("record: a line cannot be read")

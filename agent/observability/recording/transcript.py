@@ -14,9 +14,10 @@ speech-to-text and text-to-speech are not known.
 
 from __future__ import annotations
 
+import json
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -57,8 +58,7 @@ _LONGEST = 240
 """Characters of arguments and results of tools."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
+class _Entry(NamedTuple):
     fact: history.Fact
     at_ms: float | None
     """Since the call began; None if it was not recorded."""
@@ -88,11 +88,10 @@ async def read_transcript(store: Store, call_sid: str) -> CallTranscript | None:
     """A call with its facts and its record; None if the table has nothing of it."""
     item = await store.get(call_sid, session.CONNECTION) or {}
     chats = await store.query(call_sid, CHAT)
+    resumes = await store.query(call_sid, _RESUMES)
+    numbers = (whole_number(str(one["sk"]).removeprefix(_RESUMES), LARGEST) for one in resumes)
     causes = {
-        whole_number(str(resume["sk"]).removeprefix(_RESUMES), LARGEST) or 0: str(
-            resume.get("cause", "")
-        )
-        for resume in await store.query(call_sid, _RESUMES)
+        number or 0: str(one.get("cause", "")) for number, one in zip(numbers, resumes, strict=True)
     }
     connections, fault = list[RecordedConnection](), ""
     try:
@@ -117,7 +116,7 @@ def _entries_of(call: CallTranscript, chats: Sequence[Item]) -> list[_Entry]:
         offset = call.since_beginning(one)
         for position, (fact, at_ms) in facts_of(one).items():
             new = _Entry(fact, at_ms + offset, one.generation)
-            recorded[position] = replace(recorded.get(position, new), fact=fact)
+            recorded[position] = recorded.get(position, new)._replace(fact=fact)
     generations = _generations(chats)
     times = {position: entry.at_ms for position, entry in recorded.items()}
     kept = [
@@ -161,18 +160,15 @@ def transcript_json(call: CallTranscript) -> str:
                 "line": one.generation,
                 "began_ms": one.beginning.began_ms,
                 "since_beginning_ms": call.since_beginning(one),
-                "stamp": asdict(one.beginning.stamp),
+                "stamp": one.beginning.stamp,
                 "events": len(one.steps),
                 "end": one.end,
                 "is_torn": one.is_torn,
-                "turns": [
-                    {**turn._asdict(), "spans": [bar._asdict() for bar in turn.spans]}
-                    for turn in _turns(one.steps)
-                ],
+                "turns": _turns(one.steps),
             }
             for one in call.connections
         ],
-        "resumes": {str(number): cause for number, cause in call.causes.items()},
+        "resumes": call.causes,
         "fault": call.fault,
     }
     return escaped(text_of(form))
@@ -190,12 +186,7 @@ def printable(text: str) -> str:
 
 def escaped(json_text: str) -> str:
     """JSON of the same value, with what could steer a terminal as escapes."""
-    return "".join(one if one.isprintable() else _escape(one) for one in json_text)
-
-
-def _escape(character: str) -> str:
-    units = character.encode("utf-16-be", "surrogatepass").hex()
-    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
+    return "".join(one if one.isprintable() else json.dumps(one)[1:-1] for one in json_text)
 
 
 def shortened(text: str, longest: int = _LONGEST) -> str:
@@ -294,7 +285,8 @@ def _waterfalls(call: CallTranscript, columns: int) -> Iterator[str]:
         yield from _drawn(turn, columns)
 
 
-class _Bar(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Bar:
     """Milliseconds since the first words of the turn."""
 
     name: str
@@ -306,7 +298,8 @@ class _Bar(NamedTuple):
     """How it ended, if not well: `failed: FAULT`, `cancelled`, `error`."""
 
 
-class _Turn(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Turn:
     at_ms: float
     words: str
     """What the caller said, or in brackets what else made the agent act."""

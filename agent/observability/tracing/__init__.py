@@ -63,10 +63,7 @@ FLUSH_SECONDS = 3.0
 
 @asynccontextmanager
 async def open_tracing(environment: Mapping[str, str]) -> AsyncIterator[Tracing | None]:
-    """The traces of this process; None unless they are asked for and can be made.
-
-    On leaving, what was not sent is sent, or given up after `FLUSH_SECONDS`.
-    """
+    """The traces of this process; None unless they are asked for and can be made."""
     if not is_asked(environment):
         yield None
         return
@@ -109,10 +106,7 @@ def is_asked(environment: Mapping[str, str]) -> bool:
 
 
 class Tracing:
-    """Makes spans; needs the extra `traces`. `processor` takes ended spans and must not wait.
-
-    All times but `epoch` are seconds on the clock of the event loop.
-    """
+    """Makes spans, with times of the event loop; `processor` takes ended ones and must not wait."""
 
     def __init__(
         self,
@@ -146,7 +140,7 @@ class Tracing:
 
     @contextmanager
     def serving(self) -> Iterator[None]:
-        """Operations on the table meanwhile belong to a connection; its call span begins now."""
+        """Operations on the table meanwhile belong to a connection whose span begins now."""
         token = _SERVED.set(_ServedConnection(self.now()))
         try:
             yield

@@ -41,8 +41,9 @@ def tape(
 ) -> Tape:
     """A line on which this happened."""
     conversation = Conversation(brief, resumed)
-    seen = [(event, conversation.receive(event), 0.1) for event in events]
-    return Tape(beginning(brief, resumed), seen)
+    return Tape(
+        beginning(brief, resumed), [(event, conversation.receive(event), 0.1) for event in events]
+    )
 
 
 def line_of(*tapes: Tape) -> list[RecordedConnection]:
