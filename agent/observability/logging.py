@@ -11,7 +11,6 @@
 from __future__ import annotations
 
 import atexit
-import io
 import json
 import logging
 import os
@@ -290,5 +289,5 @@ class LogOutput:
 def _descriptor_of(file: TextIO) -> int | None:
     try:
         return file.fileno()
-    except (AttributeError, io.UnsupportedOperation, ValueError):
+    except (AttributeError, ValueError):  # also `io.UnsupportedOperation`
         return None

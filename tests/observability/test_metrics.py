@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
 from agent.call.actions import StartReply
-from agent.call.events import EndReason, ReplyDelta
+from agent.call.events import ReplyDelta
 from agent.observability import EmbeddedMetrics, Telemetry
 from tests.fakes import Clock
 from tests.observability.observed import SPOKE, Step, observed, samples_of
@@ -60,50 +59,32 @@ def test_latencies_lead_to_their_traces_where_the_form_can_say_so() -> None:
     assert b"trace_id" not in untraced.render(OPEN_METRICS)[0]
 
 
-def lines_of(written: list[str]) -> list[dict[str, Any]]:
-    assert all(line.endswith("\n") and line.count("\n") == 1 for line in written)
-    return [json.loads(line) for line in written]
+def test_lines_are_in_the_embedded_metric_format() -> None:
+    """Refusals at capacity since the line before; a forged request is no caller.
 
-
-def test_line_is_in_the_embedded_metric_format() -> None:
+    A draining process is silent: its few calls would pull the average down.
+    """
     telemetry, written = Telemetry(), list[str]()
     embedded = EmbeddedMetrics(telemetry, "voice.example.com", written.append, lambda: 1_700_000.5)
     telemetry.call("pizza", lambda: "m")
 
-    embedded.publish()
-
-    metrics = [{"Name": name, "Unit": "Count"} for name in ("ActiveCalls", "CallsRefused")]
-    directive = {"Namespace": "VoiceAgent", "Dimensions": [["Service"]], "Metrics": metrics}
-    [line] = lines_of(written)
-    assert line.pop("_aws") == {"Timestamp": 1_700_000_500, "CloudWatchMetrics": [directive]}
-    assert line == {"Service": "voice.example.com", "ActiveCalls": 1, "CallsRefused": 0}
-
-
-def test_refused_calls_are_counted_since_the_line_before() -> None:
-    """Only refusals at capacity; a forged request is no caller."""
-    telemetry, written = Telemetry(), list[str]()
-    embedded = EmbeddedMetrics(telemetry, "voice.example.com", written.append)
-    counts = [["busy", "overload"], ["signature", "token"], ["full", "busy", "busy"]]
-
-    for reasons in counts:
+    for reasons in ([], ["busy", "overload"], ["signature", "token"], ["full", "busy", "busy"]):
         for reason in reasons:
             telemetry.count("agent_calls_refused_total", reason=reason)
         embedded.publish()
-
-    assert [line["CallsRefused"] for line in lines_of(written)] == [2, 0, 3]
-
-
-def test_draining_process_is_silent() -> None:
-    """Its few calls would pull the average down and take tasks from the others."""
-    telemetry, written = Telemetry(), list[str]()
-    embedded = EmbeddedMetrics(telemetry, "voice.example.com", written.append)
-    observer = telemetry.call("pizza", lambda: "m")
-
     telemetry.count("agent_draining", 1)
     embedded.publish()
-    observer.ended(EndReason.DRAIN)
 
-    assert written == []
+    assert all(line.endswith("\n") and line.count("\n") == 1 for line in written)
+    lines = [json.loads(line) for line in written]
+    metrics = [{"Name": name, "Unit": "Count"} for name in ("ActiveCalls", "CallsRefused")]
+    directive = {"Namespace": "VoiceAgent", "Dimensions": [["Service"]], "Metrics": metrics}
+    assert [line.pop("CallsRefused") for line in lines] == [0, 2, 0, 3]
+    assert lines[0] == {
+        "_aws": {"Timestamp": 1_700_000_500, "CloudWatchMetrics": [directive]},
+        "Service": "voice.example.com",
+        "ActiveCalls": 1,
+    }
 
 
 def test_line_is_written_at_once_and_every_thirty_seconds() -> None:

@@ -36,7 +36,6 @@ from tests.observability.tracing.test_call_trace import EPOCH, attributes, tree
 
 NUMBER = "+15550100001"
 LOOK = ToolCall("tool00001", "look_up", "{}")
-SQLITE = {"db.system.name": "sqlite", "db.collection.name": "items"}
 
 
 class SlowStore(MemoryStore):
@@ -105,29 +104,40 @@ class Looks:
         return ToolOutcome(call.name)
 
 
-async def test_operation_is_a_span_of_its_line() -> None:
-    stage = Stage()
+@pytest.mark.parametrize(
+    ("name", "sk", "told"),
+    [
+        ("", "profile", {}),
+        ("voice-calls", "profile", {}),
+        ("", "away", {"error.type": "StoreError"}),
+        ("", "never", {"voice.cancelled": True}),
+    ],
+    ids=["sqlite", "dynamodb", "failed", "given up"],
+)
+async def test_operation_is_a_span_of_its_line_without_keys(
+    name: str, sk: str, told: dict[str, object]
+) -> None:
+    """A failure is told by its class alone: the text of the error may hold a key."""
+    stage = Stage(name)
     with stage.line():
-        await stage.store.get(NUMBER, "profile")
+        looking = asyncio.create_task(stage.store.get(NUMBER, sk), name="look")
+        await asyncio.sleep(0)
+        looking.cancel()
+        await asyncio.gather(looking, return_exceptions=True)
 
     call, looked = stage.spans
-    assert tree([call, looked]) == [("call", "", 0.0, 2.0), ("get items", "call", 0.0, 1.0)]
-    assert attributes(looked) == {**SQLITE, "db.operation.name": "get"}
-    assert looked.kind is SpanKind.CLIENT
-    assert call.kind is SpanKind.INTERNAL
-    assert looked.status.status_code is StatusCode.UNSET
+    table = name or "items"
+    assert tree([call, looked]) == [("call", "", 0.0, 2.0), (f"get {table}", "call", 0.0, 1.0)]
+    assert attributes(looked) == {
+        "db.system.name": "aws.dynamodb" if name else "sqlite",
+        "db.collection.name": table,
+        "db.operation.name": "get",
+        **told,
+    }
+    assert (looked.kind, call.kind) == (SpanKind.CLIENT, SpanKind.INTERNAL)
+    assert (looked.status.status_code is StatusCode.ERROR) is ("error.type" in told)
+    assert call.status.status_code is StatusCode.UNSET
     assert "1555" not in looked.to_json()
-
-
-async def test_table_of_the_cloud_is_told_by_its_name() -> None:
-    stage = Stage("voice-calls")
-    with stage.line():
-        await stage.store.query(NUMBER)
-
-    _, queried = stage.spans
-    named = {"db.system.name": "aws.dynamodb", "db.collection.name": "voice-calls"}
-    assert queried.name == "query voice-calls"
-    assert attributes(queried) == {**named, "db.operation.name": "query"}
 
 
 async def test_what_is_done_for_no_line_leaves_no_span() -> None:
@@ -148,33 +158,6 @@ async def test_what_is_done_for_no_line_leaves_no_span() -> None:
     await stage.store.get(NUMBER, "profile")
 
     assert [span.name for span in stage.spans] == ["call"]
-
-
-async def test_failure_is_told_by_its_class_alone() -> None:
-    """The text of the error may hold a key."""
-    stage = Stage()
-    with stage.line(), pytest.raises(StoreError):
-        await stage.store.get(NUMBER, "away")
-
-    call, failed = stage.spans
-    assert attributes(failed) == {**SQLITE, "db.operation.name": "get", "error.type": "StoreError"}
-    assert failed.status.status_code is StatusCode.ERROR
-    assert call.status.status_code is StatusCode.UNSET
-    assert "1555" not in failed.to_json()
-
-
-async def test_operation_that_is_given_up_is_cancelled_and_no_failure() -> None:
-    stage = Stage()
-    with stage.line():
-        waiting = asyncio.create_task(stage.store.get(NUMBER, "never"), name="never")
-        await asyncio.sleep(0)
-        waiting.cancel()
-        await asyncio.wait([waiting])
-
-    _, cancelled = stage.spans
-    told = {**SQLITE, "db.operation.name": "get", "voice.cancelled": True}
-    assert attributes(cancelled) == told
-    assert cancelled.status.status_code is StatusCode.UNSET
 
 
 async def test_what_is_read_before_the_trace_has_a_name_belongs_to_it() -> None:
