@@ -1,9 +1,8 @@
 """The observer of one call that counts and logs, and the telemetry of a process.
 
-Every number about calls is derived here from observed steps, on the clock of the process's metrics,
-which is that of the event loop. Times and outcomes are those of the model that was asked, as a
-caller waits for it; tokens and their speed are those of the model that answered, which a reply that
-was abandoned never tells.
+All times are those of the event loop. Times and outcomes are those of the model that was asked, as
+a caller waits for it; tokens and their speed are those of the model that answered, which a reply
+that was abandoned never tells.
 """
 
 from __future__ import annotations
@@ -84,7 +83,7 @@ class CallObserver:
 
     def _note_event(self, moment: ObservedStep) -> None:
         match moment.event:
-            case ev.ReplyDelta(reply, text) if text and not self._tracker.is_open(reply):
+            case ev.ReplyDelta(reply, text) if text and reply not in self._tracker.under_way:
                 self._count("agent_llm_stale_pieces_total")
             case ev.TokensCounted(reply, usage):
                 self._count_tokens(reply, usage)
@@ -220,5 +219,4 @@ class Telemetry(Metrics):
     def call(
         self, use_case: str, model: Callable[[], str], facts: CallFacts | None = None
     ) -> CallObserver:
-        """The observer of a new call, which counts as active until `ended`."""
         return CallObserver(self, use_case, model, facts or CallFacts())

@@ -129,7 +129,6 @@ class CallSummary:
         return sum(used.total() for used in self.used.values())
 
     def observe(self, moment: ObservedStep, kind: str) -> None:
-        """Add one step of the call; `kind` is its `interrupt_kind`."""
         if kind:
             self._interrupts[kind] += 1
         match moment.event:

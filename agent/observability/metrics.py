@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from time import monotonic, time
 from typing import NamedTuple
 
@@ -208,7 +209,6 @@ class Metrics:
         return self._registry.get_sample_value(name, labels) or 0.0
 
     def render(self, accept: str) -> tuple[bytes, str]:
-        """All metrics in the form a scraper accepts, and its content type."""
         encode, content_type = choose_encoder(accept)
         return encode(self._registry), content_type
 
@@ -243,6 +243,7 @@ class _LostLogLines(Collector):
         yield CounterMetricFamily("agent_log_lines_lost", text, value=lost_lines())
 
 
+@dataclass(slots=True)
 class EmbeddedMetrics:
     """Writes a line with the metrics of one process for CloudWatch every 30 seconds.
 
@@ -252,18 +253,11 @@ class EmbeddedMetrics:
     level and time stamp in it.
     """
 
-    def __init__(
-        self,
-        metrics: Metrics,
-        service: str,
-        write: Callable[[str], object],
-        clock: Callable[[], float] = time,
-    ) -> None:
-        self._metrics = metrics
-        self._service = service
-        self._write = write
-        self._clock = clock
-        self._refused = 0
+    metrics: Metrics
+    service: str
+    write: Callable[[str], object]
+    clock: Callable[[], float] = time
+    _refused: int = 0
 
     async def run(self) -> None:
         while True:
@@ -271,9 +265,9 @@ class EmbeddedMetrics:
             await asyncio.sleep(EMBEDDED_SECONDS)
 
     def publish(self) -> None:
-        if self._metrics.value("agent_draining"):
+        value = self.metrics.value
+        if value("agent_draining"):
             return
-        value = self._metrics.value
         by_reason = (value("agent_calls_refused_total", reason=each) for each in _AT_CAPACITY)
         active, refused = int(value("agent_active_calls")), int(sum(by_reason))
         counts = {"ActiveCalls": active, "CallsRefused": refused - self._refused}
@@ -282,6 +276,6 @@ class EmbeddedMetrics:
             "Dimensions": [["Service"]],
             "Metrics": [{"Name": name, "Unit": "Count"} for name in counts],
         }
-        aws = {"Timestamp": int(self._clock() * 1000), "CloudWatchMetrics": [directive]}
-        self._write(json.dumps({"_aws": aws, "Service": self._service, **counts}) + "\n")
+        aws = {"Timestamp": int(self.clock() * 1000), "CloudWatchMetrics": [directive]}
+        self.write(json.dumps({"_aws": aws, "Service": self.service, **counts}) + "\n")
         self._refused = refused

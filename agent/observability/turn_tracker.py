@@ -2,8 +2,8 @@
 
 Rules:
 
-- A turn begins with the words or keys that led to something. Words that are held until more come
-  are no wait, as the caller is still speaking. It is over when none of its activities is under way.
+- A turn begins with the last words or keys before something was done about them. It is over when
+  none of its activities is under way.
 - It is reported when it is known whether the caller heard it out: at the end of the playback, at
   an interrupt, with the next words, or at the end of the call.
 - What the agent does by itself (a re-prompt, the result of a tool that outlived its turn) is an
@@ -80,17 +80,13 @@ class TurnTracker:
         self._unprompted: TrackedTurn | None = None
         self._silent_since: float | None = None
         """When the agent's silence was reported."""
-        self._open: dict[int | str, Activity] = {}
+        self.under_way: dict[int | str, Activity] = {}
         self._finishing: Activity | None = None
         """The request that the present event ends; its last text is written after that."""
         self._changes: list[Change] = []
 
-    def is_open(self, reply: int) -> bool:
-        return reply in self._open
-
     def is_streaming(self, event: ev.Event) -> bool:
-        """The event is a piece of a reply, and not its first."""
-        request = self._open.get(event.reply) if isinstance(event, ev.ReplyDelta) else None
+        request = self.under_way.get(event.reply) if isinstance(event, ev.ReplyDelta) else None
         return request is not None and request.first is not None
 
     def observe(self, step: ObservedStep, kind: str) -> list[Change]:
@@ -140,16 +136,16 @@ class TurnTracker:
                 self._add_usage(reply, usage)
             case ev.ReplyDelta(reply, text) if text:
                 self._note_first(reply, at)
-            case ev.ReplyFinished(reply, calls, stop) if reply in self._open:
-                self._finishing = self._open[reply]
+            case ev.ReplyFinished(reply, calls, stop) if reply in self.under_way:
+                self._finishing = self.under_way[reply]
                 if calls:
                     self._note_first(reply, at)
                     self._finishing.turn.tool_rounds += 1
                 self._finishing.stop = stop
                 self._end(reply, at, "finished")
-            case ev.ReplyFailed(reply, fault) if reply in self._open:
-                self._open[reply].turn.is_failed = True
-                self._open[reply].fault = fault
+            case ev.ReplyFailed(reply, fault) if reply in self.under_way:
+                self.under_way[reply].turn.is_failed = True
+                self.under_way[reply].fault = fault
                 self._end(reply, at, "failed")
             case ev.ToolFinished(call_id, outcome):
                 self._end(call_id, at, "error" if outcome.is_error else "ok")
@@ -207,12 +203,12 @@ class TurnTracker:
         turn.is_going = True
         activity = Activity(key, tool, at, turn)
         turn.activities.append(activity)
-        self._open[key] = activity
+        self.under_way[key] = activity
         turn.settle()
         self._changes.append(ActivityBegan(activity))
 
     def _note_first(self, key: int | str, at: float) -> None:
-        activity = self._open.get(key)
+        activity = self.under_way.get(key)
         if activity is not None and activity.first is None:
             activity.turn.advance(at)
             activity.first = max(at, activity.began)
@@ -220,14 +216,14 @@ class TurnTracker:
             self._changes.append(FirstToken(activity))
 
     def _end(self, key: int | str, at: float, outcome: str) -> None:
-        if (activity := self._open.pop(key, None)) is not None:
+        if (activity := self.under_way.pop(key, None)) is not None:
             activity.turn.advance(at)
             activity.ended, activity.outcome = max(at, activity.began), outcome
             activity.turn.settle()
             self._changes.append(ActivityEnded(activity))
 
     def _speak(self, event: ev.Event, at: float) -> None:
-        for one in (*self._open.values(), self._finishing):
+        for one in (*self.under_way.values(), self._finishing):
             if one is not None and one.first is not None and not one.is_spoken:
                 one.is_spoken = True
                 self._changes.append(FirstClause(one, at))

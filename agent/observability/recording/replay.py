@@ -2,9 +2,8 @@
 
 The core has no clock and no randomness: the same events in the same order lead to the same
 actions, unless a rule, a phrase, a limit, a tool or a prompt has changed. `replay` finds the first
-event with other actions, and the first request with another prompt, other tools or settings, or to
-another model. What a model would answer to such a request is not known: the replay goes on with the
-recorded answer. `changes` and `report` are the result as text.
+event with other actions, and the first request that is another one. What a model would answer to it
+is not known: the replay goes on with the recorded answer.
 """
 
 from __future__ import annotations
@@ -164,15 +163,13 @@ def _other_message(
     recorded: Sequence[Form], now: Sequence[Form], messages: Sequence[Message], columns: int
 ) -> Iterator[str]:
     for before, after in zip(recorded, now, strict=False):
-        match before.get("messages"), after.get("messages"):
-            case [*were], [*are] if were != are:
-                same = _common_length(were, are)
-                yield f"    message {same + 1} of {len(are)} is another one; there were {len(were)}"
-                if same < len(messages) and digests(messages) == are:
-                    yield f"    it is now: {_fitted(_message(messages[same]), columns - 15)}"
-                return
-            case _:
-                pass
+        were, are = before.get("messages"), after.get("messages")
+        if isinstance(were, list) and isinstance(are, list) and were != are:
+            same = _common_length(were, are)
+            yield f"    message {same + 1} of {len(are)} is another one; there were {len(were)}"
+            if same < len(messages) and digests(messages) == are:
+                yield f"    it is now: {_fitted(_message(messages[same]), columns - 15)}"
+            return
 
 
 def _common_length(one: Sequence[object], other: Sequence[object]) -> int:

@@ -276,15 +276,16 @@ def read_chunks(items: Iterable[Mapping[str, object]]) -> list[RecordedConnectio
     found: dict[int, RecordedConnection] = {}
     expected: dict[int, int] = {}
     for item in items:
-        generation, number = _place(str(item.get("sk", "")))
+        connection, _, chunk = str(item.get("sk", "")).removeprefix(RECORD).partition("::")
+        generation, number = whole_number(connection, LARGEST), whole_number(chunk, LARGEST)
+        if generation is None or number is None:
+            raise RecordError("record: a chunk has a key that is none")
         forms = list(_forms(item))
         if generation not in found:
-            match forms:
-                case [{"begin": begin}, *rest] if number == 0:
-                    found[generation] = RecordedConnection(generation, beginning_from(begin))
-                    forms = rest
-                case _:
-                    continue  # without its beginning nothing of a connection can be played
+            begin, *forms = forms
+            if number or "begin" not in begin:
+                continue  # without its beginning nothing of a connection can be played
+            found[generation] = RecordedConnection(generation, beginning_from(begin["begin"]))
         one = found[generation]
         one.is_torn = one.is_torn or number != expected.get(generation, 0)
         expected[generation] = number + 1
@@ -315,14 +316,6 @@ def facts_of(connection: RecordedConnection) -> dict[int, tuple[Fact, float]]:
                 case _:
                     pass
     return facts
-
-
-def _place(sk: str) -> tuple[int, int]:
-    connection, _, chunk = sk.removeprefix(RECORD).partition("::")
-    generation, number = whole_number(connection, LARGEST), whole_number(chunk, LARGEST)
-    if generation is None or number is None:
-        raise RecordError("record: a chunk has a key that is none")
-    return generation, number
 
 
 def _forms(item: Mapping[str, object]) -> Iterator[Form]:

@@ -226,11 +226,9 @@ def _heading(call: CallTranscript) -> Iterator[str]:
         yield f"line {generation}: nothing of it is recorded"
     for one in call.connections:
         stamp, end = one.beginning.stamp, one.end or "unknown: the record is not complete"
+        what = f"version {stamp.version}, {plain_text(stamp.model)}, {len(one.steps)} events"
         torn = ", a part is missing" if one.is_torn else ""
-        yield (
-            f"line {one.generation}: version {stamp.version}, {plain_text(stamp.model)},"
-            f" {len(one.steps)} events, end {end}{torn}"
-        )
+        yield f"line {one.generation}: {what}, end {end}{torn}"
 
 
 def _entries(call: CallTranscript, columns: int) -> Iterator[str]:

@@ -30,6 +30,7 @@ from asyncio import CancelledError
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from threading import Thread
 from time import monotonic, time
 from typing import TYPE_CHECKING, NamedTuple
@@ -228,16 +229,16 @@ _SERVED: ContextVar[_ServedConnection | None] = ContextVar("served", default=Non
 _TOOL: ContextVar[str] = ContextVar("tool", default="")
 
 
+@dataclass(frozen=True, slots=True)
 class TracedToolExecutor:
     """`ports.ToolExecutor` under whose tools the operations appear that they make."""
 
-    def __init__(self, toolbox: ToolExecutor) -> None:
-        self._toolbox = toolbox
+    toolbox: ToolExecutor
 
     async def run(self, call: ToolCall, standing: Standing) -> ToolOutcome:
         token = _TOOL.set(call.id)
         try:
-            return await self._toolbox.run(call, standing)
+            return await self.toolbox.run(call, standing)
         finally:
             _TOOL.reset(token)
 

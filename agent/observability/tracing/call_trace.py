@@ -1,8 +1,7 @@
 """The trace of one connection of a call, made from what an observer sees.
 
-The tokens of a reply are reported after it: its span stays open until then and is closed with the
-time at which the reply ended. The span of a turn is closed when its outcome is known, with the time
-at which it was over.
+The span of a reply stays open until its tokens are reported, that of a turn until its outcome is
+known; both are closed with the time at which they were over.
 """
 
 from __future__ import annotations
@@ -80,7 +79,6 @@ class CallTrace:
         self._tracing.end(self._call, now, is_error=is_error)
 
     def add_operation(self, one: TableOperation) -> None:
-        """Add an operation of this connection, perhaps after the end of the call."""
         under = self._activities.get(one.tool, self._call)
         span = self._tracing.begin(one.name, one.began, one.attributes, under, is_client=True)
         self._tracing.end(span, one.ended, is_error=one.is_failed)
