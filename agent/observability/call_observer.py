@@ -26,7 +26,6 @@ log = structlog.get_logger(__name__)
 
 _SHORTEST_WRITING_SECONDS = 0.05
 """A reply that came all at once has no speed."""
-_TERMINATOR = "#"
 
 
 class CallObserver:
@@ -184,8 +183,7 @@ class CallObserver:
 def _entry_reason(moment: ObservedStep) -> str:
     """What completed a DTMF entry; empty text if no entry was completed.
 
-    `speech` or `key` (one that means something by itself) came between; `ended`: the call, or our
-    part of it. A key that means something by itself is recorded like an entry of just that key.
+    A key that means something by itself (`key`) is recorded like an entry of just that key.
     """
     typed = [
         action.fact.text
@@ -200,7 +198,7 @@ def _entry_reason(moment: ObservedStep) -> str:
         case _ if not typed:
             return ""
         case ev.CallerPressed(digit):
-            return "terminator" if digit == _TERMINATOR else "length"
+            return "terminator" if digit == "#" else "length"
         case ev.TimerFired(Timer.DIGITS):
             return "pause"
         case ev.CallerSpoke():

@@ -39,7 +39,6 @@ _MOST_EXCEPTIONS = 32
 _CAUSE = "\nThe above exception was the direct cause of the following exception:\n\n"
 _CONTEXT = "\nDuring handling of the above exception, another exception occurred:\n\n"
 _LONGEST_MESSAGE = 200
-_SHOWN_OF_SID = 6
 _INDENT = "\n" + " " * 42
 """Below a sentence, behind the time stamp and the level."""
 
@@ -83,7 +82,7 @@ def lost_lines() -> int:
 def _rendered(
     processors: Sequence[structlog.types.Processor], logger: Any, method: str, values: Values
 ) -> Any:
-    """The text of a line; one that the processors cannot render is reduced to its event."""
+    """The text of a line, or its event alone if the processors cannot render it."""
     event = str(values["event"])
     try:
         for processor in processors:
@@ -163,7 +162,7 @@ def _format_for_console(_: object, __: str, values: Values) -> Values:
     if (to_sentence := sentences.get(values["event"])) is None:
         return values
     sentence = to_sentence(values)
-    sid = str(values.get("call_sid", ""))[-_SHOWN_OF_SID:]
+    sid = str(values.get("call_sid", ""))[-6:]
     kept = {key: values[key] for key in ("timestamp", "level") if key in values}
     return {**kept, "event": f"…{sid} {sentence}" if sid else sentence}
 

@@ -170,11 +170,9 @@ METRICS = (
 
 
 class Metrics:
-    """All metrics of one process.
+    """All metrics of one process; `trace_id` gives the exemplar of latencies, empty = none.
 
-    Histograms have classic buckets: the client library (0.26) can write native histograms that it
-    is given and does not keep any itself. `trace_id` gives the exemplar of latencies, 32
-    hexadecimal digits; empty = none.
+    Histograms have classic buckets: the client library (0.26) does not keep native ones itself.
     """
 
     def __init__(

@@ -92,6 +92,7 @@ class TurnTracker:
     def observe(self, step: ObservedStep, kind: str) -> list[Change]:
         """What changes with a step, in order; `kind` is its `interrupt_kind`."""
         event, received_at, timed_actions = step
+        self._changes = []
         if self._silent_since is not None and received_at - self._silent_since > ORDER_SECONDS:
             self._finish()
         if kind and kind != "empty":
@@ -109,19 +110,16 @@ class TurnTracker:
                 self._finish()
             case _:
                 pass
-        return self._take_changes()
+        return self._changes
 
     def ended(self, now: float) -> list[Change]:
         """The call is over; activities under way stay without an end."""
+        self._changes = []
         for turn in (self._turn, self._unprompted):
             if turn is not None and turn.is_going:
                 self._close(turn, now)
         self._finish()
-        return self._take_changes()
-
-    def _take_changes(self) -> list[Change]:
-        changes, self._changes = self._changes, []
-        return changes
+        return self._changes
 
     def _note_event(self, event: ev.Event, at: float, actions: list[Action]) -> None:
         self._finishing = None

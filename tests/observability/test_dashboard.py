@@ -66,15 +66,12 @@ def test_rows_are_what_operators_ask_about() -> None:
     assert rows == told.split(", ")
 
 
-def test_panels_need_no_plugin_and_have_numbers_of_their_own() -> None:
+def test_panels_need_no_plugin_and_have_numbers_and_places_of_their_own() -> None:
     kinds = {panel["type"] for panel in dashboard()["panels"]}
     numbers = Counter(panel["id"] for panel in dashboard()["panels"])
 
     assert kinds <= _OF_GRAFANA
     assert set(numbers.values()) == {1}
-
-
-def test_no_panel_lies_on_another_or_beside_the_grid() -> None:
     placed = [(panel["title"], cells(panel)) for panel in dashboard()["panels"]]
 
     assert [(a, b) for (a, x), (b, y) in combinations(placed, 2) if x & y] == []

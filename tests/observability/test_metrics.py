@@ -18,6 +18,7 @@ from tests.servers import serving, settings_for
 from tests.virtual_time import run_virtually
 from tests.waiting import until
 
+Captured = pytest.CaptureFixture[str]
 OPEN_METRICS = "application/openmetrics-text; version=1.0.0"
 
 
@@ -103,9 +104,7 @@ def test_line_is_written_at_once_and_every_thirty_seconds() -> None:
     assert run_virtually(watch()) == [1, 2, 3]
 
 
-async def test_service_writes_it_where_it_is_asked_to(
-    table: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+async def test_service_writes_it_where_it_is_asked_to(table: Path, capsys: Captured) -> None:
     asked = settings_for(table, EMF_METRICS="true", LOG_FORMAT="json")
     seen = ""
 
@@ -128,7 +127,7 @@ async def test_service_writes_it_where_it_is_asked_to(
     ids=["not asked for", "no log that CloudWatch reads"],
 )
 async def test_service_does_not_write_it_otherwise(
-    table: Path, capsys: pytest.CaptureFixture[str], environment: dict[str, str]
+    table: Path, capsys: Captured, environment: dict[str, str]
 ) -> None:
     """The first look at the load comes after the tasks that would write it."""
     async with serving(settings_for(table, **environment)) as server:

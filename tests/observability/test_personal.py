@@ -18,12 +18,13 @@ from tests.fakes import MemoryStore
 from tests.servers import heard_out, offline, seeded, serving, settings_for, staged
 from tests.twilio_client.client import call_fields
 
+Captured = pytest.CaptureFixture[str]
 pytestmark = pytest.mark.usefixtures("plain_logging")
 _CALLS = 50
 
 
 async def test_nothing_of_a_caller_is_in_logs_or_metrics(
-    table: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    table: Path, capsys: Captured, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Fifty callers give personal data in words, keys and malformed frames."""
     configure_logging("info", "json")
@@ -43,7 +44,7 @@ async def test_nothing_of_a_caller_is_in_logs_or_metrics(
 
 
 async def test_unreadable_request_is_a_line_without_its_bytes(
-    table: Path, capsys: pytest.CaptureFixture[str]
+    table: Path, capsys: Captured
 ) -> None:
     """By default aiohttp logs the header over several lines with a traceback."""
     configure_logging("info", "json")
@@ -86,7 +87,7 @@ class _FaultyStore(MemoryStore):
     ],
 )
 async def test_webhook_and_call_that_fail_say_why_in_the_words_of_operators_only(
-    table: Path, capsys: pytest.CaptureFixture[str], fault: AgentError, is_told: bool
+    table: Path, capsys: Captured, fault: AgentError, is_told: bool
 ) -> None:
     """The text of any other exception may hold personal data."""
     configure_logging("info", "json")
@@ -111,9 +112,7 @@ async def test_webhook_and_call_that_fail_say_why_in_the_words_of_operators_only
     assert (str(fault) in written) == is_told
 
 
-async def test_what_is_asked_for_is_in_the_log(
-    table: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+async def test_what_is_asked_for_is_in_the_log(table: Path, capsys: Captured) -> None:
     """Proves that the search of the tests above finds personal data."""
     configure_logging("info", "json", with_personal=True)
     store = await SqliteStore.open(table)

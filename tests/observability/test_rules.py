@@ -15,14 +15,12 @@ from tests.observability.prometheus import promtool
 _SECTION = re.compile(r"^## (VoiceAgent\w+)$", re.MULTILINE)
 
 
-def test_configuration_and_rules_are_right_for_prometheus() -> None:
+def test_configuration_rules_and_their_tests_are_right_for_prometheus() -> None:
     said = promtool("check", "config", shipped.CONFIGURATION)
 
     assert f"SUCCESS: {len(shipped.alerts())} rules found" in said
     assert f"SUCCESS: {len(shipped.recordings())} rules found" in said
 
-
-def test_alerts_do_what_their_tests_say() -> None:
     said = promtool("test", "rules", *shipped.RULE_TESTS)
 
     assert said.count("SUCCESS") == len(shipped.RULE_TESTS)

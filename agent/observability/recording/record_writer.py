@@ -1,7 +1,7 @@
 """Writes the record of each call: lines of JSON, gathered to chunks, through one queue.
 
-`CallRecorder` is an observer. It writes a line for each event and hands a chunk of lines over when
-it is full, when it is a few seconds old, or when the connection is over. A line is one of:
+A chunk is closed when it is full, when it is a few seconds old, or when the connection is over. A
+line is one of:
 
     {"begin": ...}    `serialization.Beginning`
     {"at", "took", "event", "did", "asks"}
@@ -9,10 +9,9 @@ it is full, when it is a few seconds old, or when the connection is over. A line
                       it was answered; the event; the actions; `asks_digest` if a model is asked
     {"end": reason}   the connection is over; without it the record is not complete
 
-The write belongs to the queue (`agent.store.write_behind`) and outlives the call. Chunks are
-written in their order and never change, so a repeated write changes nothing. A reader sees lost
-ones as gaps in their numbers. Each is written in the context of its call, so that its trace is that
-of the call. Records may be lost, unlike facts, as no call resumes from them: one lane is enough.
+The write outlives the call. Chunks are written in their order and never change, so a repeated write
+changes nothing; a reader sees lost ones as gaps in their numbers. Each is written in the context of
+its call, for its trace. No call resumes from records, so they may be lost, and one lane is enough.
 Rejected: one item for each event, which is one write for each word of the model.
 """
 

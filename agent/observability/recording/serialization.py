@@ -111,14 +111,8 @@ def beginning_form(beginning: Beginning) -> Form:
     if beginning.resumption is not None:
         facts = [RECORDED.write(fact) for fact in beginning.resumption.facts]
         resumption = {**_fields(beginning.resumption), "facts": facts}
-    return {
-        "brief": _fields(beginning.brief),
-        "resumption": resumption,
-        "stamp": _fields(beginning.stamp),
-        "began_ms": beginning.began_ms,
-        "webhook": dict(beginning.webhook),
-        "profile": plain(beginning.profile),
-    }
+    profile = plain(beginning.profile)
+    return {**_fields(beginning), "resumption": resumption, "profile": profile}
 
 
 def beginning_from(raw: object) -> Beginning:

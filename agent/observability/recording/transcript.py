@@ -3,8 +3,7 @@
 Facts are kept for a day, a record longer: without facts in the table those of the record are shown.
 What callers and models said may hold anything, so whatever would steer a terminal is left out.
 
-The time of each recorded turn is drawn as bars. All times end at the socket; those of
-speech-to-text and text-to-speech are not known.
+The time of each recorded turn, as far as the socket, is drawn as bars.
 
     hold         from the first words until a model is asked
     reply N      the request, `.` until its first text or tool call, `=` until it is complete

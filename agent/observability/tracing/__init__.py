@@ -7,13 +7,11 @@
           OPERATION TABLE   one operation on the table that it makes
       OPERATION TABLE       one that the connection causes otherwise
 
-- What the agent does by itself (a re-prompt, a summary) hangs on the call. A tool that outlives its
-  turn outlives the span of the turn too.
+- What the agent does by itself (a re-prompt, a summary) hangs on the call.
 - Spans are made afterwards, from the steps of a call. A thread sends them from a queue that drops
   the oldest when it is full: a collector that is slow or away costs spans and no call.
 - Attributes are those of the GenAI and database conventions; others begin with `voice.`. None holds
-  a key of the table, what was said or who said it. Only with
-  `OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=true` spans have words, under `pii_` names.
+  a key of the table, what was said or who said it, except under `pii_` names if asked for.
 
 Operations on the table are assigned to a connection by a context variable that every task begun
 while it is served inherits: tools, and the journal, which outlives the connection. Without it an

@@ -150,13 +150,8 @@ def test_recorded_call_is_told_with_its_times() -> None:
 def test_machines_are_told_the_same() -> None:
     told: Any = json.loads(transcript_json(transcript_of(ordered)))
 
-    assert told["facts"][1] == {
-        "at_ms": 2000.0,
-        "line": 0,
-        "kind": "CallerSaid",
-        "text": "a large pizza and",
-        "means": "speech",
-    }
+    said = {"kind": "CallerSaid", "text": "a large pizza and", "means": "speech"}
+    assert told["facts"][1] == {"at_ms": 2000.0, "line": 0, **said}
     (turn,) = told["lines"][0]["turns"]
     assert turn["first_text_ms"] == 1400.0
     assert [(span["name"], span["from_ms"], span["to_ms"]) for span in turn["spans"]] == [
@@ -241,15 +236,12 @@ def test_no_value_of_a_call_can_steer_a_terminal(for_machines: bool) -> None:
         Note(STEERING),
     ]
 
-    async def main() -> str | None:
+    async def main() -> str:
         store = MemoryStore()
         await store.put({**SESSION, "useCase": "pizza\u202e", "From": "client:a\x9b"})
         await store.put({"pk": "CA1", "sk": "resume::000001", "cause": STEERING})
         for position, fact in enumerate(facts):
             await store.put(fact_item("CA1", STARTED, position, fact, position, 1))
-        return await shown(store, "CA1", for_machines=for_machines)
+        return await shown(store, "CA1", for_machines=for_machines) or "\0"
 
-    text = run_virtually(main())
-
-    assert text is not None
-    assert text.replace("\n", "").isprintable()
+    assert run_virtually(main()).replace("\n", "").isprintable()
