@@ -51,7 +51,7 @@ class CallObserver:
 
     @property
     def tokens(self) -> int:
-        return self._summary.tokens
+        return sum(used.total() for used in self._summary.used.values())
 
     def observe(self, moment: ObservedStep) -> None:
         if self._tracker.is_streaming(moment.event) and all(
@@ -147,6 +147,7 @@ class CallObserver:
 
     def _finish_turn(self, turn: TrackedTurn) -> None:
         self._turns += 1
+        stops = [one.stop for one in turn.activities if one.stop]  # of replies not abandoned
         self._count("agent_turns_total", use_case=self._use_case, outcome=turn.outcome)
         for stage, seconds in turn.stages.items():
             self._count("agent_turn_stage_seconds", seconds, use_case=self._use_case, stage=stage)
@@ -158,7 +159,7 @@ class CallObserver:
             response_ms=None if turn.response is None else _ms(turn.response),
             total_ms=_ms(turn.total),
             stages={str(stage): _ms(seconds) for stage, seconds in turn.stages.items()},
-            requests=len(turn.requests),
+            requests=sum(not one.tool for one in turn.activities),
             tool_rounds=turn.tool_rounds,
             tools=[
                 {"name": run.tool, "ms": _ms(run.seconds), "outcome": run.outcome}
@@ -168,7 +169,7 @@ class CallObserver:
             interrupted=turn.interrupted,
             filler=turn.is_filler,
             tokens=dict(turn.used),
-            stop=turn.stop or "",
+            stop=stops[-1] if stops else "",
         )
 
     def _count_tokens(self, reply: int | None, usage: Usage) -> None:

@@ -113,20 +113,15 @@ class CallFacts:
 
 
 class CallSummary:
-    """Adds up one call; `model` gives the name of the model that answers now."""
+    """Adds up one call; `model` names the model that answers now, `used` has tokens by kind."""
 
     def __init__(self, model: Callable[[], str]) -> None:
         self._model = model
         self._interrupts: Counter[str] = Counter()
         self._tools: dict[str, Counter[str]] = {}
         self.used: dict[str, Counter[str]] = {}
-        """Tokens of each kind, by model."""
         self._agent = _TalkTime()
         self._caller = _TalkTime()
-
-    @property
-    def tokens(self) -> int:
-        return sum(used.total() for used in self.used.values())
 
     def observe(self, moment: ObservedStep, kind: str) -> None:
         if kind:

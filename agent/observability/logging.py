@@ -31,16 +31,14 @@ from agent.observability.turn_stages import UNTIL_SPEECH
 
 log = structlog.get_logger(__name__)
 
-MOST_WAITING = 4 * 1024 * 1024
-"""Bytes."""
+MOST_WAITING = 4 * 1024 * 1024  # bytes
 FLUSH_SECONDS = 2.0
 _MOST_EXCEPTIONS = 32
 """In one line: the last ones of a chain, the first ones of a group."""
 _CAUSE = "\nThe above exception was the direct cause of the following exception:\n\n"
 _CONTEXT = "\nDuring handling of the above exception, another exception occurred:\n\n"
 _LONGEST_MESSAGE = 200
-_INDENT = "\n" + " " * 42
-"""Below a sentence, behind the time stamp and the level."""
+_INDENT = "\n" + " " * 42  # behind the time stamp and the level
 
 Values = MutableMapping[str, Any]
 

@@ -82,10 +82,8 @@ class TrackedTurn:
     last_speech: float | None = None
     is_filler: bool = False
     interrupted: str = ""
-    """Kind of the interrupt; empty = none."""
     is_failed: bool = False
     used: Counter[str] = field(default_factory=Counter)
-    """Tokens of each kind, as far as they were reported."""
     tool_rounds: int = 0
     over: float = 0.0
     _stage: Stage = Stage.PREPARE
@@ -99,15 +97,6 @@ class TrackedTurn:
         if self.interrupted or self.is_failed:
             return "interrupted" if self.interrupted else "failed"
         return "silent" if self.response is None else "answered"
-
-    @property
-    def requests(self) -> list[Activity]:
-        return [one for one in self.activities if not one.tool]
-
-    @property
-    def stop(self) -> StopReason | None:
-        """Why its last reply that was not abandoned ended."""
-        return next((one.stop for one in reversed(self.activities) if one.stop), None)
 
     @property
     def is_over(self) -> bool:

@@ -65,8 +65,8 @@ class CallRecorder:
         if self._began_at is None:
             self._began_at = moment.received_at
         line: Form = {
-            "at": _ms(moment.received_at - self._began_at),
-            "took": _ms(moment.done_at - moment.received_at),
+            "at": round(1000 * (moment.received_at - self._began_at), 1),
+            "took": round(1000 * (moment.done_at - moment.received_at), 1),
             "event": event_form(moment.event),
             "did": self._forms.write(moment.actions),
         }
@@ -152,7 +152,3 @@ async def open_records(
         yield writer
     finally:
         await writer.queue.close()
-
-
-def _ms(seconds: float) -> float:
-    return round(seconds * 1000, 1)

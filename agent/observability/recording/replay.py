@@ -36,8 +36,7 @@ from agent.observability.recording.serialization import (
 from agent.observability.recording.transcript import COLUMNS, clock, folded, plain_text, shortened
 
 _MOST_CHANGES = 20
-_LEAD = 24
-"""Characters that are shown before two long lines differ."""
+_LEAD = 24  # characters that are shown before two long lines differ
 
 
 @dataclass(frozen=True, slots=True)

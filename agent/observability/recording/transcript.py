@@ -53,8 +53,7 @@ _NAME = 26
 _SHORTEST_HOLD_MS = 50
 _JOINERS = "\u200c\u200d"
 _INDENT = 18
-_LONGEST = 240
-"""Characters of arguments and results of tools."""
+_LONGEST = 240  # characters of arguments and results of tools
 
 
 class _Entry(NamedTuple):

@@ -91,10 +91,8 @@ async def open_tracing(environment: Mapping[str, str]) -> AsyncIterator[Tracing 
 
 
 class _ExporterLog(logging.Handler):
-    """Without values, which may be personal."""
-
     def emit(self, record: logging.LogRecord) -> None:
-        log.warning("traces.export_failed", message=str(record.msg))
+        log.warning("traces.export_failed", message=str(record.msg))  # values may be personal
 
 
 def is_asked(environment: Mapping[str, str]) -> bool:

@@ -44,7 +44,6 @@ class CallTrace:
         self._tracker = turns.TurnTracker()
         self._turns: dict[TrackedTurn, Span] = {}
         self._activities: dict[int | str, Span] = {}
-        """Of requests by number, of tools by the identifier of their call."""
         self._summaries: dict[int, Span] = {}
         self._uncounted: tuple[Activity, Span] | None = None
         """A reply that is over; its tokens may still come."""
