@@ -212,7 +212,7 @@ class Metrics:
 
     def _declared(self, spec: MetricSpec) -> Counter | Gauge | Histogram:
         name, text, labels, buckets = spec
-        if buckets:
+        if spec.kind == "histogram":
             return Histogram(name, text, labels, registry=self._registry, buckets=buckets)
         declare = Counter if spec.kind == "counter" else Gauge
         return declare(name, text, labels, registry=self._registry)
