@@ -112,7 +112,7 @@ def test_beginning_is_read_back_as_it_was() -> None:
     )
     brief = CallConfig(tools=CONFIG.tools, keypad=CONFIG.keypad, limits=Limits(idle_ms=(1, 2, 3)))
     stamp = VersionStamp("pizza", 2)
-    began = Beginning(brief, resumption, stamp, 1_772_733_600_000, {"From": "+1"})
+    began = Beginning(brief, resumption, stamp, 1_772_733_600_000, {"From": "+1"}, {"a": [1]})
 
     assert beginning_from(json.loads(text_of(beginning_form(began)))) == began
 
