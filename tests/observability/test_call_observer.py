@@ -13,11 +13,11 @@ from structlog.testing import capture_logs
 
 from agent.call import actions as act
 from agent.call import events as ev
-from agent.call.caller_input import LONGEST_ENTRY
 from agent.call.conversation import Conversation
 from agent.call.history import AgentSaid, CallerSaid
 from agent.call.messages import StopReason, ToolCall, Usage
 from agent.call.timers import StartTimer, Timer
+from agent.call.turn_taking import LONGEST_ENTRY
 from agent.observability import Telemetry
 from agent.observability.turn_stages import UNTIL_SPEECH, TrackedTurn
 from agent.observability.turn_tracker import Change, FirstSpeech, TurnFinished, TurnTracker
