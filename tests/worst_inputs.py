@@ -45,7 +45,7 @@ from agent.llm.offline.words import find_date, find_time, normalise
 from agent.session.session import LONGEST_DELTA
 from agent.tools import json_schema
 from agent.tools.mcp.mcp_tools import arguments_of
-from agent.twilio.inbound_frames import MAX_FRAME_BYTES, parse
+from agent.twilio.relay_frames import MAX_FRAME_BYTES, parse
 from agent.usecases import Profile, UseCase
 from agent.usecases.prompt import greeting, system_prompt
 from tests.llm.scripts import SHIPPED, SYSTEM, script
@@ -295,9 +295,7 @@ def _read_words(text: str) -> None:
 def _read(rules: Script, text: str) -> None:
     """One message: the offline model reads them one by one."""
     message = Message(Role.CALLER, (Text(text or "a"),))
-    dialogue = Dialogue(
-        rules, OrderReader(rules.menu), ReplyRequest(SYSTEM, (message,)), date(2026, 3, 5)
-    )
+    dialogue = Dialogue(rules, OrderReader(rules.menu), ReplyRequest(SYSTEM, (message,)))
     dialogue.read(message)
 
 

@@ -23,7 +23,7 @@ from agent.call.timers import StartTimer, StopTimer, Timer
 from agent.cli.terminal_screen import Screen
 from agent.errors import REMEDIES
 from agent.observability import Prices
-from agent.observability.call_summary import CallSummary, by_kind, total
+from agent.observability.call_summary import CallSummary
 from agent.observability.recording.transcript import shortened
 from agent.observability.turn_stages import Stage
 from agent.observability.turn_tracker import (
@@ -90,14 +90,15 @@ class CallView:
         """Show what the call was."""
         for change in self._tracker.ended(asyncio.get_running_loop().time()):
             self._note_change(change)
-        used = by_kind(total(self._summary.used.values()))
-        cost = self._prices.cost(self._summary.used)
+        used = self._summary.used
+        costs = self._prices.each(used)
         shown = [
             _counted(self._turns, "turn"),
             _counted(self._tools, "tool"),
-            _counted(sum(used.values()), "token"),
-            *([f"{cost:.4f} {self._prices.currency}"] if cost is not None else []),
+            _counted(sum(tokens.total() for tokens in used.values()), "token"),
         ]
+        if costs and len(costs) == len(used):
+            shown.append(f"{sum(costs.values()):.4f} {self._prices.currency}")
         self._screen.note(_joined(f"call ended ({reason.value.replace('_', ' ')})", shown))
 
     def caller_acts(self) -> None:

@@ -12,17 +12,21 @@ from time import time
 
 from agent import app
 from agent.cli.command import Commands, quiet_settings
-from agent.observability.recording.record_reader import RecordedConnection, missing, read_record
 from agent.observability.recording.replay import Today, changes, replay, report
-from agent.observability.recording.serialization import RecordError
+from agent.observability.recording.serialization import (
+    RecordedConnection,
+    RecordError,
+    missing,
+    read_record,
+)
 from agent.observability.recording.transcript import (
+    COLUMNS,
     folded,
     printable,
     read_transcript,
     transcript_json,
     transcript_text,
 )
-from agent.observability.recording.waterfall import COLUMNS
 from agent.ports import Store
 from agent.session import Resources
 from agent.session.call_setup import CallSetup

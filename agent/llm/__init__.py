@@ -7,8 +7,7 @@
 The identifier of a use case wins over that of the process, also where the process is `offline:`.
 
 - The client of a scheme is opened, and its libraries are imported, at start for the identifiers of
-  the process, so that a wrong one stops the start; else when a use case first names it. One task
-  opens and closes all clients: a context must be left in the task that entered it.
+  the process, so that a wrong one stops the start; else when a use case first names it.
 - A fallback gets the settings of the use case, with its guardrail but without the options of a
   family of models. Offline without a script is no fallback: an apology serves callers better.
 """
@@ -20,11 +19,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Any
 
 import structlog
 
-from agent.errors import AgentError, UseCaseError
+from agent.errors import ModelError, UseCaseError
 from agent.llm.failover import Candidate, FailoverModel, HedgeBudget, ModelCircuit
 from agent.llm.offline import NO_SCRIPT, OFFLINE_NOTICE, OfflineModel
 from agent.llm.reasoning import ReasoningFilter, ReasoningHabits
@@ -109,14 +107,15 @@ async def open_models(options: ModelOptions) -> AsyncIterator[OpenModel]:
 
     Raises `UseCaseError` for an unknown scheme, and `ModelError` for one that cannot be opened.
     """
-    models = _Models(options)
-    try:
-        for identifier in (options.identifier, *options.fallbacks):
-            await models.open_scheme(identifier)
-            models.load(identifier)
-        yield models.open_model
-    finally:
-        await models.close()
+    async with AsyncExitStack() as clients:
+        models = _Models(options, clients)
+        try:
+            for identifier in (options.identifier, *options.fallbacks):
+                await models.open_scheme(identifier)
+                models.load(identifier)
+            yield models.open_model
+        finally:
+            await models.stop_probes()
 
 
 def _scheme_of(identifier: str) -> str:
@@ -129,24 +128,21 @@ def _scheme_of(identifier: str) -> str:
 
 
 class _Models:
-    def __init__(self, options: ModelOptions) -> None:
+    def __init__(self, options: ModelOptions, clients: AsyncExitStack) -> None:
         self._options = options
+        self._clients = clients
         self._budget = HedgeBudget(is_allowed=options.may_hedge)
-        self._circuits: dict[str, ModelCircuit] = {}
-        self._habits: dict[str, ReasoningHabits] = {}
-        self._makers: dict[str, asyncio.Future[_MakeModel]] = {}
-        self._wanted: asyncio.Queue[str] = asyncio.Queue()
+        self._known: dict[str, tuple[ModelCircuit, ReasoningHabits]] = {}
+        self._makers: dict[str, _MakeModel] = {}
+        self._opening = asyncio.Lock()
         self._cached = lru_cache(maxsize=_CACHED_MODELS)(self._with_failover)
-        self._owner = asyncio.create_task(self._own_clients(), name="models")
         self._probes: list[asyncio.Task[None]] = []
 
     async def open_model(self, use_case: UseCase) -> LanguageModel:
         identifier = use_case.model.identifier or self._options.identifier
         try:
             await self.open_scheme(identifier)
-        except UseCaseError:
-            raise
-        except AgentError as error:
+        except ModelError as error:
             raise UseCaseError(f"llmModel: {identifier!r} cannot be used: {error}") from error
         settings = replace(use_case.model, identifier=identifier)
         return self._cached(settings, use_case.offline_script)
@@ -154,67 +150,46 @@ class _Models:
     async def open_scheme(self, identifier: str) -> None:
         """Open the client for an identifier; after an error the next call tries again."""
         scheme = _scheme_of(identifier)
-        if scheme not in self._makers:
-            self._makers[scheme] = asyncio.get_running_loop().create_future()
-            self._wanted.put_nowait(scheme)
-        opened = self._makers[scheme]  # `_own_clients` may remove it
-        ends: set[asyncio.Future[Any]] = {opened, self._owner}
-        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        if self._owner.done():
-            self._owner.result()
-        opened.result()
+        if scheme in self._makers:
+            return
+        async with self._opening:
+            if scheme not in self._makers:
+                client = _SCHEMES[scheme](self._options)
+                self._makers[scheme] = await self._clients.enter_async_context(client)
 
     def load(self, identifier: str) -> None:
         if self._may_load(identifier):
-            model = self._made(ModelSettings(identifier), "")
-            self._candidate(identifier, model).circuit.wake()
+            self._candidate(ModelSettings(identifier), "").circuit.wake()
 
-    async def close(self) -> None:
-        for task in (tasks := [self._owner, *self._probes]):
+    async def stop_probes(self) -> None:
+        for task in self._probes:
             task.cancel()
-        await asyncio.wait(tasks)
-
-    async def _own_clients(self) -> None:
-        async with AsyncExitStack() as stack:
-            while True:
-                scheme = await self._wanted.get()
-                opened = self._makers[scheme]
-                try:
-                    maker = await stack.enter_async_context(_SCHEMES[scheme](self._options))
-                except AgentError as error:
-                    del self._makers[scheme]
-                    opened.set_exception(error)
-                else:
-                    opened.set_result(maker)
+        await asyncio.gather(*self._probes, return_exceptions=True)
 
     def _with_failover(self, settings: ModelSettings, script: str) -> LanguageModel:
         if _scheme_of(settings.identifier) == _OFFLINE:
-            return self._made(settings, script or NO_SCRIPT)
-        candidates = [self._candidate(settings.identifier, self._made(settings, script))]
+            return self._makers[_OFFLINE](settings, script or NO_SCRIPT)
+        candidates = [self._candidate(settings, script)]
         common = replace(settings, additional="", latency="", service_tier="")
         for identifier in self._options.fallbacks:
             if identifier == settings.identifier:
                 continue
-            other = replace(common, identifier=identifier)
             try:
-                candidates.append(self._candidate(identifier, self._made(other, script)))
+                candidates.append(self._candidate(replace(common, identifier=identifier), script))
             except UseCaseError as error:
                 log.warning("llm.fallback_left_out", model=identifier, reason=str(error))
         return FailoverModel(candidates, self._budget, self._options.count, self._options.limits)
 
-    def _made(self, settings: ModelSettings, script: str) -> LanguageModel:
-        return self._makers[_scheme_of(settings.identifier)].result()(settings, script)
-
     def _may_load(self, identifier: str) -> bool:
         return _scheme_of(identifier) == _OPENAI and bool(self._options.openai_base_url)
 
-    def _candidate(self, identifier: str, model: LanguageModel) -> Candidate:
-        if identifier not in self._circuits:
+    def _candidate(self, settings: ModelSettings, script: str) -> Candidate:
+        identifier, options = settings.identifier, self._options
+        model = self._makers[_scheme_of(identifier)](settings, script)
+        if identifier not in self._known:
             may_load = self._may_load(identifier)
-            circuit = ModelCircuit(
-                identifier, self._options.count, self._options.limits, may_load=may_load
-            )
-            self._circuits[identifier] = circuit
+            circuit = ModelCircuit(identifier, options.count, options.limits, may_load=may_load)
+            self._known[identifier] = circuit, ReasoningHabits(identifier)
             self._probes.append(asyncio.create_task(circuit.probe(model), name="model probe"))
-        habits = self._habits.setdefault(identifier, ReasoningHabits(identifier))
-        return Candidate(ReasoningFilter(model, habits), self._circuits[identifier])
+        circuit, habits = self._known[identifier]
+        return Candidate(ReasoningFilter(model, habits), circuit)

@@ -3,11 +3,9 @@
 A refusal is read in this order:
 
 1. The request is too long, or the model cannot be used: a fault, see `known_fault`.
-2. It names an option that was sent, as `temperature` or a forced tool choice: the request is
-   repeated at once without that option, or with its other name. `LearnedOptions` remembers this for
-   the model and the life of the process.
-3. It says that the model cannot do what was asked, as tool use while streaming:
-   `ReplyFault.DENIED`, and the next model is asked.
+2. It names an option that was sent, as `temperature`: the request is repeated at once without it,
+   or with its other name. `LearnedOptions` remembers this for the life of the process.
+3. The model cannot do what was asked, as tool use while streaming: `ReplyFault.DENIED`.
 4. Anything else is an invalid request: `ReplyFault.REFUSED`.
 
 Providers name an option in a field (`param` of OpenAI, `loc` of FastAPI) or only in a sentence.
@@ -33,11 +31,10 @@ OptionLabel = Literal[
     "additional", "cache", "latency", "max_tokens", "metadata", "result_status", "service_tier",
     "stream_options", "temperature", "tool_choice", "top_p",
 ]  # fmt: skip
-"""A label of the metric."""
 
+# In place of a tool choice that a model does not accept:
 WORDS_ONLY = "Answer the caller now with spoken words only. Do not call any tool in this answer."
 FORCED = "In this answer you must call the tool {} first, before any words."
-"""Instructions in place of a tool choice that a model does not accept."""
 MOST_REPAIRS = 8
 
 _WORDINGS: tuple[tuple[ReplyFault | None, tuple[str, ...]], ...] = (
@@ -94,8 +91,7 @@ class Option:
 
     key: str
     label: OptionLabel
-    spellings: tuple[str, ...]
-    """Its names in refusals; case, `_`, `-` and spaces do not count."""
+    spellings: tuple[str, ...]  # its names in refusals; case, `_`, `-` and spaces do not count
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +99,7 @@ class Refusal:
     """What a provider says about a request that it refuses."""
 
     text: str
-    pointers: tuple[str, ...] = ()
-    """The fields of the request that it names."""
+    pointers: tuple[str, ...] = ()  # the fields of the request that it names
 
 
 def refusal_of(body: object) -> Refusal:
@@ -181,7 +176,6 @@ def _texts(value: object, key: str, depth: int) -> Iterator[tuple[bool, str]]:
 
 
 def _names_in(text: str) -> frozenset[str]:
-    """The words of a text without `_` and `-`, and joined by two and three."""
     words = [_plain(word) for word in _WORD.findall(text[:_LONGEST])]
     pairs = [one + other for one, other in pairwise(words)]
     triples = [pair + word for pair, word in zip(pairs, words[2:], strict=False)]

@@ -1,9 +1,8 @@
 """Filter for models that write `</think>` without `<think>`.
 
 The template of some models begins the thoughts itself, so a reply has only their end
-(https://github.com/vllm-project/vllm/issues/13125), when the thoughts have been spoken already.
-`ReasoningFilter` gives out the text of such a model as pieces without text until that end. Such a
-model has a known name (`hidden_markup.STARTS_THINKING`), or has done so in this process.
+(https://github.com/vllm-project/vllm/issues/13125). Until that end `ReasoningFilter` holds back the
+text of a model with a known name (`hidden_markup.STARTS_THINKING`), or seen to do so.
 
 - Nothing is held back once a server gives thoughts in a field of their own.
 - A reply that ends without `</think>` was an answer and is given out whole; it was a thought if it
@@ -33,11 +32,9 @@ class ReasoningHabits:
 
     @property
     def starts_thinking(self) -> bool:
-        """Whether a reply may begin with thoughts that have no opening tag."""
         return self._may_think and self._without_end < _ANSWERS_WITHOUT_END
 
     def note_end(self) -> None:
-        """A reply had a lone end of thoughts."""
         self._may_think, self._without_end = True, 0
 
     def note_answer(self) -> None:
@@ -48,12 +45,9 @@ class ReasoningFilter:
     """A `ports.LanguageModel` without the thoughts of its model that have only an end."""
 
     def __init__(self, model: LanguageModel, habits: ReasoningHabits) -> None:
+        self.name = model.name
         self._model = model
         self._habits = habits
-
-    @property
-    def name(self) -> str:
-        return self._model.name
 
     async def warm(self) -> None:
         await self._model.warm()
@@ -76,51 +70,33 @@ class _FilteredReply:
         self._has_calls = False
 
     def feed(self, piece: ReplyPiece) -> Iterator[ReplyPiece]:
-        match piece:
-            case TextPiece(text, is_thought):
-                yield TextPiece(self._filtered(text, is_thought=is_thought))
-                return
-            case ToolCall():
-                self._has_calls = True
-            case Stopped(reason):
-                yield from self._released(reason)
-            case _:
-                pass
+        if isinstance(piece, TextPiece):
+            piece = TextPiece(self._filtered(piece.text, is_thought=piece.is_thought))
+        elif isinstance(piece, ToolCall):
+            self._has_calls = True
+        elif isinstance(piece, Stopped) and self._is_holding:
+            self._is_holding = False
+            if piece.reason in _ANSWERS and not self._has_calls:
+                self._habits.note_answer()
+                yield TextPiece("".join(self._held))
         yield piece
 
     def _filtered(self, text: str, *, is_thought: bool) -> str:
         if is_thought and not self._held:
             self._is_holding = self._is_watching = False
-        if self._is_holding and text:
-            return self._hold(text)
-        if self._is_watching:
-            self._watch(text)
-        return text
-
-    def _hold(self, text: str) -> str:
-        """Hold back a text; what follows the end of the thoughts, if it is there."""
+        if not text or not (self._is_holding or self._is_watching):
+            return text
         seen = self._tail + text
-        end = LONE_END.search(seen)
-        if end is None:
-            self._held.append(text)
-            self._tail = seen[-LONGEST_LONE_END:]
-            return ""
-        self._is_holding = False
-        self._habits.note_end()
-        return seen[end.end() :]
-
-    def _watch(self, text: str) -> None:
-        seen = self._tail + text
-        is_opened, is_ended = OPENING.search(seen), LONE_END.search(seen)
-        self._is_watching = not (is_opened or is_ended)
-        if is_ended and not is_opened:
-            self._habits.note_end()
         self._tail = seen[-LONGEST_LONE_END:]
-
-    def _released(self, reason: StopReason) -> Iterator[TextPiece]:
-        if not self._is_holding:
-            return
-        self._is_holding = False
-        if reason in _ANSWERS and not self._has_calls:
-            self._habits.note_answer()
-            yield TextPiece("".join(self._held))
+        end, is_opened = LONE_END.search(seen), OPENING.search(seen)
+        if self._is_holding:
+            if end is None:
+                self._held.append(text)
+                return ""
+            self._is_holding = False
+            self._habits.note_end()
+            return seen[end.end() :]
+        self._is_watching = not (is_opened or end)
+        if end and not is_opened:
+            self._habits.note_end()
+        return text

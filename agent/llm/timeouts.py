@@ -1,7 +1,6 @@
 """Time limits of a model, and one timer for the many waits of a stream.
 
-Only `agent.llm.failover` limits the waits for a stream. The adapters limit connecting, and for how
-long a request is repeated while the server loads the model.
+Only `agent.llm.failover` limits the waits for a stream; adapters limit connecting and loading.
 """
 
 from __future__ import annotations
@@ -10,10 +9,8 @@ import asyncio
 from dataclasses import dataclass
 from typing import Self
 
-KEEP_ALIVE_SECONDS = 120.0
-"""Of an idle connection; NAT gateways forget one after 350 s."""
-WARM_SECONDS = 60.0
-"""A connection counts as warm for so long after its last use."""
+KEEP_ALIVE_SECONDS = 120.0  # of an idle connection; NAT gateways forget one after 350 s
+WARM_SECONDS = 60.0  # a connection counts as warm for so long after its last use
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,23 +18,17 @@ class TimeLimits:
     """Longest waits for a model, in seconds."""
 
     connect: float = 1.5
-    first_event: float = 2.5
-    """From sending the request."""
-    gap: float = 4.0
-    """Between events."""
-    load: float = 60.0
-    """In place of `first_event`, where a server may have to load the model first."""
+    first_event: float = 2.5  # from sending the request
+    gap: float = 4.0  # between events
+    load: float = 60.0  # in place of `first_event`, where a server may have to load the model first
 
 
 class StreamDeadline:
     """Limits the waits for one stream as `asyncio.timeout` does, with one timer for all of them.
 
-        with deadline.at(loop_time):
-            await something
-
-    A reply is read in hundreds of pieces; a timer for each was a tenth of the CPU of a turn. If the
-    timer fires before the current deadline it is rescheduled. Waits may be in different tasks, one
-    at a time. Raises `TimeoutError`, unless the task was also cancelled by others.
+    A timer for each of the hundreds of pieces of a reply was a tenth of the CPU of a turn. Waits
+    may be in different tasks, one at a time. Raises `TimeoutError`, unless the task was also
+    cancelled by others.
     """
 
     def __init__(self) -> None:
@@ -54,7 +45,6 @@ class StreamDeadline:
         return self
 
     def close(self) -> None:
-        """Stop the timer after the last wait; may be called twice."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

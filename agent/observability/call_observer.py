@@ -1,9 +1,8 @@
 """The observer of one call that counts and logs, and the telemetry of a process.
 
-Every number about calls is derived here from observed steps, on the clock of the process's metrics,
-which is that of the event loop. Times and outcomes are those of the model that was asked, as a
-caller waits for it; tokens and their speed are those of the model that answered, which a reply that
-was abandoned never tells.
+All times are those of the event loop. Times and outcomes are those of the model that was asked, as
+a caller waits for it; tokens and their speed are those of the model that answered, which a reply
+that was abandoned never tells.
 """
 
 from __future__ import annotations
@@ -12,42 +11,21 @@ from collections.abc import Callable
 
 import structlog
 
+from agent.call import events as ev
 from agent.call.actions import Record, Speak
-from agent.call.events import (
-    CallerPressed,
-    CallerSpoke,
-    EndReason,
-    Playback,
-    PlaybackReported,
-    ReplyDelta,
-    Summarized,
-    SummaryFailed,
-    TimerFired,
-    TokensCounted,
-)
 from agent.call.history import CallerSaid, InputMode
 from agent.call.messages import Usage
 from agent.call.timers import StartTimer, StopTimer, Timer
+from agent.observability import turn_tracker as turns
 from agent.observability.call_summary import CallFacts, CallSummary, by_kind
 from agent.observability.metrics import Metrics
 from agent.observability.turn_stages import OURS, Activity, TrackedTurn
-from agent.observability.turn_tracker import (
-    ActivityEnded,
-    Change,
-    FirstClause,
-    FirstSpeech,
-    FirstToken,
-    TurnFinished,
-    TurnTracker,
-    interrupt_kind,
-)
 from agent.ports import ObservedStep
 
 log = structlog.get_logger(__name__)
 
 _SHORTEST_WRITING_SECONDS = 0.05
 """A reply that came all at once has no speed."""
-_TERMINATOR = "#"
 
 
 class CallObserver:
@@ -62,7 +40,7 @@ class CallObserver:
         self._model = model
         self._facts = facts
         self._log = log.bind(use_case=use_case)
-        self._tracker = TurnTracker()
+        self._tracker = turns.TurnTracker()
         self._turns = 0
         self._summary = CallSummary(model)
         self._began = metrics.now()
@@ -73,14 +51,14 @@ class CallObserver:
 
     @property
     def tokens(self) -> int:
-        return self._summary.tokens
+        return sum(used.total() for used in self._summary.used.values())
 
     def observe(self, moment: ObservedStep) -> None:
         if self._tracker.is_streaming(moment.event) and all(
             isinstance(action, StartTimer | StopTimer) for action, _ in moment.timed_actions
         ):
             return  # the hot path: one more delta that led to nothing
-        if kind := interrupt_kind(moment):
+        if kind := turns.interrupt_kind(moment):
             self._count("agent_interrupts_total", kind=kind)
             seconds = max(0.0, self._metrics.now() - moment.received_at)
             self._count("agent_interrupt_stop_seconds", seconds, kind=kind)
@@ -91,64 +69,64 @@ class CallObserver:
             self._note_change(change)
         self._summary.observe(moment, kind)
 
-    def ended(self, reason: EndReason) -> None:
+    def ended(self, reason: ev.EndReason) -> None:
         now = self._metrics.now()
         self._metrics.add_active_calls(-1)
         self._count("agent_calls_total", use_case=self._use_case, end_reason=reason)
         for change in self._tracker.ended(now):
             self._note_change(change)
         prices = self._facts.prices
-        for model, cost in prices.each(self._summary.used):
+        for model, cost in prices.each(self._summary.used).items():
             self._count("agent_llm_cost_total", cost, model=model, currency=prices.currency)
         self._summary.write(self._use_case, reason, self._turns, now - self._began, self._facts)
 
     def _note_event(self, moment: ObservedStep) -> None:
         match moment.event:
-            case ReplyDelta(reply, text) if text and not self._tracker.is_open(reply):
+            case ev.ReplyDelta(reply, text) if text and reply not in self._tracker.under_way:
                 self._count("agent_llm_stale_pieces_total")
-            case TokensCounted(reply, usage):
+            case ev.TokensCounted(reply, usage):
                 self._count_tokens(reply, usage)
-            case Summarized():
+            case ev.Summarized():
                 self._count("agent_summaries_total", outcome="came")
-            case SummaryFailed():
+            case ev.SummaryFailed():
                 self._count("agent_summaries_total", outcome="failed")
-            case PlaybackReported(Playback.CALLER_OFF):
+            case ev.PlaybackReported(ev.Playback.CALLER_OFF):
                 self._fell_silent = moment.received_at
-            case PlaybackReported(Playback.CALLER_ON):
+            case ev.PlaybackReported(ev.Playback.CALLER_ON):
                 self._fell_silent = None
-            case PlaybackReported(Playback.AGENT_ON) if self._fell_silent is not None:
+            case ev.PlaybackReported(ev.Playback.AGENT_ON) if self._fell_silent is not None:
                 seconds = moment.received_at - self._fell_silent
                 self._count("agent_turn_audio_latency_seconds", seconds, use_case=self._use_case)
                 self._fell_silent = None
-            case TimerFired(Timer.IDLE) if any(isinstance(one, Speak) for one in moment.actions):
+            case ev.TimerFired(Timer.IDLE) if any(isinstance(one, Speak) for one in moment.actions):
                 self._count("agent_reprompts_total", use_case=self._use_case)
             case _:
                 pass
 
-    def _note_change(self, change: Change) -> None:
+    def _note_change(self, change: turns.Change) -> None:
         match change:
-            case FirstToken(request):
+            case turns.FirstToken(request):
                 self._count(
                     "agent_llm_time_to_first_token_seconds",
                     (request.first or 0.0) - request.began,
                     model=self._model(),
                     use_case=self._use_case,
                 )
-            case FirstClause(request, at):
+            case turns.FirstClause(request, at):
                 self._count(
                     "agent_llm_time_to_first_clause_seconds",
                     at - request.began,
                     model=self._model(),
                     use_case=self._use_case,
                 )
-            case ActivityEnded(activity):
+            case turns.ActivityEnded(activity):
                 self._measure_activity(activity)
-            case FirstSpeech(turn):
+            case turns.FirstSpeech(turn):
                 count, seconds = self._count, turn.response or 0.0
                 count("agent_turn_time_to_first_speech_seconds", seconds, use_case=self._use_case)
                 ours = sum(turn.stages.get(stage, 0.0) for stage in OURS)
                 count("agent_turn_overhead_seconds", ours)
-            case TurnFinished(turn) if turn.cause is None:
+            case turns.TurnFinished(turn) if turn.cause is None:
                 self._finish_turn(turn)
             case _:
                 pass
@@ -169,6 +147,7 @@ class CallObserver:
 
     def _finish_turn(self, turn: TrackedTurn) -> None:
         self._turns += 1
+        stops = [one.stop for one in turn.activities if one.stop]  # of replies not abandoned
         self._count("agent_turns_total", use_case=self._use_case, outcome=turn.outcome)
         for stage, seconds in turn.stages.items():
             self._count("agent_turn_stage_seconds", seconds, use_case=self._use_case, stage=stage)
@@ -180,7 +159,7 @@ class CallObserver:
             response_ms=None if turn.response is None else _ms(turn.response),
             total_ms=_ms(turn.total),
             stages={str(stage): _ms(seconds) for stage, seconds in turn.stages.items()},
-            requests=len(turn.requests),
+            requests=sum(not one.tool for one in turn.activities),
             tool_rounds=turn.tool_rounds,
             tools=[
                 {"name": run.tool, "ms": _ms(run.seconds), "outcome": run.outcome}
@@ -189,8 +168,8 @@ class CallObserver:
             ],
             interrupted=turn.interrupted,
             filler=turn.is_filler,
-            tokens=by_kind(turn.used) if turn.used else {},
-            stop=turn.stop or "",
+            tokens=dict(turn.used),
+            stop=stops[-1] if stops else "",
         )
 
     def _count_tokens(self, reply: int | None, usage: Usage) -> None:
@@ -205,8 +184,7 @@ class CallObserver:
 def _entry_reason(moment: ObservedStep) -> str:
     """What completed a DTMF entry; empty text if no entry was completed.
 
-    `speech` or `key` (one that means something by itself) came between; `ended`: the call, or our
-    part of it. A key that means something by itself is recorded like an entry of just that key.
+    A key that means something by itself (`key`) is recorded like an entry of just that key.
     """
     typed = [
         action.fact.text
@@ -216,15 +194,15 @@ def _entry_reason(moment: ObservedStep) -> str:
         and action.fact.means is InputMode.KEYPAD
     ]
     match moment.event:
-        case CallerPressed(digit) if typed[-1:] == [digit]:
+        case ev.CallerPressed(digit) if typed[-1:] == [digit]:
             return "key" if len(typed) > 1 else ""
         case _ if not typed:
             return ""
-        case CallerPressed(digit):
-            return "terminator" if digit == _TERMINATOR else "length"
-        case TimerFired(Timer.DIGITS):
+        case ev.CallerPressed(digit):
+            return "terminator" if digit == "#" else "length"
+        case ev.TimerFired(Timer.DIGITS):
             return "pause"
-        case CallerSpoke():
+        case ev.CallerSpoke():
             return "speech"
         case _:
             return "ended"
@@ -240,5 +218,4 @@ class Telemetry(Metrics):
     def call(
         self, use_case: str, model: Callable[[], str], facts: CallFacts | None = None
     ) -> CallObserver:
-        """The observer of a new call, which counts as active until `ended`."""
         return CallObserver(self, use_case, model, facts or CallFacts())

@@ -1,24 +1,15 @@
 """What one call was and what it cost: one log line at its end, `call.summarized`.
 
-It has lengths and counts, never words. The cost is an estimate from a file of prices:
-
-    currency = "USD"
-
-    [models."us.amazon.nova-lite-v1:0"]
-    input = 0.00006        # each for 1,000 tokens
-    output = 0.00024
-    cache_read = 0.000015
-    cache_write = 0.00006
-
-If a model is not in the file, or tokens of a kind without a price were used, the cost of the call
-is unknown and left out: 0 would look like a call that cost nothing.
+It has lengths and counts, never words. The cost is an estimate from a file of prices, such as
+`configuration/prices.toml`. If a model or a kind of tokens that was used has no price, the cost is
+unknown and left out: 0 would look like a call that cost nothing.
 """
 
 from __future__ import annotations
 
 import tomllib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -54,9 +45,9 @@ class ModelPrices(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cache_read: _Price | None = None
     cache_write: _Price | None = None
 
-    def cost(self, usage: Usage) -> float | None:
+    def cost(self, used: Mapping[str, int]) -> float | None:
         cost = 0.0
-        for kind, tokens in by_kind(usage).items():
+        for kind, tokens in used.items():
             price: float | None = getattr(self, kind)
             if tokens and price is None:
                 return None
@@ -65,23 +56,17 @@ class ModelPrices(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Prices(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Prices of models by their identifiers; the currency is a code of ISO 4217."""
+    """By identifiers of models; the currency is a code of ISO 4217."""
 
     currency: Annotated[str, msgspec.Meta(pattern="^[A-Z]{3}$")]
     models: dict[str, ModelPrices] = {}
 
-    def each(self, used: Mapping[str, Usage]) -> list[tuple[str, float]]:
-        costs = (
-            (model, self.models[model].cost(usage))
-            for model, usage in used.items()
-            if model in self.models
-        )
-        return [(model, cost) for model, cost in costs if cost is not None]
-
-    def cost(self, used: Mapping[str, Usage]) -> float | None:
-        """The cost of all tokens; None if that of a model is not known, or nothing was used."""
-        known = self.each(used)
-        return sum(cost for _, cost in known) if known and len(known) == len(used) else None
+    def each(self, used: Mapping[str, Mapping[str, int]]) -> dict[str, float]:
+        """The cost of the tokens of each model, as far as it is known."""
+        costs = {
+            model: self.models[model].cost(used[model]) for model in used if model in self.models
+        }
+        return {model: cost for model, cost in costs.items() if cost is not None}
 
 
 NO_PRICES = Prices("USD")
@@ -93,12 +78,6 @@ def read_prices(path: Path) -> Prices:
         return msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8-sig")), Prices)
     except (OSError, ValueError) as error:
         raise PricesError(f"PRICES_FILE: {path}: {error}") from error
-
-
-def total(usages: Iterable[Usage]) -> Usage:
-    """The sum of all, without a model."""
-    counted = list(usages)
-    return Usage(*(sum(getattr(one, kind) for one in counted) for kind in KINDS))
 
 
 def by_kind(usage: Usage) -> dict[str, int]:
@@ -134,22 +113,17 @@ class CallFacts:
 
 
 class CallSummary:
-    """Adds up one call; `model` gives the name of the model that answers now."""
+    """Adds up one call; `model` names the model that answers now, `used` has tokens by kind."""
 
     def __init__(self, model: Callable[[], str]) -> None:
         self._model = model
         self._interrupts: Counter[str] = Counter()
         self._tools: dict[str, Counter[str]] = {}
-        self.used: dict[str, Usage] = {}
+        self.used: dict[str, Counter[str]] = {}
         self._agent = _TalkTime()
         self._caller = _TalkTime()
 
-    @property
-    def tokens(self) -> int:
-        return sum(by_kind(total(self.used.values())).values())
-
     def observe(self, moment: ObservedStep, kind: str) -> None:
-        """Add one step of the call; `kind` is its `interrupt_kind`."""
         if kind:
             self._interrupts[kind] += 1
         match moment.event:
@@ -161,7 +135,7 @@ class CallSummary:
                 self._caller.note(moment.received_at, speaks=report is Playback.CALLER_ON)
             case TokensCounted(_, usage):
                 model = usage.model or self._model()
-                self.used[model] = total((self.used.get(model, Usage(0, 0)), usage))
+                self.used.setdefault(model, Counter()).update(by_kind(usage))
             case _:
                 pass
         for action in moment.actions:
@@ -177,14 +151,14 @@ class CallSummary:
     def write(
         self, use_case: str, reason: EndReason, turns: int, seconds: float, facts: CallFacts
     ) -> None:
-        used = total(self.used.values())
-        read = used.input + used.cache_read + used.cache_write
-        price = facts.prices.cost(self.used)
-        stamp = facts.stamp()
+        used = {kind: sum(each[kind] for each in self.used.values()) for kind in KINDS}
+        read = used["input"] + used["cache_read"] + used["cache_write"]
+        costs, stamp = facts.prices.each(self.used), facts.stamp()
         agent, caller, is_measured = self._talk()
         optional: dict[str, object] = {"resume": facts.resume} if facts.resume else {}
-        if price is not None:
-            optional |= {"price": round(price, 6), "currency": facts.prices.currency}
+        if costs and len(costs) == len(self.used):
+            price = round(sum(costs.values()), 6)
+            optional |= {"price": price, "currency": facts.prices.currency}
         log.info(
             "call.summarized",
             reason=reason.value,
@@ -196,8 +170,8 @@ class CallSummary:
             turns=turns,
             interrupts=dict(self._interrupts),
             tools={name: dict(outcomes) for name, outcomes in self._tools.items()},
-            tokens=by_kind(used),
-            cache_share=round(used.cache_read / read, 3) if read else 0.0,
+            tokens=used,
+            cache_share=round(used["cache_read"] / read, 3) if read else 0.0,
             agent_seconds=round(agent, 1),
             caller_seconds=round(caller, 1),
             talk_share=round(agent / (agent + caller), 3) if agent + caller else 0.0,
@@ -209,10 +183,7 @@ class CallSummary:
         )
 
     def _talk(self) -> tuple[float, float, bool]:
-        """Seconds of the agent and of the caller, and whether they are measured.
-
-        They are where the relay reports who speaks (`agentSpeaking`, `clientSpeaking`).
-        """
+        """Seconds of agent and caller; whether the relay reported who speaks, so they are known."""
         both = (self._agent, self._caller)
         estimated = [one.letters / LETTERS_PER_SECOND for one in both]
         unreported = [one.letters for one in both if not one.is_reported]

@@ -5,13 +5,12 @@
   request. A traceback has types and source lines and no values of variables (structlog shows them
   as soon as rich is installed). Rejected: `TracebackException`, which cannot leave the text out.
 - Warnings and errors that libraries send to `logging` are lines `library.log_emitted`, without
-  values. By default Python writes them to stderr as several lines, with bytes of requests.
+  values.
 """
 
 from __future__ import annotations
 
 import atexit
-import io
 import json
 import logging
 import os
@@ -32,18 +31,14 @@ from agent.observability.turn_stages import UNTIL_SPEECH
 
 log = structlog.get_logger(__name__)
 
-MOST_WAITING = 4 * 1024 * 1024
-"""Bytes."""
+MOST_WAITING = 4 * 1024 * 1024  # bytes
 FLUSH_SECONDS = 2.0
-"""How long the process waits at its end for lines that are not written."""
 _MOST_EXCEPTIONS = 32
 """In one line: the last ones of a chain, the first ones of a group."""
 _CAUSE = "\nThe above exception was the direct cause of the following exception:\n\n"
 _CONTEXT = "\nDuring handling of the above exception, another exception occurred:\n\n"
 _LONGEST_MESSAGE = 200
-_SHOWN_OF_SID = 6
-_INDENT = "\n" + " " * 42
-"""Below a sentence, behind the time stamp and the level."""
+_INDENT = "\n" + " " * 42  # behind the time stamp and the level
 
 Values = MutableMapping[str, Any]
 
@@ -53,15 +48,13 @@ def configure_logging(level: str, log_format: str, *, with_personal: bool = Fals
     renderer: structlog.types.Processor = structlog.processors.JSONRenderer()
     optional: list[structlog.types.Processor] = [structlog.processors.format_exc_info]
     if not with_personal:
-        without_text = structlog.processors.ExceptionRenderer(
-            lambda info: frames_and_types(info[1])
-        )
-        optional = [drop_personal, without_text]
+        render = structlog.processors.ExceptionRenderer(lambda info: frames_and_types(info[1]))
+        optional = [_drop_personal, render]
     if log_format == "console":
         renderer = structlog.dev.ConsoleRenderer(
             colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
         )
-        optional.append(format_for_console)
+        optional.append(_format_for_console)
     processors: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -87,18 +80,17 @@ def lost_lines() -> int:
 def _rendered(
     processors: Sequence[structlog.types.Processor], logger: Any, method: str, values: Values
 ) -> Any:
-    """The text of a line; one that the processors cannot render is reduced to its event."""
-    event, line = str(values["event"]), values
+    """The text of a line, or its event alone if the processors cannot render it."""
+    event = str(values["event"])
     try:
         for processor in processors:
-            line = processor(logger, method, line)  # type: ignore[assignment] # the last: text
+            values = processor(logger, method, values)  # type: ignore[assignment] # the last: text
     except Exception as error:  # noqa: BLE001 (logging must not end what it reports)
         return json.dumps({"event": event, "level": method, "unreadable": type(error).__name__})
-    return line
+    return values
 
 
-def drop_personal(_: object, __: str, values: Values) -> Values:
-    """A structlog processor: drop every value that may be personal."""
+def _drop_personal(_: object, __: str, values: Values) -> Values:
     return {key: value for key, value in values.items() if not key.startswith("pii_")}
 
 
@@ -155,8 +147,8 @@ def _frames(error: BaseException, seen: set[int]) -> str:
     return f"{head}{frames}{type(error).__name__}\n{members}"
 
 
-def format_for_console(_: object, __: str, values: Values) -> Values:
-    """A structlog processor: turns and summaries of calls as sentences, other lines as they are.
+def _format_for_console(_: object, __: str, values: Values) -> Values:
+    """Turns and summaries of calls as sentences, other lines as they are.
 
     …89abcd turn 2 answered after 812 ms = prepare 2 + model 640 + phrase 170, then speech 1291
     …89abcd call over: caller_hangup after 41.5 s, 3 turns, 1 interrupt
@@ -165,10 +157,10 @@ def format_for_console(_: object, __: str, values: Values) -> Values:
     A line begins with the end of its call's SID.
     """
     sentences = {"turn.finished": _turn_sentence, "call.summarized": _call_sentence}
-    if values["event"] not in sentences:
+    if (to_sentence := sentences.get(values["event"])) is None:
         return values
-    sentence = sentences[values["event"]](values)
-    sid = str(values.get("call_sid", ""))[-_SHOWN_OF_SID:]
+    sentence = to_sentence(values)
+    sid = str(values.get("call_sid", ""))[-6:]
     kept = {key: values[key] for key in ("timestamp", "level") if key in values}
     return {**kept, "event": f"…{sid} {sentence}" if sid else sentence}
 
@@ -216,11 +208,10 @@ def _call_sentence(call: Mapping[str, Any]) -> str:
 class LogOutput:
     """A `logger_factory` of structlog that writes to a file without delaying a call.
 
-    A line that the file takes at once is written at once, so that the lines of a killed process are
-    there. Otherwise a thread writes the lines in their order; at most `MOST_WAITING` bytes wait.
-    Lines that do not fit, or that the file refuses, are lost and counted. Rejected: a thread for
-    every line, which costs more and loses the last lines of a killed process; a non-blocking
-    descriptor, because other processes share it. A file without one is written to directly.
+    A line that the file takes at once is written at once. Otherwise a thread writes the lines in
+    their order; those beyond `MOST_WAITING`, or that the file refuses, are lost and counted.
+    Rejected: a thread for every line, which loses the last lines of a killed process; a
+    non-blocking descriptor, because other processes share it.
     """
 
     def __init__(self, file: TextIO) -> None:
@@ -228,9 +219,8 @@ class LogOutput:
         self._file = file
         self._descriptor = _descriptor_of(file)
         mode = 0 if self._descriptor is None else os.fstat(self._descriptor).st_mode
-        self._is_regular = stat.S_ISREG(mode)
         is_stream = stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
-        self._most_at_once = select.PIPE_BUF if is_stream else MOST_WAITING
+        self._most_at_once = select.PIPE_BUF if is_stream else sys.maxsize
         self._waiting: deque[bytes] = deque()
         self._waiting_bytes = 0
         self._changed = Condition()
@@ -247,7 +237,7 @@ class LogOutput:
             return
         data = f"{line}\n".encode(errors="backslashreplace")
         with self._changed:
-            if not self._waiting and self._takes(data):
+            if not self._waiting and len(data) <= self._most_at_once and self._is_ready(0):
                 self._write_now(self._descriptor, data)
             elif self._waiting_bytes + len(data) <= MOST_WAITING:
                 self._write_later(data)
@@ -255,13 +245,9 @@ class LogOutput:
                 self.lost += 1
 
     def flush(self, seconds: float = FLUSH_SECONDS) -> bool:
-        """Wait for `seconds` at most until all lines are written; whether they are."""
+        """Wait for `seconds` at most until all lines are written; the process does at its end."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._waiting, seconds)
-
-    def _takes(self, data: bytes) -> bool:
-        fits = len(data) <= self._most_at_once
-        return self._is_regular or (fits and self._is_ready(0))
 
     def _is_ready(self, milliseconds: int | None) -> bool:
         poll = select.poll()
@@ -300,5 +286,5 @@ class LogOutput:
 def _descriptor_of(file: TextIO) -> int | None:
     try:
         return file.fileno()
-    except (AttributeError, io.UnsupportedOperation, ValueError):
+    except (AttributeError, ValueError):  # also `io.UnsupportedOperation`
         return None

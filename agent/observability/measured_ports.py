@@ -1,15 +1,14 @@
 """Ports that count what passes through them, and the guard of observers.
 
-An exception in an observer (metrics, record, trace) is counted in `agent_observer_errors_total` and
-logged once by its guard; the call goes on. This is one of the few places where any exception is
-caught. Rejected: a guard in each observer, because the next observer would be written without one.
+An exception in an observer is counted and logged once by its guard; the call goes on. Rejected: a
+guard in each observer, because the next observer would be written without one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Literal
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeVar
 
 import structlog
 
@@ -19,6 +18,7 @@ from agent.ports import Channel, Count, Item, Key, Mail, Messenger, Store, TextM
 
 log = structlog.get_logger(__name__)
 
+_T = TypeVar("_T")
 ObserverName = Literal["metrics", "record", "trace", "view"]
 
 
@@ -47,36 +47,35 @@ OnOperation = Callable[[str, float, float, type[BaseException] | None], None]
 """Called after an operation: its name, when it began and ended, and what it raised."""
 
 
+@dataclass(frozen=True, slots=True)
 class MeasuredMessenger:
     """A `ports.Messenger` that counts the messages of another one."""
 
-    def __init__(self, messenger: Messenger, count: Count) -> None:
-        self._messenger = messenger
-        self._count = count
+    messenger: Messenger
+    count: Count
 
     @property
     def unconfigured(self) -> Mapping[Channel, str]:
-        return self._messenger.unconfigured
+        return self.messenger.unconfigured
 
     async def text(self, message: TextMessage) -> str:
-        with self._counted("sms"):
-            return await self._messenger.text(message)
+        return await self._counted("sms", self.messenger.text(message))
 
     async def mail(self, mail: Mail) -> None:
-        with self._counted("email"):
-            await self._messenger.mail(mail)
+        await self._counted("email", self.messenger.mail(mail))
 
-    @contextmanager
-    def _counted(self, channel: Channel) -> Iterator[None]:
+    async def _counted(self, channel: Channel, sending: Awaitable[_T]) -> _T:
         status = "unknown"
         try:
-            yield
+            sent = await sending
             status = "accepted"
         except MessageRefusedError:
             status = "refused"
             raise
+        else:
+            return sent
         finally:
-            self._count("agent_messages_total", channel=channel, status=status)
+            self.count("agent_messages_total", channel=channel, status=status)
 
 
 class MeasuredStore:
@@ -91,46 +90,37 @@ class MeasuredStore:
         self._guard = ObserverGuard("trace", telemetry.count)
 
     async def get(self, pk: str, sk: str) -> Item | None:
-        with self._measured("get"):
-            return await self._store.get(pk, sk)
+        return await self._measured("get", self._store.get(pk, sk))
 
     async def get_many(self, keys: Sequence[Key]) -> list[Item | None]:
-        with self._measured("get_many"):
-            return await self._store.get_many(keys)
+        return await self._measured("get_many", self._store.get_many(keys))
 
     async def put(self, item: Item, *, only_if_absent: bool = False) -> bool:
-        with self._measured("put"):
-            return await self._store.put(item, only_if_absent=only_if_absent)
+        return await self._measured("put", self._store.put(item, only_if_absent=only_if_absent))
 
     async def put_newer(self, item: Item) -> bool:
-        with self._measured("put_newer"):
-            return await self._store.put_newer(item)
+        return await self._measured("put_newer", self._store.put_newer(item))
 
     async def merge(self, pk: str, sk: str, attributes: Mapping[str, object]) -> None:
-        with self._measured("merge"):
-            await self._store.merge(pk, sk, attributes)
+        await self._measured("merge", self._store.merge(pk, sk, attributes))
 
     async def query(self, pk: str, sk_prefix: str = "") -> list[Item]:
-        with self._measured("query"):
-            return await self._store.query(pk, sk_prefix)
+        return await self._measured("query", self._store.query(pk, sk_prefix))
 
     async def query_index(self, pk1: str, sk1_prefix: str = "") -> list[Item]:
-        with self._measured("query_index"):
-            return await self._store.query_index(pk1, sk1_prefix)
+        return await self._measured("query_index", self._store.query_index(pk1, sk1_prefix))
 
     async def move(self, pk: str, sk: str, item: Item) -> bool:
-        with self._measured("move"):
-            return await self._store.move(pk, sk, item)
+        return await self._measured("move", self._store.move(pk, sk, item))
 
     async def close(self) -> None:
         await self._store.close()
 
-    @contextmanager
-    def _measured(self, operation: str) -> Iterator[None]:
+    async def _measured(self, operation: str, doing: Awaitable[_T]) -> _T:
         began = self._telemetry.now()
         kind: type[BaseException] | None = None
         try:
-            yield
+            return await doing
         except BaseException as error:
             kind = type(error)
             raise

@@ -1,7 +1,7 @@
 """All metrics of a process: names, labels, buckets, and the one way to count.
 
 - Everything that counts is given `Metrics.count` as a `ports.Count`, so that only this package
-  knows Prometheus. Labels are bounded sets, never a call id or a phone number.
+  knows Prometheus.
 - `EmbeddedMetrics` writes two of them to the log in CloudWatch's embedded metric format, which
   CloudWatch Logs extracts: nothing has to be installed and no permission given. Scaling and alarms
   of `cloud-deploy-infra-template.yml` use them.
@@ -12,8 +12,9 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from time import monotonic, time
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import choose_encoder
@@ -34,185 +35,156 @@ EMBEDDED_SECONDS = 30.0
 NAMESPACE = "VoiceAgent"
 _AT_CAPACITY = ("busy", "overload", "full")
 """Reasons of `agent_calls_refused_total` for which a caller finds the service at capacity."""
+_COUNTERS_AND_GAUGES = {
+    "agent_llm_requests_total{model,outcome}": "Replies requested.",
+    "agent_llm_errors_total{model,kind}": "Failed model requests, retried or not.",
+    "agent_llm_tokens_total{model,kind}": "Tokens used.",
+    "agent_llm_stale_pieces_total": "Text pieces received of abandoned replies.",
+    "agent_llm_cost_total{model,currency}": "Estimated cost of ended calls, if known.",
+    "agent_llm_retries_total{model}": "Requests repeated to the same model.",
+    "agent_llm_fallbacks_total{model}": "Requests to a fallback model.",
+    "agent_llm_hedges_total{outcome}": "Hedged requests started and won.",
+    "agent_llm_breaker_open{model}": "1 while the model's circuit breaker is open.",
+    "agent_llm_options_refused_total{model,option}": (
+        "Request options that a model refused and is not sent any more."
+    ),
+    "agent_llm_streams_open{model}": "Open reply streams.",
+    "agent_summaries_total{outcome}": "Summaries of long calls requested.",
+    "agent_turns_total{use_case,outcome}": "Caller turns.",
+    "agent_interrupts_total{kind}": "Interrupts by the caller.",
+    "agent_reprompts_total{use_case}": "Idle re-prompts played.",
+    "agent_keypad_entries_total{reason}": "Keypad entries, by what completed them.",
+    "agent_active_calls": "Calls in progress.",
+    "agent_reserved_calls": "Calls set up that wait for their socket.",
+    "agent_calls_total{use_case,end_reason}": "Calls ended.",
+    "agent_calls_refused_total{reason}": "Calls refused.",
+    "agent_call_resumes_total{cause,outcome}": "Calls resumed on a new socket.",
+    "agent_outbound_calls_total{outcome}": "Outbound calls: requested, answered, ended.",
+    "agent_access_tokens_total{outcome}": "Access tokens requested.",
+    "agent_messages_total{channel,status}": (
+        "Messages by status; one message may be counted in several."
+    ),
+    "agent_tool_source_up{source}": "1 while the MCP server offers its tools.",
+    "agent_journal_facts_waiting": "Facts of calls not yet written.",
+    "agent_journal_calls_delayed": (
+        "Calls, also ended ones, whose facts wait because the table failed."
+    ),
+    "agent_journal_facts_lost_total{reason}": "Facts dropped without being written.",
+    "agent_history_repairs_total{kind}": "Corrupt history entries repaired on load.",
+    "agent_record_characters_waiting": "Characters of call records not yet written.",
+    "agent_record_lines_lost_total{reason}": "Lines of call records dropped.",
+    "agent_observer_errors_total{observer}": "Exceptions raised by observers.",
+    "agent_relay_frames_ignored_total{kind}": "Relay frames ignored.",
+    "agent_relay_errors_total": "Errors reported by the relay on the socket.",
+    "agent_connections{port}": "Open connections.",
+    "agent_connections_cut_total{port,reason}": "Connections closed by this process.",
+    "agent_bad_requests_total{reason}": "Requests refused as malformed or too large.",
+    "agent_draining": "1 while the process drains.",
+    "agent_load_shedding": "Level of load shedding: 0 none, 1 hedges, 2 new calls.",
+    "agent_tasks": "Tasks of the event loop.",
+}
+_HISTOGRAMS = {
+    _VOICE: {
+        "agent_llm_time_to_first_token_seconds{model,use_case}": (
+            "Request sent to the model until the first text or tool call."
+        ),
+        "agent_llm_time_to_first_clause_seconds{model,use_case}": (
+            "Request sent to the model until the first of its text is written."
+        ),
+        "agent_llm_time_to_first_event_seconds{model}": (
+            "Request sent to the model until the first event of any kind."
+        ),
+        "agent_llm_duration_seconds{model,outcome}": (
+            "Request sent to the model until the reply ended."
+        ),
+        "agent_turn_time_to_first_speech_seconds{use_case}": (
+            "Caller's final words received until the first text is written."
+        ),
+        "agent_turn_audio_latency_seconds{use_case}": (
+            "End of the caller's speech until the agent's speech begins, as the relay reports it."
+        ),
+    },
+    _STAGE: {
+        "agent_turn_stage_seconds{use_case,stage}": (
+            "Time of a turn in each stage; stages are disjoint and add up to the turn."
+        ),
+    },
+    _FINE: {
+        "agent_turn_overhead_seconds": (
+            "Time to first speech without model, tool and end-of-turn delay."
+        ),
+        "agent_interrupt_stop_seconds{kind}": (
+            "Interrupt received until the last text is sent and the model stream closed."
+        ),
+        "agent_store_duration_seconds{operation,outcome}": "Duration of a table operation.",
+        "agent_event_loop_lag_seconds": "Delay of a scheduled callback.",
+    },
+    _LONG: {
+        "agent_tool_duration_seconds{tool,outcome}": "Duration of a tool call.",
+        "agent_webhook_duration_seconds{route,status}": "Webhook received until it is answered.",
+    },
+    _SPEED: {
+        "agent_llm_tokens_per_second{model}": (
+            "Tokens of a reply divided by the time from its first token to its end."
+        ),
+    },
+}
+_WITH_EXEMPLAR = {
+    "agent_llm_time_to_first_token_seconds",
+    "agent_llm_time_to_first_clause_seconds",
+    "agent_turn_time_to_first_speech_seconds",
+    "agent_turn_overhead_seconds",
+}
+"""Observations of these name the trace they belong to."""
 
 
 class MetricSpec(NamedTuple):
     """How one metric is declared."""
 
-    kind: Literal["counter", "gauge", "histogram"]
     name: str
     help: str
-    labels: tuple[str, ...] = ()
-    buckets: tuple[float, ...] = ()
-    has_exemplar: bool = False
-    """Observations name the trace they belong to."""
+    labels: tuple[str, ...]
+    buckets: tuple[float, ...]
+
+    @property
+    def kind(self) -> str:
+        """Prometheus asks that only names of counters end in `_total`."""
+        if self.buckets:
+            return "histogram"
+        return "counter" if self.name.endswith("_total") else "gauge"
 
 
-def _counter(name: str, text: str, *labels: str) -> MetricSpec:
-    return MetricSpec("counter", name, text, labels)
-
-
-def _gauge(name: str, text: str, *labels: str) -> MetricSpec:
-    return MetricSpec("gauge", name, text, labels)
-
-
-def _histogram(
-    name: str, text: str, buckets: tuple[float, ...], *labels: str, has_exemplar: bool = False
-) -> MetricSpec:
-    return MetricSpec("histogram", name, text, labels, buckets, has_exemplar)
+def _spec(declared: str, text: str, buckets: tuple[float, ...] = ()) -> MetricSpec:
+    name, _, labels = declared.rstrip("}").partition("{")
+    return MetricSpec(name, text, tuple(labels.split(",")) if labels else (), buckets)
 
 
 METRICS = (
-    _histogram(
-        "agent_llm_time_to_first_token_seconds",
-        "Request sent to the model until the first text or tool call.",
-        *(_VOICE, "model", "use_case"),
-        has_exemplar=True,
+    *(_spec(declared, text) for declared, text in _COUNTERS_AND_GAUGES.items()),
+    *(
+        _spec(declared, text, buckets)
+        for buckets, histograms in _HISTOGRAMS.items()
+        for declared, text in histograms.items()
     ),
-    _histogram(
-        "agent_llm_time_to_first_clause_seconds",
-        "Request sent to the model until the first of its text is written.",
-        *(_VOICE, "model", "use_case"),
-        has_exemplar=True,
-    ),
-    _histogram(
-        "agent_llm_time_to_first_event_seconds",
-        "Request sent to the model until the first event of any kind.",
-        *(_VOICE, "model"),
-    ),
-    _histogram(
-        "agent_llm_duration_seconds",
-        "Request sent to the model until the reply ended.",
-        *(_VOICE, "model", "outcome"),
-    ),
-    _histogram(
-        "agent_llm_tokens_per_second",
-        "Tokens of a reply divided by the time from its first token to its end.",
-        *(_SPEED, "model"),
-    ),
-    _counter("agent_llm_requests_total", "Replies requested.", "model", "outcome"),
-    _counter("agent_llm_errors_total", "Failed model requests, retried or not.", "model", "kind"),
-    _counter("agent_llm_tokens_total", "Tokens used.", "model", "kind"),
-    _counter("agent_llm_stale_pieces_total", "Text pieces received of abandoned replies."),
-    _counter(
-        "agent_llm_cost_total", "Estimated cost of ended calls, if known.", "model", "currency"
-    ),
-    _counter("agent_llm_retries_total", "Requests repeated to the same model.", "model"),
-    _counter("agent_llm_fallbacks_total", "Requests to a fallback model.", "model"),
-    _counter("agent_llm_hedges_total", "Hedged requests started and won.", "outcome"),
-    _gauge("agent_llm_breaker_open", "1 while the model's circuit breaker is open.", "model"),
-    _counter(
-        "agent_llm_options_refused_total",
-        "Request options that a model refused and is not sent any more.",
-        *("model", "option"),
-    ),
-    _gauge("agent_llm_streams_open", "Open reply streams.", "model"),
-    _counter("agent_summaries_total", "Summaries of long calls requested.", "outcome"),
-    _histogram(
-        "agent_turn_time_to_first_speech_seconds",
-        "Caller's final words received until the first text is written.",
-        *(_VOICE, "use_case"),
-        has_exemplar=True,
-    ),
-    _histogram(
-        "agent_turn_overhead_seconds",
-        "Time to first speech without model, tool and end-of-turn delay.",
-        _FINE,
-        has_exemplar=True,
-    ),
-    _counter("agent_turns_total", "Caller turns.", "use_case", "outcome"),
-    _histogram(
-        "agent_turn_stage_seconds",
-        "Time of a turn in each stage; stages are disjoint and add up to the turn.",
-        *(_STAGE, "use_case", "stage"),
-    ),
-    _histogram(
-        "agent_turn_audio_latency_seconds",
-        "End of the caller's speech until the agent's speech begins, as the relay reports it.",
-        *(_VOICE, "use_case"),
-    ),
-    _histogram(
-        "agent_interrupt_stop_seconds",
-        "Interrupt received until the last text is sent and the model stream closed.",
-        *(_FINE, "kind"),
-    ),
-    _counter("agent_interrupts_total", "Interrupts by the caller.", "kind"),
-    _counter("agent_reprompts_total", "Idle re-prompts played.", "use_case"),
-    _counter("agent_keypad_entries_total", "Keypad entries, by what completed them.", "reason"),
-    _gauge("agent_active_calls", "Calls in progress."),
-    _gauge("agent_reserved_calls", "Calls set up that wait for their socket."),
-    _counter("agent_calls_total", "Calls ended.", "use_case", "end_reason"),
-    _counter("agent_calls_refused_total", "Calls refused.", "reason"),
-    _counter("agent_call_resumes_total", "Calls resumed on a new socket.", "cause", "outcome"),
-    _counter(
-        "agent_outbound_calls_total", "Outbound calls: requested, answered, ended.", "outcome"
-    ),
-    _counter("agent_access_tokens_total", "Access tokens requested.", "outcome"),
-    _counter(
-        "agent_messages_total",
-        "Messages by status; one message may be counted in several.",
-        *("channel", "status"),
-    ),
-    _histogram(
-        "agent_tool_duration_seconds", "Duration of a tool call.", *(_LONG, "tool", "outcome")
-    ),
-    _gauge("agent_tool_source_up", "1 while the MCP server offers its tools.", "source"),
-    _histogram(
-        "agent_webhook_duration_seconds",
-        "Webhook received until it is answered.",
-        *(_LONG, "route", "status"),
-    ),
-    _histogram(
-        "agent_store_duration_seconds",
-        "Duration of a table operation.",
-        *(_FINE, "operation", "outcome"),
-    ),
-    _gauge("agent_journal_facts_waiting", "Facts of calls not yet written."),
-    _gauge(
-        "agent_journal_calls_delayed",
-        "Calls, also ended ones, whose facts wait because the table failed.",
-    ),
-    _counter("agent_journal_facts_lost_total", "Facts dropped without being written.", "reason"),
-    _counter("agent_history_repairs_total", "Corrupt history entries repaired on load.", "kind"),
-    _gauge("agent_record_characters_waiting", "Characters of call records not yet written."),
-    _counter("agent_record_lines_lost_total", "Lines of call records dropped.", "reason"),
-    _counter("agent_observer_errors_total", "Exceptions raised by observers.", "observer"),
-    _counter("agent_relay_frames_ignored_total", "Relay frames ignored.", "kind"),
-    _counter("agent_relay_errors_total", "Errors reported by the relay on the socket."),
-    _gauge("agent_connections", "Open connections.", "port"),
-    _counter(
-        "agent_connections_cut_total", "Connections closed by this process.", "port", "reason"
-    ),
-    _counter("agent_bad_requests_total", "Requests refused as malformed or too large.", "reason"),
-    _gauge("agent_draining", "1 while the process drains."),
-    _histogram("agent_event_loop_lag_seconds", "Delay of a scheduled callback.", _FINE),
-    _gauge("agent_load_shedding", "Level of load shedding: 0 none, 1 hedges, 2 new calls."),
-    _gauge("agent_tasks", "Tasks of the event loop."),
 )
 
 
 class Metrics:
-    """All metrics of one process.
+    """All metrics of one process; `trace_id` gives the exemplar of latencies, empty = none.
 
-    Histograms have classic buckets: the client library (0.26) can write native histograms that it
-    is given and does not keep any itself. `trace_id` gives the exemplar of latencies, 32
-    hexadecimal digits; empty = none.
+    Histograms have classic buckets: the client library (0.26) does not keep native ones itself.
     """
 
     def __init__(
         self, clock: Callable[[], float] = monotonic, trace_id: Callable[[], str] = lambda: ""
     ) -> None:
-        self._clock = clock
+        self.now = clock
         self._trace_id = trace_id
         self._registry = CollectorRegistry()
         self._metrics = {spec.name: self._declared(spec) for spec in METRICS}
-        self._with_exemplar = {spec.name for spec in METRICS if spec.has_exemplar}
         self._series: dict[tuple[object, ...], Callable[[float], None]] = {}
         self._active_calls = 0
         self._registry.register(_LostLogLines())
-
-    def now(self) -> float:
-        return self._clock()
 
     def count(self, metric: str, amount: float = 1, /, **labels: str) -> None:  # ports.Count
         key = (metric, *labels.items())
@@ -235,16 +207,15 @@ class Metrics:
         return self._registry.get_sample_value(name, labels) or 0.0
 
     def render(self, accept: str) -> tuple[bytes, str]:
-        """All metrics in the form a scraper accepts, and its content type."""
         encode, content_type = choose_encoder(accept)
         return encode(self._registry), content_type
 
     def _declared(self, spec: MetricSpec) -> Counter | Gauge | Histogram:
-        name, text, labels, registry = spec.name, spec.help, spec.labels, self._registry
+        name, text, labels, buckets = spec
         if spec.kind == "histogram":
-            return Histogram(name, text, labels, registry=registry, buckets=spec.buckets)
+            return Histogram(name, text, labels, registry=self._registry, buckets=buckets)
         declare = Counter if spec.kind == "counter" else Gauge
-        return declare(name, text, labels, registry=registry)
+        return declare(name, text, labels, registry=self._registry)
 
     def _find_series(self, metric: str, labels: dict[str, str]) -> Callable[[float], None]:
         """How an amount is recorded in one series, found once: the library takes a lock."""
@@ -255,7 +226,7 @@ class Metrics:
                 return series.inc
             case Gauge():
                 return series.set
-            case Histogram() if metric in self._with_exemplar:
+            case Histogram() if metric in _WITH_EXEMPLAR:
                 return lambda amount: series.observe(amount, self._exemplar())
             case Histogram():
                 return series.observe
@@ -270,29 +241,21 @@ class _LostLogLines(Collector):
         yield CounterMetricFamily("agent_log_lines_lost", text, value=lost_lines())
 
 
+@dataclass(slots=True)
 class EmbeddedMetrics:
     """Writes a line with the metrics of one process for CloudWatch every 30 seconds.
 
-    - `ActiveCalls`: of this process, so their average is calls per task;
-    - `CallsRefused`: callers refused at capacity since the line before.
-
-    A draining process writes none, or its few calls would pull the average down while others are
-    full. `service` is the host of `WS_URL`, the same in all processes; the clock gives epoch
-    seconds. Rejected: a line by structlog, which would have level and time stamp in it.
+    `CallsRefused` are those refused at capacity since the line before. A draining process writes
+    no line, or its few calls would pull the average down while others are full. `service` is the
+    host of `WS_URL`; the clock gives epoch seconds. Rejected: a line by structlog, which would have
+    level and time stamp in it.
     """
 
-    def __init__(
-        self,
-        metrics: Metrics,
-        service: str,
-        write: Callable[[str], object],
-        clock: Callable[[], float] = time,
-    ) -> None:
-        self._metrics = metrics
-        self._service = service
-        self._write = write
-        self._clock = clock
-        self._refused = 0
+    metrics: Metrics
+    service: str
+    write: Callable[[str], object]
+    clock: Callable[[], float] = time
+    _refused: int = 0
 
     async def run(self) -> None:
         while True:
@@ -300,9 +263,9 @@ class EmbeddedMetrics:
             await asyncio.sleep(EMBEDDED_SECONDS)
 
     def publish(self) -> None:
-        if self._metrics.value("agent_draining"):
+        value = self.metrics.value
+        if value("agent_draining"):
             return
-        value = self._metrics.value
         by_reason = (value("agent_calls_refused_total", reason=each) for each in _AT_CAPACITY)
         active, refused = int(value("agent_active_calls")), int(sum(by_reason))
         counts = {"ActiveCalls": active, "CallsRefused": refused - self._refused}
@@ -311,6 +274,6 @@ class EmbeddedMetrics:
             "Dimensions": [["Service"]],
             "Metrics": [{"Name": name, "Unit": "Count"} for name in counts],
         }
-        aws = {"Timestamp": int(self._clock() * 1000), "CloudWatchMetrics": [directive]}
-        self._write(json.dumps({"_aws": aws, "Service": self._service, **counts}) + "\n")
+        aws = {"Timestamp": int(self.clock() * 1000), "CloudWatchMetrics": [directive]}
+        self.write(json.dumps({"_aws": aws, "Service": self.service, **counts}) + "\n")
         self._refused = refused

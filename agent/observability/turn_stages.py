@@ -3,49 +3,36 @@
 A turn is in exactly one stage at a time, so stage durations are disjoint and add up to the turn.
 Rejected: differences between time stamps of steps, which break when a reply that called tools is
 asked again. All times are seconds on the clock of the call.
-
-Stages until the caller hears something (together: the response latency):
-
-    hold         words or keys received that may not be all: more are waited for
-    prepare      all received, nothing asked yet: a look at edits, our own code
-    model        the model was asked and has given nothing
-    tool         a tool runs, and no reply
-    phrase       the model writes or has written, and nothing is spoken yet
-
-and from the first text written until the last frame:
-
-    speech       the model writes and we speak
-    model_again  it was asked once more
-    tool_again   a tool runs
-    closing      all replies are there and the last frame is not written
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from agent.call.events import Event
-from agent.call.messages import StopReason, Usage
+from agent.call.messages import StopReason
 
 
 class Stage(StrEnum):
-    """What a turn is waiting for."""
+    """What a turn is waiting for, until its first text is written and from then on."""
 
-    HOLD = "hold"
-    PREPARE = "prepare"
-    MODEL = "model"
-    TOOL = "tool"
-    PHRASE = "phrase"
-    SPEECH = "speech"
+    HOLD = "hold"  # words or keys received that may not be all: more are waited for
+    PREPARE = "prepare"  # all received, nothing asked yet: a look at edits, our own code
+    MODEL = "model"  # the model was asked and has given nothing
+    TOOL = "tool"  # a tool runs, and no reply
+    PHRASE = "phrase"  # the model writes or has written, and nothing is spoken yet
+    SPEECH = "speech"  # the model writes and we speak
     MODEL_AGAIN = "model_again"
     TOOL_AGAIN = "tool_again"
-    CLOSING = "closing"
+    CLOSING = "closing"  # all replies are there and the last frame is not written
 
 
 _SPOKEN = {Stage.MODEL: Stage.MODEL_AGAIN, Stage.TOOL: Stage.TOOL_AGAIN, Stage.PHRASE: Stage.SPEECH}
 """The same wait once the caller has heard something."""
 UNTIL_SPEECH = (Stage.HOLD, Stage.PREPARE, Stage.MODEL, Stage.TOOL, Stage.PHRASE)
+"""Together the response latency."""
 OURS = (Stage.PREPARE, Stage.PHRASE)
 """The part of the response latency that is neither the model's, a tool's nor the caller's."""
 
@@ -57,7 +44,7 @@ class Activity:
     key: int | str
     """Number of the reply, or identifier of the tool call."""
     tool: str
-    """Name of the tool; empty = a model request."""
+    """Empty = a model request."""
     began: float
     turn: TrackedTurn
     first: float | None = None
@@ -76,11 +63,7 @@ class Activity:
 
 @dataclass(slots=True, eq=False)
 class TrackedTurn:
-    """One turn.
-
-    Times may come slightly out of order (an event is stamped when it comes, an action when it is
-    done): one that lies before the latest one counts as the latest one.
-    """
+    """Times may come out of order; one before the latest one counts as the latest one."""
 
     began: float
     """The last words or keys before something was done about them."""
@@ -99,16 +82,14 @@ class TrackedTurn:
     last_speech: float | None = None
     is_filler: bool = False
     interrupted: str = ""
-    """Kind of the interrupt; empty = none."""
     is_failed: bool = False
-    used: Usage | None = None
-    """By its requests, as far as their tokens were reported."""
+    used: Counter[str] = field(default_factory=Counter)
     tool_rounds: int = 0
+    over: float = 0.0
     _stage: Stage = Stage.PREPARE
-    _since: float = 0.0
 
     def __post_init__(self) -> None:
-        self.heard_at = self._since = self.began
+        self.heard_at = self.over = self.began
 
     @property
     def outcome(self) -> str:
@@ -118,34 +99,21 @@ class TrackedTurn:
         return "silent" if self.response is None else "answered"
 
     @property
-    def requests(self) -> list[Activity]:
-        return [one for one in self.activities if not one.tool]
-
-    @property
-    def stop(self) -> StopReason | None:
-        """Why its last reply that was not abandoned ended."""
-        return next((one.stop for one in reversed(self.activities) if one.stop), None)
-
-    @property
     def is_over(self) -> bool:
         return self.is_going and all(one.ended is not None for one in self.activities)
 
     @property
     def total(self) -> float:
-        return self._since - self.began
-
-    @property
-    def over(self) -> float:
-        return self._since
+        return self.over - self.began
 
     def restart(self, at: float) -> None:
-        self.began = self._since = at
+        self.began = self.over = at
         self.stages.clear()
 
     def advance(self, at: float) -> None:
-        if at > self._since and not self.is_closed:
-            self.stages[self._stage] = self.stages.get(self._stage, 0.0) + at - self._since
-            self._since = at
+        if at > self.over and not self.is_closed:
+            self.stages[self._stage] = self.stages.get(self._stage, 0.0) + at - self.over
+            self.over = at
 
     def hold(self, at: float) -> None:
         if not self.is_going:
@@ -154,7 +122,7 @@ class TrackedTurn:
             self._stage = Stage.PREPARE
 
     def speak(self, at: float, *, is_filler: bool) -> bool:
-        """Text was written; whether it was the first of the turn."""
+        """Whether this text is the first of the turn."""
         self.advance(at)
         self.last_speech = at
         if self.response is not None:
@@ -166,13 +134,13 @@ class TrackedTurn:
 
     def settle(self) -> None:
         under_way = [one for one in self.activities if one.ended is None]
-        requests = [one for one in under_way if not one.tool]
-        if any(one.first is None for one in requests):
+        requests = [one for one in under_way or self.activities if not one.tool]
+        if any(one.first is None and one.ended is None for one in requests):
             stage = Stage.MODEL
-        elif under_way:
-            stage = Stage.PHRASE if requests else Stage.TOOL
+        elif requests:
+            stage = Stage.PHRASE
         else:
-            stage = Stage.PHRASE if self.requests else Stage.PREPARE
+            stage = Stage.TOOL if under_way else Stage.PREPARE
         if self.response is not None:
             stage = _SPOKEN[stage] if under_way else Stage.CLOSING
         self._stage = stage

@@ -2,10 +2,10 @@
 
 Rules:
 
-- A turn begins with the words or keys that led to something. Words that are held until more come
-  are no wait, as the caller is still speaking. It is over when none of its activities is under way.
-- It is reported a little later (`TurnFinished`), when it is known whether the caller heard it
-  out: at the end of the playback, at an interrupt, with the next words, or at the end of the call.
+- A turn begins with the last words or keys before something was done about them. It is over when
+  none of its activities is under way.
+- It is reported when it is known whether the caller heard it out: at the end of the playback, at
+  an interrupt, with the next words, or at the end of the call.
 - What the agent does by itself (a re-prompt, the result of a tool that outlived its turn) is an
   unprompted turn. It is no turn of the caller: metrics, log and traces leave it out.
 """
@@ -14,24 +14,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from agent.call import events as ev
 from agent.call.actions import Action, CancelReply, CancelTool, Record, RunTool, Speak, StartReply
-from agent.call.events import (
-    CallerInterrupted,
-    CallerPressed,
-    CallerSpoke,
-    Event,
-    Playback,
-    PlaybackReported,
-    ReplyDelta,
-    ReplyFailed,
-    ReplyFinished,
-    TimerFired,
-    TokensCounted,
-    ToolFinished,
-)
 from agent.call.messages import Usage
 from agent.call.timers import Timer
-from agent.observability.call_summary import total
+from agent.observability.call_summary import by_kind
 from agent.observability.turn_stages import Activity, TrackedTurn
 from agent.ports import ObservedStep
 
@@ -93,22 +80,19 @@ class TurnTracker:
         self._unprompted: TrackedTurn | None = None
         self._silent_since: float | None = None
         """When the agent's silence was reported."""
-        self._open: dict[int | str, Activity] = {}
+        self.under_way: dict[int | str, Activity] = {}
         self._finishing: Activity | None = None
         """The request that the present event ends; its last text is written after that."""
         self._changes: list[Change] = []
 
-    def is_open(self, reply: int) -> bool:
-        return reply in self._open
-
-    def is_streaming(self, event: Event) -> bool:
-        """The event is a piece of a reply, and not its first."""
-        request = self._open.get(event.reply) if isinstance(event, ReplyDelta) else None
+    def is_streaming(self, event: ev.Event) -> bool:
+        request = self.under_way.get(event.reply) if isinstance(event, ev.ReplyDelta) else None
         return request is not None and request.first is not None
 
     def observe(self, step: ObservedStep, kind: str) -> list[Change]:
-        """What changes with one step of the call, in order; `kind` is its `interrupt_kind`."""
+        """What changes with a step, in order; `kind` is its `interrupt_kind`."""
         event, received_at, timed_actions = step
+        self._changes = []
         if self._silent_since is not None and received_at - self._silent_since > ORDER_SECONDS:
             self._finish()
         if kind and kind != "empty":
@@ -120,56 +104,53 @@ class TurnTracker:
             if turn is not None and turn.is_over:
                 self._close(turn, step.done_at)
         match event:
-            case PlaybackReported(Playback.AGENT_OFF) if self._over is not None:
+            case ev.PlaybackReported(ev.Playback.AGENT_OFF) if self._over is not None:
                 self._silent_since = received_at
-            case TimerFired(Timer.PLAYBACK):
+            case ev.TimerFired(Timer.PLAYBACK):
                 self._finish()
             case _:
                 pass
-        return self._take_changes()
+        return self._changes
 
     def ended(self, now: float) -> list[Change]:
         """The call is over; activities under way stay without an end."""
+        self._changes = []
         for turn in (self._turn, self._unprompted):
             if turn is not None and turn.is_going:
                 self._close(turn, now)
         self._finish()
-        return self._take_changes()
+        return self._changes
 
-    def _take_changes(self) -> list[Change]:
-        changes, self._changes = self._changes, []
-        return changes
-
-    def _note_event(self, event: Event, at: float, actions: list[Action]) -> None:
+    def _note_event(self, event: ev.Event, at: float, actions: list[Action]) -> None:
         self._finishing = None
         match event:
-            case CallerSpoke(text, True):
+            case ev.CallerSpoke(text, True):
                 self._hear(text, at, actions)
-            case CallerPressed(digit):
+            case ev.CallerPressed(digit):
                 self._hear(digit, at, actions)
-            case TimerFired(timer) if timer in _WAITS_FOR_CALLER and self._turn is not None:
+            case ev.TimerFired(timer) if timer in _WAITS_FOR_CALLER and self._turn is not None:
                 self._turn.hold(at)
-            case TokensCounted(reply, usage):
+            case ev.TokensCounted(reply, usage):
                 self._add_usage(reply, usage)
-            case ReplyDelta(reply, text) if text:
+            case ev.ReplyDelta(reply, text) if text:
                 self._note_first(reply, at)
-            case ReplyFinished(reply, calls, stop) if reply in self._open:
-                self._finishing = self._open[reply]
+            case ev.ReplyFinished(reply, calls, stop) if reply in self.under_way:
+                self._finishing = self.under_way[reply]
                 if calls:
                     self._note_first(reply, at)
                     self._finishing.turn.tool_rounds += 1
                 self._finishing.stop = stop
                 self._end(reply, at, "finished")
-            case ReplyFailed(reply, fault) if reply in self._open:
-                self._open[reply].turn.is_failed = True
-                self._open[reply].fault = fault
+            case ev.ReplyFailed(reply, fault) if reply in self.under_way:
+                self.under_way[reply].turn.is_failed = True
+                self.under_way[reply].fault = fault
                 self._end(reply, at, "failed")
-            case ToolFinished(call_id, outcome):
+            case ev.ToolFinished(call_id, outcome):
                 self._end(call_id, at, "error" if outcome.is_error else "ok")
             case _:
                 pass
 
-    def _note_action(self, event: Event, received_at: float, action: Action, at: float) -> None:
+    def _note_action(self, event: ev.Event, received_at: float, action: Action, at: float) -> None:
         match action:
             case StartReply(reply):
                 self._begin(reply, "", at, self._turn_for(event, received_at))
@@ -184,7 +165,7 @@ class TurnTracker:
             case _:
                 pass
 
-    def _turn_for(self, event: Event, at: float) -> TrackedTurn:
+    def _turn_for(self, event: ev.Event, at: float) -> TrackedTurn:
         if self._turn is not None:
             return self._turn
         if self._unprompted is None:
@@ -213,19 +194,19 @@ class TurnTracker:
     def _add_usage(self, reply: int | None, usage: Usage) -> None:
         for turn in (self._turn, self._over):
             if turn is not None and any(one.key == reply for one in turn.activities):
-                turn.used = total([turn.used, usage] if turn.used else [usage])
+                turn.used.update(by_kind(usage))
 
     def _begin(self, key: int | str, tool: str, at: float, turn: TrackedTurn) -> None:
         turn.advance(at)
         turn.is_going = True
         activity = Activity(key, tool, at, turn)
         turn.activities.append(activity)
-        self._open[key] = activity
+        self.under_way[key] = activity
         turn.settle()
         self._changes.append(ActivityBegan(activity))
 
     def _note_first(self, key: int | str, at: float) -> None:
-        activity = self._open.get(key)
+        activity = self.under_way.get(key)
         if activity is not None and activity.first is None:
             activity.turn.advance(at)
             activity.first = max(at, activity.began)
@@ -233,19 +214,19 @@ class TurnTracker:
             self._changes.append(FirstToken(activity))
 
     def _end(self, key: int | str, at: float, outcome: str) -> None:
-        if (activity := self._open.pop(key, None)) is not None:
+        if (activity := self.under_way.pop(key, None)) is not None:
             activity.turn.advance(at)
             activity.ended, activity.outcome = max(at, activity.began), outcome
             activity.turn.settle()
             self._changes.append(ActivityEnded(activity))
 
-    def _speak(self, event: Event, at: float) -> None:
-        for one in (*self._open.values(), self._finishing):
+    def _speak(self, event: ev.Event, at: float) -> None:
+        for one in (*self.under_way.values(), self._finishing):
             if one is not None and one.first is not None and not one.is_spoken:
                 one.is_spoken = True
                 self._changes.append(FirstClause(one, at))
-        timer = event.timer if isinstance(event, TimerFired) else None
-        answers = timer in _ANSWERS_CALLER or isinstance(event, CallerSpoke | CallerPressed)
+        timer = event.timer if isinstance(event, ev.TimerFired) else None
+        answers = timer in _ANSWERS_CALLER or isinstance(event, ev.CallerSpoke | ev.CallerPressed)
         turn = self._turn
         if turn is None or not (turn.is_going or answers):
             turn = self._unprompted
@@ -273,12 +254,12 @@ def interrupt_kind(step: ObservedStep) -> str:
     """`speech`, `new_words`, `keypad`, `empty` (it stopped nothing); empty text = no interrupt."""
     cuts = any(isinstance(action, CancelReply) for action, _ in step.timed_actions)
     match step.event:
-        case CallerInterrupted():
+        case ev.CallerInterrupted():
             is_real = cuts or any(isinstance(action, Record) for action, _ in step.timed_actions)
             return "speech" if is_real else "empty"
-        case CallerSpoke() if cuts:
+        case ev.CallerSpoke() if cuts:
             return "new_words"
-        case CallerPressed() if cuts:
+        case ev.CallerPressed() if cuts:
             return "keypad"
         case _:
             return ""

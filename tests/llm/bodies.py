@@ -12,6 +12,7 @@ from aiohttp import web
 from agent.call.messages import ReplyPiece, ToolSpec
 from agent.llm.openai import OpenAIClient, OpenAIModel
 from tests.llm import contract
+from tests.llm.eventstream import on_loopback
 
 Json = dict[str, Any]
 
@@ -77,17 +78,12 @@ class RawServer:
 @asynccontextmanager
 async def raw_server() -> AsyncIterator[tuple[RawServer, OpenAIModel]]:
     """A server on a loopback port, and a model that asks it."""
-    server, app = RawServer(), web.Application()
-    app.router.add_route("*", "/{path:.*}", server.answer)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.05)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        host, port = runner.addresses[0][:2]
-        async with OpenAIClient.open(base_url=f"http://{host}:{port}/v1") as client:
-            yield server, OpenAIModel("openai:small", client)
-    finally:
-        await runner.cleanup()
+    server = RawServer()
+    async with (
+        on_loopback(server.answer) as url,
+        OpenAIClient.open(base_url=f"{url}/v1") as client,
+    ):
+        yield server, OpenAIModel("openai:small", client)
 
 
 async def pieces_of(body: bytes) -> list[ReplyPiece]:

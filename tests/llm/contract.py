@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import Iterable
 from contextlib import aclosing
 
 from agent.call.messages import (
@@ -40,14 +40,9 @@ def request(
     return ReplyRequest("Today is March 05, 2026.", (message,), tools, choice)
 
 
-def stream(model: LanguageModel, asked: ReplyRequest) -> AsyncGenerator[ReplyPiece, None]:
-    """The reply, not begun yet."""
-    return model.reply(asked)
-
-
 async def pieces_of(model: LanguageModel, asked: ReplyRequest) -> list[ReplyPiece]:
     """A whole reply."""
-    async with aclosing(stream(model, asked)) as reply:
+    async with aclosing(model.reply(asked)) as reply:
         return [piece async for piece in reply]
 
 
@@ -83,7 +78,7 @@ def assert_well_formed(pieces: list[ReplyPiece], asked: ReplyRequest) -> None:
 async def tasks_left_after_closing(model: LanguageModel, asked: ReplyRequest) -> int:
     """Take one piece, close, and count tasks that were not there before."""
     before = tasks_of_ours()
-    async with aclosing(stream(model, asked)) as reply:
+    async with aclosing(model.reply(asked)) as reply:
         await anext(reply)
     return len(tasks_of_ours() - before)
 

@@ -32,16 +32,11 @@ def delta(text: str, index: int = 0) -> bytes:
 
 def tool(index: int, name: str, *inputs: str, is_closed: bool = True) -> bytes:
     used = {"toolUse": {"toolUseId": f"tooluse_{index}", "name": name}}
-    return b"".join(
-        (
-            event("contentBlockStart", contentBlockIndex=index, start=used),
-            *(
-                event("contentBlockDelta", contentBlockIndex=index, delta={"toolUse": {"input": i}})
-                for i in inputs
-            ),
-            closed(index) if is_closed else b"",
-        )
-    )
+    sent = event("contentBlockStart", contentBlockIndex=index, start=used)
+    for text in inputs:
+        part = {"toolUse": {"input": text}}
+        sent += event("contentBlockDelta", contentBlockIndex=index, delta=part)
+    return sent + closed(index) if is_closed else sent
 
 
 def closed(index: int) -> bytes:
@@ -76,13 +71,9 @@ class Asked:
     """One request as it arrived."""
 
     method: str
-    path: str
-    """Raw: as on the wire."""
-    headers: dict[str, str]
-    """By lower-case name."""
+    path: str  # raw, as on the wire
+    headers: dict[str, str]  # by lower-case name
     body: bytes
-    port: int
-    """The client's: the same for requests on one connection."""
 
 
 @dataclass(slots=True)
@@ -91,8 +82,7 @@ class Bedrock:
 
     answers: list[Answer] = field(default_factory=lambda: [Answer()])
     url: str = ""
-    asked: list[Asked] = field(default_factory=list)
-    """Requests to a model."""
+    asked: list[Asked] = field(default_factory=list)  # requests to a model
     opened: int = 0
     left: asyncio.Queue[str] = field(default_factory=asyncio.Queue)
     """A word for each answer the client did not stay for."""
@@ -106,15 +96,13 @@ class Bedrock:
             self.left.put_nowait("left")
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        port = request.get_extra_info("peername")[1]
-        self._ports.add(port)
+        self._ports.add(request.get_extra_info("peername")[1])
         self.opened = len(self._ports)
         if request.method == "GET":
             return web.Response(status=404)
         headers = {name.lower(): value for name, value in request.headers.items()}
-        self.asked.append(
-            Asked(request.method, request.raw_path, headers, await request.read(), port)
-        )
+        body = await request.read()
+        self.asked.append(Asked(request.method, request.raw_path, headers, body))
         answer = self.answers[min(len(self.asked), len(self.answers)) - 1]
         response = web.StreamResponse(status=answer.status, headers=answer.headers)
         await response.prepare(request)
@@ -127,18 +115,25 @@ class Bedrock:
 
 
 @asynccontextmanager
-async def bedrock(*answers: Answer) -> AsyncIterator[Bedrock]:
-    """A server on a free port of the loopback."""
-    serving = Bedrock(list(answers) or [Answer()])
+async def on_loopback(
+    handle: Callable[[web.Request], Awaitable[web.StreamResponse]],
+) -> AsyncIterator[str]:
+    """The URL of a server on a free port; a client that leaves cancels its handler."""
     application = web.Application()
-    application.router.add_route("*", "/{path:.*}", serving.handle)
+    application.router.add_route("*", "/{path:.*}", handle)
     runner = web.AppRunner(
-        application, access_log=None, handler_cancellation=True, shutdown_timeout=0.1
+        application, access_log=None, handler_cancellation=True, shutdown_timeout=0.05
     )
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    serving.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
     try:
-        yield serving
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()
+
+
+@asynccontextmanager
+async def bedrock(*answers: Answer) -> AsyncIterator[Bedrock]:
+    serving = Bedrock(list(answers) or [Answer()])
+    async with on_loopback(serving.handle) as serving.url:
+        yield serving

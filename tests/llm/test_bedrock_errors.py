@@ -7,51 +7,48 @@ import json
 import pytest
 
 from agent.call.events import ReplyFault
-from agent.llm.bedrock.bedrock_errors import parse_error
+from agent.llm.bedrock.converse_stream import parse_error
 
-ERRORS = [
-    (400, "ThrottlingException", "", ReplyFault.THROTTLED),
-    (429, "ThrottlingException", "Too many tokens, please wait", ReplyFault.THROTTLED),
-    (400, "ServiceQuotaExceededException", "", ReplyFault.THROTTLED),
-    (429, "ModelNotReadyException", "", ReplyFault.UNAVAILABLE),
-    (503, "ServiceUnavailableException", "", ReplyFault.UNAVAILABLE),
-    (500, "InternalServerException", "", ReplyFault.UNAVAILABLE),
-    (500, "InternalServerError", "", ReplyFault.UNAVAILABLE),
-    (424, "ModelErrorException", "", ReplyFault.UNAVAILABLE),
-    (408, "ModelTimeoutException", "", ReplyFault.TIMEOUT),
-    (403, "AccessDeniedException", "", ReplyFault.DENIED),
-    (404, "ResourceNotFoundException", "", ReplyFault.DENIED),
-    (403, "ExpiredTokenException", "", ReplyFault.DENIED),
-    (403, "UnrecognizedClientException", "", ReplyFault.DENIED),
-    (400, "IncompleteSignatureException", "", ReplyFault.DENIED),
-    (400, "ValidationException", "The model returned: roles must alternate", ReplyFault.REFUSED),
-    (400, "ValidationException", "Input is too long for requested model.", ReplyFault.TOO_LONG),
-    (
-        400,
-        "ValidationException",
-        "input length and `max_tokens` exceed context limit: 199000 + 300 > 199100",
-        ReplyFault.TOO_LONG,
-    ),
-    (400, "ValidationException", "Too many total text bytes: 1 > 0", ReplyFault.TOO_LONG),
-    (400, "ValidationException", "prompt is too long: 9 tokens > 8 maximum", ReplyFault.TOO_LONG),
-    (400, "ValidationException", "Number of input tokens exceeds 8", ReplyFault.TOO_LONG),
-    (400, "ValidationException", "The provided model identifier is invalid.", ReplyFault.DENIED),
-    (
-        400,
-        "ValidationException",
-        "Invocation of model ID x with on-demand throughput is not supported.",
-        ReplyFault.DENIED,
-    ),
-    (
-        400,
-        "ValidationException",
-        "The model produced an invalid sequence as part of ToolUse.",
-        ReplyFault.UNAVAILABLE,
-    ),
-]
+INVALID = "ValidationException"
+ERRORS = {
+    ReplyFault.THROTTLED: [
+        (400, "ThrottlingException", ""),
+        (429, "ThrottlingException", "Too many tokens, please wait"),
+        (400, "ServiceQuotaExceededException", ""),
+    ],
+    ReplyFault.UNAVAILABLE: [
+        (429, "ModelNotReadyException", ""),
+        (503, "ServiceUnavailableException", ""),
+        (500, "InternalServerException", ""),
+        (500, "InternalServerError", ""),
+        (424, "ModelErrorException", ""),
+        (400, INVALID, "The model produced an invalid sequence as part of ToolUse."),
+    ],
+    ReplyFault.TIMEOUT: [(408, "ModelTimeoutException", "")],
+    ReplyFault.DENIED: [
+        (403, "AccessDeniedException", ""),
+        (404, "ResourceNotFoundException", ""),
+        (403, "ExpiredTokenException", ""),
+        (403, "UnrecognizedClientException", ""),
+        (400, "IncompleteSignatureException", ""),
+        (400, INVALID, "The provided model identifier is invalid."),
+        (400, INVALID, "Invocation of model ID x with on-demand throughput is not supported."),
+    ],
+    ReplyFault.REFUSED: [(400, INVALID, "The model returned: roles must alternate")],
+    ReplyFault.TOO_LONG: [
+        (400, INVALID, "Input is too long for requested model."),
+        (400, INVALID, "input length and `max_tokens` exceed context limit: 199000 + 300 > 199100"),
+        (400, INVALID, "Too many total text bytes: 1 > 0"),
+        (400, INVALID, "prompt is too long: 9 tokens > 8 maximum"),
+        (400, INVALID, "Number of input tokens exceeds 8"),
+    ],
+}
 
 
-@pytest.mark.parametrize(("status", "kind", "message", "fault"), ERRORS)
+@pytest.mark.parametrize(
+    ("status", "kind", "message", "fault"),
+    [(*error, fault) for fault, errors in ERRORS.items() for error in errors],
+)
 @pytest.mark.parametrize("place", ["header", "header with an address", "__type", "code"])
 def test_kind_decides_the_fault(
     status: int, kind: str, message: str, fault: ReplyFault, place: str
@@ -85,7 +82,7 @@ def test_kind_decides_the_fault(
 @pytest.mark.parametrize("body", [b"", b"<html>Bad gateway</html>", b'{"message": null}', b"\xff"])
 def test_without_a_kind_the_status_decides(status: int, fault: ReplyFault, body: bytes) -> None:
     """As for responses of proxies."""
-    error = parse_error("", body, status).model_error()
+    error = parse_error("", body, status)
 
     assert (error.fault, str(error)) == (fault, f"{fault}: no kind given (HTTP {status})")
 
@@ -97,4 +94,4 @@ def test_too_long_is_known_without_a_kind() -> None:
 def test_daily_quota_is_named_in_the_error() -> None:
     error = parse_error("ThrottlingException", b'{"message": "Too many tokens per day"}', 429)
 
-    assert str(error.model_error()) == "throttled: ThrottlingException (HTTP 429, daily quota)"
+    assert str(error) == "throttled: ThrottlingException (HTTP 429, daily quota)"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import pytest
 
 from agent.call.events import ReplyFault
-from agent.call.messages import Stopped, StopReason, TextPiece, ToolCall, Usage
+from agent.call.messages import ReplyPiece, Stopped, StopReason, TextPiece, ToolCall, Usage
 from agent.errors import ModelError
 from agent.llm.openai.chat_stream import MOST_BYTES, ChatDecoder
 from agent.llm.openai.chat_tool_calls import MOST_CALLS
@@ -30,102 +31,83 @@ Called = list[tuple[str, dict[str, object]]]
 TWO: Called = [("menu", {"day": 1}), ("hours", {"day": 2})]
 FIRST, SECOND = '{"day": 1}', '{"day": 2}'
 
+a, b, at_0 = partial(part, id="a"), partial(part, id="b"), partial(part, index=0)
+a_at_0, b_at_0 = partial(a, index=0), partial(b, index=0)
+
+
+def sent(*fragments: object) -> bytes:
+    """Each fragment in a delta of its own."""
+    return b"".join(map(calls, fragments))
+
+
 CALLS: dict[str, tuple[bytes, Called]] = {
-    "index is always 0": (
-        calls(part("menu", FIRST, index=0, id="a")) + calls(part("hours", SECOND, index=0, id="b")),
-        TWO,
-    ),
+    "index is always 0": (sent(a_at_0("menu", FIRST), b_at_0("hours", SECOND)), TWO),
     "index is always 0, in fragments": (
-        calls(part("menu", "", index=0, id="a"))
-        + calls(part(arguments='{"day"', index=0))
-        + calls(part(arguments=": 1}", index=0))
-        + calls(part("hours", "", index=0, id="b"))
-        + calls(part(arguments='{"day"', index=0), part(arguments=": 2}", index=0)),
+        sent(a_at_0("menu", ""), at_0(None, '{"day"'), at_0(None, ": 1}"), b_at_0("hours", ""))
+        + calls(at_0(None, '{"day"'), at_0(None, ": 2}")),
         TWO,
     ),
     "index is always 0, fragments interleave by id": (
-        calls(part("menu", "", index=0, id="a"), part("hours", "", index=0, id="b"))
-        + calls(part(arguments='{"day"', index=0, id="a"))
-        + calls(part(arguments='{"day"', index=0, id="b"))
-        + calls(part(arguments=": 1}", index=0, id="a"))
-        + calls(part(arguments=": 2}", index=0, id="b")),
+        calls(a_at_0("menu", ""), b_at_0("hours", ""))
+        + sent(a_at_0(None, '{"day"'), b_at_0(None, '{"day"'))
+        + sent(a_at_0(None, ": 1}"), b_at_0(None, ": 2}")),
         TWO,
     ),
-    "index is always 0, no ids": (
-        calls(part("menu", FIRST, index=0)) + calls(part("hours", SECOND, index=0)),
-        TWO,
-    ),
+    "index is always 0, no ids": (sent(at_0("menu", FIRST), at_0("hours", SECOND)), TWO),
     "index is always 0, no ids, no arguments": (
-        calls(part("menu", "", index=0)) + calls(part("hours", "", index=0)),
+        sent(at_0("menu", ""), at_0("hours", "")),
         [("menu", {}), ("hours", {})],
     ),
     "one tool twice, index is always 0, no ids": (
-        calls(part("menu", FIRST, index=0)) + calls(part("menu", SECOND, index=0)),
+        sent(at_0("menu", FIRST), at_0("menu", SECOND)),
         [("menu", {"day": 1}), ("menu", {"day": 2})],
     ),
-    "no index": (calls(part("menu", FIRST, id="a"), part("hours", SECOND, id="b")), TWO),
+    "no index": (calls(a("menu", FIRST), b("hours", SECOND)), TWO),
     "no index and no ids": (calls(part("menu", FIRST), part("hours", SECOND)), TWO),
     "no index, in fragments": (
-        calls(part("menu", id="a"))
-        + calls(part(arguments='{"day": '))
-        + calls(part(arguments="1}"))
-        + calls(part("hours", '{"day', id="b"))
-        + calls(part(arguments='": 2}')),
+        sent(a("menu"), part(None, '{"day": '), part(None, "1}"), b("hours", '{"day'))
+        + calls(part(None, '": 2}')),
         TWO,
     ),
     "index as text": (
-        calls(part("menu", '{"day": ', index="0", id="a"), part("hours", SECOND, index="1", id="b"))
-        + calls(part(arguments="1}", index="0")),
+        calls(a("menu", '{"day": ', index="0"), b("hours", SECOND, index="1"))
+        + calls(part(None, "1}", index="0")),
         TWO,
     ),
-    "ids repeated": (
-        calls(part("menu", FIRST, index=0, id="a"), part("hours", SECOND, index=1, id="a")),
-        TWO,
-    ),
+    "ids repeated": (calls(a_at_0("menu", FIRST), a("hours", SECOND, index=1)), TWO),
     "ids repeated, arguments later": (
-        calls(part("menu", "", index=0, id="a"), part("hours", "", index=1, id="a"))
-        + calls(part(arguments=FIRST, index=0, id="a"))
-        + calls(part(arguments=SECOND, index=1, id="a")),
+        calls(a_at_0("menu", ""), a("hours", "", index=1))
+        + sent(a_at_0(None, FIRST), a(None, SECOND, index=1)),
         TWO,
     ),
-    "ids new in each fragment": (
-        calls(part("menu", '{"day', index=0, id="a")) + calls(part(None, '": 1}', index=0, id="b")),
+    "ids new in each fragment": (sent(a_at_0("menu", '{"day'), b_at_0(None, '": 1}')), TWO[:1]),
+    "ids are numbers": (calls(at_0("menu", FIRST, id=7)), TWO[:1]),
+    "name repeated": (sent(a_at_0("menu", '{"day'), a_at_0("menu", '": 1}')), TWO[:1]),
+    "name repeated, no ids": (sent(at_0("menu", '{"day'), at_0("menu", '": 1}')), TWO[:1]),
+    "index counts fragments": (
+        sent(a("menu", '{"day', index=0), a("menu", '": 1}', index=1)),
         TWO[:1],
     ),
-    "ids are numbers": (calls(part("menu", FIRST, index=0, id=7)), TWO[:1]),
-    "name repeated": (
-        calls(part("menu", '{"day', index=0, id="a"))
-        + calls(part("menu", '": 1}', index=0, id="a")),
-        TWO[:1],
-    ),
-    "name repeated, no ids": (
-        calls(part("menu", '{"day', index=0)) + calls(part("menu", '": 1}', index=0)),
-        TWO[:1],
+    "name of another tool": (
+        calls(a_at_0("odd"), a_at_0("menu", FIRST)),
+        [("odd", {}), TWO[0]],
     ),
     "name in pieces": (
-        calls(part("get_", index=0, id="a"))
-        + calls(part("weather", index=0))
-        + calls(part(arguments=FIRST, index=0)),
+        sent(a_at_0("get_"), at_0("weather"), at_0(None, FIRST)),
         [("get_weather", {"day": 1})],
     ),
     "name so far": (
-        calls(part("get_", index=0, id="a"))
-        + calls(part("get_weather", "", index=0, id="a"))
-        + calls(part(arguments=FIRST, index=0)),
+        sent(a_at_0("get_"), a_at_0("get_weather", ""), at_0(None, FIRST)),
         [("get_weather", {"day": 1})],
     ),
-    "the whole call again": (
-        calls(part("menu", FIRST, index=0, id="a")) + calls(part("menu", FIRST, index=0, id="a")),
-        TWO[:1],
-    ),
+    "the whole call again": (sent(a_at_0("menu", FIRST), a_at_0("menu", FIRST)), TWO[:1]),
     "null among the calls": (
-        chunk({"tool_calls": [None, part("menu", FIRST, index=0, id="a"), 7, "x", []]})
-        + chunk({"tool_calls": None}),
+        calls(None, a_at_0("menu", FIRST), 7, "x", []) + chunk({"tool_calls": None}),
         TWO[:1],
     ),
-    "one call, no list": (chunk({"tool_calls": part("menu", FIRST, id="a")}), TWO[:1]),
+    "one call, no list": (chunk({"tool_calls": a("menu", FIRST)}), TWO[:1]),
     "call without a function": (
-        chunk({"tool_calls": [{"id": "a", "name": "menu", "arguments": {"day": 1}}]}),
+        calls({"id": "a", "name": "menu", "arguments": {"day": 1}}),
         TWO[:1],
     ),
     "the old form": (
@@ -235,11 +217,7 @@ SAID: dict[str, bytes] = {
     "parts without a type": words([{"text": "Hello "}, "there.", None, 7, {"text": None}]),
     "one part": words({"type": "text", "text": "Hello there."}),
     "parts with thoughts": words(
-        [
-            {"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]},
-            {"type": "text", "text": "Hello there."},
-            {"type": "reference", "reference_ids": [1]},
-        ]
+        [{"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}, "Hello there."]
     ),
     "a refusal": chunk({"content": None, "refusal": "Hello there."}),
     "nothing that is text": words(7) + words(True) + words({"a": 1}) + words("Hello there."),
@@ -263,6 +241,8 @@ SAID: dict[str, bytes] = {
     "no blank between": words("Hello ").rstrip() + b"\n" + words("there.").replace(b": ", b":"),
     "one event in lines": b'data: {"choices": [{"delta":\ndata: {"content": "Hello there."}}]}\n\n',
     "data written twice": b"data: " + words("Hello there."),
+    "words repeated at the end": words("Hello there.")
+    + event({"choices": [{"message": {"content": "Hello there."}}]}),
     "no UTF-8": b'data: {"choices": [{"delta": {"content": "Hello \xf0\x9fthere."}}]}\n\n',
 }
 
@@ -273,14 +253,6 @@ async def test_words_are_read(dialect: str) -> None:
 
     assert contract.said(pieces) == "Hello there."
     assert pieces[-1] == Stopped(StopReason.END)
-
-
-async def test_words_that_are_repeated_at_the_end_are_said_once() -> None:
-    whole = {"message": {"content": "Hello."}, "finish_reason": "stop"}
-
-    pieces = await pieces_of(words("Hello.") + event({"choices": [whole]}))
-
-    assert pieces == [TextPiece("Hello."), Stopped(StopReason.END)]
 
 
 ENDS: dict[str, tuple[bytes, StopReason]] = {
@@ -342,10 +314,7 @@ FAULTS: dict[str, tuple[bytes, ReplyFault]] = {
     "a line too long": (b"data: " + b"x" * 900_000, ReplyFault.UNAVAILABLE),
     "a body too long": (b"{\n" + b"x\n" * 450_000, ReplyFault.UNAVAILABLE),
     "a body of blanks too long": (b"[\n" + b"7,\n\n" * 300_000, ReplyFault.UNAVAILABLE),
-    "arguments too long": (
-        calls(part("menu", "x" * 70_000)) + stop(),
-        ReplyFault.UNAVAILABLE,
-    ),
+    "arguments too long": (calls(part("menu", "x" * 70_000)) + stop(), ReplyFault.UNAVAILABLE),
     "an error as text": (words("Hi.") + event({"error": "Failed."}), ReplyFault.UNAVAILABLE),
     "an error in a choice": (
         event({"choices": [{"error": {"code": 429, "message": "Slow down."}}]}),
@@ -401,20 +370,14 @@ async def test_unusable_responses_raise_a_model_error(dialect: str) -> None:
         ({"prompt_tokens": 5, "prompt_tokens_details": [7]}, Usage(5, 0)),
         ({"prompt_tokens": 5, "prompt_cache_hit_tokens": 2}, Usage(3, 0, cache_read=2)),
         ({}, Usage(0, 0)),
+        *((given, Stopped(StopReason.END)) for given in (None, [], [1], "12", 12.5, -1)),
     ],
 )
-async def test_usage_is_never_negative(given: object, usage: Usage) -> None:
-    """No more tokens are cached than the prompt has."""
+async def test_usage_is_never_negative(given: object, usage: ReplyPiece) -> None:
+    """No more tokens are cached than the prompt has; an invalid usage is ignored."""
     pieces = await pieces_of(words("Hi.") + stop() + event({"choices": [], "usage": given}) + DONE)
 
     assert pieces[-1] == usage
-
-
-@pytest.mark.parametrize("given", [None, [], [1], "12", 12.5, -1])
-async def test_invalid_usage_is_ignored(given: object) -> None:
-    pieces = await pieces_of(words("Hi.") + stop() + event({"choices": [], "usage": given}) + DONE)
-
-    assert pieces == [TextPiece("Hi."), Stopped(StopReason.END)]
 
 
 @pytest.mark.parametrize("place", ["choice", "groq"])
@@ -450,19 +413,6 @@ async def test_broken_responses_raise_only_model_errors(
             await contract.pieces_of(model, ASKED)
 
 
-def test_an_event_may_be_cut_anywhere() -> None:
-    """Also between CR and LF."""
-    body = b'data: {"choices": [{"delta":\r\ndata: {"content": "Hi."}}]}\r\n\r\n' + DONE
-
-    for size in (1, 2, 3, 7, len(body)):
-        decoder = ChatDecoder()
-        parts = [body[at : at + size] for at in range(0, len(body), size)]
-        pieces = [piece for part in parts for piece in decoder.feed(part)]
-
-        assert contract.said(pieces) == "Hi."
-        assert pieces[-1] == Stopped(StopReason.END)
-
-
 def test_a_reply_is_bounded() -> None:
     """Calls, their arguments, bytes, and checks for complete arguments are limited."""
     decoder = ChatDecoder()
@@ -481,21 +431,3 @@ def test_a_reply_is_bounded() -> None:
         assert list(decoder.feed(b":" + b"x" * 63_998 + b"\n")) == []
     with pytest.raises(ModelError, match="too long"):
         list(decoder.feed(b":" * 64_000))
-
-
-def test_name_of_another_tool_begins_a_call() -> None:
-    decoder = ChatDecoder(("menu", "hours"))
-    first, second = part("odd", index=0, id="a"), part("menu", FIRST, index=0, id="a")
-
-    pieces = list(decoder.feed(calls(first, second) + stop()))
-
-    assert [piece.name for piece in pieces if isinstance(piece, ToolCall)] == ["odd", "menu"]
-
-
-def test_a_call_whose_index_counts_fragments_is_one() -> None:
-    decoder = ChatDecoder()
-    fragments = [part("menu", text, index=n, id="a") for n, text in enumerate(('{"day', '": 1}'))]
-
-    pieces = list(decoder.feed(calls(*fragments) + stop()))
-
-    assert contract.calls(pieces) == TWO[:1]

@@ -66,8 +66,9 @@ MODELS: dict[str, tuple[str, OpenModel]] = {
 async def model(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[LanguageModel]:
-    _, opened = MODELS[request.param]
+    name, opened = MODELS[request.param]
     async with opened(monkeypatch) as one:
+        assert one.name == name
         yield one
 
 
@@ -121,10 +122,3 @@ async def test_closing_early_leaves_nothing_running(model: LanguageModel) -> Non
     asked = contract.request(contract.SMALL_TALK)
 
     assert await contract.tasks_left_after_closing(model, asked) == 0
-
-
-@pytest.mark.parametrize("chosen", MODELS)
-async def test_name_is_the_identifier(chosen: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    name, opened = MODELS[chosen]
-    async with opened(monkeypatch) as model:
-        assert model.name == name

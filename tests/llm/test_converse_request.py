@@ -33,13 +33,14 @@ UNNAMED = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/
 EVERY = (CLAUDE, OLD_CLAUDE, NOVA, NOVA_2, LLAMA, MISTRAL, UNNAMED)
 POINT = {"cachePoint": {"type": "default"}}
 LOOK = ToolSpec("Look", "Looks.", '{"type": "object", "properties": {}}')
-LOOK_SPEC = {
-    "toolSpec": {
-        "name": "Look",
-        "description": "Looks.",
-        "inputSchema": {"json": {"type": "object", "properties": {}}},
-    }
-}
+
+
+def look_spec(description: str, **schema: object) -> dict[str, Any]:
+    schemas = {"json": {"type": "object", **schema}}
+    return {"toolSpec": {"name": "Look", "description": description, "inputSchema": schemas}}
+
+
+LOOK_SPEC = look_spec("Looks.", properties={})
 HISTORY = (
     Message(Role.CALLER, (Text("Hi."),)),
     Message(
@@ -144,7 +145,8 @@ def test_at_most_four_cache_points_and_each_where_the_last_request_had_one(turns
 
 @pytest.mark.parametrize("model", EVERY)
 def test_a_first_turn_without_tools_is_small(model: str) -> None:
-    request = ReplyRequest("", (Message(Role.CALLER, (Text("Hi."),)),), context=" ")
+    said = (Message(Role.CALLER, (Text("Hi."),)),)
+    request = ReplyRequest("", said, context=" ", choice=Choice.NONE)
 
     asked = body(model, request)
 
@@ -177,48 +179,26 @@ def test_no_choice_is_an_instruction_and_the_tools_stay(model: str) -> None:
     assert asked["toolConfig"] == body(model)["toolConfig"]
 
 
-def test_no_choice_needs_no_instruction_without_tools() -> None:
-    request = ReplyRequest("Static.", HISTORY[:1], choice=Choice.NONE)
-
-    assert body(LLAMA, request)["system"] == [{"text": "Static."}]
-
-
-@pytest.mark.parametrize("model", [CLAUDE, OLD_CLAUDE, NOVA, NOVA_2])
-def test_tool_is_forced_by_choice(model: str) -> None:
-    asked = body(model, replace(REQUEST, choice=ForcedTool("Look")))
-
-    assert asked["toolConfig"]["toolChoice"] == {"tool": {"name": "Look"}}
-    assert asked["system"] == body(model)["system"]
-
-
 @pytest.mark.parametrize(
-    ("model", "additional"),
+    ("model", "additional", "is_chosen"),
     [
-        (LLAMA, ""), (MISTRAL, ""), (UNNAMED, ""),
-        (CLAUDE, '{"thinking": {"type": "enabled", "budget_tokens": 1024}}'),
-        (NOVA_2, '{"reasoningConfig": {"type": "enabled"}}'),
+        *((model, "", True) for model in (CLAUDE, OLD_CLAUDE, NOVA, NOVA_2)),
+        *((model, "", False) for model in (LLAMA, MISTRAL, UNNAMED)),
+        (CLAUDE, '{"thinking": {"type": "enabled", "budget_tokens": 1024}}', False),
+        (CLAUDE, '{"thinking": {"type": "disabled"}}', True),
+        (NOVA_2, '{"reasoningConfig": {"type": "enabled"}}', False),
     ],
-)  # fmt: skip
-def test_tool_is_forced_by_an_instruction(model: str, additional: str) -> None:
+)
+def test_tool_is_forced_by_choice_or_by_an_instruction(
+    model: str, additional: str, *, is_chosen: bool
+) -> None:
     asked = body(model, replace(REQUEST, choice=ForcedTool("Look")), additional=additional)
+    other = body(model, replace(REQUEST, choice=ForcedTool("Other")), additional=additional)
 
-    assert "toolChoice" not in asked["toolConfig"]
-    assert asked["system"][-1] == {"text": FORCED.format("Look")}
-
-
-def test_tool_is_forced_by_choice_when_thinking_is_off() -> None:
-    request = replace(REQUEST, choice=ForcedTool("Look"))
-
-    asked = body(CLAUDE, request, additional='{"thinking": {"type": "disabled"}}')
-
-    assert asked["toolConfig"]["toolChoice"] == {"tool": {"name": "Look"}}
-
-
-@pytest.mark.parametrize("model", [CLAUDE, LLAMA])
-def test_forced_tool_that_is_not_offered_is_not_named(model: str) -> None:
-    asked = body(model, replace(REQUEST, choice=ForcedTool("Other")))
-
-    assert "toolChoice" not in asked["toolConfig"]
+    chosen = {"tool": {"name": "Look"}} if is_chosen else None
+    assert asked["toolConfig"].get("toolChoice") == chosen
+    assert ({"text": FORCED.format("Look")} in asked["system"]) is not is_chosen
+    assert "toolChoice" not in other["toolConfig"]
 
 
 @pytest.mark.parametrize("model", EVERY)
@@ -226,13 +206,7 @@ def test_tools_of_earlier_calls_are_declared(model: str) -> None:
     """Bedrock requires `toolConfig` with any tool block."""
     asked = body(model, replace(REQUEST, tools=(), choice=Choice.NONE))
 
-    assert asked["toolConfig"]["tools"][0] == {
-        "toolSpec": {
-            "name": "Look",
-            "description": "No longer available.",
-            "inputSchema": {"json": {"type": "object"}},
-        }
-    }
+    assert asked["toolConfig"]["tools"][0] == look_spec("No longer available.")
     assert asked["system"][-1] == {"text": WORDS_ONLY}
 
 
@@ -242,7 +216,12 @@ def test_tools_of_earlier_calls_are_declared(model: str) -> None:
         ("no-such tool!", "[1]", ("no_such_tool_", {"unreadable": "[1]"})),
         ("", '{"a": ', ("unknown", {"unreadable": '{"a": '})),
         ("x" * 70, "{}", ("x" * 64, {})),
+        ("Look", '{"a": "\\ud83d"}', ("Look", {"a": ""})),
+        ("Look", '{"a": "\\ud83d\\ude00"}', ("Look", {"a": "\U0001f600"})),
+        ("Look", '{"a": "\ud83d"', ("Look", {"unreadable": '{"a": ""'})),
+        ("Look", "[" * 100_000, ("Look", {"unreadable": "[" * 100_000})),
     ],
+    ids=["name", "no name", "long name", "half", "whole", "unreadable half", "deep"],
 )
 def test_invalid_calls_are_sent_in_a_valid_form(
     name: str, arguments: str, sent: tuple[str, object]
@@ -301,22 +280,3 @@ def test_guardrail_judges_the_latest_words_only(guardrail: str, identifier: str)
         {"guardContent": {"text": {"text": "Still there?"}}},
         result("abc123deh", "Yes."),
     ]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "sent"),
-    [
-        ('{"a": "\\ud83d"}', {"a": ""}),
-        ('{"a": "\\ud83d\\ude00"}', {"a": "\U0001f600"}),
-        ('{"a": "\ud83d"', {"unreadable": '{"a": ""'}),
-        ("[" * 100_000, {"unreadable": "[" * 100_000}),
-    ],
-    ids=["half", "whole", "unreadable half", "deep"],
-)
-def test_half_characters_and_deep_arguments_are_sent_in_a_valid_form(
-    arguments: str, sent: dict[str, str]
-) -> None:
-    called = Message(Role.AGENT, (ToolCall("abc123def", "Look", arguments),))
-    messages = body(CLAUDE, replace(REQUEST, messages=(HISTORY[0], called)))["messages"]
-
-    assert messages[1]["content"][0]["toolUse"]["input"] == sent

@@ -3,114 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import random
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing, suppress
+from collections.abc import Sequence
+from contextlib import aclosing
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.call.events import ReplyFault
-from agent.call.messages import ReplyPiece, ReplyRequest, StopReason, TextPiece, ToolCall, Usage
+from agent.call.messages import StopReason, TextPiece, ToolCall, Usage
 from agent.errors import ModelError
-from agent.llm.failover import Candidate, FailoverModel, HedgeBudget, ModelCircuit
-from tests.fakes import Counted
-from tests.llm import contract
-from tests.scripted import ScriptedModel, Step
+from agent.llm.failover import HedgeBudget, ModelCircuit
+from tests.llm.bench import ASKED, END, WELL, Bench
+from tests.scripted import Step
 from tests.virtual_time import run_virtually
 
-END = StopReason.END
 TOOLS = StopReason.TOOLS
 CALL = ToolCall("x", "look", "{}")
-ASKED = contract.request("Hello?")
 STALL = 60.0
-WELL: Sequence[Step] = ["Well.", END]
 
 
 def fault(name: str) -> ModelError:
     return ModelError(ReplyFault(name), "as the provider put it")
-
-
-_LINES = {
-    "agent_llm_errors_total": "{model} failed: {kind}",
-    "agent_llm_retries_total": "{model} retried",
-    "agent_llm_fallbacks_total": "fell back to {model}",
-    "agent_llm_hedges_total": "hedge {outcome}",
-    "agent_llm_breaker_open": "{model} {state}",
-}
-
-
-class _Counted(Counted):
-    """Also has an event for a closed circuit."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.closed = asyncio.Event()
-
-    def __call__(self, metric: str, amount: float = 1, /, **labels: str) -> None:
-        super().__call__(metric, amount, **labels)
-        if (metric, amount) == ("agent_llm_breaker_open", 0):
-            self.closed.set()
-
-
-class Bench:
-    """Models that follow scripts, behind one `FailoverModel`."""
-
-    def __init__(self, *scripts: Sequence[Sequence[Step]], hedges: int = 0) -> None:
-        names = ("first", "second", "third")
-        self.models = [
-            ScriptedModel(script, name) for name, script in zip(names, scripts, strict=False)
-        ]
-        self.counted = _Counted()
-        self.circuits = [ModelCircuit(model.name, self.counted) for model in self.models]
-        self.budget = HedgeBudget(share=float(hedges))
-        self.model = FailoverModel(
-            [
-                Candidate(model, circuit)
-                for model, circuit in zip(self.models, self.circuits, strict=True)
-            ],
-            self.budget,
-            self.counted,
-            chance=lambda low, high: (low + high) / 2,
-        )
-        self.took = 0.0
-        """Until the end of the last reply, in seconds."""
-
-    @property
-    def asked(self) -> list[int]:
-        return [len(model.requests) for model in self.models]
-
-    @property
-    def counts(self) -> list[str]:
-        """What was counted of faults, in order, one line each."""
-        return [
-            _LINES[metric].format(**labels, state="open" if amount else "closed")
-            for metric, amount, labels in self.counted.seen
-            if metric in _LINES
-        ]
-
-    @property
-    def streams(self) -> dict[str, float]:
-        """The open streams of each model that has any."""
-        streams = self.counted.by("model", "agent_llm_streams_open")
-        return {model: count for model, count in streams.items() if count}
-
-    async def pieces(self) -> list[ReplyPiece]:
-        """One reply, after which nothing is left over."""
-        loop = asyncio.get_running_loop()
-        before, began = asyncio.all_tasks(), loop.time()
-        try:
-            return await contract.pieces_of(self.model, ASKED)
-        finally:
-            self.took = round(loop.time() - began, 3)
-            assert asyncio.all_tasks() <= before
-            assert not any(model.open_streams for model in self.models)
-            assert not any(self.streams.values())
-
-    def reply(self) -> str:
-        """The words of one reply."""
-        return contract.said(run_virtually(self.pieces()))
 
 
 AWAY = [fault("unavailable")]
@@ -211,26 +125,9 @@ def test_each_fault_is_followed_by_its_step(case: Case, hedges: int) -> None:
     scripts, answer, asked, took, counts = case
     bench = Bench(*scripts, hedges=hedges)
 
-    try:
-        found = bench.reply()
-    except ModelError as error:
-        found = error.fault
+    found = run_virtually(bench.say())
 
-    assert (found, bench.asked, bench.took, bench.counts) == (answer, asked, took, counts)
-
-
-def test_reply_passes_unchanged_but_for_signs_of_life() -> None:
-    bench = Bench([["", "One ", "", "two.", CALL, TOOLS]])
-
-    pieces = run_virtually(bench.pieces())
-
-    assert [getattr(piece, "text", type(piece).__name__) for piece in pieces] == [
-        "One ",
-        "two.",
-        "ToolCall",
-        "Stopped",
-    ]
-    assert (bench.asked, bench.counts) == ([1], [])
+    assert (found, bench.asked, bench.took, bench.counts) == (answer, asked, [took], counts)
 
 
 @pytest.mark.parametrize(
@@ -379,8 +276,9 @@ def test_old_faults_do_not_open_the_circuit() -> None:
     assert not circuit.is_open
 
 
-def test_model_overtaken_repeatedly_opens_its_circuit() -> None:
-    bench = Bench([[STALL]], [WELL], hedges=1)
+@pytest.mark.parametrize("script", [[STALL], ["I was "]], ids=["overtaken", "cut"])
+def test_model_that_fails_repeatedly_opens_its_circuit(script: Sequence[Step]) -> None:
+    bench = Bench([script], [WELL], hedges=1)
 
     async def six() -> None:
         for _ in range(6):
@@ -395,7 +293,7 @@ def test_model_with_an_open_circuit_is_left_out() -> None:
     bench = Bench([WELL], [["Second.", END]])
     run_virtually(_note(bench.circuits[0], ReplyFault.DENIED))
 
-    assert bench.reply() == "Second."
+    assert run_virtually(bench.say()) == "Second."
 
     assert bench.asked == [0, 1]
     assert bench.counts == ["first open", "fell back to second"]
@@ -407,7 +305,7 @@ def test_models_are_asked_when_all_circuits_are_open() -> None:
     for circuit in bench.circuits:
         run_virtually(_note(circuit, ReplyFault.DENIED))
 
-    assert bench.reply() == "Well."
+    assert run_virtually(bench.say()) == "Well."
     assert bench.asked == [1, 0]
 
 
@@ -429,32 +327,18 @@ def test_circuit_is_closed_by_a_probe_in_the_background(
     bench = Bench(script)
     circuit = bench.circuits[0]
 
-    async def until_closed() -> float:
+    async def before_and_after() -> list[bool]:
         await _note(circuit, *[why] * 6)
-        watching = asyncio.create_task(circuit.probe(bench.models[0], lambda *_: 1.0))
-        await bench.counted.closed.wait()
-        watching.cancel()
-        return asyncio.get_running_loop().time()
+        await asyncio.sleep(closed_at - 0.1)  # of virtual time
+        was_open = circuit.is_open
+        await asyncio.sleep(0.2)
+        is_open = circuit.is_open
+        await _note(circuit, *[why] * 6)
+        return [was_open, is_open, circuit.is_open]
 
-    assert run_virtually(until_closed()) == closed_at
-    assert bench.counts == ["first open", "first closed"]
+    assert run_virtually(bench.watched(before_and_after())) == [True, False, True]
+    assert bench.counts == ["first open", "first closed", "first open"]
     assert bench.models[0].open_streams == 0
-
-
-def test_circuit_opens_and_closes_again() -> None:
-    bench = Bench([WELL])
-    circuit = bench.circuits[0]
-
-    async def two_falls() -> None:
-        watching = asyncio.create_task(circuit.probe(bench.models[0], lambda *_: 1.0))
-        for _ in range(2):
-            await _note(circuit, *[LOST] * 6)
-            await asyncio.sleep(6.0)
-        watching.cancel()
-
-    run_virtually(two_falls())
-
-    assert bench.counts == ["first open", "first closed"] * 2
 
 
 def test_warming_reaches_the_model_in_use_and_the_next() -> None:
@@ -487,16 +371,21 @@ def test_leaving_at_any_point_leaves_nothing_behind(
     *,
     is_cancelled: bool,
 ) -> None:
-    """No open stream and no task after closing or cancelling a reply."""
+    """No stream, no task and no empty piece; the wait for the first words has an end."""
     bench = Bench(*scripts, hedges=hedges)
+    longest = 4.0 * sum(6 for _ in scripts) + 4 * 2.5
 
     async def read() -> None:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         async with aclosing(bench.model.reply(ASKED)) as pieces:
-            for _ in range(take):
+            for number in range(take):
                 try:
-                    await anext(pieces)
+                    assert await anext(pieces) != TextPiece("")
                 except (ModelError, StopAsyncIteration):
                     return
+                finally:
+                    assert number or loop.time() - began <= longest
 
     async def leave() -> None:
         before = asyncio.all_tasks()
@@ -505,89 +394,10 @@ def test_leaving_at_any_point_leaves_nothing_behind(
             await asyncio.wait({reading}, timeout=leave_after)
             reading.cancel()
         await asyncio.wait({reading})
+        assert reading.cancelled() or reading.result() is None
         assert asyncio.all_tasks() <= before
         assert not any(model.open_streams for model in bench.models)
         assert bench.streams == {}
         assert sum(bench.asked) <= len(scripts) + 2, "one retry and one hedge at most"
 
     run_virtually(leave())
-
-
-@given(
-    scripts=st.lists(SCRIPTS, min_size=1, max_size=3),
-    hedges=st.integers(0, 1),
-)
-def test_reply_is_one_models_words_or_a_fault_in_time(
-    scripts: list[list[list[Step]]], hedges: int
-) -> None:
-    """No piece without text is given out, and the wait for the first words has an end."""
-    bench = Bench(*scripts, hedges=hedges)
-
-    async def listen() -> float:
-        loop = asyncio.get_running_loop()
-        try:
-            async with aclosing(bench.model.reply(ASKED)) as pieces:
-                async for piece in pieces:
-                    assert piece != TextPiece("")
-                    return loop.time()
-        except ModelError:
-            pass
-        return loop.time()
-
-    longest = 4.0 * sum(6 for _ in scripts) + 4 * 2.5
-    assert run_virtually(listen()) <= longest
-
-
-class Traffic:
-    """A model that is quick but for one request in twenty, which stalls."""
-
-    name = "traffic"
-
-    def __init__(self, seed: int) -> None:
-        self._chance = random.Random(seed)  # noqa: S311 (reproducible choices, no secrets)
-        self.requests = 0
-
-    async def warm(self) -> None:
-        pass
-
-    async def reply(self, request: ReplyRequest) -> AsyncGenerator[ReplyPiece, None]:
-        assert request == ASKED
-        self.requests += 1
-        is_stalled = self._chance.random() < 0.05
-        await asyncio.sleep(STALL if is_stalled else max(0.1, self._chance.gauss(0.4, 0.08)))
-        yield TextPiece("Well.")
-
-
-def _traffic(budget: HedgeBudget, seed: int) -> tuple[list[float], int]:
-    """Seconds to the first words of 2,000 replies in order, and how many requests they took."""
-    traffic = Traffic(seed)
-    model = FailoverModel([Candidate(traffic, ModelCircuit("traffic"))], budget)
-
-    async def time_to_words() -> float:
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        async with aclosing(model.reply(ASKED)) as pieces:
-            with suppress(ModelError):
-                await anext(pieces)
-            return loop.time() - began
-
-    async def talk() -> list[float]:
-        return sorted([await time_to_words() for _ in range(2_000)])
-
-    return run_virtually(talk()), traffic.requests
-
-
-def test_hedges_halve_the_slowest_replies(capsys: pytest.CaptureFixture[str]) -> None:
-    """If one request in twenty stalls, hedges halve P99 with at most 5 % more requests."""
-    alone, asked_alone = _traffic(HedgeBudget(0.0), seed=2)
-    hedged, asked = _traffic(HedgeBudget(), seed=2)
-
-    with capsys.disabled():
-        print(  # noqa: T201 (the figures are wanted beside the result)
-            "\nfirst words of 2,000 replies, 5 % stalls:"
-            f" P50 {alone[999]:.2f} s alone, {hedged[999]:.2f} s with hedges;"
-            f" P99 {alone[1979]:.2f} s alone, {hedged[1979]:.2f} s with hedges;"
-            f" requests {asked_alone} alone, {asked} with hedges"
-        )
-    assert hedged[1979] <= alone[1979] / 2
-    assert asked <= asked_alone * 1.05

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from datetime import date
 
 import pytest
 from hypothesis import given, settings
@@ -168,6 +167,7 @@ MONDAY_AT_THREE = "At 3:00 PM. On Monday, March 9."
         ((caller("cheerful"), agent("x"), caller("hm")), "Good mood."),
         ((caller("cheerful"), agent("x"), caller("empty it"), agent("y"), caller("hm")), "What?"),
         ((caller("3 candles"),), "3 candles: $6."),
+        ((caller("um " * 300 + "3 candles"),), "3 candles: $6."),
         ((caller("3 candles"), agent("x"), caller("empty it")), "What?"),
         # the order is closed by its tool
         ((caller("a candle, buy"), agent(BUY), caller(ToolResult("1", "{}")), agent("Done."),
@@ -212,6 +212,12 @@ MONDAY_AT_THREE = "At 3:00 PM. On Monday, March 9."
 )  # fmt: skip
 async def test_messages_are_answered(messages: tuple[Message, ...], answer: str) -> None:
     assert await words(*messages) == answer
+
+
+async def test_without_a_date_in_the_prompt_a_relative_day_means_nothing() -> None:
+    asked = asking(caller("tomorrow"), system="No date, but February 31, 2026.")
+
+    assert contract.said(await contract.pieces_of(lamps(), asked)) == "What?"
 
 
 async def test_call_has_typed_arguments_and_leaves_out_what_is_unknown() -> None:
@@ -271,24 +277,10 @@ async def test_texts_speak_any_value(say: str, answer: str) -> None:
     assert heard == answer
 
 
-async def test_day_comes_from_the_prompt_or_else_from_outside() -> None:
-    """Without either, a relative day means nothing."""
-    asked = asking(caller("tomorrow"), system="No date, but February 31, 2026.")
-    dated = OfflineModel(json.dumps(LAMPS), today=date(2026, 5, 1))
-
-    assert contract.said(await contract.pieces_of(dated, asked)) == "On Saturday, May 2."
-    assert contract.said(await contract.pieces_of(lamps(), asked)) == "What?"
-
-
-async def test_words_are_counted_as_tokens_at_any_pace() -> None:
+async def test_words_are_counted_as_tokens() -> None:
     asked = asking(*LOOKED, caller(ToolResult("1", '{"text": "so so"}')), system="Be kind.")
-    slow = OfflineModel(json.dumps(LAMPS), seconds_per_piece=0.0001, name="slow")
 
-    pieces = await contract.pieces_of(slow, asked)
-
-    assert pieces == await contract.pieces_of(lamps(), asked)
-    assert pieces[-1] == Usage(input=7, output=4)
-    assert slow.name == "slow"
+    assert (await contract.pieces_of(lamps(), asked))[-1] == Usage(input=7, output=4)
 
 
 @pytest.mark.parametrize(
@@ -373,20 +365,16 @@ NAMES = st.sampled_from(
         "LiveAgentHandoffFunction", "EndCallFunction", "DefaultSaveUseCase", "Unknown",
     ]
 )  # fmt: skip
+VALUES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9)
+OBJECTS = st.dictionaries(st.sampled_from(["date", "time", "rent"]), VALUES, max_size=2)
+RESULTS = st.dictionaries(
+    st.sampled_from(["message", "availableSlots", "order_total", "appointments", "orders"]),
+    VALUES | OBJECTS | st.lists(VALUES | OBJECTS, max_size=3),
+    max_size=4,
+)
 CONTENT = st.one_of(
     st.sampled_from([STILL_RUNNING, "", "null", "{", '{"availableSlots":[{}, 1]}']),
-    st.dictionaries(
-        st.sampled_from(["message", "availableSlots", "order_total", "appointments", "orders"]),
-        st.recursive(
-            st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
-            lambda inner: (
-                st.lists(inner, max_size=3)
-                | st.dictionaries(st.sampled_from(["date", "time", "rent"]), inner, max_size=2)
-            ),
-            max_leaves=6,
-        ),
-        max_size=4,
-    ).map(json.dumps),
+    RESULTS.map(json.dumps),
     st.text(max_size=30),
 )
 PARTS: st.SearchStrategy[Part] = st.one_of(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from agent.llm.offline.order import MAX_LINES, OfflineMenu, Order, OrderReader
 from agent.llm.offline.words import normalise
@@ -21,10 +19,7 @@ MENU = msgspec.convert(
         "toppings": [{"name": "dimmer", "price": 5}, {"name": "timer", "price": 3}],
         "sizes": {"red": ["crimson"], "blue": []},
         "words": {
-            "add": ["add"],
-            "remove": ["remove"],
-            "without": ["without"],
-            "with": ["with"],
+            **{word: [word] for word in ("add", "remove", "without", "with")},
             "change": ["make"],
             "onto": ["to the"],
             "all": ["both"],
@@ -146,16 +141,5 @@ def test_earlier_order_is_added_at_the_prices_of_the_menu(
     assert read.news["unread"] == unread
 
 
-SPOKEN = st.lists(
-    st.sampled_from(
-        [*(item.name for item in MENU.items), "timer", "red", "blue", "a", "3", "and"]
-        + [word for words in MENU.words.values() for word in words]
-    ),
-    max_size=60,
-).map(" ".join)
-
-
-@settings(max_examples=300, deadline=None)
-@given(st.lists(SPOKEN, min_size=1, max_size=3))
-def test_any_utterance_can_be_read(utterances: list[str]) -> None:
-    assert len(after(*utterances).lines) <= MAX_LINES
+def test_order_has_a_most_lines() -> None:
+    assert len(after("candles and " * 60).lines) == MAX_LINES

@@ -96,9 +96,7 @@ async def test_thoughts_in_a_field_of_their_own_leave_the_text_alone() -> None:
 
     pieces = [piece async for piece in model.reply(REQUEST)]
 
-    assert [piece.text for piece in pieces if isinstance(piece, TextPiece)] == [
-        "", "", "Hello", "", "!",
-    ]  # fmt: skip
+    assert pieces == texts("", "", "Hello", "", "!")
 
 
 @pytest.mark.parametrize(

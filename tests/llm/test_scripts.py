@@ -16,7 +16,7 @@ import pytest
 from agent.call.history import AgentSaid, InputMode
 from agent.call.resumption import BROKEN_OFF
 from agent.llm import OfflineModel
-from tests.llm.scripts import SHIPPED, USE_CASES, Call, script
+from tests.llm.scripts import USE_CASES, Call, script
 
 DATA = json.loads(
     (Path(__file__).parents[1] / "data" / "offline" / "conversations.json").read_text("utf-8")
@@ -54,26 +54,16 @@ async def test_conversation_goes_as_written(conversation: dict[str, Any]) -> Non
             assert [list(each) for each in call.called] == calls, said
 
 
-async def test_yes_to_a_read_back_that_was_cut_places_nothing() -> None:
-    """The caller cannot agree to a question of which they did not hear the end."""
+@pytest.mark.parametrize(("cut", "then"), [("So that is 1 House", "yes"), ("", f"[{BROKEN_OFF}]")])
+async def test_read_back_that_was_not_answered_places_nothing(cut: str, then: str) -> None:
+    """The caller did not hear its end, or the line broke before an answer."""
     call = call_to("restaurantOrderingUseCase", {})
     for text in ("a house salad for pickup", "that's all"):
         await call.says(text)
-    call.history.cut_speech(len(call.history) - 1, "So that is 1 House")
+    if cut:
+        call.history.cut_speech(len(call.history) - 1, cut)
 
-    heard = await call.says("yes")
-
-    assert call.called == []
-    assert "The total is $10" in heard
-
-
-async def test_broken_line_after_a_read_back_places_nothing() -> None:
-    """The words before the read-back do not answer it."""
-    call = call_to("restaurantOrderingUseCase", {})
-    for text in ("a house salad for pickup", "that's all"):
-        await call.says(text)
-
-    heard = await call.says(f"[{BROKEN_OFF}]")
+    heard = await call.says(then)
 
     assert call.called == []
     assert "The total is $10" in heard
@@ -95,8 +85,3 @@ def test_prices_of_the_script_are_those_of_the_menu() -> None:
         else {size: float(price) for size, price in item["sizes"].items()}
         for item in menu["items"]
     }
-
-
-@pytest.mark.parametrize("use_case", SHIPPED)
-def test_every_shipped_script_loads(use_case: str) -> None:
-    assert OfflineModel(script(use_case)).name == "offline:"

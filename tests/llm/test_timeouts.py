@@ -6,7 +6,6 @@ import asyncio
 import weakref
 from collections.abc import Awaitable, Callable, Sequence
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,12 +13,9 @@ from agent.llm.timeouts import StreamDeadline
 from tests.virtual_time import run_virtually
 
 HALVES = st.integers(0, 8).map(lambda number: number / 2)
-Wait = tuple[float, float, float]
-"""Its limit, how long it takes, and the pause after it; in seconds."""
-Limited = Callable[[float, float], Awaitable[None]]
-"""Waits so long, with a limit."""
-Ends = list[tuple[str, float]]
-"""How each wait ended, and when."""
+Wait = tuple[float, float, float]  # limit, how long it takes, the pause after it; in seconds
+Limited = Callable[[float, float], Awaitable[None]]  # waits so long, with a limit
+Ends = list[tuple[str, float]]  # how each wait ended, and when
 
 
 async def _sleep(limit: float, seconds: float) -> None:
@@ -90,47 +86,6 @@ def test_cancellation_at_the_time_limit_is_a_cancellation() -> None:
         assert task.cancelled()
 
     run_virtually(main())
-
-
-def test_outer_limit_is_distinguished_from_the_limit_of_a_wait() -> None:
-    async def main() -> None:
-        timeouts = StreamDeadline()
-
-        async def wait() -> None:
-            with timeouts.at(2.0):
-                await asyncio.sleep(5.0)
-
-        outer = asyncio.timeout(1.0)
-        with pytest.raises(TimeoutError):
-            async with outer:
-                await wait()
-        assert outer.expired()
-        outer = asyncio.timeout(5.0)
-        async with outer:
-            with pytest.raises(TimeoutError):
-                await wait()
-            assert asyncio.get_running_loop().time() == 2.0
-            await asyncio.sleep(1.0)  # of virtual time
-        assert not outer.expired()
-
-    run_virtually(main())
-
-
-def test_waits_may_be_in_different_tasks() -> None:
-    async def main() -> list[bool]:
-        timeouts = StreamDeadline()
-
-        async def wait(seconds: float) -> bool:
-            try:
-                with timeouts.at(asyncio.get_running_loop().time() + 1.0):
-                    await asyncio.sleep(seconds)
-            except TimeoutError:
-                return False
-            return True
-
-        return [await asyncio.create_task(wait(seconds)) for seconds in (0.5, 3.0, 0.5, 3.0)]
-
-    assert run_virtually(main()) == [True, False, True, False]
 
 
 def test_no_timer_is_kept_after_the_last_wait() -> None:

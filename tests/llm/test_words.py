@@ -73,6 +73,9 @@ def test_day_is_the_next_one_of_its_kind(said: str, day: str | None) -> None:
 @pytest.mark.parametrize(
     ("said", "time"),
     [
+        ("[answer] three", "3:00 PM"),
+        ("[answer] ten thirty", "10:30 AM"),
+        ("[answer] 99", None),
         ("at two", "2:00 PM"),
         ("at 9", "9:00 AM"),
         ("2 pm", "2:00 PM"),
@@ -96,16 +99,9 @@ def test_day_is_the_next_one_of_its_kind(said: str, day: str | None) -> None:
     ],
 )
 def test_time_is_in_the_form_of_the_tools(said: str, time: str | None) -> None:
-    """Without a half of the day it is what an office would mean."""
-    assert find_time(normalise(said)) == time
-
-
-@pytest.mark.parametrize(
-    ("said", "time"), [("three", "3:00 PM"), ("ten thirty", "10:30 AM"), ("99", None)]
-)
-def test_bare_number_is_a_time_as_an_answer(said: str, time: str | None) -> None:
-    """Only right after the question."""
-    assert find_time(normalise(said), is_answer=True) == time
+    """Without a half of the day it is what an office would mean; a bare number is an answer."""
+    words = normalise(said.removeprefix("[answer]"))
+    assert find_time(words, is_answer=words != normalise(said)) == time
 
 
 @pytest.mark.parametrize(

@@ -67,11 +67,8 @@ async def play(server: Server) -> None:
     """One of each kind, one after the other."""
     async with aiohttp.ClientSession() as http:
         twilio = Twilio(http, server.base, _TOKEN)
-        await _order(twilio)
-        await _break_in(twilio)
-        await _lose_lines(twilio)
-        await _send_nonsense(twilio)
-        await _find_no_line(twilio)
+        for happen in (_order, _break_in, _lose_lines, _send_nonsense, _find_no_line):
+            await happen(twilio)
         await _ask_for_other_things(twilio, server)
     await hear_slowly(server)
 

@@ -64,15 +64,7 @@ class Prometheus:
     http: aiohttp.ClientSession
 
     async def ask(self, expr: str, at: float | None = None) -> list[float]:
-        """The values of an expression, without those that are no numbers.
-
-        Args:
-            expr: It.
-            at: Epoch seconds; None = now.
-
-        Raises:
-            PrometheusError: It is no expression, or has no vector for an answer.
-        """
+        """Values at epoch seconds or now, without those that are no numbers."""
         time = {} if at is None else {"time": str(at)}
         found = await self._get("query", query=expr, **time)
         if found["resultType"] != "vector":

@@ -1,296 +1,319 @@
-"""Metrics of calls, from literal events on a literal clock."""
+"""What is counted and logged of calls: turns with disjoint stages, interrupts, tokens, keys."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
+from hypothesis import given
+from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
-from agent.call.actions import (
-    Action,
-    CancelReply,
-    CancelTool,
-    Record,
-    RunTool,
-    Speak,
-    StartReply,
-    ToolOutcome,
-)
+from agent.call import actions as act
+from agent.call import events as ev
 from agent.call.conversation import Conversation
-from agent.call.events import (
-    CallEnded,
-    CallerInterrupted,
-    CallerPressed,
-    CallerSpoke,
-    CallStarted,
-    EndReason,
-    Event,
-    Playback,
-    PlaybackReported,
-    ReplyDelta,
-    ReplyFailed,
-    ReplyFault,
-    ReplyFinished,
-    Summarized,
-    SummaryFailed,
-    TimerFired,
-    TokensCounted,
-    ToolFinished,
-)
 from agent.call.history import AgentSaid, CallerSaid
 from agent.call.messages import StopReason, ToolCall, Usage
 from agent.call.timers import StartTimer, Timer
 from agent.call.turn_taking import LONGEST_ENTRY
 from agent.observability import Telemetry
+from agent.observability.turn_stages import UNTIL_SPEECH, TrackedTurn
+from agent.observability.turn_tracker import Change, FirstSpeech, TurnFinished, TurnTracker
+from agent.store.sqlite import SqliteStore
 from tests.call.world import CONFIG
 from tests.fakes import Clock, moment
+from tests.observability.observed import LOOK, SPOKE, Step, lines_of, observed, samples_of
+from tests.scripted import ScriptedModel
+from tests.servers import settings_for, staged
 
-SPOKE = CallerSpoke("Are you open?")
-LOOK = ToolCall("tool00001", "look_up", "{}")
-Step = tuple[float, Event, Sequence[Action]]
-"""When the event came and was dealt with, the event, and what was done."""
+ASK = act.StartReply(1, ())
+ASK_AGAIN = act.StartReply(2, ())
+ORDER = ToolCall("tool00002", "order", "{}")
+DONE = act.ToolOutcome("{}")
 ONE_CALL = {"calls_total caller_hangup pizza": 1.0}
-REASONS = ("terminator", "length", "pause", "speech", "key", "ended")
 PAUSE = "pause"
 BOUND = "3"
 """A key with a meaning of its own."""
+YES: Sequence[Step] = [
+    (10.0, SPOKE, [ASK]),
+    (11.0, ev.ReplyDelta(1, "Yes. "), [act.Speak(1, "Yes. ")]),
+    (11.0, ev.ReplyFinished(1), [act.Speak(1, "", is_last=True)]),
+]
 
 
-def _observed(*steps: Step) -> dict[str, float]:
-    """What the metrics say after these events of one call: sums, counts and values that are set.
+def test_turn_is_counted_and_logged_with_all_its_stages() -> None:
+    """Overhead leaves out every wait for caller, model or tool; a tool call is a first token."""
+    steps: Sequence[Step] = [
+        (0.0, ev.CallStarted(), []),
+        (10.0, SPOKE, [act.Record(1, CallerSaid("Are you open?"))]),
+        (10.25, ev.TimerFired(Timer.END_OF_TURN_DELAY, 1), [ASK]),
+        (11.0, ev.ReplyFinished(1, (LOOK,), StopReason.TOOLS), [act.RunTool(LOOK)]),
+        (13.0, ev.ToolFinished(LOOK.id, DONE), [ASK_AGAIN]),
+        (13.5, ev.ReplyDelta(2, "Yes, "), []),
+        (13.625, ev.ReplyDelta(2, "we are. "), [act.Speak(1, "Yes, we are. ")]),
+        (15.0, ev.ReplyFinished(2), [act.Speak(1, "", is_last=True)]),
+    ]
 
-    A sample is named with the values of its labels, in the order of the labels' names.
-    """
-    clock = Clock()
-    telemetry = Telemetry(clock)
-    observer = telemetry.call("pizza", lambda: "scripted:")
-    for at, event, actions in steps:
-        clock.seconds = at
-        observer.observe(moment(event, actions, at))
-    observer.ended(EndReason.CALLER_HANGUP)
-    return samples_of(telemetry)
-
-
-def samples_of(telemetry: Telemetry) -> dict[str, float]:
-    text, _ = telemetry.render("")
-    return {
-        " ".join([sample.name.removeprefix("agent_"), *sample.labels.values()]): sample.value
-        for family in text_string_to_metric_families(text.decode())
-        for sample in family.samples
-        if sample.value and not sample.name.endswith(("_bucket", "_created"))
-    }
-
-
-def _start(reply: int) -> StartReply:
-    return StartReply(reply, ())
-
-
-def test_turn_is_measured_from_words_to_words() -> None:
-    samples = _observed(
-        (0.0, CallStarted(), []),
-        (10.0, SPOKE, [Record(1, CallerSaid("Are you open?")), _start(1)]),
-        (10.5, ReplyDelta(1, "Yes, "), []),
-        (10.75, ReplyDelta(1, "we are. "), [Speak(1, "Yes, we are. ")]),
-        (11.0, ReplyFinished(1, (), StopReason.END), [Speak(1, "", is_last=True)]),
-    )
+    samples, [line] = samples_of(observed(*steps)), lines_of(*steps)
 
     assert samples == {
         **ONE_CALL,
-        "llm_time_to_first_token_seconds_count scripted: pizza": 1.0,
-        "llm_time_to_first_token_seconds_sum scripted: pizza": 0.5,
-        "turn_time_to_first_speech_seconds_count pizza": 1.0,
-        "turn_time_to_first_speech_seconds_sum pizza": 0.75,
-        "turn_overhead_seconds_count": 1.0,
-        "turn_overhead_seconds_sum": 0.25,
-        "llm_requests_total scripted: finished": 1.0,
-        "llm_duration_seconds_count scripted: finished": 1.0,
-        "llm_duration_seconds_sum scripted: finished": 1.0,
-        "llm_time_to_first_clause_seconds_count scripted: pizza": 1.0,
-        "llm_time_to_first_clause_seconds_sum scripted: pizza": 0.75,
-        "turns_total answered pizza": 1.0,
-        "turn_stage_seconds_count model pizza": 1.0,
-        "turn_stage_seconds_sum model pizza": 0.5,
-        "turn_stage_seconds_count phrase pizza": 1.0,
-        "turn_stage_seconds_sum phrase pizza": 0.25,
-        "turn_stage_seconds_count speech pizza": 1.0,
-        "turn_stage_seconds_sum speech pizza": 0.25,
+        "llm_time_to_first_token_seconds scripted: pizza": (2, 1.25),
+        "llm_time_to_first_clause_seconds scripted: pizza": (1, 0.625),
+        "llm_requests_total scripted: finished": 2,
+        "llm_duration_seconds scripted: finished": (2, 2.75),
+        "tool_duration_seconds ok look_up": (1, 2.0),
+        "turn_time_to_first_speech_seconds pizza": (1, 3.625),
+        "turn_overhead_seconds": (1, 0.125),
+        "turns_total answered pizza": 1,
+        "turn_stage_seconds hold pizza": (1, 0.25),
+        "turn_stage_seconds model pizza": (1, 1.25),
+        "turn_stage_seconds tool pizza": (1, 2.0),
+        "turn_stage_seconds phrase pizza": (1, 0.125),
+        "turn_stage_seconds speech pizza": (1, 1.375),
+    }
+    assert line == {
+        "event": "turn.finished",
+        "log_level": "info",
+        "turn": 1,
+        "use_case": "pizza",
+        "model": "scripted:",
+        "outcome": "answered",
+        "response_ms": 3625.0,
+        "total_ms": 5000.0,
+        "stages": {"hold": 250, "model": 1250, "tool": 2000, "phrase": 125, "speech": 1375},
+        "requests": 2,
+        "tool_rounds": 1,
+        "tools": [{"name": "look_up", "ms": 2000.0, "outcome": "ok"}],
+        "interrupted": "",
+        "filler": False,
+        "tokens": {},
+        "stop": "end",
     }
 
 
-def test_time_of_tools_and_of_the_second_reply_is_not_ours() -> None:
-    """Overhead leaves out every wait for model or tool; a tool call is a first token."""
-    samples = _observed(
-        (10.0, SPOKE, [_start(1)]),
-        (11.0, ReplyFinished(1, (LOOK,), StopReason.TOOLS), [RunTool(LOOK)]),
-        (13.0, ToolFinished(LOOK.id, ToolOutcome("{}")), [_start(2)]),
-        (14.0, ReplyDelta(2, "Yes. "), [Speak(1, "Yes. ")]),
+def test_wait_after_the_first_words_is_told_apart_from_the_wait_before() -> None:
+    """Only the silence before the first words is response latency."""
+    [line] = lines_of(
+        (10.0, SPOKE, [ASK]),
+        (10.5, ev.ReplyDelta(1, "I look. "), [act.Speak(1, "I look. ")]),
+        (11.0, ev.ReplyFinished(1, (LOOK,), StopReason.TOOLS), [act.RunTool(LOOK)]),
+        (12.0, ev.ToolFinished(LOOK.id, act.ToolOutcome("{}", is_error=True)), [ASK_AGAIN]),
+        (14.0, ev.ReplyDelta(2, "No. "), [act.Speak(2, "No. ")]),
+        (14.5, ev.ReplyFinished(2), [act.Speak(2, "", is_last=True)]),
     )
 
-    assert samples == {
-        **ONE_CALL,
-        "llm_time_to_first_token_seconds_count scripted: pizza": 2.0,
-        "llm_time_to_first_token_seconds_sum scripted: pizza": 2.0,
-        "turn_time_to_first_speech_seconds_count pizza": 1.0,
-        "turn_time_to_first_speech_seconds_sum pizza": 4.0,
-        "turn_overhead_seconds_count": 1.0,
-        "tool_duration_seconds_count ok look_up": 1.0,
-        "tool_duration_seconds_sum ok look_up": 2.0,
-        "llm_requests_total scripted: finished": 1.0,
-        "llm_duration_seconds_count scripted: finished": 1.0,
-        "llm_duration_seconds_sum scripted: finished": 1.0,
-        "llm_time_to_first_clause_seconds_count scripted: pizza": 1.0,
-        "llm_time_to_first_clause_seconds_sum scripted: pizza": 1.0,
-        "turns_total answered pizza": 1.0,
-        "turn_stage_seconds_count model pizza": 1.0,
-        "turn_stage_seconds_sum model pizza": 2.0,
-        "turn_stage_seconds_count tool pizza": 1.0,
-        "turn_stage_seconds_sum tool pizza": 2.0,
-    }
+    stages = {"model": 500, "speech": 1000, "tool_again": 1000, "model_again": 2000}
+    assert (line["response_ms"], line["total_ms"], line["stages"]) == (500.0, 4500.0, stages)
+    assert line["tools"] == [{"name": "look_up", "ms": 1000.0, "outcome": "error"}]
 
 
-def test_time_the_caller_is_given_to_go_on_is_not_ours() -> None:
-    samples = _observed(
-        (10.0, CallerSpoke("A salad and"), []),
-        (11.0, TimerFired(Timer.END_OF_TURN_DELAY, 1), [_start(1)]),
-        (11.5, ReplyDelta(1, "Yes, "), []),
-        (11.75, ReplyDelta(1, "sir. "), [Speak(1, "Yes, sir. ")]),
+def test_turn_tells_the_tokens_of_all_its_requests() -> None:
+    """Those of the last one come after the turn; those of other turns do not count."""
+    first, second = lines_of(
+        (9.0, ev.TokensCounted(None, Usage(900, 90)), []),
+        (10.0, SPOKE, [ASK]),
+        (11.0, ev.ReplyFinished(1, (LOOK,), StopReason.TOOLS), [act.RunTool(LOOK)]),
+        (11.1, ev.TokensCounted(1, Usage(100, 20, 300, 0)), []),
+        (11.2, ev.TokensCounted(None, Usage(900, 90)), []),
+        (13.0, ev.ToolFinished(LOOK.id, DONE), [ASK_AGAIN]),
+        (15.0, ev.ReplyFinished(2, (), StopReason.LENGTH), [act.Speak(1, "Yes. ", is_last=True)]),
+        (15.1, ev.TokensCounted(2, Usage(10, 5, 400, 7)), []),
+        (20.0, SPOKE, [act.StartReply(3, ())]),
+        (20.1, ev.TokensCounted(2, Usage(900, 90)), []),
+        (21.0, ev.ReplyFinished(3), [act.Speak(2, "Yes. ", is_last=True)]),
+        (21.1, ev.TokensCounted(3, Usage(1, 2)), []),
     )
 
-    assert samples["turn_overhead_seconds_sum"] == 0.25
-    assert samples["turn_time_to_first_speech_seconds_sum pizza"] == 1.75
-    assert samples["turn_stage_seconds_sum hold pizza"] == 1.0
+    assert first["tokens"] == {"input": 110, "output": 25, "cache_read": 700, "cache_write": 7}
+    assert second["tokens"] == {"input": 1, "output": 2, "cache_read": 0, "cache_write": 0}
+    assert [line["stop"] for line in (first, second)] == ["length", "end"]
 
 
 @pytest.mark.parametrize(
     ("event", "actions", "kind"),
     [
-        (CallerInterrupted("Yes"), [CancelReply(1)], "speech"),
-        (CallerInterrupted("Yes"), [Record(2, AgentSaid("Yes"))], "speech"),
-        (CallerInterrupted(""), [], "empty"),
-        (CallerSpoke("And when?"), [CancelReply(1), _start(2)], "new_words"),
-        (CallerPressed("1"), [CancelReply(1)], "keypad"),
+        (ev.CallerInterrupted("Ye"), [act.CancelReply(1)], "speech"),
+        (ev.CallerInterrupted("Ye"), [act.Record(2, AgentSaid("Ye"))], "speech"),
+        (ev.CallerInterrupted(""), [], "empty"),
+        (ev.CallerSpoke("And when?"), [act.CancelReply(1), ASK_AGAIN], "new_words"),
+        (ev.CallerPressed("1"), [act.CancelReply(1)], "keypad"),
     ],
 )
-def test_interrupt_is_counted_by_its_kind(
-    event: Event, actions: Sequence[Action], kind: str
+def test_interrupt_is_counted_by_its_kind_and_ends_the_turn(
+    event: ev.Event, actions: Sequence[act.Action], kind: str
 ) -> None:
-    samples = _observed((10.0, SPOKE, [_start(1)]), (11.0, event, actions))
+    steps: Sequence[Step] = [
+        (10.0, SPOKE, [ASK]),
+        (10.5, ev.ReplyDelta(1, "Yes, "), [act.Speak(1, "Yes, ")]),
+        (11.5, event, actions),
+        (20.0, ev.ReplyDelta(2, "late"), []),
+    ]
 
-    interrupts = {name: value for name, value in samples.items() if "interrupts" in name}
-    assert interrupts == {f"interrupts_total {kind}": 1.0}
+    samples, [line, *_] = samples_of(observed(*steps)), lines_of(*steps)
+
+    counted = {name: value for name, value in samples.items() if "interrupts" in name}
+    assert counted == {f"interrupts_total {kind}": 1.0}
+    if kind != "empty":
+        assert (line["outcome"], line["interrupted"]) == ("interrupted", kind)
+        assert (line["response_ms"], line["total_ms"]) == (500.0, 1500.0)
+        assert line["stages"] == {"model": 500.0, "speech": 1000.0}
 
 
-def test_words_and_keys_that_cut_nothing_are_no_interrupts() -> None:
-    samples = _observed((10.0, SPOKE, []), (11.0, CallerPressed("1"), []))
+YES_IS_CUT = [act.Record(2, AgentSaid("Ye", is_cut=True))]
 
-    assert samples == ONE_CALL
+
+@pytest.mark.parametrize(
+    ("after", "told"),
+    [
+        ([(14.0, ev.CallerInterrupted("Ye"), YES_IS_CUT)], ("interrupted", "speech")),
+        (
+            [
+                (14.0, ev.PlaybackReported(ev.Playback.AGENT_OFF), []),
+                (14.05, ev.PlaybackReported(ev.Playback.CALLER_ON), []),
+                (14.1, ev.CallerInterrupted("Ye"), YES_IS_CUT),
+            ],
+            ("interrupted", "speech"),
+        ),
+        (
+            [
+                (13.0, ev.PlaybackReported(ev.Playback.AGENT_OFF), []),
+                (14.0, ev.CallerInterrupted("x"), [act.Record(3, AgentSaid("x"))]),
+            ],
+            ("answered", ""),
+        ),
+    ],
+    ids=["in the playback", "after the silence it made", "after the turn was heard out"],
+)
+def test_interrupt_after_a_reply_belongs_to_the_turn_that_is_played(
+    after: Sequence[Step], told: tuple[str, str]
+) -> None:
+    """Twilio does not document the order of interrupt and silence."""
+    [line] = lines_of(*YES, *after)
+
+    assert (line["outcome"], line["interrupted"], line["total_ms"]) == (*told, 1000.0)
+
+
+def test_words_and_keys_that_lead_to_nothing_are_neither_turn_nor_interrupt() -> None:
+    """Noise, half a DTMF entry, and a re-prompt, which has no latency."""
+    steps: Sequence[Step] = [
+        (10.0, ev.CallerSpoke("hm"), []),
+        (11.0, ev.CallerPressed("1"), []),
+        (40.0, ev.TimerFired(Timer.IDLE, 1), [act.Speak(1, "Are you there?", is_last=True)]),
+    ]
+
+    assert lines_of(*steps) == []
+    assert samples_of(observed(*steps)) == {**ONE_CALL, "reprompts_total pizza": 1.0}
+
+
+def test_turns_are_numbered_and_the_last_one_is_told_at_the_end() -> None:
+    lines = lines_of(
+        *YES,
+        (20.0, SPOKE, [ASK_AGAIN]),
+        (21.0, ev.PlaybackReported(ev.Playback.CALLER_ON), []),
+    )
+
+    assert [(line["turn"], line["outcome"]) for line in lines] == [(1, "answered"), (2, "silent")]
 
 
 def test_reply_that_is_left_is_counted_once() -> None:
-    samples = _observed(
-        (10.0, SPOKE, [_start(1)]),
-        (11.0, CallerInterrupted("Yes"), [CancelReply(1)]),
-        (12.0, ReplyDelta(1, "late"), []),
-        (12.0, ReplyFinished(1, (), StopReason.END), []),
-        (12.0, ReplyFailed(1, ReplyFault.TIMEOUT), []),
-    )
+    """Each late piece with text; its turn has no stop and no tokens."""
+    steps: Sequence[Step] = [
+        (10.0, SPOKE, [ASK]),
+        (11.0, ev.CallerInterrupted("Yes"), [act.CancelReply(1)]),
+        (12.0, ev.ReplyDelta(1, "late"), []),
+        (12.0, ev.ReplyDelta(1, ""), []),
+        (12.0, ev.ReplyFinished(1), []),
+        (12.0, ev.ReplyFailed(1, ev.ReplyFault.TIMEOUT), []),
+    ]
 
-    assert samples == {
+    [line] = lines_of(*steps)
+
+    assert (line["stop"], line["tokens"]) == ("", {})
+    assert samples_of(observed(*steps)) == {
         **ONE_CALL,
         "llm_requests_total scripted: cancelled": 1.0,
-        "llm_duration_seconds_count scripted: cancelled": 1.0,
-        "llm_duration_seconds_sum scripted: cancelled": 1.0,
+        "llm_duration_seconds scripted: cancelled": (1, 1.0),
         "llm_stale_pieces_total": 1.0,
         "interrupts_total speech": 1.0,
-        "interrupt_stop_seconds_count speech": 1.0,
+        "interrupt_stop_seconds speech": (1, 0.0),
         "turns_total interrupted pizza": 1.0,
-        "turn_stage_seconds_count model pizza": 1.0,
-        "turn_stage_seconds_sum model pizza": 1.0,
+        "turn_stage_seconds model pizza": (1, 1.0),
     }
 
 
-def test_pieces_of_a_reply_that_was_left_are_counted() -> None:
-    """Each piece with text, and none of the current reply."""
-    samples = _observed(
-        (10.0, SPOKE, [_start(1)]),
-        (10.5, ReplyDelta(1, "Yes"), []),
-        (10.6, ReplyDelta(1, ", we"), []),
-        (11.0, CallerSpoke("And tomorrow?"), [CancelReply(1), _start(2)]),
-        (11.1, ReplyDelta(1, " are"), []),
-        (11.2, ReplyDelta(2, "Tomorrow"), []),
-        (11.3, ReplyDelta(1, " open"), []),
-        (11.3, ReplyDelta(1, ""), []),
-    )
-
-    assert samples["llm_stale_pieces_total"] == 2.0
-
-
-def test_reply_that_fails_is_counted_with_its_fault() -> None:
-    samples = _observed(
-        (10.0, SPOKE, [_start(1)]), (12.0, ReplyFailed(1, ReplyFault.THROTTLED), [])
-    )
-
-    assert samples == {
-        **ONE_CALL,
-        "llm_requests_total scripted: failed": 1.0,
-        "llm_errors_total throttled scripted:": 1.0,
-        "llm_duration_seconds_count scripted: failed": 1.0,
-        "llm_duration_seconds_sum scripted: failed": 2.0,
-        "turns_total failed pizza": 1.0,
-        "turn_stage_seconds_count model pizza": 1.0,
-        "turn_stage_seconds_sum model pizza": 2.0,
-    }
-
-
-ORDER = ToolCall("tool00002", "order", "{}")
-COUNTED: dict[str, tuple[Sequence[Step], dict[str, float]]] = {
-    "tool_": (
-        [
-            (1.0, SPOKE, [RunTool(LOOK), RunTool(ORDER)]),
-            (3.0, ToolFinished(LOOK.id, ToolOutcome("{}", is_error=True)), []),
-            (4.0, CallerInterrupted(""), [CancelTool(ORDER.id)]),
-            (5.0, ToolFinished("tool00003", ToolOutcome("{}")), []),
-        ],
+COUNTED: dict[str, tuple[Sequence[Step], dict[str, Any]]] = {
+    "": (
+        [(10.0, SPOKE, [ASK]), (12.0, ev.ReplyFailed(1, ev.ReplyFault.THROTTLED), [])],
         {
-            "tool_duration_seconds_count error look_up": 1.0,
-            "tool_duration_seconds_sum error look_up": 2.0,
-            "tool_duration_seconds_count cancelled order": 1.0,
-            "tool_duration_seconds_sum cancelled order": 3.0,
+            **ONE_CALL,
+            "llm_requests_total scripted: failed": 1.0,
+            "llm_errors_total throttled scripted:": 1.0,
+            "llm_duration_seconds scripted: failed": (1, 2.0),
+            "turns_total failed pizza": 1.0,
+            "turn_stage_seconds model pizza": (1, 2.0),
         },
     ),
-    "llm_tokens": (
-        [(1.0, TokensCounted(1, Usage(100, 20, 30, 40)), [])],
+    "llm_stale": (  # of the reply that was left, not of the current one
+        [
+            (10.0, SPOKE, [ASK]),
+            (10.5, ev.ReplyDelta(1, "Yes"), []),
+            (10.6, ev.ReplyDelta(1, ", we"), []),
+            (11.0, ev.CallerSpoke("And tomorrow?"), [act.CancelReply(1), ASK_AGAIN]),
+            (11.1, ev.ReplyDelta(1, " are"), []),
+            (11.2, ev.ReplyDelta(2, "Tomorrow"), []),
+            (11.3, ev.ReplyDelta(1, " open"), []),
+        ],
+        {"llm_stale_pieces_total": 2.0},
+    ),
+    "tool_": (
+        [
+            (1.0, SPOKE, [act.RunTool(LOOK), act.RunTool(ORDER)]),
+            (3.0, ev.ToolFinished(LOOK.id, act.ToolOutcome("{}", is_error=True)), []),
+            (4.0, ev.CallerInterrupted(""), [act.CancelTool(ORDER.id)]),
+            (5.0, ev.ToolFinished("tool00003", DONE), []),
+        ],
+        {
+            "tool_duration_seconds error look_up": (1, 2.0),
+            "tool_duration_seconds cancelled order": (1, 3.0),
+        },
+    ),
+    "llm_tokens": (  # those of the model that was asked, unless another one answered
+        [
+            (10.0, SPOKE, [ASK]),
+            (11.0, ev.ReplyDelta(1, "Yes. "), [act.Speak(1, "Yes. ")]),
+            (13.0, ev.ReplyFinished(1), [act.Speak(1, "", is_last=True)]),
+            (13.1, ev.TokensCounted(1, Usage(100, 40, model="other:")), []),
+            (14.0, ev.TokensCounted(2, Usage(100, 20, 30, 40)), []),
+        ],
         {
             "llm_tokens_total input scripted:": 100.0,
             "llm_tokens_total output scripted:": 20.0,
             "llm_tokens_total cache_read scripted:": 30.0,
             "llm_tokens_total cache_write scripted:": 40.0,
+            "llm_tokens_total input other:": 100.0,
+            "llm_tokens_total output other:": 40.0,
+            "llm_tokens_per_second other:": (1, 20.0),
         },
     ),
     "summaries": (
         [
-            (1.0, Summarized(1, "Ada is calling."), []),
-            (1.0, SummaryFailed(2), []),
-            (1.0, SummaryFailed(3), []),
+            (1.0, ev.Summarized(1, "Ada is calling."), []),
+            (1.0, ev.SummaryFailed(2), []),
+            (1.0, ev.SummaryFailed(3), []),
         ],
         {"summaries_total came": 1.0, "summaries_total failed": 2.0},
     ),
     "turn_audio": (
         [
-            (10.0, PlaybackReported(Playback.CALLER_ON), []),
-            (12.0, PlaybackReported(Playback.CALLER_OFF), []),
-            (13.5, PlaybackReported(Playback.AGENT_ON), []),
-            (15.0, PlaybackReported(Playback.AGENT_ON), []),
+            (10.0, ev.PlaybackReported(ev.Playback.CALLER_ON), []),
+            (12.0, ev.PlaybackReported(ev.Playback.CALLER_OFF), []),
+            (13.5, ev.PlaybackReported(ev.Playback.AGENT_ON), []),
+            (15.0, ev.PlaybackReported(ev.Playback.AGENT_ON), []),
         ],
-        {
-            "turn_audio_latency_seconds_sum pizza": 1.5,
-            "turn_audio_latency_seconds_count pizza": 1.0,
-        },
-    ),
-    "": (  # a re-prompt is no turn and has no latency
-        [(10.0, SPOKE, []), (40.0, TimerFired(Timer.IDLE, 1), [Speak(1, "Are you there?")])],
-        {**ONE_CALL, "reprompts_total pizza": 1.0},
+        {"turn_audio_latency_seconds pizza": (1, 1.5)},
     ),
 }
 """By how their names begin: what happens, and the metrics."""
@@ -300,28 +323,9 @@ COUNTED: dict[str, tuple[Sequence[Step], dict[str, float]]] = {
 def test_what_happens_is_counted(prefix: str) -> None:
     steps, counted = COUNTED[prefix]
 
-    samples = _observed(*steps)
+    samples = samples_of(observed(*steps))
 
     assert {name: value for name, value in samples.items() if name.startswith(prefix)} == counted
-
-
-def test_tokens_and_speed_are_those_of_the_model_that_answered() -> None:
-    """The wait and the outcome are those of the model that was asked."""
-    samples = _observed(
-        (10.0, SPOKE, [_start(1)]),
-        (11.0, ReplyDelta(1, "Yes. "), [Speak(1, "Yes. ")]),
-        (13.0, ReplyFinished(1, (), StopReason.END), [Speak(1, "", is_last=True)]),
-        (13.1, TokensCounted(1, Usage(100, 40, model="other:")), []),
-    )
-
-    assert {name: value for name, value in samples.items() if "other:" in name} == {
-        "llm_tokens_total input other:": 100.0,
-        "llm_tokens_total output other:": 40.0,
-        "llm_tokens_per_second_count other:": 1.0,
-        "llm_tokens_per_second_sum other:": 20.0,
-    }
-    assert samples["llm_requests_total scripted: finished"] == 1.0
-    assert not any("tokens_" in name and "scripted:" in name for name in samples)
 
 
 def test_calls_in_progress_go_up_and_down() -> None:
@@ -329,28 +333,9 @@ def test_calls_in_progress_go_up_and_down() -> None:
     first, _ = (telemetry.call("pizza", lambda: "m") for _ in range(2))
 
     during = samples_of(telemetry)["active_calls"]
-    first.ended(EndReason.AGENT_END)
+    first.ended(ev.EndReason.AGENT_END)
 
     assert (during, samples_of(telemetry)["active_calls"]) == (2.0, 1.0)
-
-
-def entries_of(*happened: str | Event) -> dict[str, float]:
-    """Entries by reason, after these keys, pauses or other events."""
-    telemetry, conversation = Telemetry(Clock()), Conversation(CONFIG)
-    observer = telemetry.call("pizza", lambda: "scripted:")
-    serial = 0
-    for each in (CallStarted(), *happened):
-        event: Event = each if not isinstance(each, str) else CallerPressed(each)
-        if each == PAUSE:
-            event = TimerFired(Timer.DIGITS, serial)
-        actions = conversation.receive(event)
-        for action in actions:
-            if isinstance(action, StartTimer) and action.timer is Timer.DIGITS:
-                serial = action.serial
-        observer.observe(moment(event, actions, 0.0))
-    observer.ended(EndReason.CALLER_HANGUP)
-    values = {why: telemetry.value("agent_keypad_entries_total", reason=why) for why in REASONS}
-    return {why: value for why, value in values.items() if value}
 
 
 @pytest.mark.parametrize(
@@ -360,19 +345,100 @@ def entries_of(*happened: str | Event) -> dict[str, float]:
         (["5", "#"], {"terminator": 1}),
         (["5"] * LONGEST_ENTRY, {"length": 1}),
         (["5", "5", PAUSE], {"pause": 1}),
-        (["5", CallerSpoke("Two pizzas, please.")], {"speech": 1}),
+        (["5", ev.CallerSpoke("Two pizzas, please.")], {"speech": 1}),
         (["5", BOUND], {"key": 1}),
-        (["5", CallEnded()], {"ended": 1}),
+        (["5", ev.CallEnded()], {"ended": 1}),
         (["5", "#", "6", "#", "7", PAUSE], {"terminator": 2, "pause": 1}),
         ([BOUND], {}),
         (["#"], {}),
         (["5", "*", PAUSE], {}),
         (["5"], {}),
-        ([CallerSpoke("Two pizzas.")], {}),
+        ([ev.CallerSpoke("Two pizzas.")], {}),
     ],
 )
 def test_each_entry_is_counted_by_what_completed_it(
-    happened: Sequence[str | Event], counted: dict[str, float]
+    happened: Sequence[str | ev.Event], counted: dict[str, float]
 ) -> None:
     """A key with a meaning of its own, an entry taken back and one not complete are none."""
-    assert entries_of(*happened) == counted
+    telemetry, conversation = Telemetry(Clock()), Conversation(CONFIG)
+    observer = telemetry.call("pizza", lambda: "scripted:")
+    serial = 0
+    for each in (ev.CallStarted(), *happened):
+        event: ev.Event = each if not isinstance(each, str) else ev.CallerPressed(each)
+        if each == PAUSE:
+            event = ev.TimerFired(Timer.DIGITS, serial)
+        actions = conversation.receive(event)
+        for action in actions:
+            if isinstance(action, StartTimer) and action.timer is Timer.DIGITS:
+                serial = action.serial
+        observer.observe(moment(event, actions, 0.0))
+    observer.ended(ev.EndReason.CALLER_HANGUP)
+
+    name, samples = "keypad_entries_total ", samples_of(telemetry)
+    found = {key.removeprefix(name): samples[key] for key in samples if key.startswith(name)}
+    assert found == counted
+
+
+_MOVES = st.sampled_from(["spoke", "asked", "wrote", "ended", "run", "ran", "said", "wait"])
+
+
+def _moved(move: str, number: int) -> tuple[ev.Event, list[act.Action]]:
+    """An event of this kind and what is done about it."""
+    call = ToolCall(f"tool{number}", "look_up", "{}")
+    moves: dict[str, tuple[ev.Event, list[act.Action]]] = {
+        "spoke": (SPOKE, [act.StartReply(number, ())]),
+        "asked": (ev.TimerFired(Timer.END_OF_TURN_DELAY, 1), [act.StartReply(number, ())]),
+        "wrote": (ev.ReplyDelta(number, "Yes"), []),
+        "ended": (ev.ReplyFinished(number), []),
+        "run": (ev.ReplyFinished(number, (call,), StopReason.TOOLS), [act.RunTool(call)]),
+        "ran": (ev.ToolFinished(call.id, DONE), []),
+        "said": (ev.ReplyDelta(number, "Yes. "), [act.Speak(1, "Yes. ")]),
+        "wait": (ev.PlaybackReported(ev.Playback.AGENT_OFF), []),
+    }
+    return moves[move]
+
+
+@given(st.lists(st.tuples(_MOVES, st.integers(1, 3), st.floats(-0.5, 5.0))))
+def test_stages_add_up_after_any_events(moves: list[tuple[str, int, float]]) -> None:
+    """Also if something happens twice, out of order, or is reported late."""
+    tracker, at, until_speech = TurnTracker(), 100.0, dict[TrackedTurn, float]()
+    changes = list[Change]()
+    for move, number, seconds in moves:
+        at = max(100.0, at + seconds)
+        event, actions = _moved(move, number)
+        for change in tracker.observe(moment(event, actions, at), ""):
+            changes.append(change)
+            if isinstance(change, FirstSpeech):
+                until_speech[change.turn] = sum(change.turn.stages.values())
+    changes += tracker.ended(at)
+
+    for turn in (change.turn for change in changes if isinstance(change, TurnFinished)):
+        stages = turn.stages
+        before = sum(seconds for stage, seconds in stages.items() if stage in UNTIL_SPEECH)
+        assert all(seconds >= 0 for seconds in stages.values())
+        assert abs(sum(stages.values()) - turn.total) < 1e-6
+        assert turn.response is None or abs(before - turn.response) < 1e-6
+        if turn in until_speech:
+            assert abs((turn.response or 0.0) - until_speech[turn]) < 1e-6
+
+
+_ROUNDING_MS = 0.1
+"""Of the figures of a line; speech is stamped before it is handed over, never after it was read."""
+
+
+async def test_log_and_an_outside_client_agree_on_the_response(table: Path) -> None:
+    """The client's interval encloses ours, which encloses the model's known time."""
+    model = ScriptedModel([[0.15, "Yes, ", 0.1, "we are open. ", 0.05, StopReason.END]])
+    store = await SqliteStore.open(table)
+    async with staged(settings_for(table), store, lambda *_: model) as server:
+        with capture_logs() as logs:
+            async with server.twilio.call() as call:
+                reply = await call.say("are you open")
+            await server.calls.until_quiet()
+    await store.close()
+
+    [line] = [entry for entry in logs if entry["event"] == "turn.finished"]
+    response = line["response_ms"]
+    assert 149.0 <= response <= reply.first_text_seconds * 1000 + _ROUNDING_MS
+    assert line["stages"]["model"] >= 149.0
+    assert line["total_ms"] >= response + 149.0

@@ -7,25 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
 
 import agent
-from agent.call.actions import Action, CancelReply, CancelTool, Record, RunTool, Speak, ToolOutcome
-from agent.call.events import (
-    CallerInterrupted,
-    CallerSpoke,
-    CallStarted,
-    EndReason,
-    Event,
-    Playback,
-    PlaybackReported,
-    TokensCounted,
-    ToolFinished,
-)
+from agent.call import events as ev
+from agent.call.actions import CancelReply, CancelTool, Record, RunTool, Speak, ToolOutcome
 from agent.call.history import AgentSaid, SpeechSource
 from agent.call.messages import ToolCall, Usage
 from agent.observability import CallFacts, PricesError, Telemetry, VersionStamp, read_prices
 from tests.fakes import Clock, moment
+from tests.observability.observed import Step, lines_of
 
 ROOT = Path(__file__).parents[2]
 PRICES = """
@@ -38,28 +28,15 @@ cache_read = 0.001
 input = 1
 output = 1
 """
-Step = tuple[float, Event, Sequence[Action]]
 
 
-def summary_of(*steps: Step, facts: CallFacts | None = None, models: str = "") -> dict[str, Any]:
-    """The summary of a call of these events; `models` has one letter for each step's model."""
-    clock, names = Clock(), iter(models)
-    model = ["scripted:"]
-    with capture_logs() as logs:
-        telemetry = Telemetry(clock)
-        observer = telemetry.call("pizza", lambda: model[0], facts)
-        for at, happened, actions in steps:
-            clock.seconds = at
-            if letter := next(names, ""):
-                model[0] = {"s": "scripted:", "o": "other:"}[letter]
-            observer.observe(moment(happened, actions, at))
-        observer.ended(EndReason.AGENT_END)
-    [summary] = [dict(line) for line in logs if line["event"] == "call.summarized"]
+def summary_of(*steps: Step, facts: CallFacts | None = None) -> dict[str, Any]:
+    [summary] = lines_of(*steps, event="call.summarized", facts=facts)
     return summary
 
 
-def prices_in(folder: Path, text: str = PRICES) -> CallFacts:
-    (folder / "prices.toml").write_text(text)
+def prices_in(folder: Path) -> CallFacts:
+    (folder / "prices.toml").write_text(PRICES)
     return CallFacts(prices=read_prices(folder / "prices.toml"))
 
 
@@ -69,21 +46,21 @@ def test_summary_adds_up_a_call() -> None:
     stamp = VersionStamp(version=3, prompt="5499befb38db", tools="e3b0c44298fc")
 
     summary = summary_of(
-        (0.0, CallStarted(), [Record(0, AgentSaid("Hello Ada, ", SpeechSource.GREETING))]),
-        (2.0, CallerSpoke("my name is Ada"), [RunTool(look), RunTool(order)]),
-        (3.0, ToolFinished("1", ToolOutcome("{}")), []),
-        (3.5, ToolFinished("1", ToolOutcome("{}")), []),
-        (4.0, CallerInterrupted(""), [CancelTool("2")]),
-        (5.0, TokensCounted(1, usage), [Speak(1, "Welcome. ")]),
-        (6.0, TokensCounted(None, usage), []),
-        (7.0, CallerSpoke("No"), [CancelReply(2)]),
+        (0.0, ev.CallStarted(), [Record(0, AgentSaid("Hello Ada, ", SpeechSource.GREETING))]),
+        (2.0, ev.CallerSpoke("my name is Ada"), [RunTool(look), RunTool(order)]),
+        (3.0, ev.ToolFinished("1", ToolOutcome("{}")), []),
+        (3.5, ev.ToolFinished("1", ToolOutcome("{}")), []),
+        (4.0, ev.CallerInterrupted(""), [CancelTool("2")]),
+        (5.0, ev.TokensCounted(1, usage), [Speak(1, "Welcome. ")]),
+        (6.0, ev.TokensCounted(None, usage), []),
+        (7.0, ev.CallerSpoke("No"), [CancelReply(2)]),
         facts=CallFacts(lambda: stamp, resume=2, code_version="0.1.0"),
     )
 
     assert summary == {
         "event": "call.summarized",
         "log_level": "info",
-        "reason": "agent_end",
+        "reason": "caller_hangup",
         "use_case": "pizza",
         "use_case_version": 3,
         "model": "scripted:",
@@ -106,17 +83,17 @@ def test_summary_adds_up_a_call() -> None:
 
 
 REPORTED: Sequence[Step] = [
-    (0.0, PlaybackReported(Playback.AGENT_ON), []),
-    (3.0, PlaybackReported(Playback.AGENT_OFF), []),
-    (4.0, PlaybackReported(Playback.CALLER_ON), []),
-    (5.0, PlaybackReported(Playback.CALLER_OFF), []),
-    (5.1, CallerSpoke("A very long sentence that took one second."), []),
-    (6.0, PlaybackReported(Playback.AGENT_ON), []),
+    (0.0, ev.PlaybackReported(ev.Playback.AGENT_ON), []),
+    (3.0, ev.PlaybackReported(ev.Playback.AGENT_OFF), []),
+    (4.0, ev.PlaybackReported(ev.Playback.CALLER_ON), []),
+    (5.0, ev.PlaybackReported(ev.Playback.CALLER_OFF), []),
+    (5.1, ev.CallerSpoke("A very long sentence that took one second."), []),
+    (6.0, ev.PlaybackReported(ev.Playback.AGENT_ON), []),
 ]
 HALF_REPORTED: Sequence[Step] = [
-    (0.0, PlaybackReported(Playback.AGENT_ON), [Speak(1, "x" * 30)]),
-    (9.0, PlaybackReported(Playback.AGENT_OFF), []),
-    (9.5, CallerSpoke("y" * 10), []),
+    (0.0, ev.PlaybackReported(ev.Playback.AGENT_ON), [Speak(1, "x" * 30)]),
+    (9.0, ev.PlaybackReported(ev.Playback.AGENT_OFF), []),
+    (9.5, ev.CallerSpoke("y" * 10), []),
 ]
 
 
@@ -133,43 +110,36 @@ def test_voices_are_measured_where_both_are_reported_and_estimated_elsewhere(
     assert summary["talk_share"] == 0.75
 
 
-def test_price_is_that_of_the_model_that_answered(tmp_path: Path) -> None:
-    summary = summary_of(
-        (1.0, TokensCounted(1, Usage(1000, 100, 2000)), []),
-        (2.0, TokensCounted(2, Usage(500, 0, model="other:")), []),
-        (3.0, TokensCounted(None, Usage(0, 100, model="other:")), []),
-        facts=prices_in(tmp_path),
-    )
-
-    assert summary["price"] == 0.622
-    assert (summary["model"], summary["models"]) == ("scripted:", ["other:", "scripted:"])
-    assert summary["tokens"]["output"] == 200
-
-
 @pytest.mark.parametrize(
-    "usage", [Usage(1, 1, 0, 5), Usage(0, 0, 0, 1)], ids=["partly priced", "not priced"]
+    ("used", "price"),
+    [
+        ([Usage(1000, 100, 2000), Usage(500, 100, model="other:")], 0.622),
+        ([Usage(1, 1, 0, 5)], None),
+        ([Usage(0, 0, 0, 1)], None),
+        ([Usage(1, 1), Usage(1, 1, model="another:")], None),
+        ([], None),
+    ],
+    ids=["priced", "partly priced", "not priced", "model without a price", "nothing used"],
 )
-def test_price_that_is_not_known_is_left_out(tmp_path: Path, usage: Usage) -> None:
-    summary = summary_of((1.0, TokensCounted(1, usage), []), facts=prices_in(tmp_path))
+def test_price_is_that_of_the_models_that_answered_or_left_out(
+    tmp_path: Path, used: Sequence[Usage], price: float | None
+) -> None:
+    steps = [(1.0, ev.TokensCounted(None, usage), ()) for usage in used]
 
-    assert "price" not in summary and "currency" not in summary
+    summary = summary_of(*steps, facts=prices_in(tmp_path))
 
-
-def test_model_without_a_price_makes_the_price_unknown(tmp_path: Path) -> None:
-    facts = prices_in(tmp_path, PRICES.replace("other:", "another:"))
-    asked = [(float(at), TokensCounted(at, Usage(1, 1)), list[Action]()) for at in (1, 2)]
-
-    assert "price" not in summary_of(*asked, facts=facts, models="so")
-    assert "price" not in summary_of(facts=facts)
+    assert (summary.get("price"), "currency" in summary) == (price, price is not None)
+    assert summary["models"] == sorted({usage.model or "scripted:" for usage in used})
+    assert summary["tokens"]["output"] == sum(usage.output for usage in used)
 
 
 def test_cost_is_that_of_the_model_that_answered(tmp_path: Path) -> None:
     telemetry = Telemetry(Clock())
     observer = telemetry.call("pizza", lambda: "scripted:", prices_in(tmp_path))
-    observer.observe(moment(TokensCounted(1, Usage(1000, 100, model="other:")), [], 0.0))
+    observer.observe(moment(ev.TokensCounted(1, Usage(1000, 100, model="other:")), [], 0.0))
     tokens = observer.tokens
 
-    observer.ended(EndReason.AGENT_END)
+    observer.ended(ev.EndReason.AGENT_END)
 
     costs = [
         telemetry.value("agent_llm_cost_total", model=model, currency="CHF")
@@ -188,18 +158,15 @@ def test_cost_is_that_of_the_model_that_answered(tmp_path: Path) -> None:
         "currency = 'dollars'",
         "currency =",
         "[models]",
+        None,
     ],
 )
-def test_file_of_prices_is_checked(tmp_path: Path, text: str) -> None:
-    """A wrong file stops the start with one line."""
-    (tmp_path / "prices.toml").write_text(text)
+def test_file_of_prices_is_checked(tmp_path: Path, text: str | None) -> None:
+    """A wrong or missing file stops the start with one line."""
+    if text is not None:
+        (tmp_path / "prices.toml").write_text(text)
 
     with pytest.raises(PricesError, match=r"^PRICES_FILE: .*prices\.toml: "):
-        read_prices(tmp_path / "prices.toml")
-
-
-def test_file_of_prices_that_is_not_there_stops_the_start(tmp_path: Path) -> None:
-    with pytest.raises(PricesError, match=r"^PRICES_FILE: "):
         read_prices(tmp_path / "prices.toml")
 
 

@@ -18,12 +18,13 @@ from tests.fakes import MemoryStore
 from tests.servers import heard_out, offline, seeded, serving, settings_for, staged
 from tests.twilio_client.client import call_fields
 
+Captured = pytest.CaptureFixture[str]
+pytestmark = pytest.mark.usefixtures("plain_logging")
 _CALLS = 50
 
 
-@pytest.mark.usefixtures("plain_logging")
 async def test_nothing_of_a_caller_is_in_logs_or_metrics(
-    table: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    table: Path, capsys: Captured, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Fifty callers give personal data in words, keys and malformed frames."""
     configure_logging("info", "json")
@@ -42,9 +43,8 @@ async def test_nothing_of_a_caller_is_in_logs_or_metrics(
     assert found(people, metrics) == []
 
 
-@pytest.mark.usefixtures("plain_logging")
 async def test_unreadable_request_is_a_line_without_its_bytes(
-    table: Path, capsys: pytest.CaptureFixture[str]
+    table: Path, capsys: Captured
 ) -> None:
     """By default aiohttp logs the header over several lines with a traceback."""
     configure_logging("info", "json")
@@ -78,7 +78,6 @@ class _FaultyStore(MemoryStore):
         return await super().get(pk, sk)
 
 
-@pytest.mark.usefixtures("plain_logging")
 @pytest.mark.parametrize(
     ("fault", "is_told"),
     [
@@ -87,28 +86,10 @@ class _FaultyStore(MemoryStore):
         (ToolError("There is no order of Ada Example."), False),
     ],
 )
-async def test_webhook_that_fails_says_why_in_the_words_of_operators_only(
-    table: Path, capsys: pytest.CaptureFixture[str], fault: AgentError, is_told: bool
+async def test_webhook_and_call_that_fail_say_why_in_the_words_of_operators_only(
+    table: Path, capsys: Captured, fault: AgentError, is_told: bool
 ) -> None:
     """The text of any other exception may hold personal data."""
-    configure_logging("info", "json")
-    store = _FaultyStore()
-    store.fault = fault
-
-    async with staged(settings_for(table), store, offline) as server:
-        await server.ring(call_fields())
-
-    written = capsys.readouterr().err
-    (told,) = [json.loads(line) for line in written.splitlines() if "webhook.failed" in line]
-    assert told["error"] == type(fault).__name__
-    assert told.get("fault") == (str(fault) if is_told else None)
-    assert (str(fault) in written) == is_told
-
-
-@pytest.mark.usefixtures("plain_logging")
-async def test_call_that_fails_says_why_in_the_words_of_operators_only(
-    table: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
     configure_logging("info", "json")
     store = _FaultyStore()
     await seeded(store)
@@ -116,20 +97,22 @@ async def test_call_that_fails_says_why_in_the_words_of_operators_only(
     async with staged(settings_for(table), store, offline) as server:
         relay = await server.relay(From="+15550100001")
         async with server.twilio.dial(relay) as call:
-            store.fault = ToolError("There is no order of Ada Example.")
+            store.fault = fault
             await call.set_up()
             await heard_out(call)
+        await server.ring(call_fields())
 
     written = capsys.readouterr().err
-    (told,) = [json.loads(line) for line in written.splitlines() if "call.failed" in line]
-    assert told["error"] == "ToolError"
-    assert "Ada" not in written
+    lines = [json.loads(line) for line in written.splitlines()]
+    failed = [line for line in lines if line["event"] in {"call.failed", "webhook.failed"}]
+    assert len({line["event"] for line in failed}) == 2
+    for told in failed:
+        assert told["error"] == type(fault).__name__
+        assert told.get("fault") == (str(fault) if is_told else None)
+    assert (str(fault) in written) == is_told
 
 
-@pytest.mark.usefixtures("plain_logging")
-async def test_what_is_asked_for_is_in_the_log(
-    table: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+async def test_what_is_asked_for_is_in_the_log(table: Path, capsys: Captured) -> None:
     """Proves that the search of the tests above finds personal data."""
     configure_logging("info", "json", with_personal=True)
     store = await SqliteStore.open(table)

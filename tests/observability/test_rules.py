@@ -9,94 +9,90 @@ import pytest
 
 from agent.http.server import public_limits
 from agent.settings import Settings
+from tests.observability import shipped
 from tests.observability.prometheus import promtool
-from tests.observability.shipped import (
-    ALERTS,
-    CONFIGURATION,
-    OBSERVING,
-    README,
-    RECORDING,
-    RULE_TESTS,
-    RUNBOOK,
-    alerts,
-    exported,
-    metrics_in,
-    recorded_in,
-    recordings,
-    rule_tests,
-)
 
 _SECTION = re.compile(r"^## (VoiceAgent\w+)$", re.MULTILINE)
 
 
-def test_configuration_and_rules_are_right_for_prometheus() -> None:
-    said = promtool("check", "config", CONFIGURATION)
+def test_configuration_rules_and_their_tests_are_right_for_prometheus() -> None:
+    said = promtool("check", "config", shipped.CONFIGURATION)
 
-    assert f"SUCCESS: {len(alerts())} rules found" in said
-    assert f"SUCCESS: {len(recordings())} rules found" in said
+    assert f"SUCCESS: {len(shipped.alerts())} rules found" in said
+    assert f"SUCCESS: {len(shipped.recordings())} rules found" in said
 
+    said = promtool("test", "rules", *shipped.RULE_TESTS)
 
-def test_alerts_do_what_their_tests_say() -> None:
-    said = promtool("test", "rules", *RULE_TESTS)
-
-    assert said.count("SUCCESS") == len(RULE_TESTS)
+    assert said.count("SUCCESS") == len(shipped.RULE_TESTS)
 
 
 @pytest.mark.parametrize("fires", [True, False])
 def test_each_alert_is_tried(fires: bool) -> None:
     """Both that it fires and that it does not."""
-    tried = {test.alert for test in rule_tests() if test.fires is fires}
+    tried = {alert for alert, does_fire in shipped.rule_tests() if does_fire is fires}
 
-    assert tried == {alert.name for alert in alerts()}
+    assert tried == {alert.name for alert in shipped.alerts()}
 
 
 def test_no_alert_and_no_recording_has_its_name_twice() -> None:
-    names = [alert.name for alert in alerts()]
-    records = re.findall(r"- record: (\S+)", RECORDING.read_text(encoding="utf-8"))
+    names = [alert.name for alert in shipped.alerts()]
+    records = re.findall(r"- record: (\S+)", shipped.RECORDING.read_text(encoding="utf-8"))
 
     assert sorted(set(names)) == sorted(names)
     assert sorted(set(records)) == sorted(records)
 
 
-@pytest.mark.parametrize("path", [RECORDING, ALERTS, RUNBOOK, README, OBSERVING, *RULE_TESTS])
+@pytest.mark.parametrize(
+    "path",
+    [
+        shipped.RECORDING,
+        shipped.ALERTS,
+        shipped.RUNBOOK,
+        shipped.README,
+        shipped.OBSERVING,
+        *shipped.RULE_TESTS,
+    ],
+)
 def test_metrics_that_are_named_are_exported(path: Path) -> None:
-    known = set().union(*exported().values())
-    named = metrics_in(path.read_text(encoding="utf-8"))
+    known = set().union(*shipped.exported().values())
+    named = shipped.metrics_in(path.read_text(encoding="utf-8"))
 
     assert named - known == set()
 
 
 def test_alerts_read_what_is_recorded() -> None:
-    assert recorded_in(ALERTS.read_text(encoding="utf-8")) <= set(recordings())
+    assert shipped.recorded_in(shipped.ALERTS.read_text(encoding="utf-8")) <= set(
+        shipped.recordings()
+    )
 
 
 def test_each_alert_says_how_bad_and_leads_to_its_section() -> None:
     told = {
         alert.name: (alert.labels["severity"], alert.annotations["runbook_url"])
-        for alert in alerts()
+        for alert in shipped.alerts()
     }
 
     assert {severity for severity, _ in told.values()} == {"critical", "warning"}
     assert {name: url for name, (_, url) in told.items()} == {
         name: f"docs/operate/runbook.md#{name.lower()}" for name in told
     }
-    assert all(alert.annotations["summary"] for alert in alerts())
+    assert all(alert.annotations["summary"] for alert in shipped.alerts())
 
 
 def test_runbook_has_every_alert_and_no_other() -> None:
-    text = RUNBOOK.read_text(encoding="utf-8")
+    text = shipped.RUNBOOK.read_text(encoding="utf-8")
     sections = _SECTION.split(text)[1:]
     bodies = dict(zip(sections[::2], sections[1::2], strict=True))
     points = ("**Means:**", "**The caller hears:**", "**Look at:**", "**Do:**")
 
-    assert sorted(bodies) == sorted(alert.name for alert in alerts())
+    assert sorted(bodies) == sorted(alert.name for alert in shipped.alerts())
     assert {name: [p for p in points if p not in body] for name, body in bodies.items()} == {
         name: [] for name in bodies
     }
 
 
 def test_links_inside_the_runbook_lead_somewhere() -> None:
-    text = RUNBOOK.read_text(encoding="utf-8")
+    text = shipped.RUNBOOK.read_text(encoding="utf-8")
     anchors = {name.lower() for name in _SECTION.findall(text)}
 
     assert set(re.findall(r"\]\(#(\w+)\)", text)) <= anchors
@@ -105,7 +101,7 @@ def test_links_inside_the_runbook_lead_somewhere() -> None:
 def test_limits_are_those_of_a_process_with_nothing_set() -> None:
     """An operator who sets `MAX_CALLS` changes two numbers in the rules."""
     settings = Settings.read({})
-    recorded = recordings()
+    recorded = shipped.recordings()
 
     assert recorded["voice_agent:calls:limit"] == f"vector({settings.max_calls})"
     assert recorded["voice_agent:connections:limit"] == "8 * vector(100) + 256"

@@ -268,7 +268,7 @@ class Leaving:
     async def _close(self, model: LanguageModel) -> bool:
         """Between two pieces."""
         with _time_may_run_out():
-            async with aclosing(contract.stream(model, ASKED)) as reply:
+            async with aclosing(model.reply(ASKED)) as reply:
                 for _ in range(self._chance.randrange(12)):
                     if await anext(reply, None) is None:
                         return False
@@ -296,7 +296,7 @@ async def _is_cancelled(reading: asyncio.Task[object]) -> bool:
 
 async def _pass_on(model: LanguageModel, arrived: asyncio.Queue[object]) -> None:
     try:
-        async with aclosing(contract.stream(model, ASKED)) as reply:
+        async with aclosing(model.reply(ASKED)) as reply:
             async for piece in reply:
                 arrived.put_nowait(piece)
     finally:

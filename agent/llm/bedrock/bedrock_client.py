@@ -17,7 +17,7 @@ import os
 import socket
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from urllib.parse import quote
 
@@ -42,10 +42,9 @@ log = structlog.get_logger(__name__)
 
 _DNS_SECONDS = 60
 _CREDENTIALS_SECONDS = 60.0
-_CREDENTIAL_ERRORS = (
+_CREDENTIAL_ERRORS = (  # of the SDK, HTTP, files and programs
     BotoCoreError, ClientError, aiohttp.ClientError, OSError, RuntimeError, ValueError,
 )  # fmt: skip
-"""Raised by sources of credentials: the SDK, HTTP, files and programs."""
 _PROBE_AFTER_SECONDS, _PROBE_EVERY_SECONDS, _PROBES = 30, 10, 3
 _DEFAULT_LIMITS = TimeLimits()
 
@@ -55,19 +54,19 @@ class BedrockClient:
 
     def __init__(
         self,
-        http: aiohttp.ClientSession,
-        idle: _IdleConnections,
-        credentials: _Credentials,
+        session: aioboto3.Session,
         place: tuple[str, str],
+        connections: int,
         limits: TimeLimits,
         learned: LearnedOptions,
     ) -> None:
-        self._http = http
-        self._idle = idle
-        self._credentials = credentials
         self.region, self.endpoint = place
-        self._limits = limits
         self.learned = learned
+        self._session = session
+        self._credentials: ReadOnlyCredentials | None = None
+        self._limits = limits
+        self._idle_since: deque[float] = deque()  # of the pool, which uses the oldest first
+        self.http = _http_session(connections, limits, self._note_reuse)
 
     @classmethod
     @asynccontextmanager
@@ -75,7 +74,6 @@ class BedrockClient:
         cls,
         *,
         max_calls: int = 0,
-        region: str = "",
         limits: TimeLimits = _DEFAULT_LIMITS,
         count: Count = uncounted,
     ) -> AsyncIterator[BedrockClient]:
@@ -85,25 +83,26 @@ class BedrockClient:
         """
         try:
             session = aioboto3.Session()
-            place = await _resolved(session, region or os.environ.get("AWS_REGION"))
+            place = await _resolved(session, os.environ.get("AWS_REGION"))
         except (BotoCoreError, ValueError) as error:  # its text names settings only
             raise ModelError(ReplyFault.DENIED, f"AWS configuration: {error}") from error
-        credentials = _Credentials(session)
-        await credentials.renew()
-        idle, learned = _IdleConnections(), LearnedOptions(count)
-        renewing = asyncio.create_task(credentials.keep_fresh(), name="bedrock credentials")
-        try:
-            async with _http_session(2 * max_calls, limits, idle) as http:
-                yield cls(http, idle, credentials, place, limits, learned)
-        finally:
-            renewing.cancel()
-            await asyncio.wait([renewing])
+        client = cls(session, place, 2 * max_calls, limits, LearnedOptions(count))
+        async with client.http:
+            await client.renew_credentials()
+            renewing = asyncio.create_task(client.keep_credentials(), name="bedrock credentials")
+            try:
+                yield client
+            finally:
+                renewing.cancel()
+                await asyncio.wait([renewing])
 
     async def warm(self, connections: int = 1) -> None:
         """Open connections until so many are idle. Never raises."""
-        missing = connections - self._idle.count(asyncio.get_running_loop().time())
+        now = asyncio.get_running_loop().time()
+        while self._idle_since and now - self._idle_since[0] > WARM_SECONDS:
+            self._idle_since.popleft()
         async with asyncio.TaskGroup() as tasks:
-            for _ in range(missing):
+            for _ in range(connections - len(self._idle_since)):
                 tasks.create_task(self._connect(), name="bedrock warm")
 
     @asynccontextmanager
@@ -112,10 +111,12 @@ class BedrockClient:
         url = f"{self.endpoint}/model/{quote(model_id, safe='-._~')}/converse-stream"
         written = json.dumps(body).encode()
         request = AWSRequest("POST", url, {"Content-Type": "application/json"}, written)
-        SigV4Auth(self._credentials.current(), "bedrock", self.region).add_auth(request)
+        if self._credentials is None:
+            raise ModelError(ReplyFault.DENIED, "no AWS credentials were found")
+        SigV4Auth(self._credentials, "bedrock", self.region).add_auth(request)
         with network_errors():
             target, headers = URL(url, encoded=True), dict(request.headers)
-            response = await self._http.post(
+            response = await self.http.post(
                 target, data=written, headers=headers, allow_redirects=False
             )
         try:
@@ -128,7 +129,7 @@ class BedrockClient:
         try:
             async with (
                 asyncio.timeout(self._limits.connect + self._limits.first_event),
-                self._http.get(URL(self.endpoint + "/"), allow_redirects=False) as response,
+                self.http.get(URL(self.endpoint + "/"), allow_redirects=False) as response,
             ):
                 await response.read()
                 self._note_idle(response)
@@ -136,62 +137,32 @@ class BedrockClient:
             log.info("llm.prewarm_failed", provider="bedrock", cause=type(error).__name__)
 
     def _note_idle(self, response: aiohttp.ClientResponse) -> None:
-        """Count a connection that was read out and is kept by the server."""
         is_kept = response.headers.get("Connection", "").lower() != "close"
         if response.content.at_eof() and is_kept:
-            self._idle.add(asyncio.get_running_loop().time())
+            self._idle_since.append(asyncio.get_running_loop().time())
 
+    async def _note_reuse(self, _session: object, _context: object, _params: object) -> None:
+        if self._idle_since:
+            self._idle_since.popleft()
 
-class _Credentials:
-    def __init__(self, session: aioboto3.Session) -> None:
-        self._session = session
-        self._frozen: ReadOnlyCredentials | None = None
-
-    def current(self) -> ReadOnlyCredentials:
-        if self._frozen is None:
-            raise ModelError(ReplyFault.DENIED, "no AWS credentials were found")
-        return self._frozen
-
-    async def renew(self) -> None:
+    async def renew_credentials(self) -> None:
         """Find them, or renew them if they are due; keeps the current ones on an error."""
         try:
             found = await self._session.get_credentials()
             if found is not None:
-                self._frozen = await found.get_frozen_credentials()
+                self._credentials = await found.get_frozen_credentials()
         except _CREDENTIAL_ERRORS as error:
             cause = type(error).__name__
             log.error("bedrock.credentials_renewal_failed", cause=cause, pii_detail=str(error))
 
-    async def keep_fresh(self) -> None:
+    async def keep_credentials(self) -> None:
         while True:
             await asyncio.sleep(_CREDENTIALS_SECONDS)
-            await self.renew()
-
-
-class _IdleConnections:
-    """Counts the idle connections of the pool, which uses the oldest first."""
-
-    def __init__(self) -> None:
-        self._since: deque[float] = deque()
-
-    def add(self, now: float) -> None:
-        self._since.append(now)
-
-    async def take(self, _session: object, _context: object, _params: object) -> None:
-        if self._since:
-            self._since.popleft()
-
-    def count(self, now: float) -> int:
-        while self._since and now - self._since[0] > WARM_SECONDS:
-            self._since.popleft()
-        return len(self._since)
+            await self.renew_credentials()
 
 
 async def _resolved(session: aioboto3.Session, region: str | None) -> tuple[str, str]:
-    """Region and endpoint by the rules and variables of the SDK.
-
-    The keys keep the SDK from a search for credentials, which may fail; nothing is signed.
-    """
+    """Region and endpoint by the rules of the SDK; keys keep it from a search for credentials."""
     async with session.client(
         "bedrock-runtime",
         region_name=region,
@@ -201,7 +172,9 @@ async def _resolved(session: aioboto3.Session, region: str | None) -> tuple[str,
         return client.meta.region_name, client.meta.endpoint_url.rstrip("/")
 
 
-def _http_session(limit: int, limits: TimeLimits, idle: _IdleConnections) -> aiohttp.ClientSession:
+def _http_session(
+    limit: int, limits: TimeLimits, note_reuse: Callable[..., Awaitable[None]]
+) -> aiohttp.ClientSession:
     authorities = os.environ.get("AWS_CA_BUNDLE") or get_cert_path(verify=True)
     connector = aiohttp.TCPConnector(
         limit=limit,
@@ -211,7 +184,7 @@ def _http_session(limit: int, limits: TimeLimits, idle: _IdleConnections) -> aio
         socket_factory=_socket_with_keepalive,
     )
     reuse = aiohttp.TraceConfig()
-    reuse.on_connection_reuseconn.append(idle.take)
+    reuse.on_connection_reuseconn.append(note_reuse)
     return aiohttp.ClientSession(
         connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),
@@ -240,7 +213,7 @@ def network_errors() -> Iterator[None]:
     """Raise errors of the network as `ModelError`."""
     try:
         yield
-    except TimeoutError as error:
-        raise ModelError(ReplyFault.TIMEOUT, type(error).__name__) from error
     except (aiohttp.ClientError, OSError) as error:
-        raise ModelError(ReplyFault.UNAVAILABLE, type(error).__name__) from error
+        is_late = isinstance(error, TimeoutError)
+        fault = ReplyFault.TIMEOUT if is_late else ReplyFault.UNAVAILABLE
+        raise ModelError(fault, type(error).__name__) from error

@@ -2,9 +2,8 @@
 
 https://docs.aws.amazon.com/bedrock/latest/userguide/conversation-inference.html
 
-Converse is one form for all models, but each family refuses parts of it. The family is read from
-the identifier; an unknown one, as of an application inference profile, gets the smallest common
-set.
+Each family of models refuses parts of the common form. The family is read from the identifier; an
+unknown one, as of an application inference profile, gets the smallest common set.
 
 - The stable parts come first, for the prompt cache. Cache points follow the tools, the static
   instructions and the last two messages of the caller; the earlier of these is where the previous
@@ -12,8 +11,8 @@ set.
 - Bedrock has no tool choice "none", and wants `toolConfig` as soon as a message has tool blocks. So
   the tools stay and an instruction forbids them. An instruction also forces a tool where the family
   cannot be forced.
-- With a guardrail only the caller's latest words are marked for it. Unmarked, it would judge the
-  whole history each time, and one bad turn would block the rest of the call.
+- With a guardrail only the caller's latest words are marked for it. Otherwise one bad turn in the
+  history would block the rest of the call.
 - A guardrail is no option to leave out: a use case that has one is not answered without it.
 """
 
@@ -52,15 +51,11 @@ class ModelFamily:
 
     result_status: bool = False
     named_choice: bool = False
-    """One tool can be forced by its name; for Nova, see
-    https://docs.aws.amazon.com/nova/latest/userguide/tool-choice.html."""
+    """For Nova, see https://docs.aws.amazon.com/nova/latest/userguide/tool-choice.html."""
     text_beside_results: bool = False
-    greedy_tools: bool = False
-    """Writes tool calls reliably only at temperature 0."""
-    caches_prompt: bool = False
-    """Cache points after the static instructions and in messages."""
-    caches_tools: bool = False
-    """Cache points also after the tools and after tool blocks."""
+    greedy_tools: bool = False  # writes tool calls reliably only at temperature 0
+    caches_prompt: bool = False  # cache points after the static instructions and in messages
+    caches_tools: bool = False  # cache points also after the tools and after tool blocks
 
 
 _NOVA_2 = ModelFamily(
@@ -69,8 +64,7 @@ _NOVA_2 = ModelFamily(
 _NOVA = replace(_NOVA_2, greedy_tools=True)
 _CLAUDE = replace(_NOVA_2, caches_tools=True)
 _CLAUDE_UNCACHED = replace(_NOVA_2, caches_prompt=False)
-OTHERS = ModelFamily()
-"""Llama, Mistral and unknown families, which accept none of these."""
+OTHERS = ModelFamily()  # Llama, Mistral and unknown families, which accept none of these
 
 _FAMILIES = (
     ("anthropic.claude-3-haiku", _CLAUDE_UNCACHED),
@@ -124,11 +118,15 @@ def body_of(
     tools = request.tools or _tools_called(request.messages)
     is_offered = request.choice in [ForcedTool(tool.name) for tool in request.tools]
     can_force = is_offered and family.named_choice and not _thinks(additional)
-    instruction = _instruction(request, has_tools=bool(tools), can_force=can_force)
+    choice, instruction = _choice(request, has_tools=bool(tools), can_force=can_force)
+    tool_points = [_CACHE_POINT] if family.caches_tools else []
+    tool_config = {"tools": [*_specs(tools), *tool_points]} | (
+        {"toolChoice": choice} if choice else {}
+    )
     optional: Json = {
         "inferenceConfig": _inference(request, family, refused, has_tools=bool(tools)),
         "system": _system(request, family, instruction),
-        "toolConfig": _tool_config(request, tools, family, can_force=can_force),
+        "toolConfig": tool_config if tools else {},
         "additionalModelRequestFields": additional,
         "guardrailConfig": _guardrail(settings.guardrail),
         "performanceConfig": {"latency": settings.latency} if settings.latency else {},
@@ -156,11 +154,8 @@ def _has(body: Json, key: str, *, has_point: bool) -> bool:
     if key == "cachePoint":
         return has_point
     if key == "status":
-        return any(
-            "status" in block.get("toolResult", {})
-            for message in body["messages"]
-            for block in message["content"]
-        )
+        blocks = (block for message in body["messages"] for block in message["content"])
+        return any("status" in block.get("toolResult", {}) for block in blocks)
     parts = (body, body.get("inferenceConfig", {}), body.get("toolConfig", {}))
     return any(key in part for part in parts)
 
@@ -205,26 +200,14 @@ def _system(request: ReplyRequest, family: ModelFamily, instruction: str) -> lis
     return blocks + [{"text": text} for text in (request.context, instruction) if text.strip()]
 
 
-def _instruction(request: ReplyRequest, *, has_tools: bool, can_force: bool) -> str:
+def _choice(request: ReplyRequest, *, has_tools: bool, can_force: bool) -> tuple[Json, str]:
     match request.choice:
         case Choice.NONE if has_tools:
-            return WORDS_ONLY
-        case ForcedTool(name) if not can_force:
-            return FORCED.format(name)
+            return {}, WORDS_ONLY
+        case ForcedTool(name):
+            return ({"tool": {"name": name}}, "") if can_force else ({}, FORCED.format(name))
         case _:
-            return ""
-
-
-def _tool_config(
-    request: ReplyRequest, tools: tuple[ToolSpec, ...], family: ModelFamily, *, can_force: bool
-) -> Json:
-    if not tools:
-        return {}
-    points = [_CACHE_POINT] if family.caches_tools else []
-    config: Json = {"tools": [*_specs(tools), *points]}
-    if can_force and isinstance(request.choice, ForcedTool):
-        config["toolChoice"] = {"tool": {"name": request.choice.name}}
-    return config
+            return {}, ""
 
 
 @lru_cache(maxsize=256)
@@ -273,7 +256,6 @@ def _block(part: Part, family: ModelFamily, guarded: Text | None) -> Json:
 
 
 def _latest_words(messages: Sequence[Message]) -> Text | None:
-    """The caller's last words; results of tools may follow them."""
     spoken = (message for message in reversed(messages) if message.role is Role.CALLER)
     parts = (part for message in spoken for part in reversed(message.parts))
     return next((part for part in parts if isinstance(part, Text)), None)
@@ -302,6 +284,5 @@ def _thinks(additional: Json) -> bool:
 
 
 def _input(arguments: str) -> Json:
-    """The arguments as an object, which Bedrock demands."""
     read = json_object(arguments)
     return {"unreadable": arguments} if read is None else read

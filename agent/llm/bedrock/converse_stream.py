@@ -1,6 +1,7 @@
-"""The bytes of a ConverseStream response → pieces of a reply; does no IO.
+"""The bytes of a ConverseStream response → pieces of a reply, or an error; does no IO.
 
 https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ConverseStreamOutput.html
+https://docs.aws.amazon.com/bedrock/latest/APIReference/CommonErrors.html
 
 botocore's `EventStreamBuffer` reads frames and checksums. msgspec reads their payloads by the name
 in `:event-type`: botocore's own parser costs several times as much, and drops what its pinned model
@@ -14,6 +15,8 @@ does not know yet.
   one is whole, as Bedrock also closes the block of a call that `maxTokens` has cut.
 - The usage is given out once, after `Stopped`, wherever it comes. Other events after `messageStop`,
   also errors, are ignored.
+- The message of an error decides where one kind stands for several faults: `ValidationException`
+  (see `agent.llm.option_repair`), and throttling by a daily quota.
 """
 
 from __future__ import annotations
@@ -33,8 +36,8 @@ from botocore.eventstream import (  # type: ignore[import-untyped] # botocore sh
 from agent.call.events import ReplyFault
 from agent.call.messages import ReplyPiece, Stopped, StopReason, TextPiece, ToolCall, Usage, tokens
 from agent.call.text import CharacterJoiner, json_object, whole_json
-from agent.errors import ModelError
-from agent.llm.bedrock.bedrock_errors import BedrockError, parse_error
+from agent.errors import ModelError, provider_kind
+from agent.llm.option_repair import FAULTS_BY_STATUS, Refusal, fault_of
 
 # ruff: noqa: N815 (names as the API spells them)
 
@@ -66,6 +69,13 @@ class _Event(msgspec.Struct):
     usage: _Tokens | None = None
 
 
+class _Body(msgspec.Struct):
+    type: str = msgspec.field(default="", name="__type")
+    code: str = ""
+    message: str = ""
+    Message: str = ""
+
+
 _DECODER = msgspec.json.Decoder(_Event)
 _STOPS = {
     "end_turn": StopReason.END,
@@ -81,17 +91,63 @@ _STOPS = {
 _WINDOW_EXCEEDED = "model_context_window_exceeded"
 _SIGN_OF_LIFE = TextPiece("")
 _THOUGHT = TextPiece("", is_thought=True)
+# Of botocore, msgspec and json; `MsgspecError` and `UnicodeError` are `ValueError`s.
 _UNREADABLE = (ParserError, ValueError, KeyError, struct.error, RecursionError)
-"""Raised by botocore, msgspec and json; `MsgspecError` and `UnicodeError` are `ValueError`s."""
 _WITHOUT_CALLS = frozenset({StopReason.BLOCKED, StopReason.MALFORMED})
+_KINDS_BY_FAULT = {
+    ReplyFault.THROTTLED: ("throttling", "toomanyrequests", "servicequotaexceeded"),
+    ReplyFault.UNAVAILABLE: (
+        "serviceunavailable", "internalserver", "internalfailure", "modelerror", "modelstreamerror",
+        "modelnotready",
+    ),
+    ReplyFault.TIMEOUT: ("modeltimeout",),
+    ReplyFault.DENIED: (
+        "accessdenied", "resourcenotfound", "unrecognizedclient", "expiredtoken",
+        "invalidsignature", "incompletesignature", "invalidclienttokenid",
+        "missingauthenticationtoken",
+    ),
+}  # fmt: skip
+"""Names in lower case, without `Exception` or `Error`."""
+_KINDS = {kind: fault for fault, kinds in _KINDS_BY_FAULT.items() for kind in kinds}
+_MODEL_KINDS = frozenset({"modelerror", "modelstreamerror"})
+"""A model's own refusal may come as an error of the model. Models without prompt caching answer
+`AccessDeniedException` to a cache point."""
+_VALIDATION_STATUSES = (400, 422)
 
 
-class StreamedError(Exception):
-    """The stream has an error event."""
+class BedrockError(ModelError):
+    """An error as Bedrock reported it; its text has not the message, which may be personal.
 
-    def __init__(self, error: BedrockError) -> None:
-        super().__init__(error.kind)
-        self.error = error
+    `status` is 0 inside a stream; `refusal` is None if the request was not refused.
+    """
+
+    def __init__(self, kind: str, message: str, status: int = 0) -> None:
+        short, lower = _short(kind), message.lower()
+        is_validation = short == "validation" or (not short and status in _VALIDATION_STATUSES)
+        default = ReplyFault.REFUSED if 400 <= status < 500 else ReplyFault.UNAVAILABLE
+        fault = _KINDS.get(short) or FAULTS_BY_STATUS.get(status, default)
+        fault = fault_of(message) if is_validation else fault
+        is_daily = fault is ReplyFault.THROTTLED and "per day" in lower
+        place = (f"HTTP {status}" if status else "in the stream") + ", daily quota" * is_daily
+        super().__init__(fault, f"{kind or 'no kind given'} ({place})")
+        self.kind, self.message, self.status = kind, message, status
+        is_of_request = is_validation or short in _MODEL_KINDS or "prompt caching" in lower
+        self.refusal = Refusal(message) if is_of_request else None
+
+
+def parse_error(kind_header: str, body: bytes, status: int = 0) -> BedrockError:
+    """Read an error; its kind is `x-amzn-errortype` of HTTP or `:exception-type` of a stream."""
+    try:
+        read = msgspec.json.decode(body, type=_Body)
+    except (msgspec.MsgspecError, RecursionError):
+        read = _Body(message=body.decode(errors="replace"))
+    kind = (kind_header or read.type or read.code).partition(":")[0].rpartition("#")[2].strip()
+    return BedrockError(provider_kind(kind), read.message or read.Message, status)
+
+
+def _short(kind: str) -> str:
+    lower = kind.lower()
+    return lower.removesuffix("exception" if lower.endswith("exception") else "error")
 
 
 @dataclass(slots=True, eq=False)
@@ -113,8 +169,7 @@ class ConverseDecoder:
         self._buffer = EventStreamBuffer()
         self._calls: list[_Call] = []
         self._by_index: dict[int | None, _Call] = {}  # the call that began last at each index
-        self._latest: _Call | None = None
-        """The call of the latest part; None if that part was of another kind."""
+        self._latest: _Call | None = None  # the call of the latest part, if that was of one
         self._text = CharacterJoiner()
         self._has_text = False
         self._usage: Usage | None = None
@@ -123,14 +178,14 @@ class ConverseDecoder:
         self.is_complete = False  # the message has ended; only its usage may follow
 
     def feed(self, data: bytes) -> Iterator[ReplyPiece]:
-        """The pieces that more bytes complete; they may be cut anywhere.
-
-        Raises `ModelError` for unreadable ones and a full context window, and `StreamedError`.
-        """
+        """The pieces that more bytes complete, cut anywhere; raises `ModelError` for bad ones."""
         self._buffer.add_data(data)
         try:
             for message in self._buffer:
                 yield from self._take(message.headers, message.payload)
+                if self.is_complete and self._usage is not None and not self._has_given_usage:
+                    self._has_given_usage = True
+                    yield self._usage
         except _UNREADABLE as error:
             detail = f"unreadable stream: {type(error).__name__}"
             raise ModelError(ReplyFault.UNAVAILABLE, detail) from error
@@ -138,7 +193,7 @@ class ConverseDecoder:
     def _take(self, headers: dict[str, object], payload: bytes) -> Iterator[ReplyPiece]:
         kind = headers.get(":event-type")
         if kind == "metadata":
-            yield from self._count(_decoded(payload).usage)
+            self._count(_decoded(payload).usage)
         elif self.is_complete:
             return
         elif kind == "contentBlockDelta":
@@ -156,7 +211,7 @@ class ConverseDecoder:
             yield from self._stop(_decoded(payload).stopReason or "")
         elif headers.get(":message-type") in ("exception", "error"):
             name = headers.get(":exception-type") or headers.get(":error-code") or ""
-            raise StreamedError(parse_error(str(name), payload))
+            raise parse_error(str(name), payload)
 
     def _start(self, block: _Event) -> None:
         start = block.start.toolUse if block.start is not None else None
@@ -204,9 +259,6 @@ class ConverseDecoder:
         yield from calls
         self.is_complete = True
         yield Stopped(self._consistent(reason, has_calls=bool(calls)))
-        if self._usage is not None:
-            self._has_given_usage = True
-            yield self._usage
 
     def _consistent(self, reason: StopReason | None, *, has_calls: bool) -> StopReason:
         if reason in (StopReason.END, None) and has_calls:
@@ -232,18 +284,14 @@ class ConverseDecoder:
         is_over = (call.is_closed or not call.arguments) and call is not self._latest
         return is_over or json_object(call.arguments) is not None
 
-    def _count(self, counts: _Tokens | None) -> Iterator[Usage]:
-        if counts is None or self._has_given_usage:
-            return
-        self._usage = Usage(
-            tokens(counts.inputTokens),
-            tokens(counts.outputTokens),
-            tokens(counts.cacheReadInputTokens),
-            tokens(counts.cacheWriteInputTokens),
-        )
-        if self.is_complete:
-            self._has_given_usage = True
-            yield self._usage
+    def _count(self, counts: _Tokens | None) -> None:
+        if counts is not None:
+            self._usage = Usage(
+                tokens(counts.inputTokens),
+                tokens(counts.outputTokens),
+                tokens(counts.cacheReadInputTokens),
+                tokens(counts.cacheWriteInputTokens),
+            )
 
 
 def _decoded(payload: bytes) -> _Event:

@@ -24,7 +24,6 @@ The stream of the winner passes from the task of its race to the reader: no adap
 group or a timeout across a `yield`. All streams are closed by the `finally` of `reply`.
 
 A single model that never answers fails after 5 s, or 6.5 s with a hedge; each fallback adds 2.5 s.
-The last model is waited for longer, once, if its server may have to load it.
 """
 
 from __future__ import annotations
@@ -33,6 +32,7 @@ import asyncio
 import random
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Self
 
 import structlog
 
@@ -48,8 +48,7 @@ __all__ = ["Candidate", "FailoverModel", "HedgeBudget", "ModelCircuit"]
 log = structlog.get_logger(__name__)
 
 _RETRIED_AT_ONCE = frozenset({ReplyFault.UNAVAILABLE, ReplyFault.TIMEOUT})
-_THROTTLED_SECONDS = (0.1, 0.3)
-"""Shortest and longest pause before a throttled model is asked again."""
+_THROTTLED_SECONDS = (0.1, 0.3)  # shortest and longest pause before it is asked again
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +62,7 @@ class Candidate:
 class FailoverModel:
     """`ports.LanguageModel` over candidates in the order of preference; at least one.
 
-    The usage of a reply has the name of the model that answered. The last error is raised if none
-    did.
+    The usage has the name of the model that answered. The last error is raised if none did.
     """
 
     def __init__(
@@ -75,18 +73,14 @@ class FailoverModel:
         limits: TimeLimits | None = None,
         chance: Chance = random.uniform,
     ) -> None:
+        self.name = candidates[0].model.name
         self._candidates = tuple(candidates)
         self._budget = budget
         self._count = count
         self._limits = limits or TimeLimits()
         self._chance = chance
 
-    @property
-    def name(self) -> str:
-        return self._candidates[0].model.name
-
     async def warm(self) -> None:
-        """Warm the model that would be asked now, and the next one."""
         for candidate in self._available()[:2]:
             candidate.circuit.wake()
             await candidate.model.warm()
@@ -112,7 +106,7 @@ class FailoverModel:
     async def _winner(self, request: ReplyRequest, attempts: list[_Attempt]) -> _Attempt:
         route = _Route(self._available())
         self._budget.earn()
-        candidate = route.take()
+        candidate = route.unasked.pop(0)
         if candidate is not self._candidates[0]:
             self._count("agent_llm_fallbacks_total", model=candidate.model.name)
         while True:
@@ -123,13 +117,13 @@ class FailoverModel:
             self._count_failures(raced if step else raced[:-1])
             if step is None:
                 raise raced[-1].error
-            candidate = step.candidate
-            if step.is_retry:
-                self._count("agent_llm_retries_total", model=candidate.model.name)
-            else:
+            candidate, repeated = step
+            if repeated is None:
                 self._count("agent_llm_fallbacks_total", model=candidate.model.name)
-            if step.is_pause_due:
-                await asyncio.sleep(self._chance(*_THROTTLED_SECONDS))
+            else:
+                self._count("agent_llm_retries_total", model=candidate.model.name)
+                if repeated.error.fault is ReplyFault.THROTTLED:
+                    await asyncio.sleep(self._chance(*_THROTTLED_SECONDS))
 
     def _available(self) -> tuple[Candidate, ...]:
         closed = tuple(each for each in self._candidates if not each.circuit.is_open)
@@ -137,108 +131,77 @@ class FailoverModel:
 
     async def _race(
         self, candidate: Candidate, request: ReplyRequest, route: _Route, attempts: list[_Attempt]
-    ) -> _Attempt | list[_Failure]:
-        racing: dict[asyncio.Task[ModelError | None], _Attempt] = {}
-        failures: list[_Failure] = []
+    ) -> _Attempt | list[_Attempt]:
+        racing: list[asyncio.Task[_Attempt]] = []
+        failed: list[_Attempt] = []
 
         async with asyncio.TaskGroup() as tasks:
 
             def ask(asked: Candidate) -> _Attempt:
-                attempt = _Attempt(asked, request, self._limits, may_load=not route.has_more)
+                attempt = _Attempt(asked, request, self._limits, may_load=not route.unasked)
                 attempts.append(attempt)
-                racing[tasks.create_task(attempt.begin(), name="attempt")] = attempt
+                racing.append(tasks.create_task(attempt.begin(), name="attempt"))
                 return attempt
 
             first = ask(candidate)
             await asyncio.wait(racing, timeout=candidate.circuit.hedge_after)
-            may_hedge = route.may_hedge and (route.has_more or not candidate.circuit.is_cold)
+            may_hedge = route.may_hedge and (route.unasked or not candidate.circuit.is_cold)
             if first.is_silent and may_hedge and self._budget.spend():
                 self._count("agent_llm_hedges_total", outcome="started")
-                ask(route.take_hedge(candidate))
+                route.may_hedge = False
+                ask(route.unasked.pop(0) if route.unasked else candidate)
             while racing:
                 done, _ = await asyncio.wait(racing, return_when=asyncio.FIRST_COMPLETED)
-                for task in [each for each in racing if each in done]:
-                    attempt, error = racing.pop(task), task.result()
-                    if error is None:
-                        self._count_failures(failures)
+                for attempt in [task.result() for task in racing if task in done]:
+                    if attempt.first is not None:
+                        self._count_failures(failed)
                         self._end_race(attempt, first, racing)
                         return attempt
-                    self._note(attempt.candidate, error)
-                    failures.append(_Failure(attempt.candidate, error))
-        return failures
+                    self._note(attempt)
+                    failed.append(attempt)
+                racing = [task for task in racing if task not in done]
+        return failed
 
     def _end_race(
-        self,
-        winner: _Attempt,
-        first: _Attempt,
-        losing: dict[asyncio.Task[ModelError | None], _Attempt],
+        self, winner: _Attempt, first: _Attempt, racing: list[asyncio.Task[_Attempt]]
     ) -> None:
+        for task in racing:
+            task.cancel()
         if winner is not first:
             self._count("agent_llm_hedges_total", outcome="won")
-        for task, loser in losing.items():
-            task.cancel()
-            if loser is first and loser.is_silent:
-                loser.candidate.circuit.overtaken()
+            if first.is_silent:
+                first.candidate.circuit.overtaken()
 
-    def _note(self, candidate: Candidate, error: ModelError) -> None:
-        candidate.circuit.failed(error.fault)
-        if error.fault is ReplyFault.THROTTLED:
+    def _note(self, failed: _Attempt) -> None:
+        name, fault = failed.candidate.model.name, failed.error.fault
+        failed.candidate.circuit.failed(fault)
+        if fault is ReplyFault.THROTTLED:
             self._budget.pause()
-        name, detail = candidate.model.name, str(error)
-        log.warning("llm.request_failed", model=name, fault=error.fault, pii_detail=detail)
+        log.warning("llm.request_failed", model=name, fault=fault, pii_detail=str(failed.error))
 
-    def _count_failures(self, failures: Iterable[_Failure]) -> None:
+    def _count_failures(self, failed: Iterable[_Attempt]) -> None:
         """Count errors that the caller does not notice; the session counts an error it gets."""
-        for failure in failures:
-            model, fault = failure.candidate.model.name, failure.error.fault
+        for each in failed:
+            model, fault = each.candidate.model.name, each.error.fault
             self._count("agent_llm_errors_total", model=model, kind=fault)
-
-
-@dataclass(frozen=True, slots=True)
-class _Failure:
-    candidate: Candidate
-    error: ModelError
-
-
-@dataclass(frozen=True, slots=True)
-class _Step:
-    candidate: Candidate
-    is_retry: bool = False
-    is_pause_due: bool = False
 
 
 class _Route:
     def __init__(self, candidates: Iterable[Candidate]) -> None:
-        self._unasked = list(candidates)
-        self._may_retry = True
+        self.unasked = list(candidates)
         self.may_hedge = True
+        self._may_retry = True
 
-    @property
-    def has_more(self) -> bool:
-        return bool(self._unasked)
-
-    def take(self) -> Candidate:
-        return self._unasked.pop(0)
-
-    def take_hedge(self, candidate: Candidate) -> Candidate:
-        """The model to ask beside this one."""
-        self.may_hedge = False
-        return self.take() if self._unasked else candidate
-
-    def after(self, failures: Iterable[_Failure]) -> _Step | None:
-        """The step after a race in which all failed; None = there is none."""
-        return next(filter(None, map(self._after, failures)), None)
-
-    def _after(self, failure: _Failure) -> _Step | None:
-        candidate, fault = failure.candidate, failure.error.fault
-        if fault in _RETRIED_AT_ONCE and self._may_retry:
-            self._may_retry = False
-            return _Step(candidate, is_retry=True)
-        if self._unasked:
-            return _Step(self.take())
-        if fault is ReplyFault.THROTTLED and self._may_retry:
-            self._may_retry = False
-            return _Step(candidate, is_retry=True, is_pause_due=True)
+    def after(self, failed: Iterable[_Attempt]) -> tuple[Candidate, _Attempt | None] | None:
+        """The next model after a race, and the attempt that it repeats; None = there is none."""
+        for each in failed:
+            fault = each.error.fault
+            is_last = fault is ReplyFault.THROTTLED and not self.unasked
+            if self._may_retry and (fault in _RETRIED_AT_ONCE or is_last):
+                self._may_retry = False
+                return each.candidate, each
+            if self.unasked:
+                return self.unasked.pop(0), None
         return None
 
 
@@ -248,7 +211,8 @@ class _Attempt:
     ) -> None:
         self.candidate = candidate
         self.is_silent = True  # the stream has neither begun nor ended
-        self.first: ReplyPiece | None = None  # the first text, call or end
+        self.first: ReplyPiece | None = None  # the first text, call or end; else there is `error`
+        self.error = ModelError(ReplyFault.UNAVAILABLE, "the stream ended before it began")
         self._limits = limits
         self._may_load = may_load
         self._started = asyncio.get_running_loop().time()
@@ -258,16 +222,23 @@ class _Attempt:
         self._is_open = True
         candidate.circuit.stream_opened(with_tools=bool(request.tools))
 
-    async def begin(self) -> ModelError | None:
-        """Read up to the first text, call or end; returns the error if there is none."""
+    async def begin(self) -> Self:
+        longest = self.candidate.circuit.longest_wait
+        limit = longest if self._may_load else self._limits.first_event
         try:
-            self.first = await self._first_of_interest()
+            while self.first is None and (piece := await self._read(limit)) is not None:
+                if self.is_silent:
+                    self.is_silent, limit = False, self._limits.gap
+                    now = asyncio.get_running_loop().time()
+                    self.candidate.circuit.stream_began(now - self._started)
+                if _is_answer(piece):
+                    self.first = piece
         except ModelError as error:
-            return error
+            self.error = error
         finally:
             self.is_silent = False
         self._has_stopped = isinstance(self.first, Stopped)
-        return None
+        return self
 
     async def next(self) -> ReplyPiece | None:
         """The next piece; None at the end, which an error after `Stopped` is too."""
@@ -291,18 +262,6 @@ class _Attempt:
             self.candidate.circuit.wake()  # a server stops loading when the last client leaves
         self._deadline.close()
         await self._stream.aclose()
-
-    async def _first_of_interest(self) -> ReplyPiece:
-        longest = self.candidate.circuit.longest_wait
-        limit = longest if self._may_load else self._limits.first_event
-        while (piece := await self._read(limit)) is not None:
-            if self.is_silent:
-                self.is_silent, limit = False, self._limits.gap
-                now = asyncio.get_running_loop().time()
-                self.candidate.circuit.stream_began(now - self._started)
-            if _is_answer(piece):
-                return piece
-        raise ModelError(ReplyFault.UNAVAILABLE, "the stream ended before it began")
 
     async def _read(self, seconds: float) -> ReplyPiece | None:
         try:

@@ -1,23 +1,21 @@
 """What this process has learned of each model: circuit breaker, hedge times, loading.
 
-One `ModelCircuit` for each identifier and one `HedgeBudget` are shared by all calls, so that a call
-need not repeat what another one has found out.
+All calls share one `ModelCircuit` for each identifier and one `HedgeBudget`.
 
 **Circuit breaker.** It opens when at least half of the recent requests failed or came late, or at
-once when the model cannot be used (`DENIED`); faults of the request do not count. While it is open
-the model is left out if another one is there. It closes when a probe is answered, a request of one
-word in the background. Rejected: `warm` as the probe, as a broken model accepts connections.
+once when the model cannot be used (`DENIED`); faults of the request do not count. It closes when a
+probe is answered, a request of one word in the background. Rejected: `warm` as the probe, as a
+broken model accepts connections.
 
 **Hedges.** A second request is due when the first is later than 95 % of recent ones, within 0.8-1.5
 s. Only streams that began are measured: stalls would otherwise raise the limit that finds them. The
-budget allows hedges for one request in twenty, so that a model which became slow altogether is not
-always asked twice. It fills with requests and not with time, so that a quiet night saves up none,
-and pauses after throttling.
+budget allows hedges for one request in twenty, so that a slow model is not always asked twice. It
+fills with requests, so that a quiet night saves up none, and pauses after throttling.
 
 **Loading.** Some servers, as Ollama, load a model at its first request, unload it after some idle
-minutes, and stop loading when the client leaves. Such a model is cold until it has answered. The
-probe loads a cold model when the process starts and when a call begins. A reply that has no other
-model left waits longer for a cold one, until `TimeLimits.load` has passed since the first request.
+minutes, and stop loading when the client leaves. The probe loads such a cold model when the process
+starts and when a call begins. A reply that has no other model left waits longer for a cold one,
+until `TimeLimits.load` has passed since the first request.
 """
 
 from __future__ import annotations
@@ -40,8 +38,7 @@ from agent.ports import Count, LanguageModel, uncounted
 
 log = structlog.get_logger(__name__)
 
-Chance = Callable[[float, float], float]
-"""A random number between two others."""
+Chance = Callable[[float, float], float]  # a random number between two others
 
 _FAULTS_OF_THE_REQUEST = frozenset({ReplyFault.REFUSED, ReplyFault.TOO_LONG})
 _PROBE = ReplyRequest(
@@ -60,11 +57,12 @@ _FAILED_SHARE = 0.5
 _PROBE_SECONDS = 5.0
 _PROBE_DENIED_SECONDS = 60.0
 _LONGEST_PROBE_SECONDS = 60.0  # the wait for the next probe doubles up to this
-_IDLE_SECONDS = 240.0
-"""A server may unload a model that has not answered for so long; Ollama does after 300 s."""
+_IDLE_SECONDS = 240.0  # without an answer a server may unload the model; Ollama does after 300 s
 _EARLIEST_HEDGE, _LATEST_HEDGE = 0.8, 1.5
 _HEDGE_PERCENTILE = 0.95
 _HEDGE_SAMPLES = 20  # with fewer first events `_LATEST_HEDGE` is used
+_MOST_HEDGES = 10.0  # saved in the budget
+_NO_HEDGES_SECONDS = 30.0  # after throttling
 
 
 class ModelCircuit:
@@ -85,8 +83,7 @@ class ModelCircuit:
         self._limits = limits or TimeLimits()
         self._may_load = may_load
         self._answered_at = float("-inf")
-        self._cold_since: float | None = None
-        """Time of the first request since the model may have to be loaded."""
+        self._cold_since: float | None = None  # the first request since it may have to be loaded
         self._probe_due = asyncio.Event()
         self._probe_seconds = _PROBE_SECONDS
         self._probe = _PROBE
@@ -114,8 +111,7 @@ class ModelCircuit:
         return min(max(usual, _EARLIEST_HEDGE), _LATEST_HEDGE)
 
     def stream_opened(self, *, with_tools: bool = False) -> None:
-        """A reply has opened a stream; `stream_closed` follows once."""
-        self._count_streams(1)
+        self._count_streams(1)  # `stream_closed` follows once
         self._note_request()
         if with_tools:  # a model that cannot use tools must not answer the probe
             self._probe = replace(_PROBE, tools=(_NO_TOOL,), choice=Choice.AUTO)
@@ -143,7 +139,6 @@ class ModelCircuit:
             self._note(is_failure=True)
 
     def wake(self) -> None:
-        """Have `probe` load the model if it is cold."""
         if self.is_cold:
             self._probe_due.set()
 
@@ -166,9 +161,9 @@ class ModelCircuit:
         self._count("agent_llm_streams_open", self._open_streams, model=self.name)
 
     def _note(self, *, is_failure: bool) -> None:
-        now = asyncio.get_running_loop().time()
-        self._outcomes.append((now, is_failure))
-        recent = [failed for at, failed in self._outcomes if at > now - _WINDOW_SECONDS]
+        since = _now() - _WINDOW_SECONDS
+        self._outcomes.append((_now(), is_failure))
+        recent = [failed for at, failed in self._outcomes if at > since]
         if len(recent) >= _FEWEST_REQUESTS and sum(recent) >= len(recent) * _FAILED_SHARE:
             self._open(_PROBE_SECONDS)
 
@@ -189,21 +184,18 @@ class ModelCircuit:
 
     @property
     def _may_be_unloaded(self) -> bool:
-        now = asyncio.get_running_loop().time()
-        return self._may_load and now - self._answered_at > _IDLE_SECONDS
+        return self._may_load and _now() - self._answered_at > _IDLE_SECONDS
 
     @property
     def _seconds_cold(self) -> float:
-        now = asyncio.get_running_loop().time()
-        return 0.0 if self._cold_since is None else now - self._cold_since
+        return 0.0 if self._cold_since is None else _now() - self._cold_since
 
     def _note_request(self) -> None:
         if self._may_be_unloaded and self._cold_since is None:
-            self._cold_since = asyncio.get_running_loop().time()
+            self._cold_since = _now()
 
     def _note_answer(self) -> None:
-        self._answered_at = asyncio.get_running_loop().time()
-        self._cold_since = None
+        self._answered_at, self._cold_since = _now(), None
 
     async def _answers(self, model: LanguageModel) -> bool:
         self._note_request()
@@ -221,36 +213,28 @@ class ModelCircuit:
         return True
 
 
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
 class HedgeBudget:
-    """The second requests of this process: a share of all, of which `capacity` are saved at most.
+    """The second requests of this process: a share of all. It begins half full."""
 
-    It begins half full, and gives none for `pause` seconds after throttling.
-    """
-
-    def __init__(
-        self,
-        share: float = 0.05,
-        capacity: float = 10.0,
-        pause: float = 30.0,
-        is_allowed: Callable[[], bool] = lambda: True,
-    ) -> None:
+    def __init__(self, share: float = 0.05, is_allowed: Callable[[], bool] = lambda: True) -> None:
         self._share = share
-        self._capacity = capacity
-        self._pause = pause
         self._is_allowed = is_allowed
-        self._saved = capacity / 2 if share else 0.0
+        self._saved = _MOST_HEDGES / 2 if share else 0.0
         self._paused_until = float("-inf")
 
     def earn(self) -> None:
-        self._saved = min(self._saved + self._share, self._capacity)
+        self._saved = min(self._saved + self._share, _MOST_HEDGES)
 
     def pause(self) -> None:
-        """A model was throttled: more requests would make it worse."""
-        self._paused_until = asyncio.get_running_loop().time() + self._pause
+        self._paused_until = _now() + _NO_HEDGES_SECONDS
 
     def spend(self) -> bool:
         """Take a hedge from the budget; whether it may be made."""
-        is_paused = asyncio.get_running_loop().time() < self._paused_until
+        is_paused = _now() < self._paused_until
         # Twenty times a twentieth is a little less than one in binary.
         if is_paused or self._saved < 1.0 - 1e-9 or not self._is_allowed():
             return False

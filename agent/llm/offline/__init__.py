@@ -14,8 +14,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from datetime import date
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -38,6 +37,7 @@ from agent.call.messages import (
 )
 from agent.call.resumption import BROKEN_OFF
 from agent.call.summarization import SUMMARIZE
+from agent.call.text import json_object
 from agent.llm.offline.order import Order, OrderReader
 from agent.llm.offline.script import (
     MAX_ELEMENTS,
@@ -64,8 +64,7 @@ NO_SCRIPT = """{
     "I am a script, and for this agent I have no lines. A language model would answer you here."
   ],
   "trouble": ["That did not work."], "done": ["That is done."]
-}"""
-"""The script of a use case that has none."""
+}"""  # the script of a use case that has none
 
 _WORD = re.compile(r"\S+\s*")
 _KEYS = re.compile(r"\[The caller pressed on the keypad: ([0-9*#]+)\]")
@@ -75,28 +74,13 @@ _LONG = 500  # characters of a message after which the model yields to the event
 
 
 class OfflineModel:
-    """`ports.LanguageModel` from a script; raises `UseCaseError` if that is broken.
+    """`ports.LanguageModel` from a script; raises `UseCaseError` for a broken one."""
 
-    Deterministic; `today` counts if the system prompt has no date.
-    """
+    name = "offline:"
 
-    def __init__(
-        self,
-        script_json: str,
-        *,
-        name: str = "offline:",
-        today: date | None = None,
-        seconds_per_piece: float = 0.0,
-    ) -> None:
+    def __init__(self, script_json: str) -> None:
         self._script = load(script_json)
         self._reader = OrderReader(self._script.menu)
-        self._name = name
-        self._today = today
-        self._seconds_per_piece = seconds_per_piece
-
-    @property
-    def name(self) -> str:
-        return self._name
 
     async def warm(self) -> None:
         """Nothing to connect to."""
@@ -105,7 +89,7 @@ class OfflineModel:
         """Stream the answer word by word, then the tool call if there is one; a word is a token."""
         answer = await self._answer(request)
         for piece in _pieces(answer, len(request.messages)):
-            await asyncio.sleep(self._seconds_per_piece)
+            await asyncio.sleep(0)
             yield piece
         parts = (_text(part) for message in request.messages for part in message.parts)
         read = sum(len(text.split()) for text in (request.system, request.context, *parts))
@@ -115,7 +99,7 @@ class OfflineModel:
     async def _answer(self, request: ReplyRequest) -> Answer:
         if request.system == SUMMARIZE:
             return Answer("")
-        dialogue = Dialogue(self._script, self._reader, request, self._today)
+        dialogue = Dialogue(self._script, self._reader, request)
         for message in request.messages:
             dialogue.read(message)
             if sum(len(_text(part)) for part in message.parts) > _LONG:
@@ -132,65 +116,40 @@ class Answer:
     arguments: str = "{}"
 
 
-@dataclass(slots=True)
-class State:
-    """What is known after some of the messages. The names of paths in a script are these fields."""
-
-    prompt: dict[str, list[dict[str, str]]]
-    offered: dict[str, bool]
-    slot: dict[str, object] = field(default_factory=dict)
-    order: Mapping[str, object] = field(default_factory=dict)
-    called: dict[str, bool] = field(default_factory=dict)
-    """Tools that succeeded, or still run."""
-    begins: bool = True
-    asked: str = ""
-    """The question that the caller heard last, to its end."""
-    heard: str = ""
-    keys: str = ""
-    intent: dict[str, bool] = field(default_factory=dict)
-    fresh: dict[str, bool] = field(default_factory=dict)
-    """Slots that were filled in this turn."""
-    tool: str = ""
-    """The tool whose result came in this turn."""
-    result: dict[str, object] = field(default_factory=dict)
-    failed: bool = False
-
-
 class Dialogue:
-    """One request: its messages are read one by one, then it is answered."""
+    """One request. The paths of a script begin with the public attributes."""
 
-    def __init__(
-        self, script: Script, reader: OrderReader, request: ReplyRequest, today: date | None
-    ) -> None:
+    def __init__(self, script: Script, reader: OrderReader, request: ReplyRequest) -> None:
         told = f"{request.system}\n\n{request.context}"
         may_call = request.choice is not Choice.NONE
         self._script = script
         self._reader = reader
         self._forced = request.choice.name if isinstance(request.choice, ForcedTool) else ""
-        self._today = date_of_prompt(told) or today
-        prompt = {
+        self._today = date_of_prompt(told)
+        self.prompt = {
             name: [found.groupdict(default="") for found in re.finditer(text, told, re.MULTILINE)]
             for name, text in script.prompt.items()
         }
-        self._state = State(prompt, {tool.name: True for tool in request.tools if may_call})
+        self.offered = {tool.name: True for tool in request.tools if may_call}
+        self.slot: dict[str, object] = {}
+        self.called: dict[str, bool] = {}  # tools that succeeded, or still run
+        self.begins = True
+        self.asked = ""  # the question that the caller heard last, to its end
         self._see_order(Order())
+        self._begin_turn()
         self._questions = {
             plain(text): name for name, texts in script.questions.items() for text in texts
         }
         self._spoken = ""
         self._agent_turns = 0
-        self._asked_then = ""  # before the caller's last words, to answer those once more
-        self._dictated = ""  # what a note tells the agent to say
         self._pending: dict[str, ToolCall] = {}
         self._ran = set[str]()  # tools that answered since the caller last spoke
-        self._is_running = False
 
     def read(self, message: Message) -> None:
-        """Read the next message: first its tool results, then its words."""
         if message.role is Role.AGENT:
             self._read_agent(message)
         elif _says_nothing_new(message):
-            self._state.asked = self._asked_then
+            self.asked = self._asked_then
         else:
             self._begin_turn()
             for part in message.parts:
@@ -200,14 +159,18 @@ class Dialogue:
             self._read_caller(" ".join(p.text for p in message.parts if isinstance(p, Text)))
 
     def _begin_turn(self) -> None:
-        state = self._state
-        state.tool, state.result, state.failed, self._is_running = "", {}, False, False
-        state.heard, state.keys, state.intent, state.fresh = "", "", {}, {}
-        self._dictated, self._asked_then = "", state.asked
+        self.heard = self.keys = ""
+        self.intent: dict[str, bool] = {}
+        self.fresh: dict[str, bool] = {}  # slots that were filled in this turn
+        self.tool = ""  # the tool whose result came in this turn
+        self.result: dict[str, object] = {}
+        self.failed = self._is_running = False
+        self._dictated = ""  # what a note tells the agent to say
+        self._asked_then = self.asked  # to answer the caller's last words once more
         self._see_order(replace(self._order, news={}))
 
     def _see_order(self, order: Order) -> None:
-        self._order, self._state.order = order, order.view()
+        self._order, self.order = order, order.view()
 
     def _read_agent(self, message: Message) -> None:
         self._agent_turns += 1
@@ -222,60 +185,58 @@ class Dialogue:
                     for question, name in self._questions.items()
                     if question in said
                 ]
-                self._state.asked, self._state.begins = max(ends, default=(0, ""))[1], False
+                self.asked, self.begins = max(ends, default=(0, ""))[1], False
 
     def _read_result(self, name: str, content: str, *, is_error: bool) -> None:
-        state = self._state
-        state.tool, state.result, state.failed = name, _json(content), is_error
-        state.asked = ""
+        self.tool, self.result, self.failed = name, json_object(content) or {}, is_error
+        self.asked = ""
         self._is_running = content == STILL_RUNNING
         self._ran.add(name)
         if not is_error:
-            state.called[name] = True
+            self.called[name] = True
         self._update()
 
     def _read_caller(self, text: str) -> None:
-        state, script = self._state, self._script
-        state.keys = "".join(_KEYS.findall(text))
+        script = self._script
+        self.keys = "".join(_KEYS.findall(text))
         speech, notes = split_notes(_KEYS.sub(r" \1 ", text))
         for note in notes:
             self._read_note(note)
         if not (words := normalise(speech)):
             return
-        state.heard = words
-        self._ran = {state.tool} if state.tool else set()
-        state.intent = {
+        self.heard = words
+        self._ran = {self.tool} if self.tool else set()
+        self.intent = {
             each.name: True for each in script.intents if pattern(each.phrases).search(words)
         }
-        if script.menu.closed_by not in state.called:
-            is_repeating = bool(state.asked) and state.asked == script.menu.read_back
+        if script.menu.closed_by not in self.called:
+            is_repeating = bool(self.asked) and self.asked == script.menu.read_back
             self._see_order(self._reader.read(words, self._order, is_repeating=is_repeating))
         for name, slot in script.slots.items():
-            is_answer = state.asked in slot.answers and state.intent.keys().isdisjoint(slot.unless)
-            listed = state.prompt.get(slot.listed, [])
+            is_answer = self.asked in slot.answers and self.intent.keys().isdisjoint(slot.unless)
+            listed = self.prompt.get(slot.listed, [])
             value = recognise(slot, words, self._today, listed, is_answer=is_answer)
             if value not in (None, ""):
-                state.slot[name], state.fresh[name] = value, True
+                self.slot[name], self.fresh[name] = value, True
         self._update()
 
     def _read_note(self, note: str) -> None:
-        """Read a text to say, or the result of a tool that came after its turn."""
         if note.startswith(_ANSWER_WITH):
             self._dictated = note.partition(": ")[2].strip()
         start, end = note.find("{"), note.rfind("}") + 1
-        name = next((name for name in self._state.called if name in note), "")
+        name = next((name for name in self.called if name in note), "")
         if name and 0 <= start < end:
             content = note[start:end]
-            self._read_result(name, content, is_error="error" in _json(content))
+            self._read_result(name, content, is_error="error" in (json_object(content) or {}))
 
     def _update(self) -> None:
         for update in self._script.updates:
             if not all(holds(condition, self._look) for condition in update.when):
                 continue
             for name, text in update.set.items():
-                self._state.slot[name] = value_of(text, self._look, self._script.lists)
+                self.slot[name] = value_of(text, self._look, self._script.lists)
             for name in update.clear:
-                self._state.slot.pop(name, None)
+                self.slot.pop(name, None)
             if "order" in update.clear:
                 self._see_order(Order())
             texts = value_of(update.order, self._look, self._script.lists)
@@ -283,36 +244,36 @@ class Dialogue:
                 self._see_order(self._reader.read_earlier(texts[:MAX_ELEMENTS], self._order))
 
     def answer(self) -> Answer:
-        if self._forced in self._state.offered:
+        if self._forced in self.offered:
             return Answer("", self._forced, self._arguments(self._forced, {}))
         if self._dictated:
             return Answer(self._dictated)
         answers = map(self._try, self._candidates())
         if answer := next(filter(None, answers), None):
             return answer
-        script, state = self._script, self._state
-        texts = script.trouble if state.failed else script.done if state.tool else script.fallback
+        script = self._script
+        texts = script.trouble if self.failed else script.done if self.tool else script.fallback
         return Answer(self._say(texts) or _LAST_RESORT)
 
     def _candidates(self) -> Iterator[Intent]:
-        state, tools = self._state, self._script.tools
-        tool = tools.get(state.tool, tools.get("*"))
+        tools = self._script.tools
+        tool = tools.get(self.tool, tools.get("*"))
         if self._is_running:
             yield Intent(say=self._script.waiting)
-        elif state.tool and tool is not None:
-            yield from tool.failed if state.failed else tool.done
-        if state.heard or not state.tool:
+        elif self.tool and tool is not None:
+            yield from tool.failed if self.failed else tool.done
+        if self.heard or not self.tool:
             yield from self._script.intents
 
     def _try(self, intent: Intent) -> Answer | None:
-        is_meant = not intent.phrases or intent.name in self._state.intent
+        is_meant = not intent.phrases or intent.name in self.intent
         if not (is_meant and all(holds(condition, self._look) for condition in intent.when)):
             return None
         missing = (ask for need, ask in intent.needs.items() if not holds(need, self._look))
         question = next(missing, "")
         said = question or intent.say
         text = self._say((said,) if isinstance(said, str) else said)
-        if not question and intent.call in self._state.offered and intent.call not in self._ran:
+        if not question and intent.call in self.offered and intent.call not in self._ran:
             return Answer(text, intent.call, self._arguments(intent.call, intent.arguments))
         if intent.call and not question:
             text = self._say((intent.otherwise,))
@@ -323,7 +284,6 @@ class Dialogue:
         return self._pick([text for text in rendered if text])
 
     def _pick(self, texts: list[str] | tuple[str, ...]) -> str:
-        """The first text that was not said yet; after that in turn."""
         new = (text for text in texts if plain(text) not in self._spoken)
         return next(new, texts[self._agent_turns % len(texts)] if texts else "")
 
@@ -348,7 +308,7 @@ class Dialogue:
         root, *names = path.split(".")
         if root == "question":
             return self._pick(self._script.questions[names[0]])
-        return look_up(getattr(self._state, root), names)
+        return look_up(getattr(self, root), names)
 
 
 def _says_nothing_new(message: Message) -> bool:
@@ -356,14 +316,6 @@ def _says_nothing_new(message: Message) -> bool:
     texts = [part.text for part in message.parts if isinstance(part, Text)]
     said = " ".join(texts).replace(CALLER_WAITS, "").replace(f"[{BROKEN_OFF}]", "")
     return len(texts) == len(message.parts) and not said.strip()
-
-
-def _json(text: str) -> dict[str, object]:
-    try:
-        value = msgspec.json.decode(text)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def _pieces(answer: Answer, message_count: int) -> list[ReplyPiece]:

@@ -39,8 +39,7 @@ class OfflineMenuItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str
     price: float | dict[str, float]
     heard: tuple[str, ...] = ()
-    spoken: str = ""
-    """How the agent says it; empty = the name."""
+    spoken: str = ""  # how the agent says it; empty = the name
     about: str = ""
 
     @property
@@ -53,17 +52,13 @@ class OfflineMenu(msgspec.Struct, frozen=True, forbid_unknown_fields=True, renam
 
     items: tuple[OfflineMenuItem, ...]
     toppings: tuple[Topping, ...] = ()
-    sizes: dict[str, tuple[str, ...]] = {}
-    """Size → other words for it."""
+    sizes: dict[str, tuple[str, ...]] = {}  # size → other words for it
     words: dict[
         Literal["add", "remove", "without", "with", "change", "onto", "all"], tuple[str, ...]
     ] = {}
-    """`onto` comes before the item whose line gets the toppings ("bacon to the garden"). After
-    `all`, a size counts for every line that lacks one."""
-    closed_by: str = ""
-    """The tool after whose success the order does not change."""
-    read_back: str = ""
-    """The question after which an item said again is the same line."""
+    """`onto` comes before the item that gets the toppings; after `all`, a size is for all lines."""
+    closed_by: str = ""  # the tool after whose success the order does not change
+    read_back: str = ""  # the question after which an item said again is the same line
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +69,7 @@ class Line:
     quantity: int = 1
     size: str = ""
     toppings: tuple[Topping, ...] = ()
-    left_out: tuple[str, ...] = ()
-    """Toppings that the caller does not want and the line did not have."""
+    left_out: tuple[str, ...] = ()  # unwanted toppings that the line did not have
 
     @property
     def lacks_size(self) -> bool:
@@ -129,13 +123,10 @@ class Order:
 
     lines: tuple[Line, ...] = ()
     size: str = ""
-    toppings: tuple[Topping, ...] = ()
-    """With `size`: what waits for an item."""
-    news: Mapping[str, object] = field(default_factory=dict)
-    """What this utterance did: the added and removed lines, the item it named."""
+    toppings: tuple[Topping, ...] = ()  # with `size`: what waits for an item
+    news: Mapping[str, object] = field(default_factory=dict)  # what this utterance did
 
     def view(self) -> Mapping[str, object]:
-        """The values for the paths of a script that begin with `order`."""
         return {
             "lines": [line.spoken for line in self.lines],
             "items": [line.arguments for line in self.lines],
@@ -249,17 +240,14 @@ class _Utterance:
         return self._result()
 
     def _read_word(self, word: str) -> None:
-        match word:
-            case "all":
-                self._is_for_all = True
-            case "add":
-                self._mode, self._is_repeating = "add", False
-            case "with" if self._mode == "without":
-                self._mode = "add"
-            case "remove" | "without" | "change":
-                self._mode, self._target = word, self._current
-            case _:
-                pass  # the other words only count as `_previous`
+        if word == "all":
+            self._is_for_all = True
+        elif word == "add":
+            self._mode, self._is_repeating = "add", False
+        elif word == "with" and self._mode == "without":
+            self._mode = "add"
+        elif word in {"remove", "without", "change"}:  # the others only count as `_previous`
+            self._mode, self._target = word, self._current
 
     def _is_topping(self, topping: Topping) -> bool:
         if self._mode == "remove":
@@ -268,10 +256,9 @@ class _Utterance:
 
     def _is_for_next(self, position: int) -> bool:
         """An item follows directly, without a word like "and" between."""
-        match self._mentions[position : position + 2]:
-            case [here, following] if following.kind == "item":
-                return not _JOINER.search(self._text[here.end : following.start])
-        return False
+        here, *following = self._mentions[position : position + 2]
+        is_item = bool(following) and following[0].kind == "item"
+        return is_item and not _JOINER.search(self._text[here.end : following[0].start])
 
     def _read_item(self, item: OfflineMenuItem) -> None:
         known = self._find(item)
@@ -348,7 +335,6 @@ class _Utterance:
             self._toppings.append(topping)
 
     def _last_with_sizes(self) -> int | None:
-        """The current line if it takes toppings, else the last that does."""
         taking = [i for i, line in enumerate(self._lines) if line.item.has_sizes]
         return self._current if self._current in taking else max(taking, default=None)
 

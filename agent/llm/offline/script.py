@@ -1,9 +1,8 @@
 """The script of the offline model: `offline.json` in the folder of a use case.
 
-A script lists what callers say (`intents`, `slots`, `menu`), what the agent asks (`questions`) and
-what happens then: an intent has an answer, a tool to call, or both; `tools` has the arguments of
-each tool and the answers to its result; `updates` change slots. The intents are tried in their
-order, and the first that applies answers.
+A script lists what callers say (`intents`, `slots`, `menu`) and what the agent asks (`questions`).
+An intent has an answer, a tool to call, or both; the first that applies answers. `tools` has the
+arguments of each tool and the answers to its result; `updates` change slots.
 
 - A **phrase** is a regular expression that is found as whole words in the normalised text.
 - A **path** such as `slot.size` or `result.message` names a value; `first` and `count` of a list
@@ -30,16 +29,14 @@ from agent.errors import UseCaseError
 from agent.llm.offline.order import OfflineMenu
 from agent.llm.offline.words import find_date, find_time, join, normalise
 
-MAX_CHARACTERS = 600
-"""Of one value in a text: a tool may return a page."""
+MAX_CHARACTERS = 600  # of one value in a text: a tool may return a page
 MAX_ELEMENTS = 50
 
 _PLACE = re.compile(r"\b(\d{1,2})(?:st|nd|rd|th)\b")
 _INNER_CAPITAL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _NUMBER = re.compile(r"\b\d{1,7}(?:\.\d{1,2})?\b")
 
-Look = Callable[[str], object]
-"""The value at a path, or `None`."""
+Look = Callable[[str], object]  # the value at a path, or `None`
 Texts = Annotated[
     tuple[Annotated[str, msgspec.Meta(pattern=r"\S")], ...], msgspec.Meta(min_length=1)
 ]
@@ -53,17 +50,12 @@ class Slot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A value in the caller's words; the last mention counts."""
 
     kind: Literal["choice", "pattern", "number", "date", "time", "listed"]
-    values: dict[str, tuple[str, ...]] = {}
-    """For a choice: value → other words for it."""
-    listed: str = ""
-    """A list of `prompt`, from which the caller chooses by number or by words."""
-    phrases: tuple[str, ...] = ()
-    """The first group, or the whole match, is the value."""
-    answers: tuple[str, ...] = ()
-    """Questions; only directly after one `answer` counts too, and a bare hour is a time."""
+    values: dict[str, tuple[str, ...]] = {}  # for a choice: value → other words for it
+    listed: str = ""  # a list of `prompt`, from which the caller chooses by number or by words
+    phrases: tuple[str, ...] = ()  # the first group, or the whole match, is the value
+    answers: tuple[str, ...] = ()  # questions, of which `answer` or a bare hour is an answer
     answer: tuple[str, ...] = ()
-    unless: tuple[str, ...] = ()
-    """Intents with which `answer` does not count."""
+    unless: tuple[str, ...] = ()  # intents with which `answer` does not count
 
 
 class Intent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -72,15 +64,11 @@ class Intent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str = ""
     phrases: tuple[str, ...] = ()
     when: tuple[str, ...] = ()
-    needs: dict[str, str] = {}
-    """Condition → text that asks for what is missing, in order."""
-    say: str | tuple[str, ...] = ()
-    """Texts, of which the first that was not said yet is taken."""
+    needs: dict[str, str] = {}  # condition → text that asks for what is missing, in order
+    say: str | tuple[str, ...] = ()  # texts, of which the first that was not said yet is taken
     call: str = ""
-    arguments: dict[str, object] = {}
-    """Added to those of the tool."""
-    otherwise: str = ""
-    """Said instead if the tool is not offered or has just run; empty = try the next intent."""
+    arguments: dict[str, object] = {}  # added to those of the tool
+    otherwise: str = ""  # said if the tool is not offered or has just run; empty = next intent
 
     def __post_init__(self) -> None:
         if self.phrases and not self.name:
@@ -99,12 +87,9 @@ class Update(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a turn or a tool result changes."""
 
     when: tuple[str, ...]
-    set: dict[str, str] = {}
-    """Slot → text."""
-    clear: tuple[str, ...] = ()
-    """Slots, or `order`."""
-    order: str = ""
-    """Text with one field: a list of texts that are added to the order."""
+    set: dict[str, str] = {}  # slot → text
+    clear: tuple[str, ...] = ()  # slots, or `order`
+    order: str = ""  # text with one field: a list of texts that are added to the order
 
 
 class Script(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -112,21 +97,16 @@ class Script(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     menu: OfflineMenu = OfflineMenu(())
     slots: dict[str, Slot] = {}
-    prompt: dict[str, str] = {}
-    """Name → regular expression with named groups: a list of its matches in the system prompt."""
-    questions: dict[str, Wordings] = {}
-    """Without fields: they are recognised in what the caller has heard."""
+    prompt: dict[str, str] = {}  # name → expression with named groups: its matches in the prompt
+    questions: dict[str, Wordings] = {}  # recognised in what the caller has heard
     lists: dict[str, str] = {}
-    tools: dict[str, ScriptTool] = {}
-    """`*` stands for every tool that is not listed."""
+    tools: dict[str, ScriptTool] = {}  # `*` stands for every tool that is not listed
     updates: tuple[Update, ...] = ()
     intents: tuple[Intent, ...]
     fallback: Texts
-    waiting: Texts = ("One moment, please.",)
-    """Said while a tool is still running."""
-    done: Texts
-    """Said after a result of a tool, or `trouble` after a failure, to which no answer applies."""
-    trouble: Texts
+    waiting: Texts = ("One moment, please.",)  # said while a tool is still running
+    done: Texts  # said after a result of a tool to which no answer applies
+    trouble: Texts  # the same after a failure
 
 
 _PATTERNS = {"phrases", "answer", "values", "prompt"}
@@ -167,7 +147,6 @@ def load(script_json: str) -> Script:
 
 
 def _strings(value: object, key: str, where: str) -> Iterator[tuple[str, str, str]]:
-    """Every text in a script, with the field it stands in and its place."""
     match value:
         case msgspec.Struct():
             for name in value.__struct_fields__:

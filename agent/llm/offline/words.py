@@ -1,11 +1,9 @@
 """Plain words, numbers, days and times of day in what a caller said.
 
-Speech recognition returns "two" or "2", "2 p.m." or "2pm". `normalise` brings a text to one form,
-which all phrases of a script are matched against: lower case, no punctuation, one space between
-words, numbers in digits ("fifteen hundred" is `1500`, "the third" is `the 3rd`), `am` and `pm` as
-separate words.
-
-Every function accepts any text, and the last mention counts.
+`normalise` brings a text to the form that phrases of a script are matched against: lower case, no
+punctuation, one space between words, numbers in digits ("fifteen hundred" is `1500`, "the third" is
+`the 3rd`), `am` and `pm` as separate words. Every function accepts any text, and the last mention
+counts.
 """
 
 from __future__ import annotations
@@ -16,8 +14,7 @@ from datetime import date, timedelta
 
 from agent.call.text import NUMBER_WORDS
 
-MAX_CHARACTERS = 4_000
-"""Of a longer caller message the end is read."""
+MAX_CHARACTERS = 4_000  # of a longer caller message the end is read
 _ORDINALS = "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth"
 _ORDINALS += " thirteenth fourteenth fifteenth sixteenth seventeenth eighteenth nineteenth"
 _ORDINAL_WORDS = {word: value for value, word in enumerate(_ORDINALS.split(), start=1)}
@@ -26,10 +23,10 @@ _SCALES = {"hundred", "thousand"}
 
 _APOSTROPHES = {
     word.replace("'", ""): word for word in ("that's", "what's", "don't", "i'm", "it's", "doesn't")
-}
-"""Speech recognition often leaves the apostrophe out."""
+}  # speech recognition often leaves the apostrophe out
 
 _MONTHS = [date(2000, month, 1).strftime("%B").lower() for month in range(1, 13)]
+_NEAR_DAYS = {"day after tomorrow": 2, "today": 0, "tonight": 0, "tomorrow": 1}
 _WEEKDAYS = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
 
 _PLAIN_WORD = re.compile(r"[^\W_]+")
@@ -39,7 +36,7 @@ _GLUED_TIME = re.compile(r"(?<=\d)(am|pm)\b")
 _SPACED_TIME = re.compile(r"(?<=\d) ([ap]) m\b")
 _PROMPT_DATE = re.compile(rf"\b({'|'.join(_MONTHS)}) (\d{{1,2}}), (\d{{4}})\b", re.IGNORECASE)
 _DATE = re.compile(
-    r"\b(?:(?P<after>day after tomorrow)|(?P<near>today|tonight|tomorrow)"
+    rf"\b(?:(?P<near>{'|'.join(_NEAR_DAYS)})"
     r"|in (?P<ahead>\d{1,2}) days"
     rf"|(?P<weekday>{'|'.join(_WEEKDAYS)})"
     r"|(?P<year>20\d\d) (?P<number>0?[1-9]|1[0-2]) (?P<numbered>\d{1,2})"
@@ -77,7 +74,6 @@ def _numbers_as_digits(tokens: list[str]) -> Iterator[str]:
 
 
 def _number_at(tokens: list[str], start: int) -> tuple[str, int]:
-    """The word or number at this position, and the number of words it takes."""
     first, *following = tokens[start : start + 12]
     if first in _ORDINAL_WORDS:
         return _ordinal(_ORDINAL_WORDS[first]), 1
@@ -112,12 +108,10 @@ def _number(group: int, following: list[str]) -> tuple[str, int]:
 
 
 def _takes_unit(group: int, value: int) -> bool:
-    """Adding "five" to "twenty"."""
     return group % 10 == 0 and group % 100 >= 20 and value < 10
 
 
 def _takes_rest(total: int, group: int, value: int) -> bool:
-    """Adding "fifty" to "two hundred", or anything to "two thousand"."""
     return value < 100 and (group >= 100 or total > 0) and group % 100 == 0
 
 
@@ -165,10 +159,8 @@ def find_date(text: str, today: date) -> date | None:
 
 def _date(found: re.Match[str], today: date) -> date | None:
     part = found.groupdict()
-    if part["after"]:
-        return today + timedelta(days=2)
     if part["near"]:
-        return today + timedelta(days=part["near"] == "tomorrow")
+        return today + timedelta(days=_NEAR_DAYS[part["near"]])
     if part["ahead"]:
         return today + timedelta(days=int(part["ahead"]))
     if part["weekday"]:
@@ -213,11 +205,10 @@ def _time(found: re.Match[str]) -> str | None:
     if part["noon"]:
         return "12:00 PM"
     if part["part"]:
-        minutes = 30 if part["part"] == "half" else 15
-        if part["side"] == "past":
-            return _clock(part["near"], str(minutes), part["part_half"] or "")
-        earlier = (int(part["near"]) + 10) % 12 + 1
-        return _clock(str(earlier), str(60 - minutes), part["part_half"] or "")
+        hour, minutes = int(part["near"]), 30 if part["part"] == "half" else 15
+        if part["side"] == "to":
+            hour, minutes = (hour + 10) % 12 + 1, 60 - minutes
+        return _clock(str(hour), str(minutes), part["part_half"] or "")
     if part["hour24"]:
         return _clock(part["hour24"], part["minute24"], "")
     return _clock(part["hour"] or part["bare"], part["minute"], part["half"] or "")

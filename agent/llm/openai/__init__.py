@@ -12,24 +12,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import Any
 
 import httpx2
 import openai
 import structlog
-from openai.types.chat import ChatCompletionChunk
 
 from agent.call.messages import ReplyPiece, ReplyRequest
 from agent.errors import ModelError
-from agent.llm.openai.chat_errors import client_errors, is_loading, refusal_in
 from agent.llm.openai.chat_request import Json, body_of, options_of
-from agent.llm.openai.chat_stream import ChatDecoder
+from agent.llm.openai.chat_stream import ChatDecoder, ReportedError, client_errors
 from agent.llm.option_repair import MOST_REPAIRS, LearnedOptions
 from agent.llm.timeouts import KEEP_ALIVE_SECONDS, WARM_SECONDS, TimeLimits
 from agent.ports import Count, uncounted
 
 log = structlog.get_logger(__name__)
 
-_Response = openai.AsyncAPIResponse[openai.AsyncStream[ChatCompletionChunk]]
 _LOADING_SECONDS = 0.25  # between requests to a server that is loading the model
 _DEFAULT_LIMITS = TimeLimits()
 _NO_KEY = "none"  # local servers want no key, but the client does
@@ -40,24 +38,20 @@ class OpenAIModel:
     """`ports.LanguageModel` over chat completions; the identifier is `openai:NAME`."""
 
     def __init__(self, identifier: str, client: OpenAIClient) -> None:
-        self._identifier = identifier
+        self.name = identifier
         self._model = identifier.removeprefix("openai:")
         self._client = client
-
-    @property
-    def name(self) -> str:
-        return self._identifier
 
     async def warm(self) -> None:
         await self._client.warm()
 
     async def reply(self, request: ReplyRequest) -> AsyncGenerator[ReplyPiece, None]:
-        """One request and its response; an error after the reply is complete is ignored."""
         decoder, is_read_out = ChatDecoder([tool.name for tool in request.tools]), False
         body: Json | None = None
         try:
-            async with self._response(request) as (response, body):
-                async for data in response:
+            async with AsyncExitStack() as stack:
+                chunks, body = await self._accepted(stack, request)
+                async for data in chunks:
                     for piece in decoder.feed(data):
                         yield piece
                 is_read_out = True
@@ -65,7 +59,9 @@ class OpenAIModel:
                     yield piece
         except ModelError as error:
             if not decoder.has_stopped:
-                if body is not None:  # for the request that `agent.llm.failover` makes next
+                if body is not None and isinstance(
+                    error, ReportedError
+                ):  # for the request that `agent.llm.failover` makes next
                     self._learn(error, body)
                 raise
         finally:
@@ -73,49 +69,41 @@ class OpenAIModel:
         if decoder.usage is not None:
             yield decoder.usage
 
-    @asynccontextmanager
-    async def _response(
-        self, request: ReplyRequest
-    ) -> AsyncIterator[tuple[AsyncIterator[bytes], Json]]:
-        async with AsyncExitStack() as stack:
-            response, body = await self._accepted(stack, request)
-            data = response.iter_bytes()
-            with client_errors():
-                try:
-                    yield data, body
-                finally:
-                    await response.close()
-                    await _exhaust(data)
-
     async def _accepted(
         self, stack: AsyncExitStack, request: ReplyRequest
-    ) -> tuple[_Response, Json]:
+    ) -> tuple[AsyncIterator[bytes], Json]:
         client, repairs, loop = self._client, 0, asyncio.get_running_loop()
         loads_until = loop.time() + client.limits.load
         while True:
-            refused = client.learned.of(self._identifier)
+            refused = client.learned.of(self.name)
             body = body_of(request, self._model, client.limit_field, refused)
+            completions = client.sdk.chat.completions.with_streaming_response
             try:
                 with client_errors():
-                    completions = client.sdk.chat.completions.with_streaming_response
                     opened = completions.create(**body, stream=True)
-                    return await stack.enter_async_context(opened), body
-            except ModelError as error:
-                if is_loading(error) and loop.time() < loads_until:
+                    response = await stack.enter_async_context(opened)
+            except ReportedError as error:
+                if error.is_loading and loop.time() < loads_until:
                     await asyncio.sleep(_LOADING_SECONDS)
                     continue
                 repairs += 1
                 if repairs > MOST_REPAIRS or not self._learn(error, body):
                     raise
+            else:
+                chunks = response.iter_bytes()
+                stack.enter_context(client_errors())
+                stack.push_async_callback(_close, response, chunks)
+                return chunks, body
 
-    def _learn(self, error: ModelError, body: Json) -> bool:
-        return self._client.learned.learn(self._identifier, refusal_in(error), options_of(body))
+    def _learn(self, error: ReportedError, body: Json) -> bool:
+        return self._client.learned.learn(self.name, error.refusal, options_of(body))
 
 
-async def _exhaust(data: AsyncIterator[bytes]) -> None:
-    """End the iterators of a closed connection, each of which would need a task to be closed."""
+async def _close(response: openai.AsyncAPIResponse[Any], chunks: AsyncIterator[bytes]) -> None:
+    """Close the connection, and end its iterators, each of which would need a task for that."""
+    await response.close()
     with suppress(httpx2.HTTPError, httpx2.StreamError):
-        async for _ in data:
+        async for _ in chunks:
             pass
 
 
@@ -132,6 +120,9 @@ class OpenAIClient:
         self.sdk = sdk
         self.limits = limits
         self.learned = learned
+        # Newer models of OpenAI refuse the old name; older servers do not know the new one.
+        is_openai = sdk.base_url.host == _OPENAI_HOST
+        self.limit_field = "max_completion_tokens" if is_openai else "max_tokens"
         self._http = http
         self._warm_until = 0.0
 
@@ -162,12 +153,6 @@ class OpenAIClient:
                 http_client=http,
             )
             yield cls(sdk, http, limits, LearnedOptions(count))
-
-    @property
-    def limit_field(self) -> str:
-        """Newer models of OpenAI refuse the old name; older servers do not know the new one."""
-        is_openai = self.sdk.base_url.host == _OPENAI_HOST
-        return "max_completion_tokens" if is_openai else "max_tokens"
 
     def note_connection(self, *, is_kept: bool) -> None:
         """A stream has ended; its connection was returned to the pool or closed."""

@@ -1,12 +1,10 @@
-"""A `ReplyRequest` as the body of a request that OpenAI, vLLM, llama.cpp and Ollama all accept.
-
-The token limit has two names, see `OpenAIClient.limit_field`.
-"""
+"""A `ReplyRequest` as the body of a request that OpenAI, vLLM, llama.cpp and Ollama all accept."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
@@ -24,7 +22,7 @@ from agent.call.messages import (
     results_apart,
 )
 from agent.llm.openai.chat_tool_calls import is_object
-from agent.llm.option_repair import FORCED, WORDS_ONLY, Option, OptionLabel
+from agent.llm.option_repair import FORCED, WORDS_ONLY, Option
 
 Json = dict[str, Any]
 
@@ -32,15 +30,13 @@ _LIMIT_FIELDS = ("max_tokens", "max_completion_tokens")
 _LIMIT_SPELLINGS = (*_LIMIT_FIELDS, "max_new_tokens", "max_output_tokens", "maximum tokens")
 _FORCED = "tool_choice forced"
 _AUTO = f"tool_choice {Choice.AUTO}"
-_OPTIONS: tuple[tuple[str, OptionLabel, tuple[str, ...]], ...] = (
-    ("stream_options", "stream_options", ("stream_options", "include_usage")),
-    ("tool_choice", "tool_choice", ("tool_choice", "forced tool", "forces tool")),
-    ("temperature", "temperature", ("temperature",)),
-    ("top_p", "top_p", ("top_p",)),
-    ("max_tokens", "max_tokens", _LIMIT_SPELLINGS),
-    ("max_completion_tokens", "max_tokens", _LIMIT_SPELLINGS),
-)
-"""Fields of a body, with the names that refusals use; the least useful first."""
+_OPTIONS = (
+    Option("stream_options", "stream_options", ("stream_options", "include_usage")),
+    Option("tool_choice", "tool_choice", ("tool_choice", "forced tool", "forces tool")),
+    Option("temperature", "temperature", ("temperature",)),
+    Option("top_p", "top_p", ("top_p",)),
+    *(Option(name, "max_tokens", _LIMIT_SPELLINGS) for name in _LIMIT_FIELDS),
+)  # by their fields, with the names that refusals use; the least useful first
 
 
 def body_of(
@@ -83,11 +79,8 @@ def options_of(body: Json) -> list[Option]:
     """The options in a body that a model may refuse; the least useful first."""
     choice = body.get("tool_choice")
     kind = _FORCED if isinstance(choice, dict) else f"tool_choice {choice}"
-    return [
-        Option(kind if name == "tool_choice" else name, label, spellings)
-        for name, label, spellings in _OPTIONS
-        if name in body
-    ]
+    sent = [option for option in _OPTIONS if option.key in body]
+    return [replace(each, key=kind) if each.key == "tool_choice" else each for each in sent]
 
 
 def _split(message: Message) -> Iterator[Json]:

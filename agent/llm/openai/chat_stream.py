@@ -1,35 +1,39 @@
-"""The bytes of a response → pieces of a reply; does no IO.
+"""The bytes of a response → pieces of a reply, or errors; does no IO.
 
 **Reading events.** Server-sent events in all forms that servers write
 (https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation):
 lines end with CR, LF or both, comments and invalid UTF-8 are ignored, a line of data that is
-complete JSON is an event without a blank line after it. A body without events is read at its end as
-JSON, or as a JSON value in each line, as servers respond that do not stream.
+complete JSON is an event without a blank line after it. A body without events is read as one JSON
+value, or one in each line, as servers respond that do not stream.
 
-**Reading replies.** Every field may be missing or have another type: unusable values are ignored.
-An event without text becomes a `TextPiece` without text: it shows `agent.llm.failover` that the
-stream has not stalled. The reply is complete with a finish reason, `[DONE]`, or a body that was not
-streamed. Tool calls are given out then. Only `ModelError` is raised.
+**Reading replies.** Values that are missing or of another type are ignored. An event without text
+becomes a `TextPiece` without text: it shows `agent.llm.failover` that the stream has not stalled.
+The reply is complete with a finish reason, `[DONE]`, or a body that was not streamed. Tool calls
+are given out then. Only `ModelError` is raised.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from codecs import getincrementaldecoder
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from io import IncrementalNewlineDecoder
 from typing import Any
+
+import httpx2
+import openai
 
 from agent.call.events import ReplyFault
 from agent.call.messages import ReplyPiece, Stopped, StopReason, TextPiece, Usage, tokens
 from agent.call.text import CharacterJoiner
 from agent.errors import ModelError
-from agent.llm.openai.chat_errors import reported_error
 from agent.llm.openai.chat_tool_calls import Json, ToolCallAssembler, objects
+from agent.llm.option_repair import FAULTS_BY_STATUS, Refusal, fault_of, known_fault, refusal_of
 
-MOST_BYTES = 16 * 1024 * 1024
-"""In one response. Reasoning models send some megabytes in small events."""
-LONGEST_EVENT = 512 * 1024
-"""In bytes; reading a longer one would block the loop."""
+MOST_BYTES = 16 * 1024 * 1024  # reasoning models send some megabytes in small events
+LONGEST_EVENT = 512 * 1024  # in characters; reading a longer one would block the loop
 _FIELDS = frozenset({"data", "event", "id", "retry"})
 _DONE = "[DONE]"
 _BYTE_ORDER_MARK = "\ufeff"
@@ -47,14 +51,25 @@ _STOPS = {
     "content_filter": StopReason.BLOCKED,
     "safety": StopReason.BLOCKED,
     "malformed_function_call": StopReason.MALFORMED,
-}
-"""In lower case; Mistral, Gemini and proxies for other APIs have their own names."""
+}  # in lower case; Mistral, Gemini and proxies for other APIs have their own names
 _NO_REASON = frozenset({"", "null", "none"})
 _FAILED = "error"
-_TEXT_TYPES = frozenset({"text", "output_text", "refusal"})
-"""Types of message parts that are spoken; others are reasoning, citations and so on."""
-_CACHED_COUNTS = ("prompt_cache_hit_tokens", "cached_tokens")
-"""Fields of DeepSeek and Moonshot for cached tokens."""
+_TEXT_TYPES = frozenset({"text", "output_text", "refusal"})  # parts of a message that are spoken
+_CACHED_COUNTS = ("prompt_cache_hit_tokens", "cached_tokens")  # of DeepSeek and Moonshot
+
+_FAULTS_BY_CODE = {
+    "context_length_exceeded": ReplyFault.TOO_LONG,
+    "insufficient_quota": ReplyFault.DENIED,
+    "invalid_api_key": ReplyFault.DENIED,
+    "model_not_found": ReplyFault.DENIED,
+    "rate_limit_exceeded": ReplyFault.THROTTLED,
+    "tool_use_failed": ReplyFault.UNAVAILABLE,
+}
+_UNAVAILABLE = 503
+_FAULTS_BY_STATUS = {**FAULTS_BY_STATUS, 409: ReplyFault.UNAVAILABLE}
+_LONGEST_MESSAGE = 500
+# No refused option has these; it may have 400, 422, 500 and others.
+_NOT_OF_THE_REQUEST = frozenset({401, 403, 408, 409, 413, 429, 502, 503, 504, 529})
 
 
 class ChatDecoder:
@@ -177,17 +192,18 @@ class ServerEvent:
 
     value: Any
     name: str = ""
-    is_last: bool = False
-    """A whole body, or `[DONE]`, whose value is `None`."""
+    is_last: bool = False  # a whole body, or `[DONE]`, whose value is `None`
 
 
 class EventStreamParser:
     """Parses the events of one body."""
 
     def __init__(self) -> None:
-        self._rest = bytearray()
+        decoder = getincrementaldecoder("utf-8")("ignore")
+        self._decoder = IncrementalNewlineDecoder(decoder, translate=True)
         self._size = 0
-        self._is_after_cr = False
+        self._line: list[str] = []  # the parts of an unfinished line
+        self._line_size = 0
         self._data: list[str] = []
         self._bare: list[str] = []
         self._held = 0  # characters of an unfinished event
@@ -196,41 +212,27 @@ class EventStreamParser:
         self._is_done = False
 
     def feed(self, data: bytes) -> Iterator[ServerEvent]:
-        """The events that more bytes complete; raises `ModelError` as `ChatDecoder.feed`."""
         self._size += len(data)
         if self._size > MOST_BYTES:
             raise _unreadable("the response is too long")
-        if self._is_after_cr and data.startswith(b"\n"):
-            data = data[1:]
-            self._is_after_cr = False
-        if not data:
-            return
-        self._is_after_cr = data.endswith(b"\r")
-        for line in self._lines(data):
-            if line or self._data or self._name:
-                yield from self._read(line.decode(errors="ignore"))
+        yield from self._read_lines(self._decoder.decode(data))
 
     def finish(self) -> Iterator[ServerEvent]:
-        """The last events, at the end of the body. Raises as `feed`."""
-        if self._rest:
-            line, self._rest = self._rest, bytearray()
-            yield from self._read(line.decode(errors="ignore"))
+        yield from self._read_lines(self._decoder.decode(b"", final=True) + "\n")
         yield from self._end_event()
         if self._bare and not self._has_events:
             yield from _bare_values(self._bare)
 
-    def _lines(self, data: bytes) -> Iterator[bytes]:
-        lines = data.splitlines(keepends=True)
-        self._rest += lines[0]
-        if data.endswith((b"\n", b"\r")) or len(lines) > 1:
-            lines[0], self._rest = bytes(self._rest), bytearray()
-            if not data.endswith((b"\n", b"\r")):
-                self._rest += lines.pop()
-            yield from (line.rstrip(b"\r\n") for line in lines)
-        self._limit(len(self._rest))
+    def _read_lines(self, text: str) -> Iterator[ServerEvent]:
+        for number, part in enumerate(text.split("\n")):
+            if number:
+                line, self._line, self._line_size = "".join(self._line), [], 0
+                yield from self._read(line)
+            self._line.append(part)
+            self._line_size += len(part)
+            self._limit(self._line_size)
 
     def _read(self, line: str) -> Iterator[ServerEvent]:
-        self._limit(len(line))
         line = line.removeprefix(_BYTE_ORDER_MARK)
         if self._is_done or line.startswith(":"):
             return
@@ -281,7 +283,6 @@ class EventStreamParser:
 
 
 def _bare_values(lines: list[str]) -> Iterator[ServerEvent]:
-    """A body that is one JSON value, or has one in each line."""
     try:
         value = _value("\n".join(lines))
     except ModelError:
@@ -301,3 +302,51 @@ def _value(text: str) -> Any:
 
 def _unreadable(detail: str) -> ModelError:
     return ModelError(ReplyFault.UNAVAILABLE, detail)
+
+
+class ReportedError(ModelError):
+    """An error that a server reports; `refusal` is None if it cannot be about an option."""
+
+    def __init__(self, codes: Sequence[object], message: str, body: object, status: int) -> None:
+        refusal = refusal_of(body)
+        text = refusal.text or message
+        super().__init__(_fault(codes, text, status), message)
+        self.refusal: Refusal | None = replace(refusal, text=text)
+        self.is_loading = status == _UNAVAILABLE and "loading" in text.lower()  # as llama.cpp says
+
+
+@contextmanager
+def client_errors() -> Iterator[None]:
+    """Raise errors of the client and of its connections as `ModelError`."""
+    try:
+        yield
+    except (openai.APIConnectionError, httpx2.HTTPError, httpx2.StreamError) as error:
+        is_late = isinstance(error, openai.APITimeoutError | httpx2.TimeoutException)
+        fault = ReplyFault.TIMEOUT if is_late else ReplyFault.UNAVAILABLE
+        raise ModelError(fault, type(error.__cause__ or error).__name__) from error
+    except openai.APIError as error:
+        status = error.status_code if isinstance(error, openai.APIStatusError) else 500
+        reported = ReportedError((error.code, error.type), error.message, error.body, status)
+        is_known = isinstance(error.code, str) and error.code in _FAULTS_BY_CODE
+        if is_known or status in _NOT_OF_THE_REQUEST:
+            reported.refusal = None
+        raise reported from error
+
+
+def reported_error(value: object) -> ReportedError:
+    """An error inside a stream: an object, perhaps with a proxy's status, or a message alone."""
+    error = value if isinstance(value, dict) else {"message": value}
+    codes = (error.get("code"), error.get("type"))
+    message = str(error.get("message") or "an error")[:_LONGEST_MESSAGE]
+    statuses = map(tokens, (*codes, error.get("status"), error.get("status_code")))
+    status = next((each for each in statuses if 400 <= each < 600), 500)
+    return ReportedError(codes, message, error, status)
+
+
+def _fault(codes: Sequence[object], text: str, status: int) -> ReplyFault:
+    by_code = (_FAULTS_BY_CODE.get(code) for code in codes if isinstance(code, str))
+    if fault := next(filter(None, by_code), None) or known_fault(text):
+        return fault
+    if status >= 500:
+        return ReplyFault.UNAVAILABLE
+    return _FAULTS_BY_STATUS.get(status) or fault_of(text)

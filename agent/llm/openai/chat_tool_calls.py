@@ -1,8 +1,8 @@
 """Fragments of tool calls in a stream → complete calls; does no IO.
 
 By the protocol all fragments of a call have the same `index`, and the first has `id` and `name`.
-Servers differ: the index is always 0 or missing (Ollama, Gemini, proxies for other APIs), ids are
-missing, repeated or new in each fragment, names are repeated or come in pieces. The rules:
+On some servers the index is always 0 or missing (Ollama, Gemini), ids are missing, repeated or new
+in each fragment, names are repeated or come in pieces. The rules:
 
 - A fragment without a name continues the call with its id, else with its index, else the last one.
 - A fragment with a name begins a call, unless a call has the same id and name, or the same name and
@@ -10,15 +10,15 @@ missing, repeated or new in each fragment, names are repeated or come in pieces.
 - The names of the offered tools decide whether a name is a part or another name.
 - Two calls with the same id, index, name and arguments are one call that was sent twice.
 
-Arguments are one JSON text in parts. Servers also send an object in place of text, `null` or `{}`
-before the arguments, JSON inside a JSON string, an object in a list, or all arguments so far with
-each fragment. Unreadable arguments are given out: the conversation asks the model again.
+Servers also send an object in place of JSON text, `null` or `{}` before the arguments, JSON inside
+a JSON string, an object in a list, or all arguments so far with each fragment. Unreadable arguments
+are given out: the conversation asks the model again.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice, pairwise
 from typing import Any
@@ -31,10 +31,8 @@ from agent.errors import ModelError
 
 Json = dict[str, Any]
 
-MOST_CALLS = 32
-"""In one reply, and in one delta; further ones are ignored."""
-MOST_CHARACTERS = 64 * 1024
-"""In the arguments of one reply."""
+MOST_CALLS = 32  # in one reply, and in one delta; further ones are ignored
+MOST_CHARACTERS = 64 * 1024  # in the arguments of one reply
 _LONGEST_NAME = 256
 _MOST_CHECKS = 100  # of arguments for completeness; after them arguments count as incomplete
 _DECODER = json.JSONDecoder()
@@ -105,15 +103,12 @@ class ToolCallAssembler:
             self._calls.append(part)
 
     def _unnamed(self, part: _Call) -> _Call | None:
-        """The call that a fragment without a name continues."""
-        ways: tuple[Callable[[_Call], bool], ...] = (
-            lambda call: part.id == call.id != "" and part.index == call.index,
-            lambda call: part.id == call.id != "",
-            lambda call: part.index == call.index is not None,
-        )
-        if (found := next(filter(None, map(self._last, ways)), None)) is not None:
-            return found
-        last = self._last(lambda _: True)
+        same_id = [call for call in self._calls if part.id == call.id != ""]
+        same_place = [call for call in self._calls if part.index == call.index is not None]
+        both = [call for call in same_id if part.index == call.index]
+        if found := both or same_id or same_place:
+            return found[-1]
+        last = next(reversed(self._calls), None)
         return last if last and (part.index is None or not self._is_whole(last)) else None
 
     def _named(self, part: _Call) -> _Call | None:
@@ -134,17 +129,16 @@ class ToolCallAssembler:
         return call
 
     def _marked(self, part: _Call) -> _Call | None:
-        """The call with the id or index of the fragment."""
         near = {part.index, None}
-        found = self._last(
-            lambda call: part.id == call.id != "" and (part.index is None or call.index in near)
-        )
-        if found is not None:
-            return found
-        found = self._last(lambda call: part.id == call.id != "" and part.name == call.name)
+        same_id = [call for call in self._calls if part.id == call.id != ""]
+        here = [call for call in same_id if part.index is None or call.index in near]
+        if here:
+            return here[-1]
+        found = next((call for call in reversed(same_id) if part.name == call.name), None)
         if found is not None and found.has_arguments and not self._is_whole(found):
             return found
-        return self._last(lambda call: part.index is None or part.index == call.index)
+        same_place = [call for call in self._calls if part.index in {None, call.index}]
+        return next(reversed(same_place), None)
 
     def _is_whole(self, call: _Call) -> bool:
         """Whether the arguments are complete, and not the `{}` that some servers begin with."""
@@ -153,9 +147,6 @@ class ToolCallAssembler:
             return False
         arguments = arguments_of(call.pieces)
         return arguments != "{}" and is_object(arguments)
-
-    def _last(self, is_meant: Callable[[_Call], bool]) -> _Call | None:
-        return next((call for call in reversed(self._calls) if is_meant(call)), None)
 
 
 def _fragment(entry: Json) -> _Call:
@@ -173,7 +164,6 @@ def objects(value: object) -> Iterator[Json]:
 
 
 def _text(value: object) -> str:
-    """Text, or a number in its place; empty for anything else."""
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value) if abs(value) < 2**63 else ""
     return whole(value)[:_LONGEST_NAME] if isinstance(value, str) else ""

@@ -1,7 +1,7 @@
 """Writes the record of each call: lines of JSON, gathered to chunks, through one queue.
 
-`CallRecorder` is an observer. It writes a line for each event and hands a chunk of lines over when
-it is full, when it is a few seconds old, or when the connection is over. A line is one of:
+A chunk is closed when it is full, when it is a few seconds old, or when the connection is over. A
+line is one of:
 
     {"begin": ...}    `serialization.Beginning`
     {"at", "took", "event", "did", "asks"}
@@ -9,12 +9,9 @@ it is full, when it is a few seconds old, or when the connection is over. A line
                       it was answered; the event; the actions; `asks_digest` if a model is asked
     {"end": reason}   the connection is over; without it the record is not complete
 
-The write belongs to the queue (`agent.store.write_behind`) and outlives the call. Chunks are
-written in their order and never change, so a repeated write changes nothing. They are numbered: a
-reader sees lost ones as gaps. Each is written in the context of its call, so that its trace is that
-of the call. Records may be lost, unlike facts, because no call resumes from them,
-so one lane is enough, and it takes few of the table's requests.
-
+The write outlives the call. Chunks are written in their order and never change, so a repeated write
+changes nothing; a reader sees lost ones as gaps in their numbers. Each is written in the context of
+its call, for its trace. No call resumes from records, so they may be lost, and one lane is enough.
 Rejected: one item for each event, which is one write for each word of the model.
 """
 
@@ -49,10 +46,7 @@ _DAY_SECONDS = 24 * 3600
 
 
 class CallRecorder:
-    """`ports.Observer` that records one connection of a call; made by `RecordWriter.open`.
-
-    `asks` gives `asks_digest` of what is in force now; `keep` takes a chunk and never waits.
-    """
+    """Records one connection; `asks` gives `asks_digest` of now, `keep` takes a chunk."""
 
     def __init__(
         self, beginning: Beginning, asks: Callable[[], str], keep: Callable[[int, list[str]], None]
@@ -68,16 +62,15 @@ class CallRecorder:
         self._add({"begin": beginning_form(beginning)})
 
     def observe(self, moment: ObservedStep) -> None:
-        actions = moment.actions
         if self._began_at is None:
             self._began_at = moment.received_at
         line: Form = {
-            "at": _ms(moment.received_at - self._began_at),
-            "took": _ms(moment.done_at - moment.received_at),
+            "at": round(1000 * (moment.received_at - self._began_at), 1),
+            "took": round(1000 * (moment.done_at - moment.received_at), 1),
             "event": event_form(moment.event),
-            "did": self._forms.write(actions),
+            "did": self._forms.write(moment.actions),
         }
-        if any(isinstance(action, StartReply) for action in actions):
+        if any(isinstance(action, StartReply) for action in moment.actions):
             line["asks"] = self._asks()
         self._add(line)
 
@@ -98,7 +91,6 @@ class CallRecorder:
     def _close_chunk(self) -> None:
         if self._closing is not None:
             self._closing.cancel()
-            self._closing = None
         if self._lines:
             self._keep(self._chunks, self._lines)
             self._chunks += 1
@@ -112,7 +104,7 @@ class RecordWriter:
         self._store = store
         self._clock = clock
         self._days = days
-        self._queue = WriteBehindQueue(
+        self.queue = WriteBehindQueue(
             QueueOptions(
                 name="records",
                 most=MOST_CHARACTERS,
@@ -122,16 +114,12 @@ class RecordWriter:
                 ),
             )
         )
-        self._lane = QueueLane(self._queue, self._write)
+        self._lane = QueueLane(self.queue, self._write)
 
     def open(
         self, call_sid: str, generation: int, beginning: Beginning, asks: Callable[[], str]
     ) -> CallRecorder:
         return CallRecorder(beginning, asks, partial(self._keep, call_sid, generation))
-
-    async def close(self) -> None:
-        """Try a last time to write all that waits; what comes from now on is lost."""
-        await self._queue.close()
 
     def _keep(self, call_sid: str, generation: int, number: int, lines: list[str]) -> None:
         key, chunk = (call_sid, generation, number), (lines, copy_context())
@@ -152,9 +140,9 @@ class RecordWriter:
 async def open_records(
     store: Store, clock: Callable[[], float], days: int, count: Count = uncounted
 ) -> AsyncIterator[RecordWriter | None]:
-    """The records of this process; on leaving, what waits is written, or lost and counted.
+    """The records of this process, none for 0 days; what waits is written on leaving, or lost.
 
-    The clock gives epoch seconds, for expiry; 0 days = no record is made.
+    The clock gives epoch seconds, for expiry.
     """
     if not days:
         yield None
@@ -163,8 +151,4 @@ async def open_records(
     try:
         yield writer
     finally:
-        await writer.close()
-
-
-def _ms(seconds: float) -> float:
-    return round(seconds * 1000, 1)
+        await writer.queue.close()

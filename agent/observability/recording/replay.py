@@ -2,9 +2,8 @@
 
 The core has no clock and no randomness: the same events in the same order lead to the same
 actions, unless a rule, a phrase, a limit, a tool or a prompt has changed. `replay` finds the first
-event with other actions, and the first request with another prompt, other tools or settings, or to
-another model. What a model would answer to such a request is not known: the replay goes on with the
-recorded answer. `changes` and `report` are the result as text.
+event with other actions, and the first request that is another one. What a model would answer to it
+is not known: the replay goes on with the recorded answer.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from difflib import SequenceMatcher
 from itertools import takewhile
 from operator import eq
+from typing import NamedTuple
 
 import msgspec
 
@@ -23,21 +23,20 @@ from agent.call.conversation import Conversation
 from agent.call.events import CallConfigChanged
 from agent.call.messages import Message, Text, ToolCall
 from agent.observability.call_summary import VersionStamp
-from agent.observability.recording.record_reader import RecordedConnection, RecordedStep
 from agent.observability.recording.serialization import (
     ActionForms,
     Form,
+    RecordedConnection,
+    RecordedStep,
     digests,
     event_form,
     list_digest,
     text_of,
 )
-from agent.observability.recording.transcript import clock, folded, plain_text, shortened
-from agent.observability.recording.waterfall import COLUMNS
+from agent.observability.recording.transcript import COLUMNS, clock, folded, plain_text, shortened
 
 _MOST_CHANGES = 20
-_LEAD = 24
-"""Characters that are shown before two long lines differ."""
+_LEAD = 24  # characters that are shown before two long lines differ
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +49,7 @@ class Today:
     """`asks_digest` of each request."""
 
 
-@dataclass(frozen=True, slots=True)
-class Divergence:
-    """Where a replay leaves the record."""
-
+class _Departure(NamedTuple):
     generation: int
     position: int
     """Of the event in its connection, from 0."""
@@ -64,11 +60,11 @@ class Divergence:
 
 @dataclass(slots=True)
 class ReplayOutcome:
-    """The result of a replay."""
+    """Where a replay leaves the record."""
 
     events: int = 0
-    acts: Divergence | None = None
-    asks: Divergence | None = None
+    acts: _Departure | None = None
+    asks: _Departure | None = None
     """The first other request; only with `Today`."""
     asks_now: str = ""
     models: tuple[str, str] = ("", "")
@@ -80,10 +76,7 @@ class ReplayOutcome:
 
 
 def replay(connections: Sequence[RecordedConnection], today: Today | None = None) -> ReplayOutcome:
-    """Play the connections of a call until they depart.
-
-    They begin with what is in force `today`, which edits of the use case bring too, or as recorded.
-    """
+    """Play connections with what is in force `today`, or as recorded, until they depart."""
     outcome = ReplayOutcome(asks_now=today.asks if today else "")
     for one in connections:
         beginning, forms = one.beginning, ActionForms()
@@ -95,7 +88,7 @@ def replay(connections: Sequence[RecordedConnection], today: Today | None = None
             actions = conversation.receive(event)
             asked = (each.messages for each in actions if isinstance(each, StartReply | Summarize))
             did = forms.write(actions)
-            departure = Divergence(one.generation, position, step, did, next(asked, ()))
+            departure = _Departure(one.generation, position, step, did, next(asked, ()))
             outcome.events += 1
             if today and step.asks and outcome.asks is None:
                 models = beginning.stamp.model, today.stamp.model
@@ -138,16 +131,16 @@ def report(outcome: ReplayOutcome, columns: int = COLUMNS) -> list[str]:
     return [*lines, *_compared(outcome.acts, columns)]
 
 
-def _place(departure: Divergence) -> str:
+def _place(departure: _Departure) -> str:
     line = f"line {departure.generation}, " if departure.generation else ""
     return f"{line}event {departure.position} ({clock(departure.step.at_ms)})"
 
 
-def _shown_event(departure: Divergence, columns: int) -> str:
+def _shown_event(departure: _Departure, columns: int) -> str:
     return _fitted(_shown(event_form(departure.step.event)), columns - 2)
 
 
-def _compared(departure: Divergence, columns: int) -> Iterator[str]:
+def _compared(departure: _Departure, columns: int) -> Iterator[str]:
     """The actions side by side: `-` as recorded, `+` as they are now."""
     recorded, now = departure.step.did, departure.did
     before, after = [_shown(form) for form in recorded], [_shown(form) for form in now]
@@ -169,15 +162,13 @@ def _other_message(
     recorded: Sequence[Form], now: Sequence[Form], messages: Sequence[Message], columns: int
 ) -> Iterator[str]:
     for before, after in zip(recorded, now, strict=False):
-        match before.get("messages"), after.get("messages"):
-            case [*were], [*are] if were != are:
-                same = _common_length(were, are)
-                yield f"    message {same + 1} of {len(are)} is another one; there were {len(were)}"
-                if same < len(messages) and digests(messages) == are:
-                    yield f"    it is now: {_fitted(_message(messages[same]), columns - 15)}"
-                return
-            case _:
-                pass
+        were, are = before.get("messages"), after.get("messages")
+        if isinstance(were, list) and isinstance(are, list) and were != are:
+            same = _common_length(were, are)
+            yield f"    message {same + 1} of {len(are)} is another one; there were {len(were)}"
+            if same < len(messages) and digests(messages) == are:
+                yield f"    it is now: {_fitted(_message(messages[same]), columns - 15)}"
+            return
 
 
 def _common_length(one: Sequence[object], other: Sequence[object]) -> int:

@@ -1,17 +1,16 @@
-"""Events, facts and actions as JSON, for the record of a call, and digests of requests.
+"""Events, facts and actions as JSON, for the record of a call; its reader; digests of requests.
 
 What enters a conversation (events, configuration, resumption) is written whole, because a replay
 needs it. What it answers (actions) is only compared and written compactly: a request has a digest
 of each message, speech that grows is written as what was added, what is false or None is left out.
-
-Prompts are compared before they are filled: what they tell of the day, the caller and earlier
-orders differs in every call. Half a character, as a broken client may send it, is kept as it is.
+Prompts are compared before they are filled, as what they tell of the day, the caller and earlier
+orders differs in every call.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Generic, TypeVar, get_args
@@ -21,11 +20,13 @@ import msgspec
 from agent.call.actions import Action, Effect, Record, StartReply, Summarize, ToolOutcome
 from agent.call.config import CallConfig
 from agent.call.events import Event, ToolFinished
-from agent.call.history import AgentSaid, Fact, Recorded
+from agent.call.history import AgentSaid, CallerBegan, Fact, Recorded
 from agent.call.messages import Message, ReplyRequest, ToolSpec
 from agent.call.resumption import ResumeCause, Resumption
+from agent.call.text import whole_number
 from agent.errors import AgentError
 from agent.observability.call_summary import VersionStamp
+from agent.ports import Store
 from agent.usecases.validation import plain
 
 T = TypeVar("T")
@@ -35,6 +36,8 @@ RECORD = "record::"
 """Sort keys of records begin with it."""
 _DIGITS = 12
 _MESSAGE_DIGITS = 8
+LARGEST = 10**15
+"""Above any number of a connection or a chunk, and any time in milliseconds."""
 
 
 class RecordError(AgentError):
@@ -108,14 +111,8 @@ def beginning_form(beginning: Beginning) -> Form:
     if beginning.resumption is not None:
         facts = [RECORDED.write(fact) for fact in beginning.resumption.facts]
         resumption = {**_fields(beginning.resumption), "facts": facts}
-    return {
-        "brief": _fields(beginning.brief),
-        "resumption": resumption,
-        "stamp": _fields(beginning.stamp),
-        "began_ms": beginning.began_ms,
-        "webhook": dict(beginning.webhook),
-        "profile": plain(beginning.profile),
-    }
+    profile = plain(beginning.profile)
+    return {**_fields(beginning), "resumption": resumption, "profile": profile}
 
 
 def beginning_from(raw: object) -> Beginning:
@@ -157,9 +154,9 @@ class ActionForms:
         self._said: dict[int, str] = {}
 
     def write(self, actions: Sequence[Action]) -> list[Form]:
-        return [self._write(action) for action in actions]
+        return [self._form(action) for action in actions]
 
-    def _write(self, action: Action) -> Form:
+    def _form(self, action: Action) -> Form:
         form: Form = {"kind": type(action).__name__}
         match action:
             case StartReply(reply, messages, choice):
@@ -191,60 +188,147 @@ def converted(raw: object, wanted: type[T]) -> T:
         raise RecordError(f"record: a {wanted.__name__} cannot be read") from error
 
 
-def text_of(form: object) -> str:
-    """A form as one line of text."""
-    return _encoded(form).decode()
+def text_of(value: object) -> str:
+    """JSON in one line; only the slower encoder can escape half a character."""
+    try:
+        return msgspec.json.encode(value).decode()
+    except UnicodeEncodeError:
+        return json.dumps(msgspec.to_builtins(value), separators=(",", ":"))
 
 
 def digests(messages: Sequence[Message]) -> list[str]:
     """A digest of each message of a request, so that the first that differs can be named."""
-    return [_digest(message)[:_MESSAGE_DIGITS] for message in messages]
+    return [prompt_digest(message)[:_MESSAGE_DIGITS] for message in messages]
 
 
 def list_digest(each: Sequence[object]) -> str:
     """One digest of all of `digests`."""
-    return _digest(each)[:_MESSAGE_DIGITS]
+    return prompt_digest(each)[:_MESSAGE_DIGITS]
 
 
 def prompt_digest(template: object) -> str:
-    """The digest of a prompt that is not filled, in JSON's types."""
-    return _digest(template)
+    """The digest of a prompt that is not filled, or of another value, in JSON's types."""
+    return sha256(text_of(template).encode()).hexdigest()[:_DIGITS]
 
 
 def tools_digest(tools: Sequence[ToolSpec]) -> str:
     """The digest of what a model is told of the tools."""
-    return _digest([[spec.name, spec.description, spec.parameters] for spec in tools])
+    return prompt_digest([[spec.name, spec.description, spec.parameters] for spec in tools])
 
 
 def asks_digest(template: object, request: ReplyRequest) -> str:
     """The digest of a request without its messages and its choice of a tool."""
     numbers = [request.max_tokens, request.temperature, request.top_p]
-    return _digest([prompt_digest(template), tools_digest(request.tools), numbers])
-
-
-def _digest(value: object) -> str:
-    return sha256(_encoded(value)).hexdigest()[:_DIGITS]
-
-
-def _encoded(value: object) -> bytes:
-    """JSON; only the slower encoder can escape half a character."""
-    try:
-        return msgspec.json.encode(value)
-    except UnicodeEncodeError:
-        return json.dumps(msgspec.to_builtins(value), separators=(",", ":")).encode()
+    return prompt_digest([prompt_digest(template), tools_digest(request.tools), numbers])
 
 
 def _fields(value: object) -> Form:
-    fields: Form = msgspec.to_builtins(value, enc_hook=_as_dict)
+    fields: Form = msgspec.to_builtins(value, enc_hook=dict)
     return fields
-
-
-def _as_dict(value: object) -> object:
-    """Convert a mapping to a dict; for other types msgspec expects `NotImplementedError`."""
-    if isinstance(value, Mapping):
-        return dict(value)
-    raise NotImplementedError
 
 
 def _filled(fields: Form) -> Form:
     return {name: value for name, value in fields.items() if not (value is None or value is False)}
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedStep:
+    """One event, and the actions it led to."""
+
+    at_ms: float
+    """When it was received, since the first event of its connection."""
+    took_ms: float
+    event: Event
+    did: list[Form]
+    asks: str
+    """`asks_digest` of what a model was asked; empty = none was."""
+
+    @property
+    def done_ms(self) -> float:
+        return self.at_ms + self.took_ms
+
+
+@dataclass(slots=True)
+class RecordedConnection:
+    """What is recorded of one connection of a call."""
+
+    generation: int
+    beginning: Beginning
+    steps: list[RecordedStep] = field(default_factory=list)
+    end: str = ""
+    is_torn: bool = False
+    """A chunk is missing; what came after it is left out."""
+
+
+async def read_record(store: Store, call_sid: str) -> list[RecordedConnection]:
+    """The connections of a call in order; raises `RecordError`, as for one of another version."""
+    return read_chunks(await store.query(call_sid, RECORD))
+
+
+def read_chunks(items: Iterable[Mapping[str, object]]) -> list[RecordedConnection]:
+    """The connections in items that are in the order of their sort keys."""
+    found: dict[int, RecordedConnection] = {}
+    expected: dict[int, int] = {}
+    for item in items:
+        connection, _, chunk = str(item.get("sk", "")).removeprefix(RECORD).partition("::")
+        generation, number = whole_number(connection, LARGEST), whole_number(chunk, LARGEST)
+        if generation is None or number is None:
+            raise RecordError("record: a chunk has a key that is none")
+        forms = list(_forms(item))
+        if generation not in found:
+            begin, *forms = forms
+            if number or "begin" not in begin:
+                continue  # without its beginning nothing of a connection can be played
+            found[generation] = RecordedConnection(generation, beginning_from(begin["begin"]))
+        one = found[generation]
+        one.is_torn = one.is_torn or number != expected.get(generation, 0)
+        expected[generation] = number + 1
+        if not one.is_torn:
+            _add(one, forms)
+    return list(found.values())
+
+
+def missing(connections: Iterable[RecordedConnection]) -> list[int]:
+    """The generations before the last recorded one of which nothing is recorded."""
+    known = {one.generation for one in connections}
+    return [generation for generation in range(max(known, default=0)) if generation not in known]
+
+
+def facts_of(connection: RecordedConnection) -> dict[int, tuple[Fact, float]]:
+    """The recorded facts by position, each with the time when it was first recorded."""
+    facts: dict[int, tuple[Fact, float]] = {}
+    for step in connection.steps:
+        for form in step.did:
+            match form:
+                case {"kind": "Record", "position": int(position), "fact": {**raw}}:
+                    before, more = facts.get(position), raw.pop("more", None)
+                    if more is not None and before and isinstance(before[0], AgentSaid):
+                        raw["text"] = before[0].text + str(more)
+                    fact = RECORDED.read(raw)
+                    if not isinstance(fact, CallerBegan):
+                        facts[position] = (fact, before[1] if before else step.done_ms)
+                case _:
+                    pass
+    return facts
+
+
+def _forms(item: Mapping[str, object]) -> Iterator[Form]:
+    for text in str(item.get("lines", "")).split("\n"):
+        try:
+            yield converted(json.loads(text), dict[str, object])
+        except (ValueError, RecursionError) as error:
+            raise RecordError("record: a line is not JSON") from error
+
+
+def _add(connection: RecordedConnection, forms: Iterable[Form]) -> None:
+    for form in forms:
+        match form:
+            case {"end": str(reason)}:
+                connection.end = reason
+            case {"at": at_ms, "took": took_ms, "event": event, "did": did, **rest}:
+                at_ms, took_ms = converted([at_ms, took_ms], list[float])
+                did, asks = converted(did, list[Form]), str(rest.get("asks", ""))
+                step = RecordedStep(at_ms, took_ms, event_from(event), did, asks)
+                connection.steps.append(step)
+            case _:
+                raise RecordError("record: a line cannot be read")

@@ -2,54 +2,62 @@
 
 Facts are kept for a day, a record longer: without facts in the table those of the record are shown.
 What callers and models said may hold anything, so whatever would steer a terminal is left out.
+
+The time of each recorded turn, as far as the socket, is drawn as bars.
+
+    hold         from the first words until a model is asked
+    reply N      the request, `.` until its first text or tool call, `=` until it is complete
+    tool NAME    from its start until its result
+    speech       from the first text that was sent to the last
 """
 
 from __future__ import annotations
 
+import json
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 
-from agent.call.history import (
-    AgentSaid,
-    CallerSaid,
-    Fact,
-    InputMode,
-    Note,
-    SpeechSource,
-    Summary,
-    ToolUsed,
-)
+from agent.call import actions as act
+from agent.call import history
+from agent.call.events import TimerFired
+from agent.call.messages import ToolCall
 from agent.call.text import whole_number
-from agent.observability.recording.record_reader import (
+from agent.observability.recording.serialization import (
+    LARGEST,
+    RECORDED,
+    Form,
     RecordedConnection,
+    RecordedStep,
+    RecordError,
     facts_of,
     missing,
     read_record,
+    text_of,
 )
-from agent.observability.recording.serialization import RECORDED, RecordError, text_of
-from agent.observability.recording.waterfall import COLUMNS, drawn, turns
-from agent.ports import Item, Store
+from agent.observability.turn_stages import Activity, TrackedTurn
+from agent.observability.turn_tracker import TurnFinished, TurnTracker, interrupt_kind
+from agent.ports import Item, ObservedStep, Store
 from agent.store.call_state import call_item as session
 from agent.store.call_state.facts import CHAT
 from agent.store.call_state.history_loader import GENERATION, read_items
 from agent.usecases.validation import plain
 
 _RESUMES = "resume::"
-_LARGEST = 10**15
-"""Above any number of a connection, and any time in milliseconds."""
+COLUMNS = 100
+"""Of the output, unless a terminal has fewer."""
+_BESIDE_BAR = 48
+_NAME = 26
+_SHORTEST_HOLD_MS = 50
 _JOINERS = "\u200c\u200d"
 _INDENT = 18
-_LONGEST = 240
-"""Characters of arguments and results of tools."""
+_LONGEST = 240  # characters of arguments and results of tools
 
 
-@dataclass(frozen=True, slots=True)
-class TranscriptEntry:
-    """One fact of a call."""
-
-    fact: Fact
+class _Entry(NamedTuple):
+    fact: history.Fact
     at_ms: float | None
     """Since the call began; None if it was not recorded."""
     generation: int
@@ -57,15 +65,14 @@ class TranscriptEntry:
 
 @dataclass(frozen=True, slots=True)
 class CallTranscript:
-    """A call."""
+    """A call; `caller` is empty if it was withheld."""
 
     call_sid: str
     use_case: str
     caller: str
-    """Empty = withheld."""
     began_ms: int
     """Epoch milliseconds; 0 = not known."""
-    entries: list[TranscriptEntry]
+    entries: list[_Entry]
     causes: Mapping[int, str]
     """Why each further connection was needed, by generation."""
     connections: list[RecordedConnection]
@@ -79,9 +86,10 @@ async def read_transcript(store: Store, call_sid: str) -> CallTranscript | None:
     """A call with its facts and its record; None if the table has nothing of it."""
     item = await store.get(call_sid, session.CONNECTION) or {}
     chats = await store.query(call_sid, CHAT)
+    resumes = await store.query(call_sid, _RESUMES)
+    numbers = (whole_number(str(one["sk"]).removeprefix(_RESUMES), LARGEST) for one in resumes)
     causes = {
-        _number(str(resume["sk"]).removeprefix(_RESUMES)): str(resume.get("cause", ""))
-        for resume in await store.query(call_sid, _RESUMES)
+        number or 0: str(one.get("cause", "")) for number, one in zip(numbers, resumes, strict=True)
     }
     connections, fault = list[RecordedConnection](), ""
     try:
@@ -93,23 +101,24 @@ async def read_transcript(store: Store, call_sid: str) -> CallTranscript | None:
     first = connections[0].beginning if connections else None
     webhook = item or (first.webhook if first else {})
     use_case = str(item.get("useCase", "")) or (first.stamp.use_case if first else "")
-    caller, began_ms = session.identity_of(webhook), _number(str(plain(webhook.get("startedMs"))))
+    began_ms = whole_number(str(plain(webhook.get("startedMs"))), LARGEST) or 0
+    caller = session.identity_of(webhook)
     call = CallTranscript(call_sid, use_case, caller, began_ms, [], causes, connections, fault)
     call.entries.extend(_entries_of(call, chats))
     return call
 
 
-def _entries_of(call: CallTranscript, chats: Sequence[Item]) -> list[TranscriptEntry]:
-    recorded: dict[int, TranscriptEntry] = {}
+def _entries_of(call: CallTranscript, chats: Sequence[Item]) -> list[_Entry]:
+    recorded: dict[int, _Entry] = {}
     for one in call.connections:
         offset = call.since_beginning(one)
         for position, (fact, at_ms) in facts_of(one).items():
-            new = TranscriptEntry(fact, at_ms + offset, one.generation)
-            recorded[position] = replace(recorded.get(position, new), fact=fact)
+            new = _Entry(fact, at_ms + offset, one.generation)
+            recorded[position] = recorded.get(position, new)._replace(fact=fact)
     generations = _generations(chats)
     times = {position: entry.at_ms for position, entry in recorded.items()}
     kept = [
-        TranscriptEntry(fact, times.get(position), generations.get(position, 0))
+        _Entry(fact, times.get(position), generations.get(position, 0))
         for position, fact in enumerate(read_items(chats).facts)
     ]
     return kept or [recorded[position] for position in sorted(recorded)]
@@ -125,10 +134,6 @@ def _generations(chats: Sequence[Item]) -> dict[int, int]:
             latest = written if latest is None else min(latest, written)
             found[position] = latest
     return found
-
-
-def _number(numeral: str) -> int:
-    return whole_number(numeral, _LARGEST) or 0
 
 
 def transcript_text(call: CallTranscript, columns: int = COLUMNS) -> str:
@@ -153,18 +158,15 @@ def transcript_json(call: CallTranscript) -> str:
                 "line": one.generation,
                 "began_ms": one.beginning.began_ms,
                 "since_beginning_ms": call.since_beginning(one),
-                "stamp": asdict(one.beginning.stamp),
+                "stamp": one.beginning.stamp,
                 "events": len(one.steps),
                 "end": one.end,
                 "is_torn": one.is_torn,
-                "turns": [
-                    {**turn._asdict(), "spans": [bar._asdict() for bar in turn.spans]}
-                    for turn in turns(one.steps)
-                ],
+                "turns": _turns(one.steps),
             }
             for one in call.connections
         ],
-        "resumes": {str(number): cause for number, cause in call.causes.items()},
+        "resumes": call.causes,
         "fault": call.fault,
     }
     return escaped(text_of(form))
@@ -182,12 +184,7 @@ def printable(text: str) -> str:
 
 def escaped(json_text: str) -> str:
     """JSON of the same value, with what could steer a terminal as escapes."""
-    return "".join(one if one.isprintable() else _escape(one) for one in json_text)
-
-
-def _escape(character: str) -> str:
-    units = character.encode("utf-16-be", "surrogatepass").hex()
-    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
+    return "".join(one if one.isprintable() else json.dumps(one)[1:-1] for one in json_text)
 
 
 def shortened(text: str, longest: int = _LONGEST) -> str:
@@ -227,11 +224,9 @@ def _heading(call: CallTranscript) -> Iterator[str]:
         yield f"line {generation}: nothing of it is recorded"
     for one in call.connections:
         stamp, end = one.beginning.stamp, one.end or "unknown: the record is not complete"
+        what = f"version {stamp.version}, {plain_text(stamp.model)}, {len(one.steps)} events"
         torn = ", a part is missing" if one.is_torn else ""
-        yield (
-            f"line {one.generation}: version {stamp.version}, {plain_text(stamp.model)},"
-            f" {len(one.steps)} events, end {end}{torn}"
-        )
+        yield f"line {one.generation}: {what}, end {end}{torn}"
 
 
 def _entries(call: CallTranscript, columns: int) -> Iterator[str]:
@@ -244,7 +239,7 @@ def _entries(call: CallTranscript, columns: int) -> Iterator[str]:
         label, text = _label_and_text(entry.fact)
         first = f"{clock(entry.at_ms):<8} {label:<8} "
         yield from _wrapped(text, columns, first) or [first.rstrip()]
-        if isinstance(entry.fact, ToolUsed):
+        if isinstance(entry.fact, history.ToolUsed):
             result = "no result"
             if (found := entry.fact.result) is not None:
                 result = f"{'error ' if found.is_error else ''}{shortened(found.content)}"
@@ -258,24 +253,24 @@ def _wrapped(text: str, columns: int, first: str) -> list[str]:
     )
 
 
-def _label_and_text(fact: Fact) -> tuple[str, str]:
+def _label_and_text(fact: history.Fact) -> tuple[str, str]:
     match fact:
-        case CallerSaid(text, means):
-            return "keys" if means is InputMode.KEYPAD else "caller", plain_text(text)
-        case AgentSaid(text, voice, is_cut):
-            label = "agent" if voice is SpeechSource.MODEL else str(voice)
+        case history.CallerSaid(text, means):
+            return "keys" if means is history.InputMode.KEYPAD else "caller", plain_text(text)
+        case history.AgentSaid(text, voice, is_cut):
+            label = "agent" if voice is history.SpeechSource.MODEL else str(voice)
             cut = "[cut off]" if text.strip() else "[cut off before a word was heard]"
             return label, f"{plain_text(text).strip()} {cut if is_cut else ''}".strip()
-        case ToolUsed(_, call):
+        case history.ToolUsed(_, call):
             return "tool", f"{plain_text(call.name)} {shortened(call.arguments)}"
-        case Note(text):
+        case history.Note(text):
             return "note", plain_text(text)
-        case Summary(text, until):
+        case history.Summary(text, until):
             return "summary", f"of all before fact {until}: {plain_text(text)}"
 
 
 def _waterfalls(call: CallTranscript, columns: int) -> Iterator[str]:
-    all_turns = ((one, turn) for one in call.connections for turn in turns(one.steps))
+    all_turns = ((one, turn) for one in call.connections for turn in _turns(one.steps))
     for number, (one, turn) in enumerate(all_turns, 1):
         first = "nothing was said"
         if turn.first_text_ms is not None:
@@ -283,4 +278,108 @@ def _waterfalls(call: CallTranscript, columns: int) -> Iterator[str]:
         at, words = clock(turn.at_ms + call.since_beginning(one)), shortened(turn.words, 36)
         yield ""
         yield from folded(f"turn {number}  {at}  {words}  ({first})", columns)
-        yield from drawn(turn, columns)
+        yield from _drawn(turn, columns)
+
+
+@dataclass(frozen=True, slots=True)
+class _Bar:
+    """Milliseconds since the first words of the turn."""
+
+    name: str
+    from_ms: float
+    first_ms: float | None = None
+    to_ms: float | None = None
+    """None = its end was not recorded."""
+    end: str = ""
+    """How it ended, if not well: `failed: FAULT`, `cancelled`, `error`."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    at_ms: float
+    words: str
+    """What the caller said, or in brackets what else made the agent act."""
+    spans: list[_Bar]
+    first_text_ms: float | None
+    last_text_ms: float | None
+
+
+def _turns(steps: Sequence[RecordedStep]) -> list[_Turn]:
+    """Those in which a model was asked or a tool was run."""
+    tracker = TurnTracker()
+    changes = []
+    for step in steps:
+        timed_actions = [(action, step.done_ms / 1000) for action in _actions(step.did)]
+        observed = ObservedStep(step.event, step.at_ms / 1000, timed_actions)
+        changes += tracker.observe(observed, interrupt_kind(observed))
+    changes += tracker.ended(steps[-1].done_ms / 1000 if steps else 0.0)
+    found = [change.turn for change in changes if isinstance(change, TurnFinished)]
+    found.sort(key=lambda turn: turn.heard_at)
+    return [_waterfall(turn) for turn in found if turn.activities]
+
+
+def _actions(forms: Sequence[Form]) -> Iterator[act.Action]:
+    for form in forms:
+        match form:
+            case {"kind": "StartReply", "reply": int(reply)}:
+                yield act.StartReply(reply, ())
+            case {"kind": "RunTool", "call": {"id": str(call_id), "name": str(name)}}:
+                yield act.RunTool(ToolCall(call_id, name, ""))
+            case {"kind": "CancelReply", "reply": int(reply)}:
+                yield act.CancelReply(reply)
+            case {"kind": "CancelTool", "call_id": str(call_id)}:
+                yield act.CancelTool(call_id)
+            case {"kind": "Speak", "text": str(text)}:
+                yield act.Speak(0, text)
+            case _:
+                pass
+
+
+def _waterfall(turn: TrackedTurn) -> _Turn:
+    def ms(at: float | None) -> float | None:
+        return None if at is None else round((at - turn.heard_at) * 1000, 1)
+
+    def bar(one: Activity) -> _Bar:
+        end = "" if one.outcome in {"ok", "finished", "running"} else one.outcome
+        end += f": {one.fault}" * bool(one.fault)
+        name = f"tool {one.tool}" if one.tool else f"reply {one.key}"
+        return _Bar(name, ms(one.began) or 0.0, ms(one.first), ms(one.ended), end)
+
+    words, cause = " ".join(turn.words), turn.cause
+    if cause is not None:
+        reason = f"{cause.timer} is over" if isinstance(cause, TimerFired) else type(cause).__name__
+        words = f"[{reason}]"
+    hold = _Bar("hold", 0.0, None, ms(turn.activities[0].began))
+    first = None if turn.response is None else turn.began + turn.response
+    return _Turn(
+        round(turn.heard_at * 1000, 1),
+        words,
+        [hold, *map(bar, turn.activities)],
+        ms(first),
+        ms(turn.last_speech),
+    )
+
+
+def _drawn(turn: _Turn, columns: int) -> list[str]:
+    hold, *bars = turn.spans
+    if (hold.to_ms or 0.0) >= _SHORTEST_HOLD_MS:
+        bars.insert(0, hold)
+    if turn.first_text_ms is not None:
+        bars.append(_Bar("speech", turn.first_text_ms, None, turn.last_text_ms))
+    length_ms = max(bar.to_ms or bar.first_ms or bar.from_ms for bar in bars)
+    width = columns - _BESIDE_BAR
+    return [_row(bar, width / max(length_ms, 1.0), width) for bar in bars]
+
+
+def _row(bar: _Bar, scale: float, width: int) -> str:
+    to_ms = bar.to_ms if bar.to_ms is not None else bar.first_ms
+    begin = min(int(bar.from_ms * scale), width - 1)
+    end = max(begin + 1, round((to_ms if to_ms is not None else bar.from_ms) * scale))
+    cells = [" "] * begin + ["="] * (end - begin)
+    if bar.name.startswith("reply"):
+        middle = end if bar.first_ms is None else round(bar.first_ms * scale)
+        cells[begin:middle] = ["."] * (min(middle, end) - begin)
+    took = "?" if to_ms is None else f"{(to_ms - bar.from_ms) / 1000:.2f}"
+    name = f"{bar.name} {bar.end}".rstrip()
+    row = f"  {name[:_NAME]:<{_NAME}} {bar.from_ms / 1000:6.2f} +{took:<6} |{''.join(cells)}"
+    return row.rstrip()

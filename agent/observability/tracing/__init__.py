@@ -7,23 +7,17 @@
           OPERATION TABLE   one operation on the table that it makes
       OPERATION TABLE       one that the connection causes otherwise
 
-- What the agent does by itself (a re-prompt, a summary) hangs on the call. A tool that outlives its
-  turn outlives the span of the turn too.
-- Spans are made afterwards, from the steps of a call, with times given, so that nothing on the path
-  of a call knows of traces. A thread sends them from a queue that drops the oldest when it is full:
-  a collector that is slow or away costs spans and no call.
+- What the agent does by itself (a re-prompt, a summary) hangs on the call.
+- Spans are made afterwards, from the steps of a call. A thread sends them from a queue that drops
+  the oldest when it is full: a collector that is slow or away costs spans and no call.
 - Attributes are those of the GenAI and database conventions; others begin with `voice.`. None holds
-  a key of the table, what was said or who said it. Only with
-  `OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=true` spans have words, under `pii_` names.
+  a key of the table, what was said or who said it, except under `pii_` names if asked for.
 
-Operations on the table are assigned to a connection by a context variable. It is set while the
-connection is served and is inherited by every task begun meanwhile: by tools, and by the journal,
-which writes later and outlives the connection. Without it an operation leaves no span: probes,
-seeding, and the webhook and handshake of a call, which may run in another process. A span covers
-all requests and retries of an operation. Rejected: a call as one more argument of each operation.
-
-The packages are imported when traces are asked for. Rejected: instrumenting clients of models and
-tables, which would show their requests and no turns, and would run on the path of a call.
+Operations on the table are assigned to a connection by a context variable that every task begun
+while it is served inherits: tools, and the journal, which outlives the connection. Without it an
+operation leaves no span: probes, seeding, the webhook and the handshake, which may run in another
+process. Rejected: a call as one more argument of each operation; instrumenting clients of models
+and tables, which would show no turns and run on the path of a call.
 """
 
 from __future__ import annotations
@@ -37,7 +31,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from threading import Thread
 from time import monotonic, time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 
@@ -61,17 +55,14 @@ MOST_OPERATIONS = 2000
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _TIMEOUTS = ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT")
 _CONTENT = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
-EXPORT_SECONDS = 3.0
+_EXPORT_SECONDS = 3.0
 """The limit of one export, if the variables set none."""
 FLUSH_SECONDS = 3.0
 
 
 @asynccontextmanager
 async def open_tracing(environment: Mapping[str, str]) -> AsyncIterator[Tracing | None]:
-    """The traces of this process; None unless they are asked for and can be made.
-
-    On leaving, what was not sent is sent, or given up after `FLUSH_SECONDS`.
-    """
+    """The traces of this process; None unless they are asked for and can be made."""
     if not is_asked(environment):
         yield None
         return
@@ -83,7 +74,7 @@ async def open_tracing(environment: Mapping[str, str]) -> AsyncIterator[Tracing 
         yield None
         return
     is_limited = any(environment.get(name) for name in _TIMEOUTS)
-    exporter = OTLPSpanExporter(timeout=None if is_limited else EXPORT_SECONDS)
+    exporter = OTLPSpanExporter(timeout=None if is_limited else _EXPORT_SECONDS)
     with_content = environment.get(_CONTENT, "").strip().lower() == "true"
     tracing = Tracing(BatchSpanProcessor(exporter), with_content=with_content)
     exporter_log, library = _ExporterLog(logging.WARNING), logging.getLogger("opentelemetry")
@@ -100,26 +91,19 @@ async def open_tracing(environment: Mapping[str, str]) -> AsyncIterator[Tracing 
 
 
 class _ExporterLog(logging.Handler):
-    """Without values, which may be personal."""
-
     def emit(self, record: logging.LogRecord) -> None:
-        log.warning("traces.export_failed", message=str(record.msg))
+        log.warning("traces.export_failed", message=str(record.msg))  # values may be personal
 
 
 def is_asked(environment: Mapping[str, str]) -> bool:
     """Whether the standard variables name a collector and do not switch traces off."""
-    is_off = (
-        environment.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
-        or environment.get("OTEL_TRACES_EXPORTER", "").strip().lower() == "none"
-    )
-    return not is_off and any(environment.get(name, "").strip() for name in ENDPOINTS)
+    is_off = environment.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
+    is_none = environment.get("OTEL_TRACES_EXPORTER", "").strip().lower() == "none"
+    return not (is_off or is_none) and any(environment.get(name, "").strip() for name in ENDPOINTS)
 
 
 class Tracing:
-    """Makes spans; needs the extra `traces`. `processor` takes ended spans and must not wait.
-
-    All times but `epoch` are seconds on the clock of the event loop.
-    """
+    """Makes spans, with times of the event loop; `processor` takes ended ones and must not wait."""
 
     def __init__(
         self,
@@ -139,9 +123,7 @@ class Tracing:
         self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
         self._provider.add_span_processor(processor)
         self._tracer = self._provider.get_tracer("voice-agent", __version__)
-        self._in_context = trace.set_span_in_context
-        self._error = trace.StatusCode.ERROR
-        self._client, self._internal = trace.SpanKind.CLIENT, trace.SpanKind.INTERNAL
+        self._trace = trace
         self.with_content = with_content
         self.now = now
         self._offset = epoch() - now()
@@ -155,8 +137,8 @@ class Tracing:
 
     @contextmanager
     def serving(self) -> Iterator[None]:
-        """Operations on the table meanwhile belong to a connection; its call span begins now."""
-        token = _SERVED.set(ServedConnection(self.now()))
+        """Operations on the table meanwhile belong to a connection whose span begins now."""
+        token = _SERVED.set(_ServedConnection(self.now()))
         try:
             yield
         finally:
@@ -166,13 +148,9 @@ class Tracing:
         self, call_sid: str, use_case: str, resume: int, model: Callable[[], str]
     ) -> CallTrace:
         """A connection begins, the first of its call if `resume` is 0."""
-        attributes: Attributes = {
-            "gen_ai.conversation.id": call_sid,
-            "gen_ai.agent.name": use_case,
-            "voice.resume": resume,
-        }
-        line = _SERVED.get() or ServedConnection(self.now())
-        trace = CallTrace(self, line.since, attributes, model)
+        names: Attributes = {"gen_ai.conversation.id": call_sid, "gen_ai.agent.name": use_case}
+        line = _SERVED.get() or _ServedConnection(self.now())
+        trace = CallTrace(self, line.since, {**names, "voice.resume": resume}, model)
         line.follow(trace.add_operation)
         return trace
 
@@ -188,15 +166,15 @@ class Tracing:
         """Begin a span, with a name from a bounded set; without a parent it begins a trace."""
         return self._tracer.start_span(
             name,
-            context=None if under is None else self._in_context(under),
-            kind=self._client if is_client else self._internal,
+            context=None if under is None else self._trace.set_span_in_context(under),
+            kind=self._trace.SpanKind.CLIENT if is_client else self._trace.SpanKind.INTERNAL,
             start_time=self._nanoseconds(at),
             attributes=attributes,
         )
 
     def end(self, span: Span, at: float, *, is_error: bool = False) -> None:
         if is_error:
-            span.set_status(self._error)
+            span.set_status(self._trace.StatusCode.ERROR)
         span.end(self._nanoseconds(at))
 
     def _nanoseconds(self, at: float) -> int:
@@ -210,8 +188,7 @@ class Tracing:
         return not closing.is_alive()
 
 
-@dataclass(frozen=True, slots=True)
-class TableOperation:
+class TableOperation(NamedTuple):
     """An operation that is over."""
 
     name: str
@@ -223,8 +200,8 @@ class TableOperation:
     is_failed: bool
 
 
-class ServedConnection:
-    """A connection that is served, and its operations on the table."""
+class _ServedConnection:
+    """Its operations on the table wait until it has a trace."""
 
     def __init__(self, since: float) -> None:
         self.since = since
@@ -244,20 +221,20 @@ class ServedConnection:
         self._add = add
 
 
-_SERVED: ContextVar[ServedConnection | None] = ContextVar("served", default=None)
+_SERVED: ContextVar[_ServedConnection | None] = ContextVar("served", default=None)
 _TOOL: ContextVar[str] = ContextVar("tool", default="")
 
 
+@dataclass(frozen=True, slots=True)
 class TracedToolExecutor:
     """`ports.ToolExecutor` under whose tools the operations appear that they make."""
 
-    def __init__(self, toolbox: ToolExecutor) -> None:
-        self._toolbox = toolbox
+    toolbox: ToolExecutor
 
     async def run(self, call: ToolCall, standing: Standing) -> ToolOutcome:
         token = _TOOL.set(call.id)
         try:
-            return await self._toolbox.run(call, standing)
+            return await self.toolbox.run(call, standing)
         finally:
             _TOOL.reset(token)
 
@@ -274,13 +251,12 @@ class TracedTable:
     ) -> None:
         if (connection := _SERVED.get()) is None:
             return
-        is_cancelled = error is not None and issubclass(error, CancelledError)
-        is_failed = error is not None and not is_cancelled
         attributes: dict[str, str | bool] = {
             "db.system.name": self._system,
             "db.collection.name": self._name,
             "db.operation.name": operation,
         }
+        is_failed = error is not None and not issubclass(error, CancelledError)
         if error is not None:
             attributes |= {"error.type": error.__name__} if is_failed else {"voice.cancelled": True}
         name = f"{operation} {self._name}"

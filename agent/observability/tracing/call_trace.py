@@ -1,8 +1,7 @@
 """The trace of one connection of a call, made from what an observer sees.
 
-The tokens of a reply are reported after it: its span stays open until then and is closed with the
-time at which the reply ended. The span of a turn is closed when its outcome is known, with the time
-at which it was over.
+The span of a reply stays open until its tokens are reported, that of a turn until its outcome is
+known; both are closed with the time at which they were over.
 """
 
 from __future__ import annotations
@@ -10,27 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from agent.call import events as ev
 from agent.call.actions import RunTool, Summarize
-from agent.call.events import (
-    EndReason,
-    Event,
-    ReplyDelta,
-    Summarized,
-    SummaryFailed,
-    TokensCounted,
-    ToolFinished,
-)
 from agent.call.messages import StopReason, Usage
+from agent.observability import turn_tracker as turns
 from agent.observability.turn_stages import Activity, TrackedTurn
-from agent.observability.turn_tracker import (
-    ActivityBegan,
-    ActivityEnded,
-    Change,
-    FirstToken,
-    TurnFinished,
-    TurnTracker,
-    interrupt_kind,
-)
 from agent.ports import ObservedStep
 
 if TYPE_CHECKING:
@@ -58,10 +41,9 @@ class CallTrace:
         self._tracing = tracing
         self._model = model
         self._call = tracing.begin("call", began, attributes, None)
-        self._tracker = TurnTracker()
+        self._tracker = turns.TurnTracker()
         self._turns: dict[TrackedTurn, Span] = {}
         self._activities: dict[int | str, Span] = {}
-        """Of requests by number, of tools by the identifier of their call."""
         self._summaries: dict[int, Span] = {}
         self._uncounted: tuple[Activity, Span] | None = None
         """A reply that is over; its tokens may still come."""
@@ -70,7 +52,7 @@ class CallTrace:
     def observe(self, moment: ObservedStep) -> None:
         self._tracing.current = self._call
         self._note_event(moment.event, moment.received_at)
-        for change in self._tracker.observe(moment, interrupt_kind(moment)):
+        for change in self._tracker.observe(moment, turns.interrupt_kind(moment)):
             self._note_change(change)
         for action, at in moment.timed_actions:
             match action:
@@ -83,7 +65,7 @@ class CallTrace:
                 case _:
                     pass
 
-    def ended(self, reason: EndReason) -> None:
+    def ended(self, reason: ev.EndReason) -> None:
         now = self._tracing.now()
         self._close_uncounted()
         for span in (*self._activities.values(), *self._summaries.values()):
@@ -92,41 +74,40 @@ class CallTrace:
         for change in self._tracker.ended(now):
             self._note_change(change)
         self._call.set_attribute("voice.end_reason", reason.value)
-        is_error = reason in {EndReason.ERROR_MODEL, EndReason.ERROR_RELAY}
+        is_error = reason in {ev.EndReason.ERROR_MODEL, ev.EndReason.ERROR_RELAY}
         self._tracing.end(self._call, now, is_error=is_error)
 
     def add_operation(self, one: TableOperation) -> None:
-        """Add an operation of this connection, perhaps after the end of the call."""
         under = self._activities.get(one.tool, self._call)
         span = self._tracing.begin(one.name, one.began, one.attributes, under, is_client=True)
         self._tracing.end(span, one.ended, is_error=one.is_failed)
 
-    def _note_event(self, event: Event, at: float) -> None:
+    def _note_event(self, event: ev.Event, at: float) -> None:
         match event:
-            case ReplyDelta(reply, text) if text and self._tracing.with_content:
+            case ev.ReplyDelta(reply, text) if text and self._tracing.with_content:
                 self._texts[reply] = (self._texts.get(reply, "") + text)[:LARGEST_CONTENT]
-            case ToolFinished(call_id, outcome):
+            case ev.ToolFinished(call_id, outcome):
                 self._add_content(self._activities.get(call_id), "pii_result", outcome.content)
-            case TokensCounted(reply, usage):
+            case ev.TokensCounted(reply, usage):
                 self._add_tokens(reply, usage)
-            case Summarized(summary) if summary in self._summaries:
+            case ev.Summarized(summary) if summary in self._summaries:
                 self._end_with(self._summaries.pop(summary), at, "")
-            case SummaryFailed(summary) if summary in self._summaries:
+            case ev.SummaryFailed(summary) if summary in self._summaries:
                 self._end_with(self._summaries.pop(summary), at, "summary_failed")
             case _:
                 pass
 
-    def _note_change(self, change: Change) -> None:
+    def _note_change(self, change: turns.Change) -> None:
         match change:
-            case ActivityBegan(activity):
+            case turns.ActivityBegan(activity):
                 self._activities[activity.key] = self._begin_activity(activity)
-            case FirstToken(request):
+            case turns.FirstToken(request):
                 seconds = round((request.first or 0.0) - request.began, 4)
                 span = self._activities[request.key]
                 span.set_attribute("gen_ai.response.time_to_first_chunk", seconds)
-            case ActivityEnded(activity):
+            case turns.ActivityEnded(activity):
                 self._end_activity(activity)
-            case TurnFinished(turn) if turn.cause is None:
+            case turns.TurnFinished(turn) if turn.cause is None:
                 self._end_turn(turn)
             case _:
                 pass

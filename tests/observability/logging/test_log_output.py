@@ -26,7 +26,6 @@ MANY = 5_000
 
 @pytest.fixture
 def pipe() -> Iterator[tuple[TextIO, TextIO]]:
-    """The two ends of a pipe."""
     reading, writing = os.pipe()
     reader, writer = os.fdopen(reading, encoding="utf-8"), os.fdopen(writing, "w", encoding="utf-8")
     yield reader, writer
@@ -35,16 +34,12 @@ def pipe() -> Iterator[tuple[TextIO, TextIO]]:
             end.close()
 
 
-def lines(count: int) -> list[str]:
-    return [f"{number} {'x' * 40}" for number in range(count)]
-
-
 def test_reader_that_does_not_read_holds_nothing_up_and_loses_nothing(
     pipe: tuple[TextIO, TextIO],
 ) -> None:
     reader, writer = pipe
     output = LogOutput(writer)
-    said = [*lines(MANY), "y" * 20_000, "last"]
+    said = [*(f"{number} {'x' * 40}" for number in range(MANY)), "y" * 20_000, "last"]
 
     for line in said:
         output.write(line)
@@ -84,27 +79,17 @@ def test_lines_for_a_reader_that_is_gone_are_counted(pipe: tuple[TextIO, TextIO]
     assert output.lost == 3
 
 
-def test_lines_for_a_full_disk_are_counted() -> None:
-    with Path("/dev/full").open("w", encoding="utf-8", buffering=1) as full:
-        output = LogOutput(full)
-        output.write("one")
-
-    assert output.lost == 1
-
-
 def test_file_takes_each_line_at_once(tmp_path: Path) -> None:
-    with (tmp_path / "log").open("w", encoding="utf-8") as file:
-        LogOutput(file).write("caf\u00e9 \ud83d")
+    """Also one without a descriptor; lines for a full disk are counted."""
+    text, in_memory = "caf\u00e9 \ud83d", io.StringIO()
+    with (tmp_path / "log").open("w") as file, Path("/dev/full").open("w", buffering=1) as full:
+        outputs = [LogOutput(each) for each in (file, in_memory, full)]
+        for output, line in zip(outputs, (text, "one", "lost"), strict=True):
+            output.write(line)
 
         assert (tmp_path / "log").read_text(encoding="utf-8") == "caf\u00e9 \\ud83d\n"
-
-
-def test_file_without_a_descriptor_is_written_to() -> None:
-    file = io.StringIO()
-
-    LogOutput(file).write("one")
-
-    assert file.getvalue() == "one\n"
+    assert in_memory.getvalue() == "one\n"
+    assert [output.lost for output in outputs] == [0, 0, 1]
 
 
 def test_lines_that_wait_are_written_when_the_process_ends() -> None:

@@ -5,33 +5,26 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import pytest
 import structlog
 from msgspec import Meta
 
+from agent.call import events as ev
 from agent.call.actions import CancelReply, RunTool, Speak, StartReply, ToolOutcome
-from agent.call.events import (
-    CallerInterrupted,
-    EndReason,
-    ReplyDelta,
-    ReplyFinished,
-    TokensCounted,
-    ToolFinished,
-)
 from agent.call.messages import StopReason, Usage
 from agent.errors import StoreError
-from agent.observability import Telemetry, configure_logging
+from agent.observability import configure_logging
 from agent.observability.logging import frames_and_types
 from agent.tools import CallContext, tool
-from tests.fakes import Clock, moment
-from tests.observability.test_call_observer import LOOK, SPOKE, Step
+from tests.observability.observed import LOOK, SPOKE, observed
 from tests.tools.test_executor import run
 
 pytestmark = pytest.mark.usefixtures("plain_logging")
 
+Captured = pytest.CaptureFixture[str]
 _NAME = "".join(("Ada", " Example"))
 """Not in the source as it stands here: the lines of source in a traceback have no values."""
 
@@ -55,25 +48,24 @@ def _while_handled(name: str) -> None:
         _ = {"": 0}[name]
 
 
-async def _grouped(name: str) -> None:
+def _run_grouped(name: str) -> None:
     async def fail() -> None:
         _caused(name)
 
-    async with asyncio.TaskGroup() as group:
-        group.create_task(fail())
-        group.create_task(fail())
+    async def fail_twice() -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(fail())
+            group.create_task(fail())
+
+    asyncio.run(fail_twice())
 
 
-def _fault_of(fail: Callable[[str], object]) -> Exception:
+def _lines_of(fail: Callable[[str], object]) -> list[str]:
     try:
         fail(_NAME)
     except Exception as error:  # noqa: BLE001 (it is what is asked for)
-        return error
+        return frames_and_types(error).splitlines()
     raise AssertionError
-
-
-def _run_grouped(name: str) -> None:
-    asyncio.run(_grouped(name))
 
 
 @tool("Book")
@@ -84,7 +76,7 @@ async def _book(call: CallContext, name: Annotated[str, Meta(description="Whose.
 
 @pytest.mark.parametrize("log_format", ["json", "console"])
 async def test_tool_that_fails_is_logged_without_what_its_fault_says(
-    log_format: str, capsys: pytest.CaptureFixture[str]
+    log_format: str, capsys: Captured
 ) -> None:
     """Each exception of the chain has its frames and its type, no text and no note."""
     configure_logging("info", log_format)
@@ -102,7 +94,7 @@ async def test_tool_that_fails_is_logged_without_what_its_fault_says(
 
 @pytest.mark.parametrize("log_format", ["json", "console"])
 async def test_what_a_fault_says_is_logged_where_it_is_asked_for(
-    log_format: str, capsys: pytest.CaptureFixture[str]
+    log_format: str, capsys: Captured
 ) -> None:
     configure_logging("info", log_format, with_personal=True)
 
@@ -114,9 +106,7 @@ async def test_what_a_fault_says_is_logged_where_it_is_asked_for(
     assert f"on the telephone: {_NAME}" in written
 
 
-def test_fault_of_a_library_says_all_where_it_is_asked_for(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_fault_of_a_library_says_all_where_it_is_asked_for(capsys: Captured) -> None:
     configure_logging("info", "json", with_personal=True)
 
     try:
@@ -129,40 +119,37 @@ def test_fault_of_a_library_says_all_where_it_is_asked_for(
     assert f"no caller is named {_NAME}" in told["exception"]
 
 
-def test_each_fault_of_a_group_is_told() -> None:
-    lines = frames_and_types(_fault_of(_run_grouped)).splitlines()
+def _from_none(name: str) -> None:
+    try:
+        _named(name)
+    except ValueError:
+        raise KeyError(name) from None
 
+
+_CAUSE = "The above exception was the direct cause of the following exception:"
+_CONTEXT = "During handling of the above exception, another exception occurred:"
+
+
+@pytest.mark.parametrize(
+    ("fail", "told"),
+    [
+        (_while_handled, ["ValueError", _CAUSE, "StoreError", _CONTEXT, "KeyError"]),
+        (
+            _run_grouped,
+            ["ExceptionGroup", *["    ValueError", f"    {_CAUSE}", "    StoreError"] * 2],
+        ),
+        (_from_none, ["KeyError"]),
+    ],
+    ids=["chain", "group", "not its cause"],
+)
+def test_exception_stands_below_those_it_came_from(
+    fail: Callable[[str], object], told: Sequence[str]
+) -> None:
+    lines = _lines_of(fail)
+
+    ends = ("Error", "Group", "exception:", "occurred:")
+    assert [line for line in lines if line.endswith(ends)] == told
     assert _NAME not in "\n".join(lines)
-    assert [line for line in lines if line.endswith(("Error", "Group"))] == [
-        "ExceptionGroup",
-        "    ValueError",
-        "    StoreError",
-        "    ValueError",
-        "    StoreError",
-    ]
-
-
-def test_the_cause_stands_before_what_it_led_to() -> None:
-    lines = frames_and_types(_fault_of(_while_handled)).splitlines()
-
-    kinds = [line for line in lines if line and not line.startswith((" ", "Traceback"))]
-    assert kinds == [
-        "ValueError",
-        "The above exception was the direct cause of the following exception:",
-        "StoreError",
-        "During handling of the above exception, another exception occurred:",
-        "KeyError",
-    ]
-
-
-def test_what_a_fault_says_it_did_not_come_from_is_left_out() -> None:
-    def fail(name: str) -> None:
-        try:
-            _named(name)
-        except ValueError:
-            raise KeyError(name) from None
-
-    assert "ValueError" not in frames_and_types(_fault_of(fail))
 
 
 def test_faults_that_go_round_in_a_circle_or_are_too_many_come_to_an_end() -> None:
@@ -182,17 +169,7 @@ def test_faults_that_go_round_in_a_circle_or_are_too_many_come_to_an_end() -> No
     assert frames_and_types(group).count("ExceptionGroup") < 5_000
 
 
-def _observe(*steps: Step) -> None:
-    """A call of these events."""
-    clock = Clock()
-    observer = Telemetry(clock).call("pizza", lambda: "scripted:")
-    for at, event, actions in steps:
-        clock.seconds = at
-        observer.observe(moment(event, actions, at))
-    observer.ended(EndReason.CALLER_HANGUP)
-
-
-def test_log_is_json_without_personal_values(capsys: pytest.CaptureFixture[str]) -> None:
+def test_log_is_json_without_personal_values(capsys: Captured) -> None:
     configure_logging("info", "json")
     log = structlog.get_logger("test")
 
@@ -206,19 +183,13 @@ def test_log_is_json_without_personal_values(capsys: pytest.CaptureFixture[str])
 
     started, crashed = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     del started["timestamp"]
-    assert started == {
-        "event": "call.started",
-        "level": "info",
-        "call_sid": "CA0",
-        "kind": "inbound",
-    }
+    told = {"event": "call.started", "level": "info", "call_sid": "CA0", "kind": "inbound"}
+    assert started == told
     assert 'int("fault")\nValueError' in crashed["exception"]
     assert "invalid literal" not in crashed["exception"]
 
 
-def test_log_on_a_terminal_is_readable_without_personal_values(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_log_on_a_terminal_is_readable_without_personal_values(capsys: Captured) -> None:
     configure_logging("warning", "console")
 
     structlog.get_logger("test").info("too.fine")
@@ -229,9 +200,7 @@ def test_log_on_a_terminal_is_readable_without_personal_values(
     assert "+1555" not in written and "too.fine" not in written
 
 
-def test_report_of_a_library_is_a_line_without_its_values(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_report_of_a_library_is_a_line_without_its_values(capsys: Captured) -> None:
     """Once, also if logging is configured twice; asyncio puts values into the text."""
     configure_logging("info", "json")
     configure_logging("info", "json")
@@ -239,8 +208,7 @@ def test_report_of_a_library_is_a_line_without_its_values(
     logging.getLogger("asyncio").error("Task exception was never retrieved\nfuture: Ada")
     logging.getLogger("any").info("too fine")
 
-    (line,) = capsys.readouterr().err.splitlines()
-    told = json.loads(line)
+    told = json.loads(capsys.readouterr().err)
     del told["timestamp"]
     assert told == {
         "event": "library.log_emitted",
@@ -250,21 +218,19 @@ def test_report_of_a_library_is_a_line_without_its_values(
     }
 
 
-def test_turns_and_summaries_are_sentences_on_a_terminal(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_turns_and_summaries_are_sentences_on_a_terminal(capsys: Captured) -> None:
     """With the end of the call's SID."""
     configure_logging("info", "console")
     with structlog.contextvars.bound_contextvars(call_sid="CA0123456789abcdef"):
-        _observe(
+        observed(
             (10.0, SPOKE, [StartReply(1, ())]),
-            (11.0, ReplyFinished(1, (LOOK,), StopReason.TOOLS), [RunTool(LOOK)]),
-            (13.0, ToolFinished(LOOK.id, ToolOutcome("{}")), [StartReply(2, ())]),
-            (14.0, ReplyDelta(2, "Yes. "), [Speak(1, "Yes. ")]),
-            (15.0, ReplyFinished(2, (), StopReason.END), [Speak(1, "", is_last=True)]),
-            (15.0, TokensCounted(2, Usage(50, 20, 150)), []),
+            (11.0, ev.ReplyFinished(1, (LOOK,), StopReason.TOOLS), [RunTool(LOOK)]),
+            (13.0, ev.ToolFinished(LOOK.id, ToolOutcome("{}")), [StartReply(2, ())]),
+            (14.0, ev.ReplyDelta(2, "Yes. "), [Speak(1, "Yes. ")]),
+            (15.0, ev.ReplyFinished(2, (), StopReason.END), [Speak(1, "", is_last=True)]),
+            (15.0, ev.TokensCounted(2, Usage(50, 20, 150)), []),
             (20.0, SPOKE, [StartReply(3, ())]),
-            (21.0, CallerInterrupted(""), [CancelReply(3)]),
+            (21.0, ev.CallerInterrupted(""), [CancelReply(3)]),
         )
 
     written = capsys.readouterr().err

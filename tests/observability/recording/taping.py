@@ -11,9 +11,8 @@ from agent.call.config import CallConfig
 from agent.call.events import EndReason, Event
 from agent.call.resumption import Resumption
 from agent.observability.call_summary import VersionStamp
-from agent.observability.recording.record_reader import RecordedConnection, read_record
 from agent.observability.recording.record_writer import open_records
-from agent.observability.recording.serialization import Beginning
+from agent.observability.recording.serialization import Beginning, RecordedConnection, read_record
 from tests.fakes import MemoryStore, moment
 
 NOW = 1_772_733_600.5
@@ -34,7 +33,8 @@ class Tape:
     """One line of a call as it was."""
 
     beginning: Beginning
-    seen: list[tuple[Event, Sequence[Action]]] = field(default_factory=list)
+    seen: list[tuple[Event, Sequence[Action], float]] = field(default_factory=list)
+    """Each event, what was done, and the seconds since the event before."""
 
 
 async def taped(tapes: Sequence[Tape]) -> list[RecordedConnection]:
@@ -45,13 +45,13 @@ async def taped(tapes: Sequence[Tape]) -> list[RecordedConnection]:
 
 
 async def write(store: MemoryStore, tapes: Sequence[Tape]) -> None:
-    """Record these lines of one call; an event comes every tenth of a second."""
+    """Record these lines of one call."""
     async with open_records(store, lambda: NOW, 7) as writer:
         assert writer is not None
         for generation, tape in enumerate(tapes):
             recorder = writer.open("CA1", generation, tape.beginning, lambda: ASKS)
-            for event, actions in tape.seen:
-                await asyncio.sleep(0.1)  # of virtual time
+            for event, actions, seconds in tape.seen:
+                await asyncio.sleep(seconds)  # of virtual time
                 now = asyncio.get_running_loop().time()
                 recorder.observe(moment(event, actions, now))
             recorder.ended(EndReason.CALLER_HANGUP)

@@ -23,7 +23,7 @@ class TapedWorld(World):
 
     def happen(self, event: ev.Event) -> list[Action]:
         actions = super().happen(event)
-        self.tapes[-1].seen.append((event, actions))
+        self.tapes[-1].seen.append((event, actions, 0.1))
         return actions
 
     def resume(self, cause: ResumeCause) -> None:
@@ -50,7 +50,7 @@ class TapedAdversary(Adversary):
         today = replay(lines[:1], Today(world.tapes[0].beginning.brief, STAMP, ASKS))
 
         played = [[step.event for step in line.steps] for line in lines]
-        assert played == [[event for event, _ in tape.seen] for tape in world.tapes]
+        assert played == [[event for event, *_ in tape.seen] for tape in world.tapes]
         assert [line.beginning for line in lines] == [tape.beginning for tape in world.tapes]
         assert outcome.is_same, outcome.acts
         assert outcome.events == sum(len(tape.seen) for tape in world.tapes)

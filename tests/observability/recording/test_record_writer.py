@@ -11,8 +11,8 @@ import structlog
 from agent.call.config import CallConfig
 from agent.call.events import CallerSpoke, EndReason
 from agent.errors import StoreError
-from agent.observability.recording.record_reader import read_record
 from agent.observability.recording.record_writer import CallRecorder, RecordWriter, open_records
+from agent.observability.recording.serialization import read_record
 from agent.ports import Count, Item, uncounted
 from tests.fakes import Counted, MemoryStore, moment
 from tests.observability.recording.taping import NOW, beginning
@@ -39,25 +39,19 @@ class FickleStore(MemoryStore):
 
 
 @asynccontextmanager
-async def writing(
-    store: MemoryStore, counted: Count = uncounted, days: int = 7
-) -> AsyncIterator[RecordWriter]:
-    async with open_records(store, lambda: NOW, days, counted) as opened:
+async def writing(store: MemoryStore, counted: Count = uncounted) -> AsyncIterator[RecordWriter]:
+    async with open_records(store, lambda: NOW, 7, counted) as opened:
         assert opened is not None
         yield opened
 
 
-def recording(at: RecordWriter, call_sid: str = "CA1", generation: int = 0) -> CallRecorder:
-    return at.open(call_sid, generation, beginning(CallConfig()), lambda: "a0")
+def recording(at: RecordWriter) -> CallRecorder:
+    return at.open("CA1", 0, beginning(CallConfig()), lambda: "a0")
 
 
 def hears(recorder: CallRecorder, text: str) -> None:
     """One event that leads to nothing."""
     recorder.observe(moment(CallerSpoke(text), [], asyncio.get_running_loop().time()))
-
-
-async def keys(store: MemoryStore, call_sid: str = "CA1") -> list[object]:
-    return [item["sk"] for item in await store.query(call_sid, "record::")]
 
 
 def test_events_are_written_in_their_order_with_their_times() -> None:
@@ -82,10 +76,8 @@ def test_events_are_written_in_their_order_with_their_times() -> None:
         '{"at":0.0,"took":0.0,"event":{"kind":"CallerSpoke","text":"words 0","is_final":true,'
         '"language":""},"did":[]}'
     )
-    assert [line[:12] for line in str(last["lines"]).split("\n")] == [
-        '{"at":4000.0',
-        '{"end":"call',
-    ]
+    starts = [line[:12] for line in str(last["lines"]).split("\n")]
+    assert starts == ['{"at":4000.0', '{"end":"call']
 
 
 def test_no_chunk_is_large() -> None:
@@ -128,15 +120,9 @@ def test_record_of_a_table_that_was_away_is_whole() -> None:
 
     assert [at for at, _ in store.attempts[:6]] == [5.0, 5.5, 6.5, 8.5, 12.5, 16.5]
     assert (counted.value(WAITING), counted.by("reason", LOST)) == (0, {})
-    assert logs == [
-        {
-            "event": "write_queue.delayed",
-            "queue": "records",
-            "error": "StoreError",
-            "log_level": "warning",
-        },
-        {"event": "write_queue.caught_up", "queue": "records", "log_level": "info"},
-    ]
+    delayed = {"event": "write_queue.delayed", "error": "StoreError", "log_level": "warning"}
+    caught_up = {"event": "write_queue.caught_up", "log_level": "info"}
+    assert logs == [{**line, "queue": "records"} for line in (delayed, caught_up)]
 
 
 def test_process_that_ends_with_the_table_away_says_how_much_is_lost() -> None:
@@ -158,15 +144,9 @@ def test_process_that_ends_with_the_table_away_says_how_much_is_lost() -> None:
         assert run_virtually(main()) == 13.0
 
     assert (counted.value(WAITING), counted.by("reason", LOST)) == (0, {"stopped": 3})
-    assert logs[1:] == [
-        {
-            "event": "write_queue.items_lost",
-            "queue": "records",
-            "items": 3,
-            "lanes": 1,
-            "log_level": "error",
-        }
-    ]
+    [_, lost] = logs
+    named = {"event": "write_queue.items_lost", "queue": "records", "log_level": "error"}
+    assert lost == {**named, "items": 3, "lanes": 1}
 
 
 def test_no_more_than_so_much_waits() -> None:

@@ -18,7 +18,6 @@ from agent.settings import Settings
 from tests.fakes import MemoryStore
 from tests.http.test_resume import new_line
 from tests.servers import Server, offline, seeded, serving, settings_for, staged
-from tests.twilio_client.call import TwilioCall
 from tests.waiting import until
 
 ADA = "+15550100001"
@@ -57,7 +56,8 @@ async def busy_call(server: Server, said: tuple[str, ...]) -> str:
         await call.settle()
         await call.prompt(first)
         await call.hear(20)
-        await _break_in(call)
+        if call.playback.is_playing:
+            await call.interrupt(words=3)
         await call.settle()
         relay = new_line(await call.fail())
     async with server.twilio.connect(relay) as call:
@@ -68,11 +68,6 @@ async def busy_call(server: Server, said: tuple[str, ...]) -> str:
     call_sid = call.relay.fields["CallSid"]
     await server.items(call_sid)
     return call_sid
-
-
-async def _break_in(call: TwilioCall) -> None:
-    if call.playback.is_playing:
-        await call.interrupt(words=3)
 
 
 async def test_records_that_wait_are_counted_by_the_service(table: Path) -> None:
@@ -92,10 +87,11 @@ async def test_records_that_wait_are_counted_by_the_service(table: Path) -> None
 async def test_call_of_each_shipped_use_case_is_decided_again_as_it_was(
     recording: Server, settings: Settings, use_case: str
 ) -> None:
-    """With what was recorded, and with the table as it still is."""
+    """With what was recorded, and with the table as it still is; the log names the same stamp."""
     await recording.know(ADA, firstName="Ada", lastName="Example", useCase=use_case)
 
-    call_sid = await busy_call(recording, CALLERS[use_case])
+    with capture_logs() as logs:
+        call_sid = await busy_call(recording, CALLERS[use_case])
     resources = recording.calls.resources
     as_recorded = await replayed(settings, resources, call_sid)
     as_today = await replayed(settings, resources, call_sid, with_today=True)
@@ -114,22 +110,14 @@ async def test_call_of_each_shipped_use_case_is_decided_again_as_it_was(
     assert sum(line["events"] for line in told["lines"]) > 50
     assert {fact["line"] for fact in told["facts"]} == {0, 1}
     assert None not in [fact["at_ms"] for fact in told["facts"]]
-
-
-async def test_summary_and_record_name_prompt_and_tools_alike(recording: Server) -> None:
-    """So that the log of a call and its record can be matched."""
-    await recording.know(ADA, useCase="restaurantOrderingUseCase")
-    with capture_logs() as logs:
-        call_sid = await busy_call(recording, CALLERS["restaurantOrderingUseCase"])
-    told: Any = json.loads(await shown(recording.store, call_sid, for_machines=True) or "")
-
     summaries = [line for line in logs if line["event"] == "call.summarized"]
-    stamps = [line["stamp"] for line in told["lines"]]
-    assert len(summaries) == len(stamps) == 2
-    for summary, stamp in zip(summaries, stamps, strict=True):
-        assert summary["prompt_hash"] == stamp["prompt"]
-        assert summary["tools_hash"] == stamp["tools"]
-        assert summary["use_case_version"] == stamp["version"]
+    named = [
+        [line[key] for key in ("prompt_hash", "tools_hash", "use_case_version")]
+        for line in summaries
+    ]
+    assert named == [
+        [line["stamp"][key] for key in ("prompt", "tools", "version")] for line in told["lines"]
+    ]
 
 
 async def test_edit_of_the_use_case_is_found_by_a_replay_with_today(
@@ -148,32 +136,39 @@ async def test_edit_of_the_use_case_is_found_by_a_replay_with_today(
     lines = result.text.splitlines()
 
     assert result.status == DIFFERENT
-    assert [line.split(":")[0] for line in lines[:4]] == [
-        "changed since",
-        "  version",
-        "  prompt",
-        "  brief.phrases.resumed_unheard",
-    ]
+    changed = ["changed since", "  version", "  prompt", "  brief.phrases.resumed_unheard"]
+    assert [line.split(":")[0] for line in lines[:4]] == changed
     assert any(line.startswith("the model is asked otherwise from event ") for line in lines)
     assert "different at line 1, event 0 (00:00.0)" in lines
     assert '  + Speak {"utterance":1,"text":"Hm.","is_last":true}' in lines
 
 
 async def test_call_is_shown_with_what_took_how_long(recording: Server) -> None:
+    """Also after its facts have expired: they are kept for a day, records for a week."""
     call_sid = await busy_call(recording, CALLERS["restaurantOrderingUseCase"])
+    later = MemoryStore()
+    for item in await recording.store.query(call_sid, "record::"):
+        await later.put(item)
 
     text = await shown(recording.store, call_sid) or ""
+    whole: Any = json.loads(await shown(recording.store, call_sid, for_machines=True) or "")
+    kept: Any = json.loads(await shown(later, call_sid, for_machines=True) or "")
 
+    assert kept["facts"] == whole["facts"]
+    assert kept["caller"] == ADA
     lines = text.splitlines()
     assert max(map(len, lines)) <= 100
     assert lines[0] == call_sid
     assert lines[1].startswith("restaurantOrderingUseCase, with +15550100001, 20")
-    assert any(" caller   a large pepperoni pizza for pickup" in line for line in lines)
-    assert any(" tool     PlaceOrderFunction {" in line for line in lines)
-    assert any(" keys     1" in line for line in lines)
-    assert any(line.startswith("--- line 1: lost ---") for line in lines)
-    assert any(line.startswith("  tool PlaceOrderFunction ") for line in lines)
-    assert any(line.startswith("turn 1 ") for line in lines)
+    for told in (
+        " caller   a large pepperoni pizza for pickup",
+        " tool     PlaceOrderFunction {",
+        " keys     1",
+        "\n--- line 1: lost ---",
+        "\n  tool PlaceOrderFunction ",
+        "\nturn 1 ",
+    ):
+        assert told in text
 
 
 async def test_nothing_is_recorded_unless_it_is_asked_for(tmp_path: Path) -> None:
@@ -192,21 +187,6 @@ async def test_nothing_is_recorded_unless_it_is_asked_for(tmp_path: Path) -> Non
     assert "         caller   a large pepperoni pizza for pickup" in text.splitlines()
     assert any(line.startswith("--- line 1: lost ---") for line in text.splitlines())
     assert "turn 1" not in text
-
-
-async def test_call_whose_facts_have_expired_is_shown_from_its_record(recording: Server) -> None:
-    """Facts are kept for a day, records for a week."""
-    call_sid = await busy_call(recording, CALLERS["restaurantOrderingUseCase"])
-    whole: Any = json.loads(await shown(recording.store, call_sid, for_machines=True) or "")
-    later = MemoryStore()
-    for item in await recording.store.query(call_sid, "record::"):
-        await later.put(item)
-
-    kept: Any = json.loads(await shown(later, call_sid, for_machines=True) or "")
-
-    assert [fact["kind"] for fact in kept["facts"]] == [fact["kind"] for fact in whole["facts"]]
-    assert kept["facts"] == whole["facts"]
-    assert kept["caller"] == ADA
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from agent.call import events as ev
-from agent.call.actions import Action, ToolOutcome
+from agent.call.actions import ToolOutcome
 from agent.call.config import CallConfig, Limits, Phrases
 from agent.call.conversation import Conversation
 from agent.call.events import Event, ReplyFault
@@ -17,8 +17,8 @@ from agent.call.history import CallerSaid
 from agent.call.messages import ToolCall, ToolSpec
 from agent.call.resumption import ResumeCause, Resumption
 from agent.observability.call_summary import VersionStamp
-from agent.observability.recording.record_reader import RecordedConnection, read_chunks, read_record
-from agent.observability.recording.replay import ReplayOutcome, Today, changes, replay, report
+from agent.observability.recording.replay import Today, changes, replay, report
+from agent.observability.recording.serialization import RecordedConnection, read_chunks, read_record
 from tests.fakes import MemoryStore
 from tests.observability.recording.taping import ASKS, STAMP, Tape, beginning, taped, write
 from tests.virtual_time import run_virtually
@@ -41,39 +41,25 @@ def tape(
 ) -> Tape:
     """A line on which this happened."""
     conversation = Conversation(brief, resumed)
-    call_ids = iter(["x"])
-    seen: list[tuple[Event, Sequence[Action]]] = []
-    for one in events:
-        event = replace(one, call_id=next(call_ids)) if isinstance(one, ev.ToolFinished) else one
-        actions = conversation.receive(event)
-        call_ids = iter([action.call.id for action in actions if hasattr(action, "call")] or ["x"])
-        seen.append((event, actions))
-    return Tape(beginning(brief, resumed), seen)
+    return Tape(
+        beginning(brief, resumed), [(event, conversation.receive(event), 0.1) for event in events]
+    )
 
 
 def line_of(*tapes: Tape) -> list[RecordedConnection]:
     return run_virtually(taped(tapes))
 
 
-def played(brief: CallConfig) -> ReplayOutcome:
-    """The call of above with this brief of today."""
-    return replay(line_of(tape(ORDERED)), Today(brief, STAMP, ASKS))
-
-
-def test_same_call_is_one_line() -> None:
-    outcome = replay(line_of(tape(ORDERED)))
-
-    assert outcome.is_same
-    assert report(outcome) == ["same: 7 events lead to the same actions"]
+def played(brief: CallConfig) -> list[str]:
+    """The report of the call of above with this brief of today."""
+    return report(replay(line_of(tape(ORDERED)), Today(brief, STAMP, ASKS)))
 
 
 def test_changed_phrase_is_shown_where_it_is_said() -> None:
     """Not before, although it was in force from the beginning."""
     brief = replace(BRIEF, phrases=Phrases(lost_thread="Hm?", apology="Oh."))
 
-    outcome = played(brief)
-
-    assert report(outcome) == [
+    assert played(brief) == [
         "different at event 5 (00:00.5)",
         '  ReplyFailed {"reply":2,"fault":"timeout","reason":""}',
         '    StopTimer {"timer":"filler"}',
@@ -91,10 +77,10 @@ def test_changed_phrase_is_shown_where_it_is_said() -> None:
 
 def test_tool_that_is_gone_is_shown_where_it_was_used() -> None:
     """The model gets an error instead."""
-    outcome = played(replace(BRIEF, tools={}))
+    told = played(replace(BRIEF, tools={}))
 
-    assert report(outcome)[0] == "different at event 3 (00:00.3)"
-    assert any(line.startswith("  - RunTool") for line in report(outcome))
+    assert told[0] == "different at event 3 (00:00.3)"
+    assert any(line.startswith("  - RunTool") for line in told)
 
 
 @pytest.mark.parametrize(
@@ -141,7 +127,8 @@ def test_each_line_is_played_with_its_beginning() -> None:
     same = replay(lines)
     other = replay(lines, Today(replace(BRIEF, phrases=Phrases(resumed="Oh.")), STAMP, ASKS))
 
-    assert (same.is_same, same.events) == (True, 9)
+    assert same.is_same
+    assert report(same) == ["same: 9 events lead to the same actions"]
     assert report(other)[0] == "different at line 1, event 0 (00:00.0)"
 
 

@@ -8,19 +8,8 @@ from typing import get_args
 
 import pytest
 
+from agent.call import actions as act
 from agent.call import events as ev
-from agent.call.actions import (
-    Handoff,
-    HangUp,
-    Play,
-    Record,
-    RunTool,
-    SendDigits,
-    Speak,
-    StartReply,
-    SwitchLanguage,
-    ToolOutcome,
-)
 from agent.call.config import CallConfig, Limits
 from agent.call.events import Event
 from agent.call.history import AgentSaid, CallerSaid, Fact, InputMode, Note, Recorded, ToolUsed
@@ -45,6 +34,7 @@ from agent.observability.recording.serialization import (
     RecordError,
     beginning_form,
     beginning_from,
+    digests,
     event_form,
     event_from,
     prompt_digest,
@@ -66,12 +56,14 @@ EVENTS: list[Event] = [
     ev.TokensCounted(None, Usage(1, 2, 3, model="offline:")),
     ev.Summarized(1, "So far."),
     ev.SummaryFailed(1),
-    ev.ToolFinished("a", ToolOutcome("{}")),
-    ev.ToolFinished("a", ToolOutcome("{}", is_error=True, effect=HangUp())),
-    ev.ToolFinished("a", ToolOutcome("{}", effect=Handoff("wish", "so", {"size": "large"}))),
-    ev.ToolFinished("a", ToolOutcome("{}", effect=Play("https://example.com/a.mp3", 0))),
-    ev.ToolFinished("a", ToolOutcome("{}", effect=SendDigits("1w2"))),
-    ev.ToolFinished("a", ToolOutcome("{}", effect=SwitchLanguage("es-US"))),
+    ev.ToolFinished("a", act.ToolOutcome("{}")),
+    ev.ToolFinished("a", act.ToolOutcome("{}", is_error=True, effect=act.HangUp())),
+    ev.ToolFinished(
+        "a", act.ToolOutcome("{}", effect=act.Handoff("wish", "so", {"size": "large"}))
+    ),
+    ev.ToolFinished("a", act.ToolOutcome("{}", effect=act.Play("https://example.com/a.mp3", 0))),
+    ev.ToolFinished("a", act.ToolOutcome("{}", effect=act.SendDigits("1w2"))),
+    ev.ToolFinished("a", act.ToolOutcome("{}", effect=act.SwitchLanguage("es-US"))),
     ev.TimerFired(Timer.IDLE, 7),
     ev.CallConfigChanged(CONFIG),
     ev.AllowanceSpent(),
@@ -80,24 +72,16 @@ EVENTS: list[Event] = [
 ]
 
 
-@pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)
-def test_event_is_read_back_as_it_was(event: Event) -> None:
-    text = text_of(event_form(event))
-
-    assert text.encode()
-    assert "\n" not in text
-    assert event_from(json.loads(text)) == event
-
-
-def test_tokens_of_an_older_record_are_those_of_the_model_that_was_asked() -> None:
+def test_every_event_is_read_back_as_it_was() -> None:
+    """Also tokens of an older record, without the model that answered."""
     raw = {"kind": "TokensCounted", "reply": 1, "usage": {"input": 1, "output": 2}}
 
-    assert event_from(raw) == ev.TokensCounted(1, Usage(1, 2))
+    texts = [text_of(event_form(event)) for event in EVENTS]
 
-
-def test_every_event_is_tried() -> None:
-    """An event that is added and forgotten here is found."""
+    assert [event_from(json.loads(text)) for text in texts] == EVENTS
+    assert not any("\n" in text for text in texts)
     assert {type(event) for event in EVENTS} == set(get_args(Event))
+    assert event_from(raw) == ev.TokensCounted(1, Usage(1, 2))
 
 
 @pytest.mark.parametrize(
@@ -128,7 +112,7 @@ def test_beginning_is_read_back_as_it_was() -> None:
     )
     brief = CallConfig(tools=CONFIG.tools, keypad=CONFIG.keypad, limits=Limits(idle_ms=(1, 2, 3)))
     stamp = VersionStamp("pizza", 2)
-    began = Beginning(brief, resumption, stamp, 1_772_733_600_000, {"From": "+1"})
+    began = Beginning(brief, resumption, stamp, 1_772_733_600_000, {"From": "+1"}, {"a": [1]})
 
     assert beginning_from(json.loads(text_of(beginning_form(began)))) == began
 
@@ -138,69 +122,47 @@ def test_actions_are_written_without_what_is_known_already() -> None:
     forms = ActionForms()
     asked = (Message(Role.CALLER, (Text("Two pizzas."),)),)
 
+    record = '{{"kind":"Record","position":3,"fact":{{"kind":"AgentSaid",{}}}}}'
+    [digest] = digests(asked)
+
     written = forms.write(
         [
-            StartReply(2, asked, ForcedTool("order")),
-            RunTool(CALL, is_lasting=True),
-            Speak(1, "One. "),
-            Record(3, AgentSaid("One. ")),
-            Record(3, AgentSaid("One. Two.")),
-            Record(3, AgentSaid("One.", is_cut=True)),
+            act.StartReply(2, asked, ForcedTool("order")),
+            act.RunTool(CALL, is_lasting=True),
+            act.Speak(1, "One. "),
+            act.Record(3, AgentSaid("One. ")),
+            act.Record(3, AgentSaid("One. Two.")),
+            act.Record(3, AgentSaid("One.", is_cut=True)),
         ]
     )
 
-    assert written == [
-        {
-            "kind": "StartReply",
-            "reply": 2,
-            "choice": {"name": "order"},
-            "messages": [written[0]["messages"][0]],  # type: ignore[index]  # a list of one text
-        },
-        {
-            "kind": "RunTool",
-            "call": {"id": "abc123def", "name": "order", "arguments": '{"size":"large"}'},
-            "is_lasting": True,
-            "standing": {"position": 0, "answered": -1},
-        },
-        {"kind": "Speak", "utterance": 1, "text": "One. "},
-        {
-            "kind": "Record",
-            "position": 3,
-            "fact": {"kind": "AgentSaid", "text": "One. ", "voice": "model"},
-        },
-        {
-            "kind": "Record",
-            "position": 3,
-            "fact": {"kind": "AgentSaid", "voice": "model", "more": "Two."},
-        },
-        {
-            "kind": "Record",
-            "position": 3,
-            "fact": {"kind": "AgentSaid", "text": "One.", "voice": "model", "is_cut": True},
-        },
+    assert [text_of(form) for form in written] == [
+        f'{{"kind":"StartReply","reply":2,"choice":{{"name":"order"}},"messages":["{digest}"]}}',
+        '{"kind":"RunTool","call":{"id":"abc123def","name":"order","arguments":'
+        '"{\\"size\\":\\"large\\"}"},"is_lasting":true,"standing":{"position":0,"answered":-1}}',
+        '{"kind":"Speak","utterance":1,"text":"One. "}',
+        record.format('"text":"One. ","voice":"model"'),
+        record.format('"voice":"model","more":"Two."'),
+        record.format('"text":"One.","voice":"model","is_cut":true'),
     ]
 
 
-@pytest.mark.parametrize("fact", [ToolUsed(0, CALL), ToolUsed(0, CALL, ToolResult(CALL.id, "{}"))])
-def test_number_that_is_zero_is_written(fact: Recorded) -> None:
+def test_number_that_is_zero_is_written() -> None:
     """Zero is a value, unlike false: a fact of reply 0 is read back."""
-    recorded, play = ActionForms().write([Record(3, fact), Play("https://example.com/a.mp3", 0)])
+    play = act.Play("https://example.com/a.mp3", 0)
+    facts: list[Recorded] = [ToolUsed(0, CALL), ToolUsed(0, CALL, ToolResult(CALL.id, "{}"))]
 
-    assert RECORDED.read(recorded["fact"]) == fact
-    assert play["loop"] == 0
+    *recorded, played = ActionForms().write([*(act.Record(3, fact) for fact in facts), play])
+
+    assert [RECORDED.read(form["fact"]) for form in recorded] == facts
+    assert played["loop"] == 0
 
 
 SPEC = ToolSpec("look_up", "Looks.", "{}")
 
 
-def test_digests_stay_what_they_are() -> None:
+def test_digests_stay_what_they_are_and_tell_versions_apart() -> None:
     """Records and log lines of earlier versions are compared with those of this one."""
-    assert prompt_digest("Be kind.") == "8c294dd9b20a"
-    assert prompt_digest(["Be", {"kind": None}]) == "90480b5be6b7"
-    assert tools_digest((SPEC,)) == "762f090bc20d"
-
-
-def test_digests_tell_versions_apart() -> None:
     others = [
         replace(SPEC, name="look"),
         replace(SPEC, description="Does."),
@@ -210,4 +172,6 @@ def test_digests_tell_versions_apart() -> None:
     found = [tools_digest(specs) for specs in [(), (SPEC,), *((each,) for each in others)]]
 
     assert len(set(found)) == len(found)
-    assert prompt_digest("Be kind.") != prompt_digest("Be brief.")
+    assert found[1] == "762f090bc20d"
+    assert prompt_digest("Be kind.") == "8c294dd9b20a"
+    assert prompt_digest(["Be", {"kind": None}]) == "90480b5be6b7"

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +14,7 @@ from hypothesis import strategies as st
 from agent.call import events as ev
 from agent.call.actions import Action, Record, RunTool, Speak, StartReply, ToolOutcome
 from agent.call.config import CallConfig
-from agent.call.events import EndReason, Event, Playback, PlaybackReported
+from agent.call.events import Event, Playback, PlaybackReported
 from agent.call.history import (
     AgentSaid,
     CallerSaid,
@@ -28,8 +27,7 @@ from agent.call.history import (
 )
 from agent.call.messages import ToolCall, ToolResult
 from agent.cli.recorded_calls import shown
-from agent.observability.recording.record_reader import RecordedConnection
-from agent.observability.recording.record_writer import open_records
+from agent.observability.recording.serialization import RecordedConnection
 from agent.observability.recording.transcript import (
     CallTranscript,
     clock,
@@ -42,8 +40,8 @@ from agent.observability.recording.transcript import (
 from agent.ports import Item
 from agent.store.call_state.facts import fact_item
 from agent.store.call_state.history_loader import GENERATION
-from tests.fakes import MemoryStore, moment
-from tests.observability.recording.taping import NOW, beginning
+from tests.fakes import MemoryStore
+from tests.observability.recording.taping import ADA_CALLS, NOW, Tape, beginning, write
 from tests.virtual_time import run_virtually
 
 STARTED = int(NOW * 1000)
@@ -63,8 +61,7 @@ FACTS: list[Recorded] = [
 SESSION: Item = {
     "pk": "CA1",
     "sk": "connection",
-    "From": "+15550100001",
-    "To": "+15550100000",
+    **ADA_CALLS,
     "startedMs": STARTED,
     "useCase": "pizza",
 }
@@ -117,25 +114,18 @@ def test_call_is_told_in_the_order_of_its_facts() -> None:
 
 async def ordered(store: MemoryStore) -> None:
     """A recorded turn: held back, asked, a tool, asked again, answered."""
-    loop = asyncio.get_running_loop()
-    happened: list[tuple[float, Event, list[Action]]] = [
-        (0.0, ev.CallStarted(), [Record(0, AgentSaid("Hello.", SpeechSource.GREETING))]),
-        (2.0, ev.CallerSpoke("a large pizza and"), [Record(1, CallerSaid("a large pizza and"))]),
-        (1.0, ev.CallerSpoke("a salad"), [Record(2, CallerSaid("a salad")), StartReply(1, ())]),
-        (0.4, ev.ReplyDelta(1, "Let me see. "), [Speak(1, "Let me see. ")]),
-        (0.2, ev.ReplyFinished(1, (CALL,)), [RunTool(CALL)]),
-        (0.8, ev.ToolFinished(CALL.id, ToolOutcome("{}")), [StartReply(2, ())]),
-        (0.6, ev.ReplyDelta(2, "Done."), [Speak(1, "Done.", is_last=True)]),
-        (0.2, ev.ReplyFinished(2), []),
-        (3.0, PlaybackReported(Playback.AGENT_OFF), []),
+    happened: list[tuple[Event, Sequence[Action], float]] = [
+        (ev.CallStarted(), [Record(0, AgentSaid("Hello.", SpeechSource.GREETING))], 0.0),
+        (ev.CallerSpoke("a large pizza and"), [Record(1, CallerSaid("a large pizza and"))], 2.0),
+        (ev.CallerSpoke("a salad"), [Record(2, CallerSaid("a salad")), StartReply(1, ())], 1.0),
+        (ev.ReplyDelta(1, "Let me see. "), [Speak(1, "Let me see. ")], 0.4),
+        (ev.ReplyFinished(1, (CALL,)), [RunTool(CALL)], 0.2),
+        (ev.ToolFinished(CALL.id, ToolOutcome("{}")), [StartReply(2, ())], 0.8),
+        (ev.ReplyDelta(2, "Done."), [Speak(1, "Done.", is_last=True)], 0.6),
+        (ev.ReplyFinished(2), [], 0.2),
+        (PlaybackReported(Playback.AGENT_OFF), [], 3.0),
     ]
-    async with open_records(store, lambda: NOW, 7) as writer:
-        assert writer is not None
-        recorder = writer.open("CA1", 0, beginning(CallConfig()), lambda: "a0")
-        for seconds, event, actions in happened:
-            await asyncio.sleep(seconds)  # of virtual time
-            recorder.observe(moment(event, actions, loop.time()))
-        recorder.ended(EndReason.CALLER_HANGUP)
+    await write(store, [Tape(beginning(CallConfig()), happened)])
 
 
 def test_recorded_call_is_told_with_its_times() -> None:
@@ -160,13 +150,8 @@ def test_recorded_call_is_told_with_its_times() -> None:
 def test_machines_are_told_the_same() -> None:
     told: Any = json.loads(transcript_json(transcript_of(ordered)))
 
-    assert told["facts"][1] == {
-        "at_ms": 2000.0,
-        "line": 0,
-        "kind": "CallerSaid",
-        "text": "a large pizza and",
-        "means": "speech",
-    }
+    said = {"kind": "CallerSaid", "text": "a large pizza and", "means": "speech"}
+    assert told["facts"][1] == {"at_ms": 2000.0, "line": 0, **said}
     (turn,) = told["lines"][0]["turns"]
     assert turn["first_text_ms"] == 1400.0
     assert [(span["name"], span["from_ms"], span["to_ms"]) for span in turn["spans"]] == [
@@ -251,15 +236,12 @@ def test_no_value_of_a_call_can_steer_a_terminal(for_machines: bool) -> None:
         Note(STEERING),
     ]
 
-    async def main() -> str | None:
+    async def main() -> str:
         store = MemoryStore()
         await store.put({**SESSION, "useCase": "pizza\u202e", "From": "client:a\x9b"})
         await store.put({"pk": "CA1", "sk": "resume::000001", "cause": STEERING})
         for position, fact in enumerate(facts):
             await store.put(fact_item("CA1", STARTED, position, fact, position, 1))
-        return await shown(store, "CA1", for_machines=for_machines)
+        return await shown(store, "CA1", for_machines=for_machines) or "\0"
 
-    text = run_virtually(main())
-
-    assert text is not None
-    assert text.replace("\n", "").isprintable()
+    assert run_virtually(main()).replace("\n", "").isprintable()

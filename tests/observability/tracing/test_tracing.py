@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
@@ -35,7 +36,6 @@ from tests.observability.tracing.test_call_trace import EPOCH, attributes, tree
 
 NUMBER = "+15550100001"
 LOOK = ToolCall("tool00001", "look_up", "{}")
-SQLITE = {"db.system.name": "sqlite", "db.collection.name": "items"}
 
 
 class SlowStore(MemoryStore):
@@ -73,6 +73,9 @@ class Stage:
             self.clock.seconds += 1.0
             trace.ended(EndReason.CALLER_HANGUP)
 
+    async def look(self) -> None:
+        await self.store.get(NUMBER, "profile")
+
     @property
     def spans(self) -> list[ReadableSpan]:
         """In the order in which they began; of those that began together, the last to end first."""
@@ -90,46 +93,51 @@ class Stage:
         return sorted(sids[one.parent.span_id] for one in spans if one.name == name and one.parent)
 
 
+@dataclass
 class Looks:
     """`ports.Toolbox` whose tools look something up."""
 
-    def __init__(self, stage: Stage) -> None:
-        self._stage = stage
+    stage: Stage
 
     async def run(self, call: ToolCall, standing: Standing) -> ToolOutcome:
-        await asyncio.create_task(self._look(), name="look")
+        await asyncio.create_task(self.stage.look(), name="look")
         return ToolOutcome(call.name)
 
-    async def _look(self) -> None:
-        await self._stage.store.get(NUMBER, "profile")
 
-
-async def test_operation_is_a_span_of_its_line() -> None:
-    stage = Stage()
+@pytest.mark.parametrize(
+    ("name", "sk", "told"),
+    [
+        ("", "profile", {}),
+        ("voice-calls", "profile", {}),
+        ("", "away", {"error.type": "StoreError"}),
+        ("", "never", {"voice.cancelled": True}),
+    ],
+    ids=["sqlite", "dynamodb", "failed", "given up"],
+)
+async def test_operation_is_a_span_of_its_line_without_keys(
+    name: str, sk: str, told: dict[str, object]
+) -> None:
+    """A failure is told by its class alone: the text of the error may hold a key."""
+    stage = Stage(name)
     with stage.line():
-        await stage.store.get(NUMBER, "profile")
+        looking = asyncio.create_task(stage.store.get(NUMBER, sk), name="look")
+        await asyncio.sleep(0)
+        looking.cancel()
+        await asyncio.gather(looking, return_exceptions=True)
 
     call, looked = stage.spans
-    assert tree([call, looked]) == [("call", "", 0.0, 2.0), ("get items", "call", 0.0, 1.0)]
-    assert attributes(looked) == {**SQLITE, "db.operation.name": "get"}
-    assert looked.kind is SpanKind.CLIENT
-    assert call.kind is SpanKind.INTERNAL
-    assert looked.status.status_code is StatusCode.UNSET
-    assert "1555" not in looked.to_json()
-
-
-async def test_table_of_the_cloud_is_told_by_its_name() -> None:
-    stage = Stage("voice-calls")
-    with stage.line():
-        await stage.store.query(NUMBER)
-
-    queried = next(span for span in stage.spans if span.parent)
-    assert queried.name == "query voice-calls"
-    assert attributes(queried) == {
-        "db.system.name": "aws.dynamodb",
-        "db.collection.name": "voice-calls",
-        "db.operation.name": "query",
+    table = name or "items"
+    assert tree([call, looked]) == [("call", "", 0.0, 2.0), (f"get {table}", "call", 0.0, 1.0)]
+    assert attributes(looked) == {
+        "db.system.name": "aws.dynamodb" if name else "sqlite",
+        "db.collection.name": table,
+        "db.operation.name": "get",
+        **told,
     }
+    assert (looked.kind, call.kind) == (SpanKind.CLIENT, SpanKind.INTERNAL)
+    assert (looked.status.status_code is StatusCode.ERROR) is ("error.type" in told)
+    assert call.status.status_code is StatusCode.UNSET
+    assert "1555" not in looked.to_json()
 
 
 async def test_what_is_done_for_no_line_leaves_no_span() -> None:
@@ -150,33 +158,6 @@ async def test_what_is_done_for_no_line_leaves_no_span() -> None:
     await stage.store.get(NUMBER, "profile")
 
     assert [span.name for span in stage.spans] == ["call"]
-
-
-async def test_failure_is_told_by_its_class_alone() -> None:
-    """The text of the error may hold a key."""
-    stage = Stage()
-    with stage.line(), pytest.raises(StoreError):
-        await stage.store.get(NUMBER, "away")
-
-    call, failed = stage.spans
-    assert attributes(failed) == {**SQLITE, "db.operation.name": "get", "error.type": "StoreError"}
-    assert failed.status.status_code is StatusCode.ERROR
-    assert call.status.status_code is StatusCode.UNSET
-    assert "1555" not in failed.to_json()
-
-
-async def test_operation_that_is_given_up_is_cancelled_and_no_failure() -> None:
-    stage = Stage()
-    with stage.line():
-        waiting = asyncio.create_task(stage.store.get(NUMBER, "never"), name="never")
-        await asyncio.sleep(0)
-        waiting.cancel()
-        await asyncio.wait([waiting])
-
-    _, cancelled = stage.spans
-    told = {**SQLITE, "db.operation.name": "get", "voice.cancelled": True}
-    assert attributes(cancelled) == told
-    assert cancelled.status.status_code is StatusCode.UNSET
 
 
 async def test_what_is_read_before_the_trace_has_a_name_belongs_to_it() -> None:
@@ -219,29 +200,22 @@ async def test_tool_that_was_given_up_leaves_its_operations_to_the_call() -> Non
     assert tree(stage.spans)[1] == ("get items", "call", 0.0, 1.0)
 
 
-async def test_writing_of_the_journal_is_told_to_the_call_of_its_facts() -> None:
-    stage = Stage()
-    async with open_journals(stage.store, stage.clock) as journals:
-        for call_sid in ("CA1", "CA2"):
-            with stage.line(call_sid):
-                journal = journals.open(call_sid, 0)
-                journal.record(0, CallerSaid("Ada"))
-        assert [span.name for span in stage.spans] == ["call", "call"]
-
-    assert stage.calls_of("put_newer items") == ["CA1", "CA2"]
-
-
-async def test_record_is_written_for_its_own_call() -> None:
+async def test_facts_and_records_are_written_for_their_own_calls() -> None:
     """One writer serves all calls and is started by the first."""
     stage = Stage()
-    async with open_records(stage.store, stage.clock, 1) as records:
+    async with (
+        open_journals(stage.store, stage.clock) as journals,
+        open_records(stage.store, stage.clock, 1) as records,
+    ):
         assert records is not None
         for call_sid in ("CA1", "CA2"):
             with stage.line(call_sid):
+                journals.open(call_sid, 0).record(0, CallerSaid("Ada"))
                 recorder = records.open(call_sid, 0, beginning(CallConfig()), lambda: "")
                 recorder.ended(EndReason.CALLER_HANGUP)
+        assert [span.name for span in stage.spans] == ["call", "call"]
 
-    assert stage.calls_of("put items") == ["CA1", "CA2"]
+    assert stage.calls_of("put_newer items") == stage.calls_of("put items") == ["CA1", "CA2"]
 
 
 async def test_operations_of_one_line_are_told_up_to_a_bound() -> None:
