@@ -58,11 +58,6 @@ def in_turn(*replies: Reply) -> Rule:
     return lambda _: replies[min(next(turns), len(replies) - 1)]
 
 
-def by_index(chosen: Mapping[int, Script], otherwise: Script) -> Rule:
-    rules, rest = {key: as_rule(script) for key, script in chosen.items()}, as_rule(otherwise)
-    return lambda request: rules.get(request.index, rest)(request)
-
-
 def by_model(chosen: Mapping[str, Script], otherwise: Script) -> Rule:
     rules, rest = {key: as_rule(script) for key, script in chosen.items()}, as_rule(otherwise)
     return lambda request: rules.get(request.model, rest)(request)
