@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import reduce
-from operator import getitem
 from typing import Any
 
 import pytest
@@ -95,7 +93,13 @@ def answer(*content: Body) -> Change:
 
 def put(*at: str | int, **fields: object) -> Change:
     """Set fields of the object at this place of the body."""
-    return lambda body: reduce(getitem, at, body).update(fields)
+
+    def change(place: Any) -> None:
+        for key in at:
+            place = place[key]
+        place.update(fields)
+
+    return change
 
 
 RULES: list[tuple[str, str, Change]] = [

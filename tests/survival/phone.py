@@ -125,14 +125,11 @@ class Guest:
 
     Args:
         twilio: The stand-in that carries the call.
-        number: Of the guest; the caller's number is made of it.
-        seed: Of the random choices.
+        number: Of the guest; the caller's number and the random choices follow from it.
         patience_seconds: Of quiet, after which a sentence is said again.
     """
 
-    def __init__(
-        self, twilio: Twilio, number: int, seed: int = 0, patience_seconds: float = PATIENCE_SECONDS
-    ) -> None:
+    def __init__(self, twilio: Twilio, number: int, patience_seconds: float) -> None:
         self.caller = f"+1555{number:07d}"
         self.fields = call_fields(From=self.caller)
         self.phase = Phase.RINGING
@@ -144,7 +141,7 @@ class Guest:
         """How the call ended; `hung up` is how it should."""
         self._twilio = twilio
         self._patience_seconds = patience_seconds
-        self._chance = random.Random(f"{seed}:{number}")  # noqa: S311 - reproducible choices
+        self._chance = random.Random(f"0:{number}")  # noqa: S311 - reproducible choices
         self._order_turn = self._chance.randint(2, 4)
         self._times_unanswered = 0
         self._says_setup_again = number % 2 == 0
@@ -333,9 +330,7 @@ class Crowd:
     """Guests who talk at the same time."""
 
     def __init__(self, twilio: Twilio, count: int, patience_seconds: float) -> None:
-        self.guests = [
-            Guest(twilio, number, patience_seconds=patience_seconds) for number in range(count)
-        ]
+        self.guests = [Guest(twilio, number, patience_seconds) for number in range(count)]
         self.enough = asyncio.Event()
         """Set: a guest that has placed an order may hang up."""
 
