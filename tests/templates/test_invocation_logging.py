@@ -108,7 +108,6 @@ def set_by_another_stack(account: Account) -> None:
     )
 
 
-@pytest.mark.parametrize("path", [CLOUD, LOCAL], ids=["cloud", "local"])
 def test_callers_words_are_logged_only_when_asked_for(path: Path) -> None:
     template = load(path)
     parts = [name for name in template["Resources"] if "Invocation" in name or "rBedrock" in name]
