@@ -6,10 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks.soak import Held, lag_at_most, verdict
+from benchmarks.soak import Held, verdict
 
 BEFORE = Held(60_000_000, 1.0, 0.1, threads=3, sessions=0, tasks=3, files={"socket": 6, "file": 6})
-LAG = "agent_event_loop_lag_seconds_bucket"
 
 
 def test_what_is_left_over_is_counted_and_pools_are_not() -> None:
@@ -37,14 +36,3 @@ def test_memory_is_flat_within_5_percent_from_minute_ten_on(
 ) -> None:
     """Of a short run from its first third on."""
     assert list(verdict(seen, minutes)) == faults
-
-
-@pytest.mark.parametrize(
-    ("share", "seconds"), [(0.1, 0.001), (0.5, 0.01), (0.99, 0.01), (1.0, float("inf"))]
-)
-def test_lag_is_that_of_the_time_between(share: float, seconds: float) -> None:
-    """By the limits of the histogram, whose counts are cumulative."""
-    before = {f"{LAG}<0.001": 900.0, f"{LAG}<0.01": 900.0, f"{LAG}<+Inf": 900.0}
-    now = {f"{LAG}<0.001": 910.0, f"{LAG}<0.01": 999.0, f"{LAG}<+Inf": 1000.0}
-
-    assert lag_at_most(now, before, share) == seconds

@@ -49,15 +49,6 @@ def resources(template: dict[str, Any], kind: str) -> dict[str, dict[str, Any]]:
     }
 
 
-def table_schema(path: Path) -> dict[str, Any]:
-    """What a template says of the table's keys, index and expiry."""
-    table: dict[str, Any] = resources(load(path), "AWS::DynamoDB::Table")["PrimaryDynamoDBTable"]
-    kept = (
-        "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "TimeToLiveSpecification",
-    )  # fmt: skip
-    return {name: table[name] for name in kept}
-
-
 def texts(node: object) -> Iterator[str]:
     if isinstance(node, str):
         yield node

@@ -65,31 +65,6 @@ def environment(account: Account, **chosen: str) -> dict[str, str]:
     return {each["name"]: each["value"] for each in given} | {"TWILIO_AUTH_TOKEN": "token"}
 
 
-def test_the_table_comes_out_as_documented(account: Account, path: Path) -> None:
-    outputs = create(account, path)
-
-    assert outputs["DynamoDBTable"] == _TABLE
-    client = account("dynamodb")
-    table = client.describe_table(TableName=outputs["DynamoDBTable"])["Table"]
-    assert table["KeySchema"] == [
-        {"AttributeName": "pk", "KeyType": "HASH"},
-        {"AttributeName": "sk", "KeyType": "RANGE"},
-    ]
-    [index] = table["GlobalSecondaryIndexes"]
-    assert (index["IndexName"], index["Projection"]["ProjectionType"]) == ("index-1-full", "ALL")
-    assert [each["AttributeName"] for each in index["KeySchema"]] == ["pk1", "sk1"]
-    assert table["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
-    assert table["DeletionProtectionEnabled"] is (path == CLOUD)
-
-
-def test_the_outputs_say_where_twilio_and_the_dns_alias_must_point(account: Account) -> None:
-    outputs = create(account, CLOUD)
-
-    assert outputs["TwimlAPI"] == "https://voice.example.com/twiml"
-    assert outputs["HealthUrl"] == "https://voice.example.com/health"
-    assert outputs["AlbDnsName"].endswith(".elb.amazonaws.com")
-
-
 def test_the_service_starts_with_the_environment_of_its_task(account: Account) -> None:
     given = environment(account, pMaxCallsPerTask="80", pTimeZone="Europe/Zurich")
     settings = Settings.read(given)
@@ -118,12 +93,16 @@ def test_further_settings_arrive_in_the_service(account: Account) -> None:
     assert (settings.record_calls, settings.record_days) == (True, 30)
 
 
-def test_secrets_come_from_the_keys_that_are_named(account: Account) -> None:
+def test_what_is_chosen_arrives_in_the_task(account: Account) -> None:
+    """An image by its digest, secrets by their keys, a file; and Twilio and the DNS get theirs."""
     more = "arn:aws:secretsmanager:us-east-1:123456789012:secret:more-AbCdEf"
+    file, digest = "arn:aws:s3:::files/voice/1.env", "sha256:" + "0" * 64
+    chosen = {
+        "pSecretsArn": more, "pSecretNames": "TWILIO_API_KEY_SECRET,ORDERS_TOKEN",
+        "pEnvironmentFileArn": file, "pImageTag": digest,
+    }  # fmt: skip
 
-    names, file = "TWILIO_API_KEY_SECRET,ORDERS_TOKEN", "arn:aws:s3:::files/voice/1.env"
-
-    create(account, CLOUD, pSecretsArn=more, pSecretNames=names, pEnvironmentFileArn=file)
+    outputs = create(account, CLOUD, **chosen)
 
     container = agent_container(account)
     assert [each for each in container["secrets"] if each] == [
@@ -132,6 +111,11 @@ def test_secrets_come_from_the_keys_that_are_named(account: Account) -> None:
         {"name": "ORDERS_TOKEN", "valueFrom": f"{more}:ORDERS_TOKEN::"},
     ]
     assert container["environmentFiles"] == [{"type": "s3", "value": file}]
+    name = "twilio-conversation-relay-bedrock-services"
+    assert container["image"] == f"{_GIVEN['pECRRepoURL']}/{name}@{digest}"
+    assert outputs["TwimlAPI"] == "https://voice.example.com/twiml"
+    assert outputs["HealthUrl"] == "https://voice.example.com/health"
+    assert outputs["AlbDnsName"].endswith(".elb.amazonaws.com")
 
 
 def test_the_developers_line_starts_the_service(account: Account) -> None:
@@ -143,17 +127,6 @@ def test_the_developers_line_starts_the_service(account: Account) -> None:
     assert settings.table_name == outputs["DynamoDBTable"] == _TABLE
     assert settings.model_identifier == outputs["ModelIdentifier"] == "us.amazon.nova-lite-v1:0"
     assert settings.aws_region == outputs["Region"] == "us-east-1"
-
-
-def test_an_image_is_named_by_tag_or_by_digest(account: Account) -> None:
-    digest = "sha256:" + "0" * 64
-
-    create(account, CLOUD, pImageTag=digest)
-
-    assert agent_container(account)["image"] == (
-        "123456789012.dkr.ecr.us-east-1.amazonaws.com/"
-        f"twilio-conversation-relay-bedrock-services@{digest}"
-    )
 
 
 def test_listed_models_are_permitted_beside_the_default(account: Account) -> None:
