@@ -15,7 +15,6 @@ import tomllib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -97,11 +96,6 @@ def sam_help(command: str) -> str:
         check=True,
     )
     return run.stdout
-
-
-def parameters(path: Path) -> dict[str, Any]:
-    declared: dict[str, Any] = load(path)["Parameters"]
-    return declared
 
 
 @pytest.mark.parametrize("path", [*PAGES, ROOT / "CHANGELOG.md"], ids=str)
@@ -196,7 +190,7 @@ def test_defaults_that_are_named_are_those_of_the_template() -> None:
     named = {name: first or second for name, first, second in found}
 
     assert named.keys() >= {"pDrainSeconds", "pMaxTasks"}
-    assert named == {name: str(parameters(CLOUD)[name]["Default"]) for name in named}
+    assert named == {name: str(load(CLOUD)["Parameters"][name]["Default"]) for name in named}
 
 
 def test_every_line_for_sam_has_options_that_sam_knows() -> None:
@@ -220,7 +214,7 @@ def test_every_line_for_sam_has_options_that_sam_knows() -> None:
 def test_first_deploy_gives_every_parameter_that_has_no_default() -> None:
     [first] = [rest for _, rest in sam_lines() if "pECRRepoURL=" in rest]
     given = dict(re.findall(r"(p[A-Z]\w+)=(\S+)", first))
-    declared = parameters(CLOUD)
+    declared = load(CLOUD)["Parameters"]
 
     assert {name for name, one in declared.items() if "Default" not in one} <= given.keys()
     pattern = declared["pPublicWSSEndpoint"]["AllowedPattern"]

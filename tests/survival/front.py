@@ -113,7 +113,11 @@ async def opened(folder: Path, servers: Sequence[int], most: int = 9_000) -> Asy
     process = await _start(folder)
     states = f"http://127.0.0.1:{states_port}/;csv"
     try:
-        await _until_listening(process, states, folder)
+        async with asyncio.timeout(_START_SECONDS):
+            while not await is_answered(states):
+                if process.returncode is not None:
+                    raise FrontError((folder / "front.log").read_text())
+                await asyncio.sleep(_POLL_SECONDS)  # a process that starts has no event for us
         trust = ssl.create_default_context(cadata=authority)
         yield Front(f"https://127.0.0.1:{port}", trust, port, states)
     finally:
@@ -133,15 +137,13 @@ async def _start(folder: Path) -> asyncio.subprocess.Process:
         )
 
 
-async def _until_listening(process: asyncio.subprocess.Process, states: str, folder: Path) -> None:
-    async with asyncio.timeout(_START_SECONDS), aiohttp.ClientSession() as http:
-        while process.returncode is None:
-            try:
-                async with http.get(states):
-                    return
-            except aiohttp.ClientConnectionError:
-                await asyncio.sleep(_POLL_SECONDS)  # a process that starts has no event for us
-    raise FrontError((folder / "front.log").read_text())
+async def is_answered(url: str) -> bool:
+    """Whether a server is there and has nothing against the request."""
+    try:
+        async with aiohttp.ClientSession() as http, http.get(url) as response:
+            return response.status == 200
+    except aiohttp.ClientConnectionError:
+        return False
 
 
 def _write_certificate(path: Path) -> str:

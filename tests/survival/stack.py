@@ -124,8 +124,8 @@ class Server:
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
         )  # fmt: skip
         self._reader = asyncio.create_task(self._read(), name=f"log {self.port}")
-        async with asyncio.timeout(_READY_SECONDS), aiohttp.ClientSession() as http:
-            while not await self._is_ready(http):
+        async with asyncio.timeout(_READY_SECONDS):
+            while not await front.is_answered(f"http://127.0.0.1:{self.port}/health/ready"):
                 assert self.is_running, "\n".join(self.lines[-20:])
                 await asyncio.sleep(_POLL_SECONDS)  # a process that starts has no event for us
 
@@ -160,13 +160,6 @@ class Server:
         assert self._process.stdout is not None
         async for line in self._process.stdout:
             self.lines.append(line.decode(errors="replace").rstrip())
-
-    async def _is_ready(self, http: aiohttp.ClientSession) -> bool:
-        try:
-            async with http.get(f"http://127.0.0.1:{self.port}/health/ready") as response:
-                return response.status == 200
-        except aiohttp.ClientConnectionError:
-            return False
 
 
 @dataclass(frozen=True, slots=True)
