@@ -203,15 +203,9 @@ class Guest:
         if leg.ticket.way is Way.REOPENED and has_time:
             await asyncio.sleep(_REOPEN_SECONDS)  # Twilio's own schedule is not documented
             return leg.ticket
-        fields = {
-            **self.fields,
-            "CallStatus": "in-progress",
-            "SessionId": "VX" + "0" * 32,
-            "SessionStatus": "failed",
-            "SessionDuration": "0",
-            "ErrorCode": "64102",
-            "ErrorMessage": "Unable to connect to WebSocket URL.",
-        }
+        session = {"SessionId": "VX" + "0" * 32, "SessionStatus": "failed", "SessionDuration": "0"}
+        fault = {"ErrorCode": "64102", "ErrorMessage": "Unable to connect to WebSocket URL."}
+        fields = {**self.fields, "CallStatus": "in-progress", **session, **fault}
         return await self._ask(leg.ticket.relay.action, fields, Way.ASKED, leg.ended_at)
 
     async def _ask(self, url: str, fields: Mapping[str, str], way: Way, at: float) -> Ticket | None:
