@@ -35,17 +35,6 @@ def module(path: Path) -> ModuleType:
     return loaded
 
 
-async def mcp_tools(tmp_path: Path) -> tuple[list[str], list[str], list[str]]:
-    text = json.loads((EXAMPLES / "mcp_tool" / "mcp.json").read_text())
-    stock = text["mcpServers"]["stock"]
-    stock["command"] = sys.executable
-    stock["args"] = [str(EXAMPLES / "mcp_tool" / "server.py")]
-    path = tmp_path / "mcp.json"
-    path.write_text(json.dumps(text))
-    specs, faults, remarks = await survey(str(path))
-    return list(specs), faults, remarks
-
-
 async def test_every_use_case_loads_without_a_fault(tmp_path: Path) -> None:
     for folder in FOLDERS:
         shutil.copytree(folder, tmp_path / "use-cases" / folder.name)
@@ -56,7 +45,15 @@ async def test_every_use_case_loads_without_a_fault(tmp_path: Path) -> None:
 
 
 async def test_mcp_server_offers_its_tool(tmp_path: Path) -> None:
-    assert await mcp_tools(tmp_path) == (["stock__in_stock"], [], [])
+    text = json.loads((EXAMPLES / "mcp_tool" / "mcp.json").read_text())
+    program = {"command": sys.executable, "args": [str(EXAMPLES / "mcp_tool" / "server.py")]}
+    text["mcpServers"]["stock"] |= program
+    path = tmp_path / "mcp.json"
+    path.write_text(json.dumps(text))
+
+    specs, faults, remarks = await survey(str(path))
+
+    assert (list(specs), faults, remarks) == (["stock__in_stock"], [], [])
 
 
 @pytest.mark.parametrize(

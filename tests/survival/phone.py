@@ -243,12 +243,9 @@ class Guest:
                 await call.hang_up()
             else:
                 await self._turn(call, Sentence(number, number == self._order_turn))
-                await self._think(call)
-
-    async def _think(self, call: TwilioCall) -> None:
-        if call.ending is None:
-            self.phase = Phase.THINKING
-            await call.settle(self._chance.uniform(0.2, 1.0))
+                if call.ending is None:
+                    self.phase = Phase.THINKING
+                    await call.settle(self._chance.uniform(0.2, 1.0))
 
     async def _hear_first_words(self, call: TwilioCall, way: Way) -> None:
         """The agent speaks first, and perhaps goes on with what it was saying.

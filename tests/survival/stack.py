@@ -135,10 +135,10 @@ class Server:
         self._process.send_signal(number)
 
     async def kill(self) -> None:
-        """Send SIGKILL."""
+        """Send SIGKILL, also to one that is frozen; nothing happens to one that is not there."""
         if self.is_running:
             self.send(signal.SIGKILL)
-        await self._gone()
+            await self._gone()
 
     async def stop(self) -> Exit:
         """Send SIGTERM and wait for the end."""
@@ -244,7 +244,7 @@ async def standing(folder: Path, table: str, plan: Plan) -> AsyncIterator[Stack]
             ports = [link.port for link in links]
         balancer = await exits.enter_async_context(front.opened(folder, ports))
         for server in servers:
-            exits.push_async_callback(_end, server)
+            exits.push_async_callback(server.kill)
         await asyncio.gather(*(server.begin() for server in servers))
         http = await exits.enter_async_context(calling(balancer))
         twilio = Twilio(http, balancer.url, TOKEN, ORIGIN, MANNER)
@@ -298,9 +298,3 @@ async def calling(balancer: front.Front) -> AsyncIterator[aiohttp.ClientSession]
     connector = aiohttp.TCPConnector(limit=0, ssl=balancer.trust, force_close=True)
     async with aiohttp.ClientSession(connector=connector) as http:
         yield http
-
-
-async def _end(server: Server) -> None:
-    """Kill a server, also one that is frozen or never began."""
-    if server.is_running:
-        await server.kill()

@@ -17,6 +17,11 @@ from aiohttp import web
 
 ROOT = Path(__file__).parents[2]
 TOOLS = ROOT / ".tools" / "cloudformation" / "bin"
+_DECODE = """
+import json, sys
+from cfnlint.decode import cfn_yaml
+json.dump(cfn_yaml.load(sys.argv[1]), sys.stdout)
+"""
 CLOUD = ROOT / "cloud-deploy-infra-template.yml"
 LOCAL = ROOT / "local-dev-cloud-infra-template.yml"
 
@@ -31,9 +36,8 @@ def tool(name: str) -> str:
 @cache
 def load(path: Path) -> dict[str, Any]:
     """A template as plain data, its short tags written out; to be read, not changed."""
-    command = [tool("python"), str(Path(__file__).with_name("decode.py")), str(path)]
     run = subprocess.run(  # noqa: S603 (our own program and file)
-        command, capture_output=True, text=True, check=False
+        [tool("python"), "-c", _DECODE, str(path)], capture_output=True, text=True, check=False
     )
     assert run.returncode == 0, run.stderr
     template: dict[str, Any] = json.loads(run.stdout)
