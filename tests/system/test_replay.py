@@ -26,14 +26,9 @@ async def test_words_of_callers_break_no_promise(table: Path) -> None:
                 await server.know(caller, firstName="Robin", lastName="Doe", useCase=use_case)
             report = await replay(replace(server.twilio, manner=PATIENT), said, options)
 
+    assert len(said) >= 40
+    assert {dialogue.use_case for dialogue in said} == {*CALLERS, DEFAULT}
     assert report.violations == []
     assert report.dialogues == len(said)
     assert report.answered == report.caller_turns > 0
     assert [entry for entry in logs if entry["log_level"] in {"error", "critical"}] == []
-
-
-def test_the_dialogues_are_enough_and_of_every_use_case() -> None:
-    said = list(dialogues(WRITTEN_HERE))
-
-    assert len(said) >= 40
-    assert {dialogue.use_case for dialogue in said} == {*CALLERS, DEFAULT}
