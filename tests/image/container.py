@@ -100,10 +100,7 @@ class Container:
 async def started(image: str, *options: str, port: int = 0) -> AsyncIterator[Container]:
     """`docker run` of a service that takes signed calls for `ORIGIN`; removed on leaving.
 
-    Args:
-        image: Its tag.
-        options: Of `docker run`.
-        port: Where it is reached; 0 = a free one.
+    It is reached at the port; 0 = a free one.
     """
     name = f"voice-agent-{secrets.token_hex(4)}"
     port, metrics_port = port or free_port(), free_port()

@@ -275,26 +275,20 @@ def test_cost_of_a_call_minute_follows_from_the_prices() -> None:
     assert [float(each) for each in row.split(",")] == pytest.approx(counted, rel=0.05)
 
 
-def test_site_builds_without_a_warning(tmp_path: Path) -> None:
+def test_site_builds_without_a_warning_and_has_every_page(tmp_path: Path) -> None:
     """Strict: a link or anchor that leads nowhere fails the build."""
     assert ZENSICAL.exists(), f"{ZENSICAL} is missing; tests/run.sh makes it"
-    shutil.copytree(ROOT / "docs", tmp_path / "docs")
+    shutil.copytree(DOCS, tmp_path / "docs")
     shutil.copy(ROOT / "mkdocs.yml", tmp_path)
+    listed = re.findall(r"- ([\w/-]+\.md)$", text_of(ROOT / "mkdocs.yml"), re.MULTILINE)
 
     run = subprocess.run(  # noqa: S603 (our own program)
         [ZENSICAL, "build", "--strict"], cwd=tmp_path, capture_output=True, text=True, check=False
     )
 
     assert run.returncode == 0, run.stdout
-    assert "Voice agent" in (tmp_path / ".site" / "index.html").read_text()
-
-
-def test_every_page_is_in_the_navigation() -> None:
-    listed = set(re.findall(r"- ([\w/-]+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE))
-
-    assert listed == {
-        str(path.relative_to(ROOT / "docs")) for path in (ROOT / "docs").rglob("*.md")
-    }
+    assert "Voice agent" in text_of(tmp_path / ".site" / "index.html")
+    assert set(listed) == {str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md")}
 
 
 _GENERATE = module(DOCS / "generate.py")

@@ -31,8 +31,9 @@ from tests.dynamodb import free_port
 _START_SECONDS = 20.0
 _POLL_SECONDS = 0.05
 _CONFIGURATION = """
+# Each connection takes two files of the system.
 global
-    maxconn {most}
+    maxconn 9000
 defaults
     mode http
     option http-server-close
@@ -89,21 +90,14 @@ class Front:
 
 
 @asynccontextmanager
-async def opened(folder: Path, servers: Sequence[int], most: int = 9_000) -> AsyncIterator[Front]:
-    """A load balancer in front of servers on these ports.
-
-    Args:
-        folder: For its certificate and its log.
-        servers: Ports of 127.0.0.1; who listens there is up after the first check.
-        most: Connections at a time; each takes two files of the system.
-    """
+async def opened(folder: Path, servers: Sequence[int]) -> AsyncIterator[Front]:
+    """A load balancer in front of these ports of 127.0.0.1; its files are in the folder."""
     port, states_port = free_port(), free_port()
     certificate = folder / "front.pem"
     authority = _write_certificate(certificate)
     lines = [f"    server s{number} 127.0.0.1:{at} check" for number, at in enumerate(servers)]
     (folder / "front.cfg").write_text(
         _CONFIGURATION.format(
-            most=most,
             port=port,
             states_port=states_port,
             certificate=certificate,

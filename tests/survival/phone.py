@@ -121,12 +121,9 @@ class Leg:
 
 
 class Guest:
-    """One caller and one call.
+    """One caller and one call; the caller's number and the random choices follow from `number`.
 
-    Args:
-        twilio: The stand-in that carries the call.
-        number: Of the guest; the caller's number and the random choices follow from it.
-        patience_seconds: Of quiet, after which a sentence is said again.
+    After `patience_seconds` of quiet a sentence is said again.
     """
 
     def __init__(self, twilio: Twilio, number: int, patience_seconds: float) -> None:

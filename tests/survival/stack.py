@@ -213,11 +213,7 @@ class Plan:
 async def standing(folder: Path, table: str, plan: Plan) -> AsyncIterator[Stack]:
     """Servers that are ready, behind everything that may fail.
 
-    Args:
-        folder: For files.
-        table: An empty one, in the DynamoDB that this process finds in its environment; empty = a
-            file in the folder.
-        plan: What is special about it.
+    The table is an empty one in the DynamoDB of this process's environment; no name = a file.
     """
     async with AsyncExitStack() as exits:
         engine = os.environ.get("AWS_ENDPOINT_URL_DYNAMODB", "")

@@ -23,11 +23,8 @@ from tests.servers import Server, heard_out, offline, seeded, serving, settings_
 from tests.twilio_client.call import TwilioCall
 from tests.waiting import until
 
-ADA = "+15550100001"
-"""Has a name and orders pizza."""
-GRACE = "+15550100002"
-"""Has a name and looks for an apartment."""
-STRANGER = "+15550100050"
+ADA, GRACE, STRANGER = "+15550100001", "+15550100002", "+15550100050"
+"""Ada has a name and orders pizza, Grace has one and looks for an apartment."""
 
 
 def says(words: str) -> list[Step]:

@@ -19,9 +19,8 @@ async def test_words_of_callers_break_no_promise(table: Path) -> None:
     options = Options(seed=7, concurrency=8, callers=CALLERS)
 
     with structlog.testing.capture_logs() as logs:
-        async with serving(
-            settings_for(table, STACK_USE_CASE=DEFAULT, **UNLIMITED_CALLERS)
-        ) as server:
+        settings = settings_for(table, STACK_USE_CASE=DEFAULT, **UNLIMITED_CALLERS)
+        async with serving(settings) as server:
             for use_case, caller in CALLERS.items():
                 await server.know(caller, firstName="Robin", lastName="Doe", useCase=use_case)
             report = await replay(replace(server.twilio, manner=PATIENT), said, options)
