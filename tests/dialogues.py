@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import random
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ PERSONA = "albertEinsteinUseCase"
 DEFAULT = "defaultUseCase"
 
 _GROUP = 10
-"""Records of a single-utterance file that make one call."""
+"""Records without turns that make one call, which is named after the first."""
 _MARK = re.compile(r"\[[^\]]*\]|<[^>]*>")
 """What transcribers write instead of words: `[noise]`, `<unk>`."""
 
@@ -41,7 +41,7 @@ class Dialogue:
     @property
     def use_case(self) -> str:
         """The use case whose subject this is."""
-        return _FILES[self.source].use_case
+        return _USE_CASES[self.source]
 
 
 def has_words(turn: str) -> bool:
@@ -52,27 +52,23 @@ def has_words(turn: str) -> bool:
 WRITTEN_HERE = Path(__file__).parent / "data" / "dialogues"
 
 
-def dialogues(root: Path, *, hypothesis: int = 0) -> Iterator[Dialogue]:
+def dialogues(root: Path) -> Iterator[Dialogue]:
     """Every dialogue of every known file, in a fixed order; those without a caller's turn are not.
-
-    Args:
-        root: A folder with at least one of the known files.
-        hypothesis: Which recogniser hypothesis to take, 0 = best; the last where there are fewer.
 
     Raises:
         FileNotFoundError: The folder holds no known file.
     """
-    paths = {source: root / f"{source}.jsonl" for source in _FILES}
-    if not any(path.is_file() for path in paths.values()):
+    paths = [path for source in _USE_CASES if (path := root / f"{source}.jsonl").is_file()]
+    if not paths:
         raise FileNotFoundError(f"no dialogues at {root}")
-    for source, file in _FILES.items():
-        if not paths[source].is_file():
-            continue
-        text = paths[source].read_text(encoding="utf-8")
-        records = [json.loads(line) for line in text.splitlines() if line]
-        for name, turns in file.read(records, hypothesis):
+    for path in paths:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        said = [(record["id"], _turns(record)) for record in map(json.loads, filter(None, lines))]
+        size = 1 if '"turns"' in lines[0] else _GROUP
+        for start in range(0, len(said), size):
+            turns = [turn for _, turns in said[start : start + size] for turn in turns]
             if turns:
-                yield Dialogue(name, source, tuple(turns))
+                yield Dialogue(said[start][0], path.stem, tuple(turns))
 
 
 def sample(everything: Iterable[Dialogue], count: int, seed: int) -> list[Dialogue]:
@@ -89,62 +85,36 @@ def sample(everything: Iterable[Dialogue], count: int, seed: int) -> list[Dialog
     return chosen[:count]
 
 
-def _conversations(records: Sequence[Record], hypothesis: int) -> Iterator[tuple[str, list[str]]]:
-    for record in records:
-        turns = [turn for turn in record["turns"] if turn["speaker"] == "user"]
-        turns.sort(key=lambda turn: turn.get("start_ms", 0))  # segments follow the clock
-        yield record["id"], [_heard(turn, hypothesis) for turn in turns]
+def _turns(record: Mapping[str, Any]) -> list[str]:
+    """What the caller says in a conversation, in a pair of a restart and its repair, or at once."""
+    if "disfluent" in record:
+        return [record["disfluent"], record["fluent"]]
+    if "turns" not in record:
+        return [record["text"]]
+    turns = [turn for turn in record["turns"] if turn["speaker"] == "user"]
+    turns.sort(key=lambda turn: turn.get("start_ms", 0))  # segments follow the clock
+    return [(turn.get("asr_nbest") or [turn])[0]["text"] for turn in turns]
 
 
-def _heard(turn: Record, hypothesis: int) -> str:
-    """The words as the recogniser has them, where the source has a recogniser's list."""
-    guesses = turn.get("asr_nbest", [])
-    if not guesses:
-        return str(turn["text"])
-    return str(guesses[min(hypothesis, len(guesses) - 1)]["text"])
-
-
-def _utterances(records: Sequence[Record], _: int) -> Iterator[tuple[str, list[str]]]:
-    yield from _groups(records, lambda record: [record["text"]])
-
-
-def _pairs(records: Sequence[Record], _: int) -> Iterator[tuple[str, list[str]]]:
-    yield from _groups(records, lambda record: [record["disfluent"], record["fluent"]])
-
-
-def _groups(
-    records: Sequence[Record], turns: Callable[[Record], list[str]]
-) -> Iterator[tuple[str, list[str]]]:
-    """Unrelated requests, some of them to a call; the call is named after the first."""
-    for start in range(0, len(records), _GROUP):
-        group = records[start : start + _GROUP]
-        yield group[0]["id"], [turn for record in group for turn in turns(record)]
-
-
-@dataclass(frozen=True, slots=True)
-class _File:
-    use_case: str
-    read: Callable[[Sequence[Record], int], Iterator[tuple[str, list[str]]]] = _conversations
-
-
-_FILES = {
-    "written_orders": _File(ORDERING),
-    "written_requests": _File(ORDERING, _utterances),
-    "written_apartments": _File(APARTMENTS),
-    "written_newcomers": _File(DEFAULT),
-    "written_persona": _File(PERSONA),
-    "written_restarts": _File(PERSONA, _pairs),
-    "tm4_coffee_orders": _File(ORDERING),
-    "multidogo_pizza_orders": _File(ORDERING),
-    "multidogo_order_utterances": _File(ORDERING, _utterances),
-    "tm1_dialogs": _File(ORDERING),
-    "slurp_takeaway": _File(ORDERING, _utterances),
-    "sgd_homes": _File(APARTMENTS),
-    "star_apartments": _File(APARTMENTS),
-    "sgd_restaurants": _File(ORDERING),
-    "star_restaurants": _File(ORDERING),
-    "dstc10_spoken": _File(DEFAULT),
-    "harpervalley_calls": _File(DEFAULT),
-    "disflqa_pairs": _File(PERSONA, _pairs),
-    "spc_persona_chat": _File(PERSONA),
+_USE_CASES = {
+    "written_orders": ORDERING,
+    "written_requests": ORDERING,
+    "written_apartments": APARTMENTS,
+    "written_newcomers": DEFAULT,
+    "written_persona": PERSONA,
+    "written_restarts": PERSONA,
+    "tm4_coffee_orders": ORDERING,
+    "multidogo_pizza_orders": ORDERING,
+    "multidogo_order_utterances": ORDERING,
+    "tm1_dialogs": ORDERING,
+    "slurp_takeaway": ORDERING,
+    "sgd_homes": APARTMENTS,
+    "star_apartments": APARTMENTS,
+    "sgd_restaurants": ORDERING,
+    "star_restaurants": ORDERING,
+    "dstc10_spoken": DEFAULT,
+    "harpervalley_calls": DEFAULT,
+    "disflqa_pairs": PERSONA,
+    "spc_persona_chat": PERSONA,
 }
+"""By the name of a file without its ending."""

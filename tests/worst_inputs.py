@@ -91,10 +91,7 @@ def _heard() -> Iterator[Row]:
     frame = MAX_FRAME_BYTES
     texts: Mapping[str, tuple[str, Callable[[int], str]]] = {
         "the same word, a report that fits nowhere": ("ha ", lambda n: _filled("ha xx ", n)),
-        "the same word, a report that ends otherwise": (
-            "ha ",
-            lambda n: _filled("ha ", n // 2) + _filled("xx ", n // 2),
-        ),
+        "the same word, a report that ends otherwise": ("ha ", _half_of("ha ", "xx ")),
         "two words in turn": ("so it ", lambda n: _filled("it so so ", n)),
         "a number in each place": ("7 ha ", lambda n: _filled("zz ha ", n)),
         "nothing in common": ("ha ", lambda n: _filled("xx ", n)),
@@ -106,6 +103,10 @@ def _heard() -> Iterator[Row]:
     }
     for name, (piece, report) in texts.items():
         yield _row(f"heard: {name}", frame, _heard_until, partial(_filled, piece), report)
+
+
+def _half_of(first: str, second: str) -> Callable[[int], str]:
+    return lambda size: _filled(first, size // 2) + _filled(second, size // 2)
 
 
 def _heard_until(sent: str, reported: str) -> None:
@@ -163,14 +164,13 @@ def _listen(text: str) -> None:
 
 def _frames() -> Iterator[Row]:
     size = MAX_FRAME_BYTES - 200
+    interrupt = partial(_frame, "interrupt", "durationUntilInterruptMs")
     texts: Mapping[str, Callable[[int], str]] = {
         "deep arrays": lambda n: '{"type":"info","name":"tokensPlayed","value":' + "[" * n,
         "deep objects": lambda n: '{"type":"info","name":"x","value":' + '{"a":' * (n // 5),
         "deep and whole": lambda n: '{"type":"info","x":' + "[" * (n // 2) + "]" * (n // 2) + "}",
-        "a huge integer": lambda n: _frame("interrupt", "durationUntilInterruptMs", "9" * n),
-        "a huge integer as text": lambda n: _frame(
-            "interrupt", "durationUntilInterruptMs", f'"{"9" * n}"'
-        ),
+        "a huge integer": lambda n: interrupt("9" * n),
+        "a huge integer as text": lambda n: interrupt(f'"{"9" * n}"'),
         "a huge exponent": lambda n: _frame("error", "code", f"1e{'9' * n}"),
         "a long fraction": lambda n: _frame("error", "code", f"0.{'9' * n}"),
         "a long text": lambda n: _frame("prompt", "voicePrompt", json.dumps("a" * n)),
@@ -178,9 +178,7 @@ def _frames() -> Iterator[Row]:
         "lone surrogates": lambda n: _frame("prompt", "lang", '"' + "\\ud800" * (n // 6) + '"'),
         "many keys": lambda n: "{" + _keys(n) + '"type":"prompt","voicePrompt":"a"}',
         "the same key": lambda n: "{" + '"type":"prompt",' * (n // 16) + '"type":"prompt"}',
-        "many parameters": lambda n: _frame(
-            "setup", "customParameters", "{" + _keys(n) + '"a":"a"}'
-        ),
+        "many parameters": lambda n: _frame("setup", "customParameters", f'{{{_keys(n)}"a":"a"}}'),
         "white space": lambda n: " " * n + '{"type":"prompt"}',
         "no JSON": lambda n: "\\" * n,
     }  # fmt: skip
@@ -228,10 +226,8 @@ def _taken_up(spell: Callable[[int], str], count: int) -> Work:
 
 
 def _resumed_calls(count: int) -> Work:
-    facts = [
-        ToolUsed(1, ToolCall(f"tool{number:05d}", "order", f'{{"a":{number}}}'))
-        for number in range(count)
-    ]
+    calls = (ToolCall(f"tool{at:05d}", "order", f'{{"a":{at}}}') for at in range(count))
+    facts = [ToolUsed(1, call) for call in calls]
     return lambda: ToolCalls(History(facts), {"order": _ORDER}).resume()
 
 
@@ -256,9 +252,7 @@ def _schemas() -> Iterator[Row]:
             },
             "$defs": {"a": {"enum": [f"{number:0300}" for number in range(min(100, n // 300))]}},
         },
-        "many properties": lambda n: {
-            "properties": {f"p{number}": {} for number in range(n // 10)}
-        },
+        "many properties": lambda n: {"properties": {f"p{at}": {} for at in range(n // 10)}},
         "in a circle": lambda n: {"$ref": "#", "a": "a" * n},
         "alternatives": lambda n: {"anyOf": [{"type": "object"}] * (n // 20)},
     }
@@ -295,8 +289,8 @@ def _read_words(text: str) -> None:
 def _read(rules: Script, text: str) -> None:
     """One message: the offline model reads them one by one."""
     message = Message(Role.CALLER, (Text(text or "a"),))
-    dialogue = Dialogue(rules, OrderReader(rules.menu), ReplyRequest(SYSTEM, (message,)))
-    dialogue.read(message)
+    asked = ReplyRequest(SYSTEM, (message,))
+    Dialogue(rules, OrderReader(rules.menu), asked).read(message)
 
 
 def _long_calls() -> Iterator[Row]:

@@ -20,20 +20,18 @@ from aiohttp import web
 from tests.emulators.eventstream import event, exception, with_bad_checksum
 from tests.emulators.replies import (
     BadFrame,
+    Broken,
     Call,
     Fault,
     HalfFrame,
-    HangUp,
     Json,
-    Part,
     Reply,
-    Stall,
     Thought,
     Words,
     say,
 )
 from tests.emulators.scripts import Request, Script
-from tests.emulators.server import Dialect, Emulator, Refused, Send, Step, Validator
+from tests.emulators.server import Dialect, Emulator, Refused, Send, Validator
 from tests.emulators.validate import faults
 
 STATUS = {
@@ -111,7 +109,7 @@ class BedrockEmulator(Emulator):
 
     def _error(self, fault: Fault) -> web.Response:
         status = fault.status or STATUS[fault.kind]
-        headers = {"x-amzn-errortype": fault.kind + _NAMESPACE, **dict(fault.headers)}
+        headers = {"x-amzn-errortype": fault.kind + _NAMESPACE}
         return web.json_response(_explained(fault, status), status=status, headers=headers)
 
     def _headers(self, request: Request) -> Mapping[str, str]:
@@ -132,45 +130,42 @@ class _Message:
     def start(self) -> bytes:
         return event("messageStart", {"role": "assistant"})
 
-    def part(self, part: Part) -> Iterator[Step]:
+    def part(self, part: Words | Thought | Call) -> Iterator[Send]:
         match part:
             case Words(text, after):
                 yield self._delta("text", {"text": text}, after)
-            case Thought():
-                yield from self._thought(part)
+            case Thought(text, signature):
+                yield self._delta("reasoning", {"reasoningContent": {"text": text}})
+                yield self._delta("reasoning", {"reasoningContent": {"signature": signature}})
             case Call():
                 yield from self._call(part)
-            case Fault() | BadFrame() | HalfFrame() | Stall() | HangUp():
-                yield _broken(part)
 
-    def finish(self, reply: Reply) -> Iterator[Step]:
+    def broken(self, part: Broken) -> bytes:
+        sample = event("contentBlockDelta", {"contentBlockIndex": 0, "delta": {"text": "unread"}})
+        match part:
+            case Fault(kind, _, status):
+                explained = _explained(part, status or STATUS.get(kind, 500))
+                return exception(kind[0].lower() + kind[1:], explained)
+            case BadFrame():
+                return with_bad_checksum(sample)
+            case HalfFrame():
+                return sample[: len(sample) // 2]
+
+    def finish(self, reply: Reply) -> Iterator[Send]:
         yield Send(self._close() + event("messageStop", {"stopReason": reply.stop_reason}))
         yield Send(event("metadata", _metadata(reply)))
 
-    def _call(self, call: Call) -> Iterator[Step]:
+    def _call(self, call: Call) -> Iterator[Send]:
         before = self._enter("call")
-        tool = {
-            "toolUseId": call.id or f"tooluse_emulated{self._request}-{self._number}",
-            "name": call.name,
-        }
-        payload = {"contentBlockIndex": self._number, "start": {"toolUse": tool}}
+        key = call.id or f"tooluse_emulated{self._request}-{self._number}"
+        start = {"toolUse": {"toolUseId": key, "name": call.name}}
+        payload = {"contentBlockIndex": self._number, "start": start}
         yield Send(before + event("contentBlockStart", payload), call.after)
         for piece in call.pieces:
             yield self._delta("call", {"toolUse": {"input": piece}}, call.gap)
         yield Send(self._close())
 
-    def _thought(self, thought: Thought) -> Iterator[Step]:
-        members = {
-            "text": thought.text,
-            "signature": thought.signature,
-        }
-        after = thought.after
-        for member, value in members.items():
-            if value:
-                yield self._delta("reasoning", {"reasoningContent": {member: value}}, after)
-                after = 0.0
-
-    def _delta(self, kind: str, delta: Json, after: float) -> Send:
+    def _delta(self, kind: str, delta: Json, after: float = 0.0) -> Send:
         """A delta in the open block, or in a new one when that is of another kind."""
         before = b"" if self._kind == kind else self._enter(kind)
         payload = {"contentBlockIndex": self._number, "delta": delta}
@@ -185,25 +180,6 @@ class _Message:
     def _close(self) -> bytes:
         is_open, self._kind = bool(self._kind), ""
         return event("contentBlockStop", {"contentBlockIndex": self._number}) if is_open else b""
-
-
-def _broken(part: Fault | BadFrame | HalfFrame | Stall | HangUp) -> Step:
-    match part:
-        case Fault():
-            kind = part.kind[0].lower() + part.kind[1:]
-            status = part.status or STATUS.get(part.kind, 500)
-            return Send(exception(kind, _explained(part, status)), part.after)
-        case BadFrame(after):
-            return Send(with_bad_checksum(_sample()), after)
-        case HalfFrame(after):
-            return Send(_sample()[: len(_sample()) // 2], after)
-        case Stall() | HangUp():
-            return part
-
-
-def _sample() -> bytes:
-    payload = {"contentBlockIndex": 0, "delta": {"text": "unreadable"}}
-    return event("contentBlockDelta", payload)
 
 
 def _metadata(reply: Reply) -> Json:

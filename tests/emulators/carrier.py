@@ -8,7 +8,6 @@ addresses arrive here; nothing else of a request is touched, so what is checked 
 from __future__ import annotations
 
 import asyncio
-import json
 import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -60,7 +59,6 @@ class Taken:
     login: str
     """The header Authorization."""
     content: Mapping[str, Any]
-    """The form, or the JSON."""
 
 
 class CarrierStandIn:
@@ -91,12 +89,10 @@ class CarrierStandIn:
 
     @property
     def texts(self) -> list[Mapping[str, Any]]:
-        """The forms of all messages."""
         return [each.content for each in self.taken if each.url == MESSAGES]
 
     @property
     def mails(self) -> list[Mapping[str, Any]]:
-        """The JSON of all mails."""
         return [each.content for each in self.taken if each.url == MAIL]
 
     def session(self, seconds: float = TIME_LIMIT_SECONDS) -> aiohttp.ClientSession:
@@ -181,7 +177,7 @@ async def nobody(*, answers: bool) -> AsyncIterator[URL]:
 
 def _twilio_error(status: int, code: int) -> web.Response:
     told = {"code": code, "message": "The 'To' number +15550100001 is not good.", "status": status}
-    return web.json_response(told, status=status, dumps=json.dumps)
+    return web.json_response(told, status=status)
 
 
 def _cut(request: web.Request) -> None:

@@ -99,21 +99,14 @@ class Asked:
 
     body: Json
     family: Family
+    messages: list[Json]
+    tools: list[Json]
+    system: list[Json]
 
-    @property
-    def messages(self) -> list[Json]:
-        found: list[Json] = self.body["messages"]
-        return found
-
-    @property
-    def tools(self) -> list[Json]:
-        found: list[Json] = self.body.get("toolConfig", {}).get("tools", [])
-        return found
-
-    @property
-    def system(self) -> list[Json]:
-        found: list[Json] = self.body.get("system", [])
-        return found
+    @classmethod
+    def of(cls, body: Json, model_id: str) -> Asked:
+        tools = body.get("toolConfig", {}).get("tools", [])
+        return cls(body, family(model_id), body["messages"], tools, body.get("system", []))
 
     def blocks(self, kind: str) -> Iterator[tuple[str, Json, Any]]:
         """Each block of a kind in the messages: where, the message, the block's value."""

@@ -18,20 +18,18 @@ from aiohttp import web
 
 from tests.emulators.replies import (
     BadFrame,
+    Broken,
     Call,
     Fault,
     HalfFrame,
-    HangUp,
     Json,
-    Part,
     Reply,
-    Stall,
     Thought,
     Words,
     say,
 )
 from tests.emulators.scripts import Request, Script
-from tests.emulators.server import Dialect, Emulator, Refused, Send, Step, Validator
+from tests.emulators.server import Dialect, Emulator, Refused, Send
 from tests.emulators.validate_chat import faults
 
 STATUS = {
@@ -64,7 +62,6 @@ class OpenAIEmulator(Emulator):
     Args:
         script: What to answer (see `replies`).
         api_key: When given, the only one accepted; without it any is, but one must come.
-        validator: What is wrong with a request; the strictest server's rules by default.
     """
 
     invalid = "invalid_request_error"
@@ -75,9 +72,8 @@ class OpenAIEmulator(Emulator):
         script: Script = say("Hello there."),  # noqa: B008 - a frozen value
         *,
         api_key: str = "",
-        validator: Validator = faults,
     ) -> None:
-        super().__init__(script, validator)
+        super().__init__(script, faults)
         self._api_key = api_key
 
     @property
@@ -98,7 +94,7 @@ class OpenAIEmulator(Emulator):
 
     def _error(self, fault: Fault) -> web.Response:
         status = fault.status or STATUS[fault.kind]
-        return web.json_response(_explained(fault), status=status, headers=dict(fault.headers))
+        return web.json_response(_explained(fault), status=status)
 
     def _dialect(self, request: Request) -> Dialect:
         return _Message(request)
@@ -115,24 +111,31 @@ class _Message:
     def start(self) -> bytes:
         return self._delta({"role": "assistant", "content": ""})
 
-    def part(self, part: Part) -> Iterator[Step]:
+    def part(self, part: Words | Thought | Call) -> Iterator[Send]:
         match part:
             case Words(text, after):
                 yield Send(self._delta({"content": text}), after)
-            case Thought(text, after=after):
-                yield Send(self._delta({"reasoning_content": text}), after)
+            case Thought(text):
+                yield Send(self._delta({"reasoning_content": text}))
             case Call():
                 yield from self._call(part)
-            case Fault() | BadFrame() | HalfFrame() | Stall() | HangUp():
-                yield _broken(part)
 
-    def finish(self, reply: Reply) -> Iterator[Step]:
+    def broken(self, part: Broken) -> bytes:
+        match part:
+            case Fault():
+                return _event(_explained(part))
+            case BadFrame():
+                return _TORN + b"\n\n"
+            case HalfFrame():
+                return _TORN
+
+    def finish(self, reply: Reply) -> Iterator[Send]:
         yield Send(self._delta({}, _STOP.get(reply.stop_reason, "stop")))
         if self._counts:
             yield Send(self._chunk([], usage=_usage(reply)))
         yield Send(b"data: [DONE]\n\n")
 
-    def _call(self, call: Call) -> Iterator[Step]:
+    def _call(self, call: Call) -> Iterator[Send]:
         number = self._calls
         self._calls += 1
         begun = {
@@ -159,18 +162,6 @@ class _Message:
             "choices": choices,
         }
         return _event(chunk | ({"usage": None} if self._counts else {}) | more)
-
-
-def _broken(part: Fault | BadFrame | HalfFrame | Stall | HangUp) -> Step:
-    match part:
-        case Fault():
-            return Send(_event(_explained(part)), part.after)
-        case BadFrame(after):
-            return Send(_TORN + b"\n\n", after)
-        case HalfFrame(after):
-            return Send(_TORN, after)
-        case Stall() | HangUp():
-            return part
 
 
 def _event(payload: Json) -> bytes:

@@ -18,7 +18,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 Json = dict[str, Any]
 """A decoded JSON object."""
@@ -32,7 +32,7 @@ class Words:
 
     text: str
     after: float = 0.0
-    """Seconds before it is sent, as everywhere below."""
+    """Seconds before it is sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +50,10 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Thought:
-    """Reasoning, which is never spoken; a signature ends it when given."""
+    """Reasoning, which is never spoken; the signature ends it."""
 
-    text: str = ""
-    signature: str = ""
-    after: float = 0.0
+    text: str
+    signature: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,47 +65,34 @@ class Fault:
     message: str = "Emulated."
     status: int | None = None
     """`None`: the status the provider documents for this kind."""
-    headers: tuple[tuple[str, str], ...] = ()
     in_stream: bool = False
     """`True`: after a 200 even when nothing was said yet."""
-    after: float = 0.0
-
-
-Reach = Literal["silent", "headers", "started"]
-"""How far a stalled answer got: not even HTTP headers, headers alone, or the message's start."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stall:
-    """Sends nothing more until the client leaves."""
-
-    reach: Reach = "silent"
-    after: float = 0.0
+    """Sends nothing more until the client leaves; as the first part not even HTTP headers."""
 
 
 @dataclass(frozen=True, slots=True)
 class HangUp:
     """Ends the answer here: by a reset, or orderly as if it were complete."""
 
-    by_reset: bool = True
-    after: float = 0.0
+    by_reset: bool
 
 
 @dataclass(frozen=True, slots=True)
 class HalfFrame:
     """Sends the first half of an event, then ends orderly."""
 
-    after: float = 0.0
-
 
 @dataclass(frozen=True, slots=True)
 class BadFrame:
     """Sends an unreadable event (wrong checksum, broken JSON), then goes on."""
 
-    after: float = 0.0
 
-
-Part = Words | Call | Thought | Fault | Stall | HangUp | HalfFrame | BadFrame
+Broken = Fault | HalfFrame | BadFrame
+Part = Words | Call | Thought | Stall | HangUp | Broken
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,26 +176,19 @@ def think(text: str = "Hm.") -> Reply:
 
 
 def fail(
-    kind: str,
-    message: str = "Emulated.",
-    *,
-    status: int | None = None,
-    headers: Mapping[str, str] | None = None,
-    in_stream: bool = False,
-    after: float = 0.0,
+    kind: str, message: str = "Emulated.", *, status: int | None = None, in_stream: bool = False
 ) -> Reply:
     """Fail: instead of a stream when it comes first, inside the stream when added to a reply."""
-    pairs = tuple((headers or {}).items())
-    return Reply((Fault(kind, message, status, pairs, in_stream, after),))
+    return Reply((Fault(kind, message, status, in_stream),))
 
 
-def stall(reach: Reach = "silent") -> Reply:
-    return Reply((Stall(reach),))
+def stall() -> Reply:
+    return Reply((Stall(),))
 
 
 def drop() -> Reply:
     """Reset the connection."""
-    return Reply((HangUp(),))
+    return Reply((HangUp(by_reset=True),))
 
 
 def cut() -> Reply:

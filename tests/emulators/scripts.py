@@ -58,25 +58,20 @@ def in_turn(*replies: Reply) -> Rule:
     return lambda _: replies[min(next(turns), len(replies) - 1)]
 
 
-def by_index(chosen: Mapping[int, Script], otherwise: Script) -> Rule:
-    rules, rest = {key: as_rule(script) for key, script in chosen.items()}, as_rule(otherwise)
-    return lambda request: rules.get(request.index, rest)(request)
-
-
 def by_model(chosen: Mapping[str, Script], otherwise: Script) -> Rule:
-    rules, rest = {key: as_rule(script) for key, script in chosen.items()}, as_rule(otherwise)
-    return lambda request: rules.get(request.model, rest)(request)
+    return _by(lambda key, request: key == request.model, chosen, otherwise)
 
 
 def by_text(chosen: Mapping[str, Script], otherwise: Script) -> Rule:
     """The first whose key is part of the user's last words."""
+    return _by(lambda key, request: key in request.last_text, chosen, otherwise)
+
+
+def _by(
+    fits: Callable[[str, Request], bool], chosen: Mapping[str, Script], otherwise: Script
+) -> Rule:
     rules, rest = {key: as_rule(script) for key, script in chosen.items()}, as_rule(otherwise)
-
-    def rule(request: Request) -> Reply:
-        words = request.last_text
-        return next((r for key, r in rules.items() if key in words), rest)(request)
-
-    return rule
+    return lambda request: next((r for k, r in rules.items() if fits(k, request)), rest)(request)
 
 
 def sometimes(otherwise: Script, *odds: tuple[float, Script], seed: int = 0) -> Rule:

@@ -12,12 +12,24 @@ import json
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
 from aiohttp import web
 
-from tests.emulators.replies import Fault, HalfFrame, HangUp, Json, Part, Reply, Stall
+from tests.emulators.replies import (
+    BadFrame,
+    Broken,
+    Call,
+    Fault,
+    HalfFrame,
+    HangUp,
+    Json,
+    Reply,
+    Stall,
+    Thought,
+    Words,
+)
 from tests.emulators.scripts import Request, Script, as_rule
 from tests.waiting import no_longer
 
@@ -41,41 +53,38 @@ class Dialect(Protocol):
 
     def start(self) -> bytes: ...
 
-    def part(self, part: Part) -> Iterator[Step]: ...
+    def part(self, part: Words | Thought | Call) -> Iterator[Send]: ...
 
-    def finish(self, reply: Reply) -> Iterator[Step]: ...
+    def broken(self, part: Broken) -> bytes: ...
+
+    def finish(self, reply: Reply) -> Iterator[Send]: ...
 
 
 def steps(reply: Reply, dialect: Dialect) -> Iterator[Step]:
-    """Everything to send for a reply, up to a fault that ends it."""
-    is_started = False
+    """What to send for a reply, up to a fault that ends it; the start comes with the first part."""
+    start = dialect.start()
+    for step in _steps(reply, dialect):
+        if isinstance(step, Send):
+            yield Send(start + step.data, step.after)
+            start = b""
+        else:
+            yield step
+
+
+def _steps(reply: Reply, dialect: Dialect) -> Iterator[Step]:
     for part in reply.parts:
-        paced = part
-        if not (is_started or _hides_start(part)):
-            yield Send(dialect.start(), part.after)
-            paced = replace(part, after=0.0)
-            is_started = True
-        yield from dialect.part(paced)
-        if isinstance(part, Stall | HangUp | HalfFrame | Fault):
-            return
-    if not is_started:
-        yield Send(dialect.start())
+        match part:
+            case Words() | Thought() | Call():
+                yield from dialect.part(part)
+            case Stall() | HangUp():
+                yield part
+                return
+            case BadFrame():
+                yield Send(dialect.broken(part))
+            case Fault() | HalfFrame():
+                yield Send(dialect.broken(part))
+                return
     yield from dialect.finish(reply)
-
-
-def _hides_start(part: Part) -> bool:
-    """Whether a part that comes first also takes the message's start away."""
-    return isinstance(part, HangUp) or (isinstance(part, Stall) and part.reach != "started")
-
-
-@dataclass(frozen=True, slots=True)
-class ClosedEarly:
-    """A client that left before the end of its answer."""
-
-    index: int
-    """The request's."""
-    at: float
-    """`time.monotonic()` when the server noticed."""
 
 
 Validator = Callable[[Mapping[str, Any], str], list[str]]
@@ -85,9 +94,9 @@ Validator = Callable[[Mapping[str, Any], str], list[str]]
 class Refused(Exception):  # noqa: N818 - it is an answer, not an error of the emulator
     """The request is answered with an error."""
 
-    def __init__(self, kind: str, message: str, status: int | None = None) -> None:
+    def __init__(self, kind: str, message: str) -> None:
         super().__init__(f"{kind}: {message}")
-        self.fault = Fault(kind, message, status)
+        self.fault = Fault(kind, message)
 
 
 class Emulator(ABC):
@@ -105,7 +114,8 @@ class Emulator(ABC):
         """Every request a known caller made, invalid ones too."""
         self.refused: list[Fault] = []
         """Every error given because of the request itself, not because of the script."""
-        self.closed_early: list[ClosedEarly] = []
+        self.closed_early: list[Request] = []
+        """Those whose client left before the end of the answer."""
         self.max_open = 0
         """The most answers ever open at one time."""
         self.url = ""
@@ -193,7 +203,7 @@ class Emulator(ABC):
 
     def _note_closed(self, request: Request) -> None:
         if not self._is_closing:
-            self.closed_early.append(ClosedEarly(request.index, time.monotonic()))
+            self.closed_early.append(request)
 
     async def _read(self, incoming: web.Request) -> Request:
         raw = await incoming.read()
@@ -211,24 +221,22 @@ class Emulator(ABC):
     async def _answer(self, incoming: web.Request, request: Request) -> web.StreamResponse:
         reply = self._rule(request)
         if (refusal := reply.refusal) is not None:
-            await asyncio.sleep(refusal.after)
             return self._error(refusal)
         response = web.StreamResponse(headers=self._headers(request))
         response.content_type = self.content_type
         response.enable_chunked_encoding()
         for step in steps(reply, self._dialect(request)):
-            if step.after:
-                await asyncio.sleep(step.after)
             match step:
-                case Send(data):
+                case Send(data, after):
+                    if after:
+                        await asyncio.sleep(after)
                     await _begin(response, incoming)
                     await response.write(data)
-                case Stall(reach):
-                    if reach != "silent":
-                        await _begin(response, incoming)
+                case Stall():
                     await asyncio.sleep(_STALL_SECONDS)
                 case HangUp(by_reset):
-                    _reset(incoming, wanted=by_reset)
+                    if by_reset and incoming.transport is not None:
+                        incoming.transport.abort()
                     return response
         await _begin(response, incoming)
         return response
@@ -248,8 +256,3 @@ def _json(raw: bytes) -> Json:
 async def _begin(response: web.StreamResponse, incoming: web.Request) -> None:
     if not response.prepared:
         await response.prepare(incoming)
-
-
-def _reset(incoming: web.Request, *, wanted: bool) -> None:
-    if wanted and incoming.transport is not None:
-        incoming.transport.abort()

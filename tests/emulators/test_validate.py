@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from tests.emulators.spoiled import spoiled
 from tests.emulators.validate import faults
 from tests.emulators.validate_chat import faults as chat_faults
 
@@ -22,10 +21,12 @@ Body = dict[str, Any]
 Change = Callable[[Body], object]
 POINT = {"cachePoint": {"type": "default"}}
 WORDS = {"text": "Words"}
+USE = ("messages", 1, "content", 1, "toolUse")
+SPEC = ("toolConfig", "tools", 0, "toolSpec")
 
 
-def use(key: str = "abcdefgh1", name: str = "menu", given: object = None) -> Body:
-    return {"toolUse": {"toolUseId": key, "name": name, "input": {} if given is None else given}}
+def use(key: str = "abcdefgh1") -> Body:
+    return {"toolUse": {"toolUseId": key, "name": "menu", "input": {}}}
 
 
 def result(key: str = "abcdefgh1", **more: object) -> Body:
@@ -49,8 +50,8 @@ def golden() -> Body:
             USER,
             message("assistant", {"text": "A moment."}, use(), use("abcdefgh2")),
             message("user", result(), result("abcdefgh2", content=[{"json": {"a": 1}}])),
-            message("assistant", {"text": "Soup."}),
-            message("user", {"text": "Thanks."}),
+            message("assistant", WORDS),
+            message("user", WORDS),
         ],
         "toolConfig": {"tools": [{"toolSpec": spec}]},
         "inferenceConfig": {"maxTokens": 300, "temperature": 0.5, "stopSequences": ["END"]},
@@ -77,9 +78,9 @@ def test_portable_requests_pass(model: str) -> None:
     assert faults({"messages": [USER]}, model) == []
 
 
-def test_claude_takes_cache_points_status_reasoning_and_a_named_tool() -> None:
-    assert faults(cached(), CLAUDE) == []
-    assert faults(cached(), PROFILE) == []
+@pytest.mark.parametrize("model", [CLAUDE, PROFILE])
+def test_claude_takes_cache_points_status_reasoning_and_a_named_tool(model: str) -> None:
+    assert faults(cached(), model) == []
 
 
 def say(*messages: Body) -> Change:
@@ -90,24 +91,15 @@ def answer(*content: Body) -> Change:
     return say(USER, CALLED, message("user", *content))
 
 
-def call(**fields: object) -> Change:
-    return lambda body: body["messages"][1]["content"][1]["toolUse"].update(fields)
+def put(*at: str | int, **fields: object) -> Change:
+    """Set fields of the object at this place of the body."""
 
+    def change(place: Any) -> None:
+        for key in at:
+            place = place[key]
+        place.update(fields)
 
-def spec(**fields: object) -> Change:
-    return lambda body: body["toolConfig"]["tools"][0]["toolSpec"].update(fields)
-
-
-def choose(choice: object) -> Change:
-    return lambda body: body["toolConfig"].update(toolChoice=choice)
-
-
-def infer(**fields: object) -> Change:
-    return lambda body: body["inferenceConfig"].update(fields)
-
-
-def setting(**fields: object) -> Change:
-    return lambda body: body.update(fields)
+    return change
 
 
 RULES: list[tuple[str, str, Change]] = [
@@ -123,29 +115,29 @@ RULES: list[tuple[str, str, Change]] = [
     ("results come before", CLAUDE, answer(WORDS, result())),
     ("cannot be provided in the same turn", LLAMA, answer(result(), WORDS)),
     ("must be unique", CLAUDE, say(USER, CALLED, message("user", result()), CALLED)),
-    ("[a-zA-Z0-9]{9}", MISTRAL, call(toolUseId="toolongtoday")),
-    ("toolUse.name'", CLAUDE, call(name="no spaces")),
-    ("toolUse.input is invalid", CLAUDE, call(input="{}")),
+    ("[a-zA-Z0-9]{9}", MISTRAL, put(*USE, toolUseId="toolongtoday")),
+    ("toolUse.name'", CLAUDE, put(*USE, name="no spaces")),
+    ("toolUse.input is invalid", CLAUDE, put(*USE, input="{}")),
     ("[success, error]", CLAUDE, answer(result(status="fine"))),
     ("toolResult.status field", LLAMA, answer(result(status="error"))),
     ("toolConfig field must be defined", CLAUDE, lambda body: body.pop("toolConfig")),
-    ("length greater than or equal to 1", CLAUDE, setting(toolConfig={"tools": []})),
-    ("length greater than or equal to 1", CLAUDE, spec(description="")),
-    ("toolSpec.name'", NOVA, spec(name="my-menu")),
-    ("following: object", CLAUDE, spec(inputSchema={"json": {"type": "array"}})),
-    ("exactly one of [any, auto, tool]", CLAUDE, choose({"none": {}})),
-    ("toolChoice.tool field", LLAMA, choose({"tool": {"name": "menu"}})),
-    ("is not defined", NOVA, choose({"tool": {"name": "other"}})),
-    ("SystemContentBlock", CLAUDE, setting(system=[{"text": ""}])),
-    ("cannot both", CLAUDE, infer(topP=0.9)),
-    ("'inferenceConfig.temperature'", CLAUDE, infer(temperature=2)),
-    ("'inferenceConfig.maxTokens'", CLAUDE, infer(maxTokens=0)),
-    ("extraneous key [topK]", CLAUDE, infer(topK=5)),
+    ("length greater than or equal to 1", CLAUDE, put(toolConfig={"tools": []})),
+    ("length greater than or equal to 1", CLAUDE, put(*SPEC, description="")),
+    ("toolSpec.name'", NOVA, put(*SPEC, name="my-menu")),
+    ("following: object", CLAUDE, put(*SPEC, inputSchema={"json": {"type": "array"}})),
+    ("exactly one of [any, auto, tool]", CLAUDE, put("toolConfig", toolChoice={"none": {}})),
+    ("toolChoice.tool field", LLAMA, put("toolConfig", toolChoice={"tool": {"name": "menu"}})),
+    ("is not defined", NOVA, put("toolConfig", toolChoice={"tool": {"name": "other"}})),
+    ("SystemContentBlock", CLAUDE, put(system=[{"text": ""}])),
+    ("cannot both", CLAUDE, put("inferenceConfig", topP=0.9)),
+    ("'inferenceConfig.temperature'", CLAUDE, put("inferenceConfig", temperature=2)),
+    ("'inferenceConfig.maxTokens'", CLAUDE, put("inferenceConfig", maxTokens=0)),
+    ("extraneous key [topK]", CLAUDE, put("inferenceConfig", topK=5)),
     ("maximum of 4", CLAUDE, lambda b: b.update(cached(), system=[WORDS, POINT, WORDS, POINT])),
     ("must follow a block", CLAUDE, say(message("user", WORDS, POINT, POINT))),
-    ("extraneous key [cachePoint]", LLAMA, setting(system=[WORDS, POINT])),
+    ("extraneous key [cachePoint]", LLAMA, put(system=[WORDS, POINT])),
     ("must not follow a tool", NOVA, answer(result(), POINT)),
-    ("extraneous key [max_tokens]", CLAUDE, setting(max_tokens=5)),
+    ("extraneous key [max_tokens]", CLAUDE, put(max_tokens=5)),
     ("exactly one of", CLAUDE, say(message("user", WORDS | use()))),
 ]
 
@@ -191,31 +183,27 @@ def test_chat_request_passes() -> None:
     assert chat_faults(chat_golden(), "") == ["you must provide a model parameter"]
 
 
-def put(at: int, **fields: object) -> Change:
-    return lambda body: body["messages"][at].update(fields)
-
-
 CHAT_RULES: list[tuple[str, Change]] = [
-    ("tool_calls': empty", put(2, tool_calls=[])),
-    ("expected a string, got null", put(5, content=None)),
-    ("blank", put(1, content=" ")),
-    ("must be a response to", put(3, tool_call_id="call_9")),
+    ("tool_calls': empty", put("messages", 2, tool_calls=[])),
+    ("expected a string, got null", put("messages", 5, content=None)),
+    ("blank", put("messages", 1, content=" ")),
+    ("must be a response to", put("messages", 3, tool_call_id="call_9")),
     ("did not have response messages: call_2", lambda body: body["messages"].pop(3)),
-    ("Duplicate tool call id", put(5, tool_calls=[chat_use()])),
+    ("Duplicate tool call id", put("messages", 5, tool_calls=[chat_use()])),
     ("last message must be", lambda body: body["messages"].pop()),
     ("role 'user' after role 'tool'", lambda body: body["messages"].pop(5)),
     ("role 'assistant' after role 'system'", lambda body: body["messages"].pop(1)),
-    ("must be at the beginning", put(5, role="system")),
-    ("length 1 to 40", put(2, tool_calls=[chat_use("c" * 41)])),
-    ("function.name", put(2, tool_calls=[chat_use(name="no spaces")])),
-    ("expected a JSON object", put(2, tool_calls=[chat_use(arguments="[]")])),
+    ("must be at the beginning", put("messages", 5, role="system")),
+    ("length 1 to 40", put("messages", 2, tool_calls=[chat_use("c" * 41)])),
+    ("function.name", put("messages", 2, tool_calls=[chat_use(name="no spaces")])),
+    ("expected a JSON object", put("messages", 2, tool_calls=[chat_use(arguments="[]")])),
     ("only allowed when", lambda body: body.pop("tools")),
-    ("Invalid 'tools': empty", setting(tools=[])),
-    ("'tool_choice'", setting(tool_choice="any")),
-    ("Unrecognized request argument supplied: topK", setting(topK=3)),
-    ("'temperature'", setting(temperature=2.1)),
-    ("'max_tokens'", setting(max_tokens=0)),
-    ("at the same time", setting(max_completion_tokens=5)),
+    ("Invalid 'tools': empty", put(tools=[])),
+    ("'tool_choice'", put(tool_choice="any")),
+    ("Unrecognized request argument supplied: topK", put(topK=3)),
+    ("'temperature'", put(temperature=2.1)),
+    ("'max_tokens'", put(max_tokens=0)),
+    ("at the same time", put(max_completion_tokens=5)),
 ]
 
 
@@ -227,13 +215,3 @@ def test_chat_names_each_broken_rule(reason: str, change: Change) -> None:
     found = chat_faults(body, "small")
 
     assert [fault for fault in found if reason in fault], found
-
-
-def test_no_shape_of_a_request_breaks_a_validator() -> None:
-    for bad in spoiled(cached()):
-        if isinstance(bad, dict):
-            assert isinstance(faults(bad, CLAUDE), list)
-            assert isinstance(faults(bad, NOVA), list)
-    for bad in spoiled(chat_golden()):
-        if isinstance(bad, dict):
-            assert isinstance(chat_faults(bad, "small"), list)

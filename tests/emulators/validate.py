@@ -18,7 +18,6 @@ from tests.emulators.converse import (
     Json,
     as_list,
     as_object,
-    family,
     is_object,
     malformed,
     model_error,
@@ -187,5 +186,5 @@ def faults(body: Json, model_id: str) -> list[str]:
     broken = list(shape_faults(body))
     if broken:
         return broken
-    asked = Asked(body, family(model_id))
+    asked = Asked.of(body, model_id)
     return [fault for rule in _RULES for fault in rule(asked)]

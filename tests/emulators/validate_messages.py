@@ -53,34 +53,26 @@ def _pairs(asked: Asked) -> Iterator[str]:
     for i, message in enumerate(asked.messages):
         content = message["content"]
         results = [b["toolResult"]["toolUseId"] for b in content if "toolResult" in b]
-        missing = [call for call in waiting if call not in results]
-        if missing:
-            yield (
-                f"Expected toolResult blocks at messages.{i}.content for the following Ids: "
-                f"{', '.join(missing)}"
-            )
+        yield from _missing([call for call in waiting if call not in results], i)
         if len(results) > len(waiting):
             yield (
                 f"The number of toolResult blocks at messages.{i}.content exceeds the number of "
                 "toolUse blocks of previous turn."
             )
         for stray in set(results) - set(waiting):
-            yield (
-                f"The model returned the following errors: messages.{i}.content: unexpected "
-                f"`tool_use_id` found in `tool_result` blocks: {stray}"
-            )
+            text = f"unexpected `tool_use_id` found in `tool_result` blocks: {stray}"
+            yield model_error(f"messages.{i}.content: {text}")
         if len(set(results)) < len(results):
-            yield (
-                f"The model returned the following errors: messages.{i}.content: each tool_use "
-                "must have a single result."
-            )
+            yield model_error(f"messages.{i}.content: each tool_use must have a single result.")
         yield from _mixture(content, i, asked.family)
         waiting = [b["toolUse"]["toolUseId"] for b in content if "toolUse" in b]
-    if waiting:
-        yield (
-            f"Expected toolResult blocks at messages.{len(asked.messages)}.content for the "
-            f"following Ids: {', '.join(waiting)}"
-        )
+    yield from _missing(waiting, len(asked.messages))
+
+
+def _missing(calls: list[str], i: int) -> Iterator[str]:
+    if calls:
+        at = f"messages.{i}.content"
+        yield f"Expected toolResult blocks at {at} for the following Ids: {', '.join(calls)}"
 
 
 def _mixture(content: list[Json], i: int, rules: Family) -> Iterator[str]:

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 
 from tests.dynamodb import free_port
@@ -101,10 +100,7 @@ class Container:
 async def started(image: str, *options: str, port: int = 0) -> AsyncIterator[Container]:
     """`docker run` of a service that takes signed calls for `ORIGIN`; removed on leaving.
 
-    Args:
-        image: Its tag.
-        options: Of `docker run`.
-        port: Where it is reached; 0 = a free one.
+    It is reached at the port; 0 = a free one.
     """
     name = f"voice-agent-{secrets.token_hex(4)}"
     port, metrics_port = port or free_port(), free_port()
@@ -126,21 +122,10 @@ async def started(image: str, *options: str, port: int = 0) -> AsyncIterator[Con
 async def until_ready(name: str, port: int) -> None:
     """Wait until the service of a container may have calls; shows its log if it ends instead."""
     async with asyncio.timeout(_READY_SECONDS):
-        while not await _is_ready(port):
+        while not await front.is_answered(f"http://127.0.0.1:{port}/health/ready"):
             if await docker("inspect", "--format", "{{.State.Running}}", name) != "true":
                 raise ContainerError(await docker("logs", name))
             await asyncio.sleep(_POLL_SECONDS)  # a container that starts has no event for us
-
-
-async def _is_ready(port: int) -> bool:
-    try:
-        async with (
-            aiohttp.ClientSession() as http,
-            http.get(f"http://127.0.0.1:{port}/health/ready") as response,
-        ):
-            return response.status == 200
-    except aiohttp.ClientConnectionError:
-        return False
 
 
 @asynccontextmanager

@@ -58,21 +58,15 @@ async def test_compose_makes_a_table_and_takes_a_call(
     assert "Your order is placed" in heard
 
 
-def test_compose_builds_on_the_base_of_the_dockerfile() -> None:
+def test_compose_builds_on_the_base_of_the_dockerfile_and_every_image_has_a_version() -> None:
     """It names the digest once more, for it cannot leave an argument out."""
     base = re.compile(r"python:\S+@sha256:[0-9a-f]{64}")
     dockerfile = base.findall((ROOT / "Dockerfile").read_text(encoding="utf-8"))
-    compose = base.findall((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
+    compose = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
 
     assert len(dockerfile) == 1
-    assert dockerfile == compose
-
-
-def test_every_image_of_compose_has_a_version() -> None:
-    """What starts today starts tomorrow; each may be replaced by a variable."""
-    text = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
-
-    assert re.findall(r"^ +image: (.*)$", text, re.MULTILINE) == [
+    assert dockerfile == base.findall(compose)
+    assert re.findall(r"^ +image: (.*)$", compose, re.MULTILINE) == [
         "${AGENT_IMAGE:-voice-agent:local}",
         "${DYNAMODB_IMAGE:-amazon/dynamodb-local:3.3.1}",
         "${PROMETHEUS_IMAGE:-prom/prometheus:v3.13.3}",

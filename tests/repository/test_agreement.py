@@ -43,29 +43,16 @@ def of_sdks() -> set[str]:
     aws = set(_NAME.findall(repr([each[1] for each in read])))
     aws |= {EnvProvider.ACCESS_KEY, EnvProvider.SECRET_KEY, *EnvProvider.TOKENS}
     otlp = set(dir(opentelemetry.sdk.environment_variables))
-    conventions = re.findall(
-        r'"(OTEL_\w+)"', Path(agent.observability.tracing.__file__).read_text()
-    )
-    return {*aws, *otlp, *conventions}
-
-
-def family(name: str) -> bool:
-    """It begins like a variable of ours or of an SDK, so it is one or a slip of the pen."""
-    firsts = {each.partition("_")[0] for each in ours() if "_" in each} | {"OTEL"}
-    return name.partition("_")[0] in firsts
-
-
-# What each place says of variables.
+    tracing = Path(agent.observability.tracing.__file__).read_text()
+    return {*aws, *otlp, *re.findall(r'"(OTEL_\w+)"', tracing)}
 
 
 def of_the_script() -> dict[str, str]:
     """Defaults by name; empty where it only offers the variable, in a line to be switched on."""
-    found = re.findall(
-        r'^(# )?export (\w+)="(?:\$\{\w+:-(.*)\})?', text("run-local.sh.sample"), re.M
-    )
+    line = r'^(# )?export (\w+)="(?:\$\{\w+:-(.*)\})?'
     return {
         name: "" if is_offered else default.replace("$PORT", "3000")
-        for is_offered, name, default in found
+        for is_offered, name, default in re.findall(line, text("run-local.sh.sample"), re.M)
     }
 
 
@@ -110,14 +97,12 @@ def secrets_of_the_task() -> list[str]:
 
 
 def of_the_pages() -> set[str]:
-    """Names that begin like ours; placeholders of prompts are <<NAMES>>."""
+    """Names that begin like ours or an SDK's; placeholders of prompts are <<NAMES>>."""
     pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
-    return {
-        each
-        for page in pages
-        for each in re.findall(rf"(?<!<<){_NAME.pattern}", page.read_text(encoding="utf-8"))
-        if family(each)
-    }
+    whole = "\n".join(page.read_text(encoding="utf-8") for page in pages)
+    firsts = {each.partition("_")[0] for each in ours() if "_" in each} | {"OTEL"}
+    named = re.findall(rf"(?<!<<){_NAME.pattern}", whole)
+    return {each for each in named if each.partition("_")[0] in firsts}
 
 
 def of_the_developers_line() -> list[str]:
@@ -140,14 +125,11 @@ def offered_in_descriptions() -> Iterator[str]:
     ],
 )  # fmt: skip
 def test_every_variable_that_is_named_is_read(named: Any) -> None:
-    """Setting any other name would have no effect."""
+    """Setting any other name would have no effect; readers learn how to list all of them."""
     given = set(named()) - {"PATH", "HOME", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE"}
 
     assert given
     assert given - ours().keys() - of_sdks() == set()
-
-
-def test_readers_learn_how_to_list_every_variable() -> None:
     assert "python -m agent check --settings" in text("docs/reference/settings.md")
 
 
@@ -181,35 +163,30 @@ def test_a_default_is_the_same_wherever_it_is_stated(stated: Any, differing: set
 def test_ports_are_those_of_the_service() -> None:
     settings = Settings()
     both = {str(settings.port), str(settings.metrics_port)}
+    published = r'"127\.0\.0\.1:\$\{(?:METRICS_)?PORT:-(\d+)\}:(\d+)"'
 
     [exposed] = re.findall(r"^EXPOSE (.*)$", text("Dockerfile"), re.M)
-    published = re.findall(
-        r'"127\.0\.0\.1:\$\{(?:METRICS_)?PORT:-(\d+)\}:(\d+)"', text("docker-compose.yml")
-    )
 
     assert set(exposed.split()) == both
-    assert {*published} == {(port, port) for port in both}
+    assert {*re.findall(published, text("docker-compose.yml"))} == {(port, port) for port in both}
     assert [each["ContainerPort"] for each in task()["PortMappings"]] == [settings.port]
 
 
 def test_user_and_writable_folder_are_the_same_everywhere() -> None:
     """Else the process could not write what it was promised, or could write more."""
     dockerfile, compose = text("Dockerfile"), text("docker-compose.yml")
+    patterns = {r"^USER (.*)$": dockerfile, r'^ +user: "(.*)"$': compose}
+    folders = {r'^VOLUME \["(.*)"\]$': dockerfile, r"^  tmpfs: \[(.*)\]$": compose}
 
-    users = [
-        *re.findall(r"^USER (.*)$", dockerfile, re.M),
-        *re.findall(r'^ +user: "(.*)"$', compose, re.M),
-        task()["User"],
+    users = [each for pattern, file in patterns.items() for each in re.findall(pattern, file, re.M)]
+    written = [
+        each for pattern, file in folders.items() for each in re.findall(pattern, file, re.M)
     ]
-    folders = [
-        *re.findall(r'^VOLUME \["(.*)"\]$', dockerfile, re.M),
-        *re.findall(r"^  tmpfs: \[(.*)\]$", compose, re.M),
-        *(each["ContainerPath"] for each in task()["MountPoints"]),
-    ]
+    written += [each["ContainerPath"] for each in task()["MountPoints"]]
 
-    assert users == ["10001:10001"] * 3
-    assert folders == ["/tmp"] * 3  # noqa: S108 (the container's)
-    assert of_the_image()["STORE_PATH"].startswith(f"{folders[0]}/")
+    assert [*users, task()["User"]] == ["10001:10001"] * 3
+    assert written == ["/tmp"] * 3  # noqa: S108 (the container's)
+    assert of_the_image()["STORE_PATH"].startswith(f"{written[0]}/")
 
 
 def test_health_is_asked_for_in_one_way() -> None:

@@ -1,11 +1,14 @@
-"""The whole repository: directions of imports, lists, names and shipped records."""
+"""The whole repository: imports, sizes of files, lists, names and shipped records."""
 
 from __future__ import annotations
 
+import ast
 import importlib
 import pkgutil
 import subprocess
 import sys
+import tomllib
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,6 +23,8 @@ from agent.usecases.record import parse_use_case
 
 ROOT = Path(__file__).parents[2]
 CONFIGURATION = ROOT / "configuration"
+AGENT = ROOT / "agent"
+FILES = sorted(AGENT.rglob("*.py"))
 FOLDERS = use_case_folders(CONFIGURATION)
 ADA = Profile("+15550100001", "Ada", "Example", "ada@example.com")
 
@@ -74,3 +79,40 @@ def test_shipped_profile_leads_to_a_use_case(file: Path) -> None:
 
 def test_default_use_case_of_the_process_is_shipped() -> None:
     assert Settings().stack_use_case in {folder.name for folder in FOLDERS}
+
+
+def repeated(names: list[str]) -> list[str]:
+    return sorted(name for name, count in Counter(names).items() if count > 1)
+
+
+def test_no_file_is_long_and_six_modules_stand_at_the_top() -> None:
+    assert [str(file) for file in FILES if len(file.read_text().splitlines()) > 400] == []
+    assert sorted(file.stem for file in AGENT.glob("*.py")) == [
+        "__init__", "__main__", "app", "errors", "ports", "settings",
+    ]  # fmt: skip
+
+
+def test_a_name_of_a_file_or_of_a_public_class_occurs_once() -> None:
+    stems = [file.stem for file in FILES if file.stem != "__init__"]
+    classes = [
+        node.name
+        for file in FILES
+        for node in ast.parse(file.read_text()).body
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    ]
+
+    assert repeated(stems) == []
+    assert repeated(classes) == []
+
+
+def test_rooms_have_at_most_seven_levels() -> None:
+    """A level counts if a room stands in it; modules at the top of `agent/` are no rooms."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    [layers] = [each["layers"] for each in contracts["contracts"] if each["type"] == "layers"]
+    levels = [
+        level
+        for level in layers
+        if any((ROOT / each.strip().replace(".", "/")).is_dir() for each in level.split("|"))
+    ]
+
+    assert len(levels) <= 7

@@ -30,40 +30,6 @@ _WHEN = "2026-03-05T18:40:00+0100"
 
 
 @dataclass(frozen=True, slots=True)
-class Sources:
-    """A checkout with the script, and how a run of it ended."""
-
-    folder: Path
-    home: Path
-
-    def run(self, *options: str, path: str | None = None, **variables: str) -> Finished:
-        run = subprocess.run(  # noqa: S603 (our own script)
-            [str(self.folder / SCRIPT), *options],
-            env={"PATH": path or os.environ["PATH"], "HOME": str(self.home), **variables},
-            cwd=self.home,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        return Finished(run.returncode, run.stdout, run.stderr)
-
-    def git(self, *arguments: str) -> None:
-        subprocess.run(  # noqa: S603 (git, with our own arguments)
-            [shutil.which("git") or "git", *arguments],
-            env={
-                "PATH": os.environ["PATH"], "HOME": str(self.home), "GIT_CONFIG_NOSYSTEM": "1",
-                "GIT_AUTHOR_NAME": _WHO, "GIT_AUTHOR_EMAIL": "ada@example.com",
-                "GIT_AUTHOR_DATE": _WHEN,
-                "GIT_COMMITTER_NAME": _WHO, "GIT_COMMITTER_EMAIL": "ada@example.com",
-                "GIT_COMMITTER_DATE": _WHEN,
-            },
-            cwd=self.folder,
-            check=True,
-            capture_output=True,
-        )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
 class Finished:
     """Exit status and output of a run."""
 
@@ -77,74 +43,99 @@ class Finished:
         return [each for line in lines for each in line.split(" | ")]
 
     @property
+    def words(self) -> list[list[str]]:
+        """Of the commands."""
+        return [shlex.split(each) for each in self.commands]
+
+    @property
     def parameters(self) -> dict[str, str]:
-        found = re.findall(r"^    (p[A-Za-z]+)=(\S+)", self.output, re.MULTILINE)
-        return dict(found)
+        return dict(re.findall(r"^    (p[A-Za-z]+)=(\S+)", self.output, re.MULTILINE))
 
 
-@pytest.fixture
-def sources(tmp_path: Path) -> Sources:
-    """One commit, by one author at one time, so its name is known; the script is not part of it."""
-    folder = tmp_path / "sources"
-    folder.mkdir()
-    made = Sources(folder, tmp_path)
-    (folder / "requirements-traces.txt").write_text("")
-    made.git("init", "--quiet", "--initial-branch=main")
-    made.git("add", ".")
-    made.git("commit", "--quiet", "--message=First")
-    shutil.copy(ROOT / SCRIPT, folder)
-    (folder / ".git/info/exclude").write_text(f"{SCRIPT}\n")
-    return made
+def failed(fault: str) -> Finished:
+    return Finished(2, "", f"{SCRIPT}: {fault}\n")
 
 
-class Recorded:
-    """`docker` and `aws` that write down how they are called, each call in one write."""
+class Sources:
+    """A checkout with the script, beside a `docker` and an `aws` that write down their calls.
 
-    def __init__(self, folder: Path, calls: Path) -> None:
-        self._folder = folder
-        self._calls = calls
-        folder.mkdir()
+    One commit, by one author at one time, so its name is known; the script is not part of it.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self.folder, self._home = home / "sources", home
+        for folder in (self.folder, home / "bin"):
+            folder.mkdir()
         self.answer("docker")
         self.answer("aws")
+        (self.folder / "requirements-traces.txt").write_text("")
+        self.git("init", "--quiet", "--initial-branch=main")
+        self.git("add", ".")
+        self.git("commit", "--quiet", "--message=First")
+        shutil.copy(ROOT / SCRIPT, self.folder)
+        (self.folder / ".git/info/exclude").write_text(f"{SCRIPT}\n")
+
+    def run(self, *options: str, **variables: str) -> Finished:
+        path = f"{self._home / 'bin'}:{os.environ['PATH']}"
+        run = subprocess.run(  # noqa: S603 (our own script)
+            [str(self.folder / SCRIPT), *options],
+            env={"PATH": path, "HOME": str(self._home), **variables},
+            cwd=self._home,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return Finished(run.returncode, run.stdout, run.stderr)
 
     def answer(self, program: str, **cases: str) -> None:
-        """Let it answer, by a word that is in the call, with a piece of shell."""
+        """Let a program answer, by a word that is in the call, with a piece of shell."""
         cased = "".join(
             f'*" {word.replace("_", "-")} "*) {code} ;;\n' for word, code in cases.items()
         )
-        script = self._folder / program
+        script = self._home / "bin" / program
         script.write_text(
             "#!/usr/bin/env bash\n"
-            f'printf -v call " %q" "$@"; echo "{program}$call" >>{self._calls}\n'
+            f'printf -v call " %q" "$@"; echo "{program}$call" >>{self._home}/calls\n'
             f'case " $* " in\n{cased}esac\n'
         )
         script.chmod(0o755)
 
     @property
-    def path(self) -> str:
-        return f"{self._folder}:{os.environ['PATH']}"
-
-    @property
     def calls(self) -> list[list[str]]:
-        text = self._calls.read_text() if self._calls.exists() else ""
-        return [shlex.split(line) for line in text.splitlines()]
+        """How the programs were called, each call in one write."""
+        calls = self._home / "calls"
+        lines = calls.read_text().splitlines() if calls.exists() else []
+        return [shlex.split(line) for line in lines]
+
+    def git(self, *arguments: str) -> None:
+        who = {
+            f"GIT_{role}_{name}": value
+            for role in ("AUTHOR", "COMMITTER")
+            for name, value in (("NAME", _WHO), ("EMAIL", "ada@example.com"), ("DATE", _WHEN))
+        }
+        subprocess.run(  # noqa: S603 (git, with our own arguments)
+            [shutil.which("git") or "git", *arguments],
+            env={
+                "PATH": os.environ["PATH"], "HOME": str(self._home), "GIT_CONFIG_NOSYSTEM": "1",
+                **who,
+            },
+            cwd=self.folder,
+            check=True,
+            capture_output=True,
+        )  # fmt: skip
 
 
 @pytest.fixture
-def recorded(tmp_path: Path) -> Recorded:
-    return Recorded(tmp_path / "bin", tmp_path / "calls")
+def sources(tmp_path: Path) -> Sources:
+    return Sources(tmp_path)
 
 
-def words(commands: list[str]) -> list[list[str]]:
-    return [shlex.split(each) for each in commands]
-
-
-def test_a_dry_run_prints_every_command(sources: Sources, recorded: Recorded) -> None:
+def test_a_dry_run_prints_every_command(sources: Sources) -> None:
     sources.git("remote", "add", "origin", "https://ada:word@git.example.com/voice.git")
 
-    run = sources.run("--repository", REGISTRY, "--push", "--dry-run", path=recorded.path)
+    run = sources.run("--repository", REGISTRY, "--push", "--dry-run")
 
-    assert (run.status, run.errors, recorded.calls) == (0, "", [])
+    assert (run.status, run.errors, sources.calls) == (0, "", [])
     expected = f"""\
 + aws ecr describe-repositories --registry-id 123456789012 --repository-names \
 twilio-conversation-relay-bedrock-services --region eu-west-1
@@ -242,7 +233,7 @@ def test_the_region_is_that_of_the_registry(
 ) -> None:
     run = sources.run(*given, "--push", "--dry-run", AWS_REGION="ap-south-1")
 
-    asked = {each[each.index("--region") + 1] for each in words(run.commands) if "--region" in each}
+    asked = {each[each.index("--region") + 1] for each in run.words if "--region" in each}
     assert asked == {region}
     assert run.parameters["pECRRepoURL"] == host
     assert f"--stack-name STACK --region {region} " in run.output
@@ -281,9 +272,7 @@ def test_the_region_is_that_of_the_registry(
     ],
 )  # fmt: skip
 def test_wrong_input_is_one_clear_line(sources: Sources, options: list[str], fault: str) -> None:
-    run = sources.run(*options)
-
-    assert run == Finished(2, "", f"build-images.sh: {fault}\n")
+    assert sources.run(*options) == failed(fault)
 
 
 def test_what_is_not_committed_is_not_built(sources: Sources) -> None:
@@ -293,8 +282,9 @@ def test_what_is_not_committed_is_not_built(sources: Sources) -> None:
     refused = sources.run("--repository", REGISTRY, "--dry-run")
     allowed = sources.run("--repository", REGISTRY, "--dry-run", "--allow-dirty")
 
-    fault = "there are changes that are not committed; commit them, or give --allow-dirty"
-    assert refused == Finished(2, "", f"build-images.sh: {fault}\n")
+    assert refused == failed(
+        "there are changes that are not committed; commit them, or give --allow-dirty"
+    )
     assert allowed.parameters["pImageTag"] == f"{COMMIT[:12]}-dirty"
     assert f" REVISION={COMMIT}-dirty " in allowed.commands[-1]
 
@@ -306,18 +296,16 @@ def test_an_archive_of_the_sources_needs_a_tag(sources: Sources) -> None:
     half = sources.run("--repository", REGISTRY, "--dry-run", "--allow-dirty")
     named = sources.run("--repository", REGISTRY, "--dry-run", "--allow-dirty", "--tag=1.2.0")
 
-    assert (refused.status, half.status, named.status) == (2, 2, 0)
-    assert refused.errors == (
-        "build-images.sh: no git commit tells what is built; give --tag and --allow-dirty\n"
-    )
-    assert half.errors == (
-        "build-images.sh: --tag is missing, and there is no git commit to take it from\n"
-    )
+    assert refused == failed("no git commit tells what is built; give --tag and --allow-dirty")
+    assert half == failed("--tag is missing, and there is no git commit to take it from")
+    assert named.status == 0
     assert named.parameters["pImageTag"] == "1.2.0"
 
 
 def test_it_explains_itself(sources: Sources) -> None:
-    known = set(re.findall(r"--[a-z-]+(?=[ |)])", _options()))
+    script = (ROOT / SCRIPT).read_text(encoding="utf-8")
+    cases = re.findall(r"^    (--[a-z-]+(?: \| -{1,2}[a-z-]+)*\))", script, re.MULTILINE)
+    known = set(re.findall(r"--[a-z-]+(?=[ |)])", "\n".join(cases)))
 
     run = sources.run("--help")
 
@@ -326,15 +314,10 @@ def test_it_explains_itself(sources: Sources) -> None:
     assert {option for option in known if option not in run.output} == set()
 
 
-def _options() -> str:
-    text = (ROOT / SCRIPT).read_text(encoding="utf-8")
-    return "\n".join(re.findall(r"^    (--[a-z-]+(?: \| -{1,2}[a-z-]+)*\))", text, re.MULTILINE))
-
-
-def test_what_is_printed_is_what_is_run(sources: Sources, recorded: Recorded) -> None:
+def test_what_is_printed_is_what_is_run(sources: Sources) -> None:
     """With a registry that has neither repository nor builder: all that a dry run prints."""
-    recorded.answer("docker", inspect="false", login="cat >/dev/null")
-    recorded.answer(
+    sources.answer("docker", inspect="false", login="cat >/dev/null")
+    sources.answer(
         "aws",
         describe_repositories="echo '(RepositoryNotFoundException)' >&2; exit 254",
         get_login_password="echo password",
@@ -342,49 +325,45 @@ def test_what_is_printed_is_what_is_run(sources: Sources, recorded: Recorded) ->
     )
     printed = sources.run("--repository", REGISTRY, "--push", "--dry-run")
 
-    run = sources.run("--repository", REGISTRY, "--push", path=recorded.path)
+    run = sources.run("--repository", REGISTRY, "--push")
 
     assert (run.status, run.errors) == (0, "")
     assert run.commands == printed.commands
-    assert sorted(recorded.calls) == sorted(words(printed.commands))
-    assert [each for each in recorded.calls if each[1] != "login"] == [
-        each for each in words(printed.commands) if each[1] != "login"
+    assert sorted(sources.calls) == sorted(printed.words)
+    assert [each for each in sources.calls if each[1] != "login"] == [
+        each for each in printed.words if each[1] != "login"
     ], "but for the two sides of a pipe, which start together"
     assert f"\nDigest: {DIGEST}\n" in run.output
     assert run.parameters["pImageTag"] == DIGEST
 
 
-def test_what_is_there_is_not_made_again(sources: Sources, recorded: Recorded) -> None:
-    recorded.answer("aws", describe_images=f"echo {DIGEST}")
+def test_what_is_there_is_not_made_again(sources: Sources) -> None:
+    sources.answer("aws", describe_images=f"echo {DIGEST}")
 
-    run = sources.run("--repository", REGISTRY, "--push", path=recorded.path)
+    run = sources.run("--repository", REGISTRY, "--push")
 
     assert run.status == 0
-    assert recorded.calls and sorted(recorded.calls) == sorted(words(run.commands))
+    assert sources.calls and sorted(sources.calls) == sorted(run.words)
     assert {"create", "create-repository", "put-lifecycle-policy"} & {
-        each[2] for each in recorded.calls
+        each[2] for each in sources.calls
     } == set()
 
 
-def test_an_account_that_refuses_is_not_asked_for_more(
-    sources: Sources, recorded: Recorded
-) -> None:
+def test_an_account_that_refuses_is_not_asked_for_more(sources: Sources) -> None:
     """Without credentials no repository is made: what AWS says is passed on."""
-    recorded.answer(
-        "aws", describe_repositories="echo 'Unable to locate credentials' >&2; exit 253"
-    )
+    sources.answer("aws", describe_repositories="echo 'Unable to locate credentials' >&2; exit 253")
 
-    run = sources.run("--repository", REGISTRY, "--push", path=recorded.path)
+    run = sources.run("--repository", REGISTRY, "--push")
 
     assert (run.status, run.errors) == (1, "Unable to locate credentials\n")
-    assert [each[:3] for each in recorded.calls] == [["aws", "ecr", "describe-repositories"]]
+    assert [each[:3] for each in sources.calls] == [["aws", "ecr", "describe-repositories"]]
 
 
-def test_a_build_that_fails_is_not_deployed(sources: Sources, recorded: Recorded) -> None:
+def test_a_build_that_fails_is_not_deployed(sources: Sources) -> None:
     """No parameters are printed that name an image which is not there."""
-    recorded.answer("docker", build="exit 3")
+    sources.answer("docker", build="exit 3")
 
-    run = sources.run("--repository", REGISTRY, BUILDX_BUILDER="ours", path=recorded.path)
+    run = sources.run("--repository", REGISTRY, BUILDX_BUILDER="ours")
 
     assert run.status == 3
     assert run.parameters == {}

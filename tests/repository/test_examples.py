@@ -7,7 +7,6 @@ import json
 import shutil
 import sys
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
 
@@ -17,7 +16,6 @@ from aiohttp import web
 from aiohttp.test_utils import unused_port
 
 from agent.settings import Settings
-from agent.store.sqlite import SqliteStore
 from agent.tools import SPECS
 from agent.tools.mcp import survey
 from agent.usecases import seed
@@ -35,17 +33,6 @@ def module(path: Path) -> ModuleType:
     return loaded
 
 
-async def mcp_tools(tmp_path: Path) -> tuple[list[str], list[str], list[str]]:
-    text = json.loads((EXAMPLES / "mcp_tool" / "mcp.json").read_text())
-    stock = text["mcpServers"]["stock"]
-    stock["command"] = sys.executable
-    stock["args"] = [str(EXAMPLES / "mcp_tool" / "server.py")]
-    path = tmp_path / "mcp.json"
-    path.write_text(json.dumps(text))
-    specs, faults, remarks = await survey(str(path))
-    return list(specs), faults, remarks
-
-
 async def test_every_use_case_loads_without_a_fault(tmp_path: Path) -> None:
     for folder in FOLDERS:
         shutil.copytree(folder, tmp_path / "use-cases" / folder.name)
@@ -56,7 +43,15 @@ async def test_every_use_case_loads_without_a_fault(tmp_path: Path) -> None:
 
 
 async def test_mcp_server_offers_its_tool(tmp_path: Path) -> None:
-    assert await mcp_tools(tmp_path) == (["stock__in_stock"], [], [])
+    text = json.loads((EXAMPLES / "mcp_tool" / "mcp.json").read_text())
+    program = {"command": sys.executable, "args": [str(EXAMPLES / "mcp_tool" / "server.py")]}
+    text["mcpServers"]["stock"] |= program
+    path = tmp_path / "mcp.json"
+    path.write_text(json.dumps(text))
+
+    specs, faults, remarks = await survey(str(path))
+
+    assert (list(specs), faults, remarks) == (["stock__in_stock"], [], [])
 
 
 @pytest.mark.parametrize(
@@ -82,20 +77,16 @@ async def test_server_of_the_http_tool_answers(
     await runner.cleanup()
 
 
-async def test_relay_client_has_a_conversation(tmp_path: Path) -> None:
+async def test_relay_client_has_a_conversation(table: Path) -> None:
     """With a service as the sample script starts it: unsigned, on loopback."""
     port = unused_port()
     settings = Settings.read(
         {
             "PORT": str(port), "METRICS_PORT": "0", "WS_URL": f"ws://127.0.0.1:{port}/",
-            "STORE_PATH": str(tmp_path / "agent.db"),
-            "STACK_USE_CASE": "restaurantOrderingUseCase",
+            "STORE_PATH": str(table), "STACK_USE_CASE": "restaurantOrderingUseCase",
         }
     )  # fmt: skip
     client = module(EXAMPLES / "relay_client.py")
-    store = await SqliteStore.open(tmp_path / "agent.db")
-    await seed.seed(store, EXAMPLES.parent / "configuration", SPECS, now=datetime.now(UTC))
-    await store.close()
 
     async with serving(settings):
         heard = await client.say("two large Lighthouse pizzas please", f"http://127.0.0.1:{port}")

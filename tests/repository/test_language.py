@@ -45,26 +45,22 @@ def tracked() -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("word", BANNED)
-def test_banned_word_occurs_nowhere(word: str) -> None:
-    """A reader whose first language is not English has to understand each sentence at once."""
-    pattern = re.compile(rf"\b{word.replace(' ', chr(92) + 's+')}\b", re.IGNORECASE)
-
-    found = [
-        f"{name}:{text.count(chr(10), 0, match.start()) + 1}"
+def places(pattern: re.Pattern[str]) -> list[str]:
+    return [
+        f"{name}:{text.count(chr(10), 0, match.start()) + 1}: {match[0]}"
         for name, text in tracked().items()
         for match in pattern.finditer(text)
     ]
 
-    assert found == []
+
+@pytest.mark.parametrize("word", BANNED)
+def test_banned_word_occurs_nowhere(word: str) -> None:
+    """A reader whose first language is not English has to understand each sentence at once."""
+    spaced = word.replace(" ", r"\s+")
+
+    assert places(re.compile(rf"\b{spaced}\b", re.IGNORECASE)) == []
 
 
 def test_no_document_outside_of_the_repository_is_cited() -> None:
     """A source is a page in docs/ or an address."""
-    found = [
-        f"{name}:{text.count(chr(10), 0, match.start()) + 1}: {match[0]}"
-        for name, text in tracked().items()
-        for match in _CITATION.finditer(text)
-    ]
-
-    assert found == []
+    assert places(_CITATION) == []

@@ -31,8 +31,9 @@ from tests.dynamodb import free_port
 _START_SECONDS = 20.0
 _POLL_SECONDS = 0.05
 _CONFIGURATION = """
+# Each connection takes two files of the system.
 global
-    maxconn {most}
+    maxconn 9000
 defaults
     mode http
     option http-server-close
@@ -89,21 +90,14 @@ class Front:
 
 
 @asynccontextmanager
-async def opened(folder: Path, servers: Sequence[int], most: int = 9_000) -> AsyncIterator[Front]:
-    """A load balancer in front of servers on these ports.
-
-    Args:
-        folder: For its certificate and its log.
-        servers: Ports of 127.0.0.1; who listens there is up after the first check.
-        most: Connections at a time; each takes two files of the system.
-    """
+async def opened(folder: Path, servers: Sequence[int]) -> AsyncIterator[Front]:
+    """A load balancer in front of these ports of 127.0.0.1; its files are in the folder."""
     port, states_port = free_port(), free_port()
     certificate = folder / "front.pem"
     authority = _write_certificate(certificate)
     lines = [f"    server s{number} 127.0.0.1:{at} check" for number, at in enumerate(servers)]
     (folder / "front.cfg").write_text(
         _CONFIGURATION.format(
-            most=most,
             port=port,
             states_port=states_port,
             certificate=certificate,
@@ -113,7 +107,11 @@ async def opened(folder: Path, servers: Sequence[int], most: int = 9_000) -> Asy
     process = await _start(folder)
     states = f"http://127.0.0.1:{states_port}/;csv"
     try:
-        await _until_listening(process, states, folder)
+        async with asyncio.timeout(_START_SECONDS):
+            while not await is_answered(states):
+                if process.returncode is not None:
+                    raise FrontError((folder / "front.log").read_text())
+                await asyncio.sleep(_POLL_SECONDS)  # a process that starts has no event for us
         trust = ssl.create_default_context(cadata=authority)
         yield Front(f"https://127.0.0.1:{port}", trust, port, states)
     finally:
@@ -133,15 +131,13 @@ async def _start(folder: Path) -> asyncio.subprocess.Process:
         )
 
 
-async def _until_listening(process: asyncio.subprocess.Process, states: str, folder: Path) -> None:
-    async with asyncio.timeout(_START_SECONDS), aiohttp.ClientSession() as http:
-        while process.returncode is None:
-            try:
-                async with http.get(states):
-                    return
-            except aiohttp.ClientConnectionError:
-                await asyncio.sleep(_POLL_SECONDS)  # a process that starts has no event for us
-    raise FrontError((folder / "front.log").read_text())
+async def is_answered(url: str) -> bool:
+    """Whether a server is there and has nothing against the request."""
+    try:
+        async with aiohttp.ClientSession() as http, http.get(url) as response:
+            return response.status == 200
+    except aiohttp.ClientConnectionError:
+        return False
 
 
 def _write_certificate(path: Path) -> str:

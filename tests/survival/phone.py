@@ -121,18 +121,12 @@ class Leg:
 
 
 class Guest:
-    """One caller and one call.
+    """One caller and one call; the caller's number and the random choices follow from `number`.
 
-    Args:
-        twilio: The stand-in that carries the call.
-        number: Of the guest; the caller's number is made of it.
-        seed: Of the random choices.
-        patience_seconds: Of quiet, after which a sentence is said again.
+    After `patience_seconds` of quiet a sentence is said again.
     """
 
-    def __init__(
-        self, twilio: Twilio, number: int, seed: int = 0, patience_seconds: float = PATIENCE_SECONDS
-    ) -> None:
+    def __init__(self, twilio: Twilio, number: int, patience_seconds: float) -> None:
         self.caller = f"+1555{number:07d}"
         self.fields = call_fields(From=self.caller)
         self.phase = Phase.RINGING
@@ -144,7 +138,7 @@ class Guest:
         """How the call ended; `hung up` is how it should."""
         self._twilio = twilio
         self._patience_seconds = patience_seconds
-        self._chance = random.Random(f"{seed}:{number}")  # noqa: S311 - reproducible choices
+        self._chance = random.Random(f"0:{number}")  # noqa: S311 - reproducible choices
         self._order_turn = self._chance.randint(2, 4)
         self._times_unanswered = 0
         self._says_setup_again = number % 2 == 0
@@ -206,15 +200,9 @@ class Guest:
         if leg.ticket.way is Way.REOPENED and has_time:
             await asyncio.sleep(_REOPEN_SECONDS)  # Twilio's own schedule is not documented
             return leg.ticket
-        fields = {
-            **self.fields,
-            "CallStatus": "in-progress",
-            "SessionId": "VX" + "0" * 32,
-            "SessionStatus": "failed",
-            "SessionDuration": "0",
-            "ErrorCode": "64102",
-            "ErrorMessage": "Unable to connect to WebSocket URL.",
-        }
+        session = {"SessionId": "VX" + "0" * 32, "SessionStatus": "failed", "SessionDuration": "0"}
+        fault = {"ErrorCode": "64102", "ErrorMessage": "Unable to connect to WebSocket URL."}
+        fields = {**self.fields, "CallStatus": "in-progress", **session, **fault}
         return await self._ask(leg.ticket.relay.action, fields, Way.ASKED, leg.ended_at)
 
     async def _ask(self, url: str, fields: Mapping[str, str], way: Way, at: float) -> Ticket | None:
@@ -252,12 +240,9 @@ class Guest:
                 await call.hang_up()
             else:
                 await self._turn(call, Sentence(number, number == self._order_turn))
-                await self._think(call)
-
-    async def _think(self, call: TwilioCall) -> None:
-        if call.ending is None:
-            self.phase = Phase.THINKING
-            await call.settle(self._chance.uniform(0.2, 1.0))
+                if call.ending is None:
+                    self.phase = Phase.THINKING
+                    await call.settle(self._chance.uniform(0.2, 1.0))
 
     async def _hear_first_words(self, call: TwilioCall, way: Way) -> None:
         """The agent speaks first, and perhaps goes on with what it was saying.
@@ -333,9 +318,7 @@ class Crowd:
     """Guests who talk at the same time."""
 
     def __init__(self, twilio: Twilio, count: int, patience_seconds: float) -> None:
-        self.guests = [
-            Guest(twilio, number, patience_seconds=patience_seconds) for number in range(count)
-        ]
+        self.guests = [Guest(twilio, number, patience_seconds) for number in range(count)]
         self.enough = asyncio.Event()
         """Set: a guest that has placed an order may hang up."""
 

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
-from agent.call.history import AgentSaid, CallerSaid, Fact
+from agent.call.history import AgentSaid, CallerSaid
 from agent.ports import Store
 from agent.store.call_state.facts import CHAT
-from agent.store.call_state.history_loader import read_items
+from agent.store.call_state.history_loader import LoadedHistory, read_items
 from benchmarks.replay import percentile
 from tests.survival.phone import Guest, Said, Way
 from tests.twilio_client.ledger import Fault
@@ -29,23 +29,7 @@ Most of it is the machine of the tests: the service writes a sentence within a t
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """What the table holds of one call, against what was said."""
-
-    unwritten: list[float]
-    """For each sentence of the caller that is not there: how long its socket lived afterwards."""
-    strange: int
-    """Sentences of the caller that are there and were not said, or in another order."""
-    forgotten: int
-    """Sentences of the agent that were heard in full and are not there."""
-    open_tools: int
-    """Tools without a recorded outcome."""
-    repairs: int
-    orders: int
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Report:
     """What became of all calls."""
 
@@ -62,23 +46,46 @@ class Report:
     """Sorted; and until the socket was open."""
     silent: int
     """New sockets on which nothing was heard."""
-    answered: int
-    """Sentences of callers that were answered to the end."""
-    said_again: int
-    """Sentences that callers had to say once more."""
-    lost: int
-    repeated: int
-    """Sentences of the agent."""
     violations: Counter[str]
     """Of the relay protocol, but for sockets that died."""
-    unwritten: list[float]
-    """Sorted; for each sentence of a caller that is not there: how long its socket lived on."""
-    strange: int
-    forgotten: int
-    open_tools: int
-    repairs: int
-    orders: Counter[int]
+    answered: int = 0
+    """Sentences of callers that were answered to the end."""
+    said_again: int = 0
+    """Sentences that callers had to say once more."""
+    lost: int = 0
+    """Sentences of the agent that were not heard in full, of answers heard to their end."""
+    repeated: int = 0
+    """Times that such a sentence was heard in full once more."""
+    unwritten: list[float] = field(default_factory=list)
+    """For each sentence of a caller that is not there: how long its socket lived afterwards."""
+    strange: int = 0
+    """Sentences of callers that are there and were not said, or in another order."""
+    forgotten: int = 0
+    """Sentences of the agent that were heard in full and are not there."""
+    open_tools: int = 0
+    """Tools without a recorded outcome."""
+    repairs: int = 0
+    orders: Counter[int] = field(default_factory=Counter)
     """How many calls have so many orders."""
+
+    def add(self, guest: Guest, found: LoadedHistory, orders: int) -> None:
+        """Compare what one caller said and heard with the table."""
+        recorded = " ".join(fact.text for fact in found.facts if isinstance(fact, AgentSaid))
+        heard = " ".join(text for leg in guest.legs for text in leg.heard)
+        for sentence in (sentence for asked in guest.turns for sentence in asked.answer):
+            times = heard.count(sentence)
+            self.lost += times == 0
+            self.repeated += max(0, times - 1)
+            self.forgotten += times > 0 and sentence not in recorded
+        words = [fact.text for fact in found.facts if isinstance(fact, CallerSaid)]
+        unwritten, strange = _compared(guest.said, words, [leg.ended_at for leg in guest.legs])
+        self.unwritten += unwritten
+        self.strange += strange
+        self.answered += len(guest.turns)
+        self.said_again += len(guest.said) - len({said.text for said in guest.said})
+        self.open_tools += len(found.open_calls)
+        self.repairs += len(found.repairs)
+        self.orders[orders] += 1
 
     @property
     def missing(self) -> int:
@@ -118,11 +125,10 @@ def listed(counts: Mapping[str, int] | Mapping[int, int]) -> str:
 
 async def judge(store: Store, guests: Sequence[Guest]) -> Report:
     """Compare what was said with the table, once the servers have ended."""
-    kept = [await _kept(store, guest) for guest in guests]
     rejoined = [(before, leg) for guest in guests for before, leg in pairwise(guest.legs)]
     asked = [leg for _, leg in rejoined if leg.ticket.way is Way.ASKED and leg.opened_at]
-    counted = [_heard(guest) for guest in guests]
-    return Report(
+    violations = (each.fault for guest in guests for leg in guest.legs for each in leg.violations)
+    report = Report(
         calls=len(guests),
         endings=Counter(guest.ending for guest in guests),
         rejoins=Counter(
@@ -132,47 +138,12 @@ async def judge(store: Store, guests: Sequence[Guest]) -> Report:
         answers=sorted(leg.answered_at - leg.ticket.asked_at for leg in asked),
         openings=sorted(leg.opened_at - leg.ticket.asked_at for leg in asked),
         silent=sum(1 for leg in asked if not leg.first_words_at),
-        answered=sum(len(guest.turns) for guest in guests),
-        said_again=sum(
-            len(guest.said) - len({said.text for said in guest.said}) for guest in guests
-        ),
-        lost=sum(each.count(0) for each in counted),
-        repeated=sum(times - 1 for each in counted for times in each if times > 1),
-        violations=Counter(
-            violation.fault.value
-            for guest in guests
-            for leg in guest.legs
-            for violation in leg.violations
-            if violation.fault is not Fault.HUNG_UP_ON
-        ),
-        unwritten=sorted(seconds for each in kept for seconds in each.unwritten),
-        strange=sum(each.strange for each in kept),
-        forgotten=sum(each.forgotten for each in kept),
-        open_tools=sum(each.open_tools for each in kept),
-        repairs=sum(each.repairs for each in kept),
-        orders=Counter(each.orders for each in kept),
+        violations=Counter(fault.value for fault in violations if fault is not Fault.HUNG_UP_ON),
     )
-
-
-def _heard(guest: Guest) -> list[int]:
-    """Of each sentence of each answer that was heard to its end: how often it was heard in full."""
-    heard = " ".join(text for leg in guest.legs for text in leg.heard)
-    return [heard.count(sentence) for asked in guest.turns for sentence in asked.answer]
-
-
-async def _kept(store: Store, guest: Guest) -> Kept:
-    found = read_items(await store.query(guest.call_sid, CHAT))
-    words = [fact.text for fact in found.facts if isinstance(fact, CallerSaid)]
-    unwritten, strange = _compared(guest.said, words, [leg.ended_at for leg in guest.legs])
-    orders = await store.query(guest.caller, "restaurantOrder::")
-    return Kept(
-        unwritten=unwritten,
-        strange=strange,
-        forgotten=_forgotten(guest, found.facts),
-        open_tools=len(found.open_calls),
-        repairs=len(found.repairs),
-        orders=len(orders),
-    )
+    for guest in guests:
+        orders = await store.query(guest.caller, "restaurantOrder::")
+        report.add(guest, read_items(await store.query(guest.call_sid, CHAT)), len(orders))
+    return report
 
 
 def _compared(
@@ -189,13 +160,3 @@ def _compared(
         else:
             unwritten.append(ends[each.leg] - each.at)
     return unwritten, len(left)
-
-
-def _forgotten(guest: Guest, facts: Sequence[Fact]) -> int:
-    recorded = " ".join(fact.text for fact in facts if isinstance(fact, AgentSaid))
-    heard = " ".join(text for leg in guest.legs for text in leg.heard)
-    return sum(
-        sentence in heard and sentence not in recorded
-        for asked in guest.turns
-        for sentence in asked.answer
-    )

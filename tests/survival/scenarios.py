@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import aiohttp
@@ -73,12 +74,17 @@ class Outcome:
 
 
 async def kill(place: Place, *, reopens: bool = False) -> Outcome:
-    """One of two servers dies while its calls think, listen and order."""
+    """One of two servers dies while its calls think, listen and order, enough of them order."""
     plan = Plan(pace=0.1, order_seconds=1.5, reopens=reopens)
     async with standing(place.folder, place.table, plan) as stack:
         victim, _ = stack.servers
         async with talking(stack.twilio, place.calls) as crowd:
-            await crowd.until(lambda: _all_sorts(crowd.phases(victim.calls), place.calls))
+
+            def is_time() -> bool:
+                phases = crowd.phases(victim.calls)
+                return all(map(phases.get, _BUSY)) and phases[Phase.ORDERING] >= place.calls // 24
+
+            await crowd.until(is_time)
             doomed = crowd.phases(victim.calls)
             await victim.kill()
             await crowd.until_turns(2)
@@ -99,14 +105,8 @@ async def rolling(place: Place) -> Outcome:
         return replace(outcome, exits=[*exits, *outcome.exits])
 
 
-def _all_sorts(phases: Counter[str], calls: int) -> bool:
-    """Whether calls of one server are in every phase, and enough of them order."""
-    return all(phases[phase] for phase in _BUSY) and phases[Phase.ORDERING] >= calls // 24
-
-
-async def reopened(place: Place) -> Outcome:
-    """Like `kill`, where Twilio opens the sockets again by itself."""
-    return await kill(place, reopens=True)
+reopened = partial(kill, reopens=True)
+"""Like `kill`, where Twilio opens the sockets again by itself."""
 
 
 async def broken(place: Place, times: int = 2) -> Outcome:

@@ -124,8 +124,8 @@ class Server:
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
         )  # fmt: skip
         self._reader = asyncio.create_task(self._read(), name=f"log {self.port}")
-        async with asyncio.timeout(_READY_SECONDS), aiohttp.ClientSession() as http:
-            while not await self._is_ready(http):
+        async with asyncio.timeout(_READY_SECONDS):
+            while not await front.is_answered(f"http://127.0.0.1:{self.port}/health/ready"):
                 assert self.is_running, "\n".join(self.lines[-20:])
                 await asyncio.sleep(_POLL_SECONDS)  # a process that starts has no event for us
 
@@ -135,10 +135,10 @@ class Server:
         self._process.send_signal(number)
 
     async def kill(self) -> None:
-        """Send SIGKILL."""
+        """Send SIGKILL, also to one that is frozen; nothing happens to one that is not there."""
         if self.is_running:
             self.send(signal.SIGKILL)
-        await self._gone()
+            await self._gone()
 
     async def stop(self) -> Exit:
         """Send SIGTERM and wait for the end."""
@@ -160,13 +160,6 @@ class Server:
         assert self._process.stdout is not None
         async for line in self._process.stdout:
             self.lines.append(line.decode(errors="replace").rstrip())
-
-    async def _is_ready(self, http: aiohttp.ClientSession) -> bool:
-        try:
-            async with http.get(f"http://127.0.0.1:{self.port}/health/ready") as response:
-                return response.status == 200
-        except aiohttp.ClientConnectionError:
-            return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,11 +213,7 @@ class Plan:
 async def standing(folder: Path, table: str, plan: Plan) -> AsyncIterator[Stack]:
     """Servers that are ready, behind everything that may fail.
 
-    Args:
-        folder: For files.
-        table: An empty one, in the DynamoDB that this process finds in its environment; empty = a
-            file in the folder.
-        plan: What is special about it.
+    The table is an empty one in the DynamoDB of this process's environment; no name = a file.
     """
     async with AsyncExitStack() as exits:
         engine = os.environ.get("AWS_ENDPOINT_URL_DYNAMODB", "")
@@ -251,7 +240,7 @@ async def standing(folder: Path, table: str, plan: Plan) -> AsyncIterator[Stack]
             ports = [link.port for link in links]
         balancer = await exits.enter_async_context(front.opened(folder, ports))
         for server in servers:
-            exits.push_async_callback(_end, server)
+            exits.push_async_callback(server.kill)
         await asyncio.gather(*(server.begin() for server in servers))
         http = await exits.enter_async_context(calling(balancer))
         twilio = Twilio(http, balancer.url, TOKEN, ORIGIN, MANNER)
@@ -305,9 +294,3 @@ async def calling(balancer: front.Front) -> AsyncIterator[aiohttp.ClientSession]
     connector = aiohttp.TCPConnector(limit=0, ssl=balancer.trust, force_close=True)
     async with aiohttp.ClientSession(connector=connector) as http:
         yield http
-
-
-async def _end(server: Server) -> None:
-    """Kill a server, also one that is frozen or never began."""
-    if server.is_running:
-        await server.kill()

@@ -62,26 +62,17 @@ async def site(name: str) -> AsyncIterator[Site]:
         await runner.cleanup()
 
 
-async def test_cable_holds_back_what_it_is_given_while_it_is_cut() -> None:
-    async with (
-        site("one") as one,
-        linked(one.port) as link,
-        aiohttp.ClientSession() as http,
-        http.ws_connect(f"{link.url}/socket") as socket,
-    ):
-        link.stall()
-        await socket.send_str("hello")
-        with pytest.raises(TimeoutError):
-            await socket.receive(timeout=0.2)
-
-        link.flow()
-
-        assert await socket.receive_str(timeout=5) == "one hello"
-
-
-async def test_cable_without_an_end_breaks_connections_and_refuses_others() -> None:
+async def test_cable_holds_bytes_back_or_breaks() -> None:
+    """Stalled, it gives them later; refusing, it breaks connections and takes no others."""
     async with site("one") as one, linked(one.port) as link, aiohttp.ClientSession() as http:
         async with http.ws_connect(f"{link.url}/socket") as socket:
+            link.stall()
+            await socket.send_str("hello")
+            with pytest.raises(TimeoutError):
+                await socket.receive(timeout=0.2)
+            link.flow()
+            assert await socket.receive_str(timeout=5) == "one hello"
+
             await link.refuse()
             message = await socket.receive(timeout=5)
         with pytest.raises(aiohttp.ClientConnectorError):
@@ -95,7 +86,7 @@ async def test_cable_without_an_end_breaks_connections_and_refuses_others() -> N
 
 
 async def test_balancer_sends_nothing_new_to_a_server_that_is_not_ready(tmp_path: Path) -> None:
-    """A socket that runs through it already is left alone."""
+    """A socket that runs through it is left alone; what Twilio signs is the public name."""
     async with (
         site("one") as one,
         site("other") as other,
@@ -112,25 +103,14 @@ async def test_balancer_sends_nothing_new_to_a_server_that_is_not_ready(tmp_path
             await socket.send_str("hello")
 
             assert await socket.receive_str(timeout=5) == "one hello"
+        twilio = Twilio(http, balancer.url, "token", "https://voice.example.com")
+        assert await twilio.handshake("wss://voice.example.com/socket", signature=None) == 101
 
     assert answered == "other"
 
 
-async def test_twilio_dials_the_public_address_through_tls(tmp_path: Path) -> None:
-    """The balancer's certificate is believed, and what is signed is the public name."""
-    async with (
-        site("one") as one,
-        front.opened(tmp_path, [one.port]) as balancer,
-        calling(balancer) as http,
-    ):
-        await balancer.until(True)
-        twilio = Twilio(http, balancer.url, "token", "https://voice.example.com")
-
-        assert await twilio.handshake("wss://voice.example.com/socket", signature=None) == 101
-
-
-def test_model_says_what_it_has_not_said() -> None:
-    """A model with the right history goes on where another one stopped."""
+def test_model_says_what_it_has_not_said_and_orders_once() -> None:
+    """With the right history it goes on where another stopped; a failed tool waits for words."""
     messages: list[Json] = [
         {"role": "user", "content": [{"text": Sentence(2).text}]},
         {"role": "assistant", "content": [{"text": " ".join(Sentence(2).answer)}]},
@@ -138,18 +118,13 @@ def test_model_says_what_it_has_not_said() -> None:
         {"role": "assistant", "content": [{"text": ASKED.answer[0] + " Part 2 of ans"}]},
         {"role": "user", "content": [{"text": "[The line broke off here.]"}]},
     ]
-
-    assert said(reply_to(messages)) == " ".join(ASKED.answer[1:])
-
-
-def test_model_orders_once_and_does_not_insist() -> None:
-    """A tool that has failed waits for the caller's next words."""
     wish: Json = {"role": "user", "content": [{"text": ORDERED.text}]}
     used: Json = {"role": "assistant", "content": [{"toolUse": {"name": "PlaceOrderFunction"}}]}
 
     def result(text: str) -> Json:
         return {"role": "user", "content": [{"toolResult": {"content": [{"text": text}]}}]}
 
+    assert said(reply_to(messages)) == " ".join(ASKED.answer[1:])
     assert any(isinstance(part, Call) for part in reply_to([wish]).parts)
     assert "did not work" in said(reply_to([wish, used, result("Nothing was done.")]))
     assert said(reply_to([wish, used, result(PLACED)])) == " ".join(ORDERED.answer)

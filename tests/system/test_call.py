@@ -6,7 +6,6 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -24,38 +23,26 @@ from tests.servers import Server, heard_out, offline, seeded, serving, settings_
 from tests.twilio_client.call import TwilioCall
 from tests.waiting import until
 
-ADA = "+15550100001"
-"""Has a name and orders pizza."""
-GRACE = "+15550100002"
-"""Has a name and looks for an apartment."""
-STRANGER = "+15550100050"
-EINSTEIN_GREETING = (
-    "Hello, I am your guide to Albert Einstein. What would you like to know about him?"
-)
+ADA, GRACE, STRANGER = "+15550100001", "+15550100002", "+15550100050"
+"""Ada has a name and orders pizza, Grace has one and looks for an apartment."""
 
 
-@dataclass(frozen=True, slots=True)
-class Scripted:
-    """A call of a service whose model and table the test has made."""
-
-    server: Server
-    call: TwilioCall
-    model: ScriptedModel
+def says(words: str) -> list[Step]:
+    return [words, StopReason.END]
 
 
 @asynccontextmanager
 async def scripted(
-    folder: Path, *replies: list[Step], caller: str = ADA, store: MemoryStore | None = None
-) -> AsyncIterator[Scripted]:
+    *replies: list[Step], store: MemoryStore | None = None
+) -> AsyncIterator[tuple[Server, TwilioCall, ScriptedModel]]:
     """A call in front of a model that gives these replies in turn."""
     store = store or await seeded()
     model = ScriptedModel(replies)
-    settings = settings_for(folder / "unused")
     async with (
-        staged(settings, store, lambda *_: model) as server,
-        server.twilio.call(From=caller) as call,
+        staged(settings_for(Path("unused")), store, lambda *_: model) as server,
+        server.twilio.call(From=ADA) as call,
     ):
-        yield Scripted(server, call, model)
+        yield server, call, model
 
 
 async def order_salad(call: TwilioCall) -> str:
@@ -65,14 +52,11 @@ async def order_salad(call: TwilioCall) -> str:
     return (await call.say("yes", cycles=2)).text
 
 
-async def tools_used(server: Server, call: TwilioCall) -> list[ToolUsed]:
-    facts = read_items(await server.items(call.relay.fields["CallSid"], "chat::")).facts
-    return [fact for fact in facts if isinstance(fact, ToolUsed)]
-
-
-async def system_prompt(server: Server, call_sid: str) -> str:
-    (item,) = await server.items(call_sid, "connection")
-    return str(item["systemPrompt"])
+async def greeted(server: Server, caller: str) -> tuple[str, str]:
+    """How this caller is greeted, and what the model is told."""
+    relay = await server.relay(From=caller)
+    (item,) = await server.items(relay.fields["CallSid"], "connection")
+    return relay.attributes["welcomeGreeting"], str(item["systemPrompt"])
 
 
 async def test_goodbye_is_heard_before_the_call_is_ended(server: Server) -> None:
@@ -114,9 +98,7 @@ async def test_caller_who_asks_for_a_person_without_a_transfer_target_hears_so(
         ending = await heard_out(call)
     assert ending.answer and ending.answer.relay
     async with server.twilio.connect(ending.answer.relay) as call:
-        reply = await call.reply()
-
-    assert reply.text == Phrases().nobody_free
+        assert (await call.reply()).text == Phrases().nobody_free
 
 
 async def test_key_speaks_its_line_and_then_runs_its_tool(server: Server) -> None:
@@ -154,8 +136,9 @@ async def test_interrupt_leaves_in_the_history_what_was_heard(server: Server) ->
         await call.say("tell me more")
 
     assert heard == "Imagine you ride along with a beam"
+    greeting = "Hello, I am your guide to Albert Einstein. What would you like to know about him?"
     assert (await server.said(call))[:4] == [
-        ("agentSaid", EINSTEIN_GREETING),
+        ("agentSaid", greeting),
         ("callerSaid", "what is relativity"),
         ("agentSaid", heard),
         ("callerSaid", "tell me more"),
@@ -164,27 +147,28 @@ async def test_interrupt_leaves_in_the_history_what_was_heard(server: Server) ->
     assert await server.metric("agent_interrupts_total", kind="speech") == 1
 
 
-async def test_interrupt_stops_the_model_and_every_further_word(tmp_path: Path) -> None:
+async def test_interrupt_stops_the_model_and_every_further_word() -> None:
     endless: list[Step] = ["Well, that is a long story. ", 3_600.0, "Too late. ", StopReason.END]
 
-    async with scripted(tmp_path, endless, ["Short, then.", StopReason.END]) as at:
-        await at.call.play_out()
-        await at.call.prompt("tell me everything")
-        await at.call.hear(10)
-        await at.call.interrupt(words=3)
-        await until(lambda: at.model.open_streams == 0)
-        reply = await at.call.say("make it short")
+    async with scripted(endless, says("Short, then.")) as (_, call, model):
+        await call.play_out()
+        await call.prompt("tell me everything")
+        await call.hear(10)
+        await call.interrupt(words=3)
+        await until(lambda: model.open_streams == 0)
+        reply = await call.say("make it short")
 
     assert reply.text == "Short, then."
-    assert "Too late" not in "".join(cycle.text for cycle in at.call.ledger.cycles)
-    assert at.call.ledger.violations == []
+    assert "Too late" not in "".join(cycle.text for cycle in call.ledger.cycles)
+    assert call.ledger.violations == []
 
 
 async def test_answer_after_tools_is_said_and_stored(server: Server) -> None:
     async with server.twilio.call(From=ADA) as call:
         await order_salad(call)
 
-    tools = await tools_used(server, call)
+    facts = read_items(await server.items(call.relay.fields["CallSid"], "chat::")).facts
+    tools = [fact for fact in facts if isinstance(fact, ToolUsed)]
     assert [(fact.call.name, fact.result is not None) for fact in tools] == [
         ("PlaceOrderFunction", True),
         ("CheckRestaurantPickUpTime", True),
@@ -205,34 +189,34 @@ class LeavingStore(MemoryStore):
         return await super().put_newer(item)
 
 
-async def test_call_goes_on_from_memory_while_the_table_is_away(tmp_path: Path) -> None:
+async def test_call_goes_on_from_memory_while_the_table_is_away() -> None:
     store = LeavingStore()
     await seeded(store)
-    replies: list[list[Step]] = [["Yes.", StopReason.END], ["You are welcome.", StopReason.END]]
+    replies = [says("Yes."), says("You are welcome.")]
 
-    async with scripted(tmp_path, *replies, store=store) as at:
+    async with scripted(*replies, store=store) as (server, call, _):
         store.is_away = True
-        first = await at.call.say("are you open")
-        second = await at.call.say("thank you")
-        await at.server.until_metric("agent_journal_calls_delayed", 1)
+        first = await call.say("are you open")
+        second = await call.say("thank you")
+        await server.until_metric("agent_journal_calls_delayed", 1)
         store.is_away = False
-        said = await at.server.said(at.call)
-        await at.server.until_metric("agent_journal_calls_delayed", 0)
+        said = await server.said(call)
+        await server.until_metric("agent_journal_calls_delayed", 0)
 
     assert (first.cycles, second.cycles) == (("Yes.",), ("You are welcome.",))
     words = ["are you open", "Yes.", "thank you", "You are welcome."]
     assert [text for _, text in said][-4:] == words
 
 
-async def test_use_case_without_tools_offers_none(tmp_path: Path) -> None:
+async def test_use_case_without_tools_offers_none() -> None:
     store = await seeded()
     record = {"tools": "[]", "dtmfHandlers": "{}"}
     await store.merge("restaurantOrderingUseCase", "configuration", record)
 
-    async with scripted(tmp_path, ["Yes.", StopReason.END], store=store) as at:
-        await at.call.say("are you open")
+    async with scripted(says("Yes."), store=store) as (_, call, model):
+        await call.say("are you open")
 
-    assert at.model.requests[0].tools == ()
+    assert model.requests[0].tools == ()
 
 
 async def test_facts_of_one_moment_keep_their_order(tmp_path: Path) -> None:
@@ -294,11 +278,9 @@ async def test_known_caller_is_greeted_by_name_and_named_in_the_prompt(
 ) -> None:
     await server.know(caller, firstName="Ada", lastName="Example", email="ada@example.com")
 
-    relay = await server.relay(From=caller)
+    greeting, prompt = await greeted(server, caller)
 
-    greeting = "Hello Ada, this is Harbor Oven. How can I help you today?"
-    assert relay.attributes["welcomeGreeting"] == greeting
-    prompt = await system_prompt(server, relay.fields["CallSid"])
+    assert greeting == "Hello Ada, this is Harbor Oven. How can I help you today?"
     assert f'The caller is "Ada Example", phone number "{caller}".' in prompt
     assert '"ada@example.com"' in prompt
     assert "<<" not in prompt
@@ -309,12 +291,9 @@ async def test_known_caller_is_greeted_by_name_and_named_in_the_prompt(
     ["+15550100051", "anonymous", "Restricted", "+266696687", "sip:ada@example.com", "whatsapp:+1"],
 )
 async def test_unknown_caller_gets_the_greeting_for_strangers(server: Server, caller: str) -> None:
-    relay = await server.relay(From=caller)
+    greeting, prompt = await greeted(server, caller)
 
-    assert relay.attributes["welcomeGreeting"] == (
-        "Hello, this is Harbor Oven. How can I help you today?"
-    )
-    prompt = await system_prompt(server, relay.fields["CallSid"])
+    assert greeting == "Hello, this is Harbor Oven. How can I help you today?"
     assert "You do not know yet who is calling." in prompt
 
 
@@ -342,16 +321,16 @@ async def test_name_of_a_caller_without_a_number_is_not_kept(table: Path) -> Non
     assert profiles == [ADA, GRACE]
 
 
-async def test_model_that_fails_is_answered_for(tmp_path: Path) -> None:
-    fault = ModelError(ReplyFault.UNAVAILABLE)
+async def test_model_that_fails_is_answered_for() -> None:
+    failing: list[Step] = [ModelError(ReplyFault.UNAVAILABLE)]
 
-    async with scripted(tmp_path, [fault], ["Now it works.", StopReason.END]) as at:
-        apology = await at.call.say("are you open")
-        reply = await at.call.say("are you open")
+    async with scripted(failing, says("Now it works.")) as (_, call, _):
+        apology = await call.say("are you open")
+        reply = await call.say("are you open")
 
     assert apology.text.startswith("I am sorry")
     assert reply.text == "Now it works."
-    assert at.call.ledger.violations == []
+    assert call.ledger.violations == []
 
 
 async def test_failed_relay_session_is_connected_again(server: Server) -> None:

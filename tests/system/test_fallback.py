@@ -14,7 +14,6 @@ from tests.twilio_client.client import call_fields
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "configuration" / "fallback"
 PAGE = (ROOT / "docs" / "deploy" / "number.md").read_text(encoding="utf-8")
-FILES = sorted(FOLDER.iterdir())
 
 
 def verbs(file: Path) -> list[tuple[str, str]]:
@@ -23,46 +22,35 @@ def verbs(file: Path) -> list[tuple[str, str]]:
     return [(verb.tag, (verb.text or "").strip()) for verb in response]
 
 
-def test_apology_is_twiml_as_it_stands() -> None:
+def test_apology_and_transfer_are_twiml_as_they_stand() -> None:
+    """A transfer that is not answered ends with a sentence too."""
     [(say, apology), hangup] = verbs(FOLDER / "fallback.xml")
+    transfer = verbs(FOLDER / "fallback-transfer.xml")
 
-    assert say == "Say"
+    assert (say, hangup) == ("Say", ("Hangup", ""))
     assert apology.startswith("I am sorry")
-    assert hangup == ("Hangup", "")
+    assert [tag for tag, _ in transfer] == ["Say", "Dial", "Say", "Hangup"]
+    assert dict(transfer)["Dial"] == "+15550100999", "one kept for documentation"
 
 
-def test_transfer_that_is_not_answered_ends_with_a_sentence() -> None:
-    """The number is one of those kept for documentation: it has to be replaced."""
-    assert [tag for tag, _ in verbs(FOLDER / "fallback-transfer.xml")] == [
-        "Say", "Dial", "Say", "Hangup",
-    ]  # fmt: skip
-    assert dict(verbs(FOLDER / "fallback-transfer.xml"))["Dial"] == "+15550100999"
-
-
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
-def test_document_asks_no_url_and_holds_no_real_number(file: Path) -> None:
+@pytest.mark.parametrize("name", ["fallback-transfer.xml", "fallback.xml"])
+def test_document_asks_no_url_and_holds_no_real_number(name: str) -> None:
     """A URL that it asked might be away too. The page says what the document is for."""
-    text = file.read_text(encoding="utf-8")
+    text = (FOLDER / name).read_text(encoding="utf-8")
 
     assert re.findall(r"\+?\d{7,}", text.replace("+15550100999", "")) == []
     assert "://" not in text
-    assert f"configuration/fallback/{file.name}" in PAGE
-
-
-def test_there_are_both() -> None:
-    assert [file.name for file in FILES] == ["fallback-transfer.xml", "fallback.xml"]
+    assert f"configuration/fallback/{name}" in PAGE
+    assert len(list(FOLDER.iterdir())) == 2
 
 
 async def test_call_whose_own_region_failed_is_answered_like_a_new_one(server: Server) -> None:
     """Twilio adds what went wrong to the request of the fallback URL."""
-    fields = call_fields(
-        ErrorCode="11200", ErrorUrl="https://first.example.com/twiml", CallStatus="ringing"
-    )
+    url = "https://first.example.com/twiml"
 
-    answer = await server.ring(fields)
+    answer = await server.ring(call_fields(ErrorCode="11200", ErrorUrl=url, CallStatus="ringing"))
 
-    assert answer.status == 200
-    assert answer.verbs == ("Connect",)
+    assert (answer.status, answer.verbs) == (200, ("Connect",))
 
 
 async def test_running_call_of_another_region_begins_anew_and_can_be_talked_to(

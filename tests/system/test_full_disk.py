@@ -10,7 +10,7 @@ import resource
 import shutil
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,23 +40,18 @@ class Disk:
 
 @pytest.fixture
 def disk(tmp_path: Path, seeded_file: Path) -> Iterator[Disk]:
-    with _mounted(tmp_path / "disk") as own:
-        found = _small_disk(tmp_path / "disk") if own else _limited(tmp_path)
-        shutil.copy(seeded_file, found.folder / "agent.db")
-        yield found
-        found.clear()
-
-
-@contextmanager
-def _mounted(folder: Path) -> Iterator[bool]:
+    folder = tmp_path / "disk"
     folder.mkdir()
     mount, unmount = shutil.which("mount"), shutil.which("umount")
     options = ["-t", "tmpfs", "-o", f"size={_DISK_BYTES}", "tmpfs", str(folder)]
-    is_there = bool(mount and unmount) and _succeeds([str(mount), *options])
+    is_mounted = bool(mount and unmount) and _succeeds([str(mount), *options])
+    found = (_small_disk if is_mounted else _limited)(folder)
     try:
-        yield is_there
+        shutil.copy(seeded_file, folder / "agent.db")
+        yield found
+        found.clear()
     finally:
-        if is_there:
+        if is_mounted:
             assert _succeeds([str(unmount), str(folder)])
 
 

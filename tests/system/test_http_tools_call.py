@@ -22,6 +22,7 @@ ADA = "+15550100001"
 ROOT = Path(__file__).parents[2]
 NAME = "flowerShop"
 ORIGIN = "https://orders.example.com"
+_SECRET = {"HTTP_TOOL_SECRETS": "ORDERS_API_TOKEN", "ORDERS_API_TOKEN": "t0ken"}
 FOUND = reply(body='{"status": {"text": "on its way"}, "eta": "at noon", "internal": "x"}')
 SCRIPT = {
     "slots": {"number": {"kind": "pattern", "phrases": ["\\d{4,8}"]}},
@@ -65,13 +66,8 @@ async def serving_orders(
     configuration = written(tmp_path, other.origin)
     await seed.seed(store, configuration, SPECS, now=datetime.now(UTC))
     await store.close()
-    variables = {
-        "STACK_USE_CASE": NAME,
-        "HTTP_TOOL_HOSTS": other.origin,
-        "HTTP_TOOL_SECRETS": "ORDERS_API_TOKEN",
-        "ORDERS_API_TOKEN": "t0ken",
-        **environment,
-    }
+    hosts = {"STACK_USE_CASE": NAME, "HTTP_TOOL_HOSTS": other.origin}
+    variables = {**hosts, **_SECRET, **environment}
     async with serving(settings_for(tmp_path / "agent.db", **variables)) as server:
         yield server
 
@@ -106,35 +102,32 @@ async def test_call_goes_on_when_the_other_system_fails(tmp_path: Path) -> None:
 
 
 _TOKEN = "headers.Authorization: ORDERS_API_TOKEN"
+_NOT_THERE = f"{_TOKEN} may not be sent to {{origin}} by HTTP_TOOL_SECRETS"
 
 
 @pytest.mark.parametrize(
-    ("environment", "fault"),
+    ("variable", "value", "fault"),
     [
-        ({"ORDERS_API_TOKEN": ""}, f"{_TOKEN} is not set"),
-        ({"HTTP_TOOL_SECRETS": "ORDER_API_TOKEN"}, f"{_TOKEN} is not in HTTP_TOOL_SECRETS"),
-        ({"ORDERS_API_TOKEN": "two words"}, f"{_TOKEN} holds characters no header may have"),
-        ({"HTTP_TOOL_HOSTS": ""}, "url: {origin} is not in HTTP_TOOL_HOSTS"),
-        *(
-            (
-                {"HTTP_TOOL_SECRETS": listed},
-                f"{_TOKEN} may not be sent to {{origin}} by HTTP_TOOL_SECRETS",
-            )
-            for listed in (
-                "ORDERS_API_TOKEN@api.example.com",
-                "ORDERS_API_TOKEN@*.example.com, ORDERS_API_TOKEN@https://127.0.0.1",
-                "ORDERS_API_TOKEN@http://127.0.0.1:1",
-            )
+        ("ORDERS_API_TOKEN", "", f"{_TOKEN} is not set"),
+        ("HTTP_TOOL_SECRETS", "ORDER_API_TOKEN", f"{_TOKEN} is not in HTTP_TOOL_SECRETS"),
+        ("ORDERS_API_TOKEN", "two words", f"{_TOKEN} holds characters no header may have"),
+        ("HTTP_TOOL_HOSTS", "", "url: {origin} is not in HTTP_TOOL_HOSTS"),
+        ("HTTP_TOOL_SECRETS", "ORDERS_API_TOKEN@api.example.com", _NOT_THERE),
+        ("HTTP_TOOL_SECRETS", "ORDERS_API_TOKEN@http://127.0.0.1:1", _NOT_THERE),
+        (
+            "HTTP_TOOL_SECRETS",
+            "ORDERS_API_TOKEN@*.example.com, ORDERS_API_TOKEN@https://127.0.0.1",
+            _NOT_THERE,
         ),
     ],
 )
 async def test_tool_that_cannot_be_used_costs_no_call(
-    tmp_path: Path, environment: dict[str, str], fault: str
+    tmp_path: Path, variable: str, value: str, fault: str
 ) -> None:
     """It is not offered; operators see what is missing before the first call."""
     async with (
         standing_in(FOUND) as other,
-        serving_orders(tmp_path, other, **environment) as server,
+        serving_orders(tmp_path, other, **{variable: value}) as server,
     ):
         _, detail = await server.get(server.metrics_url.replace("metrics", "health/detail"))
         async with server.twilio.call(From=ADA) as call:
@@ -150,37 +143,25 @@ async def test_tool_that_cannot_be_used_costs_no_call(
     assert "t0ken" not in detail
 
 
-_SET = {
-    "HTTP_TOOL_HOSTS": "orders.example.com",
-    "HTTP_TOOL_SECRETS": "ORDERS_API_TOKEN",
-    "ORDERS_API_TOKEN": "t0ken",
-}
-"""As the page sets it."""
-
-
 @pytest.mark.parametrize(
-    ("environment", "fault"),
+    ("changed", "fault"),
     [
-        (_SET, ""),
-        (
-            {**_SET, "HTTP_TOOL_HOSTS": ""},
-            "url: https://orders.example.com:443 is not in HTTP_TOOL_HOSTS",
-        ),
-        (
-            {**_SET, "HTTP_TOOL_HOSTS": "*.example.com", "ORDERS_API_TOKEN": ""},
-            "headers.Authorization: ORDERS_API_TOKEN is not set",
-        ),
+        ({}, ""),
+        ({"HTTP_TOOL_HOSTS": ""}, "url: https://orders.example.com:443 is not in HTTP_TOOL_HOSTS"),
+        ({"HTTP_TOOL_HOSTS": "*.example.com", "ORDERS_API_TOKEN": ""}, f"{_TOKEN} is not set"),
     ],
 )
 def test_check_names_the_file_and_the_field(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-    environment: dict[str, str],
+    changed: dict[str, str],
     fault: str,
 ) -> None:
+    """With the variables as the page sets them, and with some that are not."""
     monkeypatch.setattr(commands, "CONFIGURATION", written(tmp_path))
-    for name, value in environment.items():
+    as_the_page = {"HTTP_TOOL_HOSTS": "orders.example.com", **_SECRET}
+    for name, value in {**as_the_page, **changed}.items():
         monkeypatch.setenv(name, value)
 
     status, errors = commands.main(["check"]), capsys.readouterr().err

@@ -38,19 +38,15 @@ ORDER_SMS = {
     "Total: $23.50",
     "StatusCallback": "https://voice.example.com/messages/status",
 }
+MAIL_TEXT = (
+    "<body><p>Hello Ada,</p><p>thank you for your order at Harbor Oven, for pickup.</p>"
+    "<ul><li>Large Pepperoni with mushrooms: $23.50</li></ul><p>Total: $23.50</p></body>"
+)
 ORDER_MAIL = {
     "personalizations": [{"to": [{"email": "ada@example.com", "name": "Ada Example"}]}],
     "from": {"email": "orders@example.com"},
     "subject": "Your order at Harbor Oven",
-    "content": [
-        {
-            "type": "text/html",
-            "value": "<body><p>Hello Ada,</p>"
-            "<p>thank you for your order at Harbor Oven, for pickup.</p>"
-            "<ul><li>Large Pepperoni with mushrooms: $23.50</li></ul>"
-            "<p>Total: $23.50</p></body>",
-        }
-    ],
+    "content": [{"type": "text/html", "value": MAIL_TEXT}],
 }
 
 
@@ -72,6 +68,10 @@ class Stage:
         await call.say("a large pepperoni pizza with mushrooms for pickup")
         await call.say("that's all")
         return (await call.say("yes", cycles=2)).text
+
+    async def sent(self, channel: str, status: str) -> float:
+        """How many messages the metric counts."""
+        return await self.server.metric("agent_messages_total", channel=channel, status=status)
 
 
 @pytest.fixture
@@ -130,9 +130,7 @@ async def test_order_ends_with_one_sms_and_one_email(stage: Stage) -> None:
     assert TOKEN not in str(stage.carrier.texts)
     assert [order["order_total"] for order in await stage.server.orders(ADA)] == [23.5]
     assert call.ledger.violations == []
-    for channel in ("sms", "email"):
-        sent = await stage.server.metric("agent_messages_total", channel=channel, status="accepted")
-        assert sent == 1
+    assert [await stage.sent(channel, "accepted") for channel in ("sms", "email")] == [1, 1]
 
 
 async def say_more(call: TwilioCall, gate: asyncio.Event) -> None:
@@ -176,14 +174,12 @@ async def test_sms_whose_answer_never_comes_is_not_sent_again(stage: Stage) -> N
     async with stage.call(ADA) as call:
         await stage.ordered(call)
         stage.carrier.next = [Conduct.STALLS]
-        first = await call.say("yes please")
-        second = await call.say("text me the order")
+        for words in ("yes please", "text me the order"):
+            reply = await call.say(words)
+            assert "I cannot say for sure that the message went out" in reply.text
 
-    assert "I cannot say for sure that the message went out" in first.text
-    assert "I cannot say for sure that the message went out" in second.text
     assert stage.carrier.texts == [ORDER_SMS]
-    unknown = await stage.server.metric("agent_messages_total", channel="sms", status="unknown")
-    assert unknown == 1
+    assert await stage.sent("sms", "unknown") == 1
 
 
 async def test_sms_that_was_refused_is_sent_when_asked_for_again(stage: Stage) -> None:
@@ -198,21 +194,17 @@ async def test_sms_that_was_refused_is_sent_when_asked_for_again(stage: Stage) -
     assert stage.carrier.texts == [ORDER_SMS, ORDER_SMS]
 
 
-async def test_opening_hours_are_texted_on_request(stage: Stage) -> None:
-    async with stage.call(ADA) as call:
-        await call.say("can you text me your opening hours")
-
-    (text,) = stage.carrier.texts
-    assert text["Body"].startswith("Harbor Oven, opening hours: Monday closed, ")
-
-
-async def test_number_of_another_country_is_not_texted(stage: Stage) -> None:
+async def test_opening_hours_are_texted_on_request_but_not_abroad(stage: Stage) -> None:
     """Messages abroad can cost much; `SMS_NUMBERS` lists where they go nevertheless."""
     async with stage.call("+447700900001") as call:
         reply = await call.say("can you text me your opening hours")
-
     assert stage.carrier.texts == []
+    async with stage.call(ADA) as call:
+        await call.say("can you text me your opening hours")
+
     assert "sent" not in reply.text.lower() or "not" in reply.text.lower()
+    (text,) = stage.carrier.texts
+    assert text["Body"].startswith("Harbor Oven, opening hours: Monday closed, ")
 
 
 async def test_booked_tour_is_texted(stage: Stage) -> None:
@@ -267,13 +259,11 @@ async def test_key_of_a_tool_that_is_not_configured_is_a_key_like_any_other(
     server: Server,
 ) -> None:
     """Nothing is promised, and the model gets the key."""
-    handlers = (
-        '{"7": {"replyWithText": true, "replyText": "I will text you.",'
-        ' "replyWithFunction": true, "replyFunction": "SendRestaurantSmsFunction"}}'
-    )
-    await server.store.merge(
-        "restaurantOrderingUseCase", "configuration", {"dtmfHandlers": handlers}
-    )
+    name, use_case = "SendRestaurantSmsFunction", "restaurantOrderingUseCase"
+    words = {"replyWithText": True, "replyText": "I will text you."}
+    handler = {**words, "replyWithFunction": True, "replyFunction": name}
+    record = {"dtmfHandlers": json.dumps({"7": handler})}
+    await server.store.merge(use_case, "configuration", record)
 
     with capture_logs() as logs:
         async with server.twilio.call(From=ADA) as call:
@@ -281,10 +271,9 @@ async def test_key_of_a_tool_that_is_not_configured_is_a_key_like_any_other(
             reply = await call.reply()
 
     assert "I will text you." not in reply.text
-    assert (
-        "restaurantOrderingUseCase.dtmfHandlers.7.replyFunction: SendRestaurantSmsFunction is"
-        " not configured here: TWILIO_ACCOUNT_SID"
-    ) in [log.get("warning") for log in logs]
+    fault = f"{name} is not configured here: TWILIO_ACCOUNT_SID"
+    warning = f"{use_case}.dtmfHandlers.7.replyFunction: {fault}"
+    assert warning in [log.get("warning") for log in logs]
 
 
 def calls(name: str, **arguments: object) -> list[Step]:
@@ -295,9 +284,11 @@ def says(words: str) -> list[Step]:
     return [words, StopReason.END]
 
 
+def places(item: str) -> list[Step]:
+    return calls("PlaceOrderFunction", current_order=[{"line_item": item}], order_type="pickup")
+
+
 SAVE, MAIL = "SaveEmailFunction", "SendRestaurantEmailFunction"
-SOUP = [{"line_item": "Tomato Soup"}]
-SALAD = [{"line_item": "House Salad"}]
 STRANGER = "stranger@example.net"
 
 
@@ -306,7 +297,7 @@ async def test_model_cannot_confirm_an_address_in_one_turn(tmp_path: Path) -> No
     async with (
         scripted(
             tmp_path,
-            calls("PlaceOrderFunction", current_order=SOUP, order_type="pickup"),
+            places("Tomato Soup"),
             calls(SAVE, email=STRANGER),
             calls(SAVE, email=STRANGER, confirmed=True),
             calls(MAIL, to_email=STRANGER),
@@ -323,12 +314,10 @@ async def test_model_cannot_confirm_an_address_in_one_turn(tmp_path: Path) -> No
         await call.say("Yes, that is right.")
         after = await stage.server.store.get(NEW, "profile") or {}
 
-    assert before == {}
-    assert sent_before == []
+    assert (before, sent_before) == ({}, [])
     assert after.get("email") == STRANGER
-    assert [mail["personalizations"] for mail in stage.carrier.mails] == [
-        [{"to": [{"email": STRANGER}]}]
-    ]
+    (mail,) = stage.carrier.mails
+    assert mail["personalizations"] == [{"to": [{"email": STRANGER}]}]
 
 
 async def test_second_order_is_texted_with_the_same_arguments(tmp_path: Path) -> None:
@@ -337,11 +326,11 @@ async def test_second_order_is_texted_with_the_same_arguments(tmp_path: Path) ->
     async with (
         scripted(
             tmp_path,
-            calls("PlaceOrderFunction", current_order=SOUP, order_type="pickup"),
+            places("Tomato Soup"),
             text,
             text,
             says("I have texted you the soup."),
-            calls("PlaceOrderFunction", current_order=SALAD, order_type="pickup"),
+            places("House Salad"),
             text,
             text,
             says("I have texted you the salad."),
@@ -351,7 +340,5 @@ async def test_second_order_is_texted_with_the_same_arguments(tmp_path: Path) ->
         await call.say("A soup please, and text it to me.")
         await call.say("And a salad as a second order, and text me that as well.")
 
-    assert [text["Body"].splitlines()[1] for text in stage.carrier.texts] == [
-        "Tomato Soup: $8.50",
-        "House Salad: $10.00",
-    ]
+    lines = [text["Body"].splitlines()[1] for text in stage.carrier.texts]
+    assert lines == ["Tomato Soup: $8.50", "House Salad: $10.00"]

@@ -5,15 +5,10 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import (
-    AbstractAsyncContextManager,
-    aclosing,
-    asynccontextmanager,
-    contextmanager,
-)
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -55,12 +50,8 @@ class Place:
         assert [asked.faults for asked in self.bedrock.requests if asked.faults] == []
 
 
-class OpenPlace(Protocol):
-    """Opens a service whose Bedrock follows a script."""
-
-    def __call__(
-        self, script: Script, fallbacks: str = ""
-    ) -> AbstractAsyncContextManager[Place]: ...
+OpenPlace = Callable[..., AbstractAsyncContextManager[Place]]
+"""Opens a service whose Bedrock follows a script, with these fallback models."""
 
 
 @pytest.fixture
@@ -72,12 +63,8 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
 def place(table: Path, environment: Callable[[str], None]) -> OpenPlace:
     @asynccontextmanager
     async def opened(script: Script, fallbacks: str = "") -> AsyncIterator[Place]:
-        settings = settings_for(
-            table,
-            MODEL_IDENTIFIER=NOVA,
-            FALLBACK_MODEL_IDENTIFIERS=fallbacks,
-            AWS_REGION="eu-central-1",
-        )
+        models = {"MODEL_IDENTIFIER": NOVA, "FALLBACK_MODEL_IDENTIFIERS": fallbacks}
+        settings = settings_for(table, AWS_REGION="eu-central-1", **models)
         async with BedrockEmulator(script, region="eu-central-1") as bedrock:
             environment(bedrock.url)
             async with serving(settings) as server:
@@ -114,29 +101,24 @@ async def ask_for_a_long_story(line: TwilioCall) -> None:
     await line.hear(10)
 
 
-async def test_interrupt_closes_the_stream_to_bedrock(place: OpenPlace) -> None:
-    script = [say("Well, that is a long story. ") + stall(), say("Short, then.")]
+async def test_interrupt_and_hang_up_close_the_stream_to_bedrock(place: OpenPlace) -> None:
+    endless = say("Well, that is a long story. ") + stall()
+    script = [endless, say("Short, then."), endless]
     async with place(script) as at, at.server.twilio.call(From=ADA) as line:
         await ask_for_a_long_story(line)
         await line.interrupt(words=3)
         await at.bedrock.until_idle()
         left = [each.index for each in at.bedrock.closed_early]
         reply = await line.say("make it short")
-
-    assert left == [0]
-    assert reply.text == "Short, then."
-    assert line.ledger.violations == []
-    at.assert_acceptable()
-
-
-async def test_hang_up_closes_the_stream_to_bedrock(place: OpenPlace) -> None:
-    script = say("Well, that is a long story. ") + stall()
-    async with place(script) as at, at.server.twilio.call(From=ADA) as line:
         await ask_for_a_long_story(line)
         await line.hang_up()
         await at.bedrock.until_idle()
 
-        assert [each.index for each in at.bedrock.closed_early] == [0]
+    assert left == [0]
+    assert [each.index for each in at.bedrock.closed_early] == [0, 2]
+    assert reply.text == "Short, then."
+    assert line.ledger.violations == []
+    at.assert_acceptable()
 
 
 async def test_fallback_answers_for_a_throttled_model(place: OpenPlace) -> None:
@@ -154,13 +136,9 @@ async def test_fallback_answers_for_a_throttled_model(place: OpenPlace) -> None:
 
 @pytest.mark.parametrize(
     "kind",
-    [
-        "AccessDeniedException",
-        "ExpiredTokenException",
-        "ResourceNotFoundException",
-        "UnrecognizedClientException",
-    ],
-)
+    ["AccessDeniedException", "ExpiredTokenException", "ResourceNotFoundException",
+     "UnrecognizedClientException"],
+)  # fmt: skip
 async def test_denied_model_leads_to_an_apology_and_a_log_line(place: OpenPlace, kind: str) -> None:
     script = [fail(kind, "Said: 1234."), say("Now it works.")]
     with capture_logs() as logged:
@@ -227,13 +205,9 @@ class Leaving:
     """Readers of many replies, each of which leaves at a different point."""
 
     models: list[LanguageModel]
-    seed: int = 7
     ended: int = 0
     left: int = 0
-    _chance: random.Random = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._chance = random.Random(self.seed)  # noqa: S311 - reproducible choices, no secret
+    _chance: random.Random = field(default_factory=lambda: random.Random(7))  # noqa: S311 - no secret
 
     async def leave(self, count: int) -> None:
         numbers = iter(range(count))

@@ -19,21 +19,15 @@ async def test_words_of_callers_break_no_promise(table: Path) -> None:
     options = Options(seed=7, concurrency=8, callers=CALLERS)
 
     with structlog.testing.capture_logs() as logs:
-        async with serving(
-            settings_for(table, STACK_USE_CASE=DEFAULT, **UNLIMITED_CALLERS)
-        ) as server:
+        settings = settings_for(table, STACK_USE_CASE=DEFAULT, **UNLIMITED_CALLERS)
+        async with serving(settings) as server:
             for use_case, caller in CALLERS.items():
                 await server.know(caller, firstName="Robin", lastName="Doe", useCase=use_case)
             report = await replay(replace(server.twilio, manner=PATIENT), said, options)
 
+    assert len(said) >= 40
+    assert {dialogue.use_case for dialogue in said} == {*CALLERS, DEFAULT}
     assert report.violations == []
     assert report.dialogues == len(said)
     assert report.answered == report.caller_turns > 0
     assert [entry for entry in logs if entry["log_level"] in {"error", "critical"}] == []
-
-
-def test_the_dialogues_are_enough_and_of_every_use_case() -> None:
-    said = list(dialogues(WRITTEN_HERE))
-
-    assert len(said) >= 40
-    assert {dialogue.use_case for dialogue in said} == {*CALLERS, DEFAULT}

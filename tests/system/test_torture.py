@@ -64,14 +64,10 @@ class Workers:
         return [number for number, code in enumerate(codes) if code is None]
 
     def _begun(self, number: int) -> subprocess.Popen[bytes]:
-        arguments = (
-            self._table,
-            str(number * CALLS_EACH),
-            str(CALLS_EACH),
-            str(self.files[number]),
-        )
+        first, file = str(number * CALLS_EACH), str(self.files[number])
+        program = ("-m", "tests.torture.worker", self._table, first, str(CALLS_EACH), file)
         return subprocess.Popen(  # noqa: S603 (our own program)
-            [sys.executable, "-m", "tests.torture.worker", *arguments],
+            [sys.executable, *program],
             cwd=ROOT,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             stdout=subprocess.DEVNULL,

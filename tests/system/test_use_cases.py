@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from agent.settings import Settings
-from tests.servers import Server
+from agent.tools import SPECS
+from agent.usecases import seed
+from tests.dynamodb import REGION
+from tests.servers import Server, serving, settings_for
 from tests.system.test_call import ADA, GRACE, STRANGER, order_salad
+
+ROOT = Path(__file__).parents[2]
 
 
 def pizza_order(details: str = "") -> dict[str, object]:
@@ -19,7 +25,7 @@ def pizza_order(details: str = "") -> dict[str, object]:
     return {"order_items": [line], "order_type": "pickup", "order_total": 23.5}
 
 
-async def test_pizza_is_ordered_up_to_total_and_pickup_time(server: Server) -> None:
+async def order_pizza(server: Server) -> None:
     async with server.twilio.call(From=ADA) as call:
         await call.say("a large pepperoni pizza with mushrooms for pickup")
         total = await call.say("that's all")
@@ -30,6 +36,21 @@ async def test_pizza_is_ordered_up_to_total_and_pickup_time(server: Server) -> N
     assert "It will be ready for pickup in" in placed.text
     assert await server.orders(ADA) == [pizza_order()]
     assert call.ledger.violations == []
+
+
+async def test_pizza_is_ordered_up_to_total_and_pickup_time(server: Server) -> None:
+    await order_pizza(server)
+
+
+async def test_pizza_is_ordered_with_the_table_in_dynamodb(table_name: str, tmp_path: Path) -> None:
+    """As production is deployed."""
+    settings = settings_for(tmp_path / "unused.db", TABLE_NAME=table_name, AWS_REGION=REGION)
+
+    async with serving(settings) as server:
+        await seed.seed(server.store, ROOT / "configuration", SPECS, now=datetime.now(UTC))
+        await order_pizza(server)
+
+    assert not (tmp_path / "unused.db").exists()
 
 
 async def test_order_for_delivery_keeps_the_address(server: Server) -> None:
@@ -56,16 +77,9 @@ async def ordered_before(server: Server, *lines: Mapping[str, object]) -> None:
     """Store an order that Ada placed yesterday."""
     at = int(datetime.now(UTC).timestamp()) - 24 * 3600
     order = {"order_items": list(lines), "order_type": "pickup", "order_total": 99}
-    await server.store.put(
-        {
-            "pk": ADA,
-            "sk": f"restaurantOrder::0000::{at}",
-            "pk1": "restaurantOrder",
-            "sk1": "+15550100000",
-            "order": order,
-            "expireAt": at + 7 * 24 * 3600,
-        }
-    )
+    key = {"pk": ADA, "sk": f"restaurantOrder::0000::{at}"}
+    index = {"pk1": "restaurantOrder", "sk1": "+15550100000"}
+    await server.store.put({**key, **index, "order": order, "expireAt": at + 7 * 24 * 3600})
 
 
 async def test_same_as_last_time_is_ordered_again_at_prices_of_today(server: Server) -> None:

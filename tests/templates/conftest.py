@@ -5,27 +5,30 @@ from __future__ import annotations
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import boto3  # type: ignore[import-untyped] # ships no types
 import pytest
 
-from tests.templates.loading import tool
+from tests.templates.loading import CLOUD, LOCAL, tool
 
 REGION = "us-east-1"
 _PATIENCE_SECONDS = 30.0
 
 
-class Account(Protocol):
-    """Gives clients of the simulated account; they are closed after the test."""
+Account = Callable[[str], Any]
+"""Gives boto3 clients of the simulated account; they are closed after the test."""
 
-    def __call__(self, service: str) -> Any:
-        """A boto3 client."""
-        ...
+
+@pytest.fixture(params=[CLOUD, LOCAL], ids=["cloud", "local"])
+def path(request: pytest.FixtureRequest) -> Path:
+    """Each of the two templates."""
+    chosen: Path = request.param
+    return chosen
 
 
 @pytest.fixture(scope="session")

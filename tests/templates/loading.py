@@ -17,6 +17,11 @@ from aiohttp import web
 
 ROOT = Path(__file__).parents[2]
 TOOLS = ROOT / ".tools" / "cloudformation" / "bin"
+_DECODE = """
+import json, sys
+from cfnlint.decode import cfn_yaml
+json.dump(cfn_yaml.load(sys.argv[1]), sys.stdout)
+"""
 CLOUD = ROOT / "cloud-deploy-infra-template.yml"
 LOCAL = ROOT / "local-dev-cloud-infra-template.yml"
 
@@ -31,9 +36,8 @@ def tool(name: str) -> str:
 @cache
 def load(path: Path) -> dict[str, Any]:
     """A template as plain data, its short tags written out; to be read, not changed."""
-    command = [tool("python"), str(Path(__file__).with_name("decode.py")), str(path)]
     run = subprocess.run(  # noqa: S603 (our own program and file)
-        command, capture_output=True, text=True, check=False
+        [tool("python"), "-c", _DECODE, str(path)], capture_output=True, text=True, check=False
     )
     assert run.returncode == 0, run.stderr
     template: dict[str, Any] = json.loads(run.stdout)
@@ -47,15 +51,6 @@ def resources(template: dict[str, Any], kind: str) -> dict[str, dict[str, Any]]:
         for name, resource in template["Resources"].items()
         if resource["Type"] == kind
     }
-
-
-def table_schema(path: Path) -> dict[str, Any]:
-    """What a template says of the table's keys, index and expiry."""
-    table: dict[str, Any] = resources(load(path), "AWS::DynamoDB::Table")["PrimaryDynamoDBTable"]
-    kept = (
-        "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "TimeToLiveSpecification",
-    )  # fmt: skip
-    return {name: table[name] for name in kept}
 
 
 def texts(node: object) -> Iterator[str]:

@@ -23,9 +23,21 @@ from tests.templates.loading import (
 )
 
 
-def agents() -> list[dict[str, Any]]:
+def containers() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Those of a task with a collector, and of one without."""
     _, beside, alone = only("AWS::ECS::TaskDefinition")["ContainerDefinitions"]["Fn::If"]
+    return beside, alone
+
+
+def agents() -> list[dict[str, Any]]:
+    beside, alone = containers()
     return [alone[0], beside[0]]
+
+
+@pytest.fixture(params=[0, 1], ids=["alone", "beside a collector"])
+def agent(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """The container of the service, in either task."""
+    return agents()[int(request.param)]
 
 
 def variables(agent: dict[str, Any]) -> dict[str, Any]:
@@ -134,105 +146,88 @@ def test_a_size_that_fargate_does_not_sell_is_refused() -> None:
         assert memories and all(int(memory) in fargate[cpu] for memory in memories), cpu
 
 
-def test_the_container_is_locked_down() -> None:
-    for agent in agents():
-        assert agent["User"] == "10001:10001"
-        assert agent["ReadonlyRootFilesystem"] == {"Fn::If": ["HasExec", False, True]}
-        assert agent["LinuxParameters"]["Capabilities"] == {"Drop": ["ALL"]}
-        assert [each["ContainerPath"] for each in agent["MountPoints"]] == ["/tmp"]  # noqa: S108 (the container's)
-        assert "Privileged" not in agent
+def test_the_container_is_locked_down(agent: dict[str, Any]) -> None:
+    assert agent["User"] == "10001:10001"
+    assert agent["ReadonlyRootFilesystem"] == {"Fn::If": ["HasExec", False, True]}
+    assert agent["LinuxParameters"]["Capabilities"] == {"Drop": ["ALL"]}
+    assert [each["ContainerPath"] for each in agent["MountPoints"]] == ["/tmp"]  # noqa: S108 (the container's)
+    assert "Privileged" not in agent
 
 
 def test_the_agent_is_the_same_with_a_collector_beside_it() -> None:
     alone, beside = agents()
+    waits = {"DependsOn": [{"ContainerName": "collector", "Condition": "START"}]}
 
-    assert beside == {
-        **alone,
-        "DependsOn": [{"ContainerName": "collector", "Condition": "START"}],
-    }
+    assert beside == {**alone, **waits}
 
 
-def given(agent: dict[str, Any]) -> list[str]:
-    """The variables of a container, but those whose names the operator chooses."""
-    variables = [*agent["Environment"], *agent["Secrets"]]
-    return [each["Name"] for each in variables if "Name" in each]
-
-
-def test_no_variable_is_given_twice() -> None:
-    """ECS would refuse the task; also what the operator lists cannot be one of the fixed ones."""
-    listed = cloud()["Parameters"]["pSecretNames"]["AllowedPattern"]
-
-    for agent in agents():
-        assert len(given(agent)) == len(set(given(agent)))
-        [token] = [each["Name"] for each in agent["Secrets"] if "Name" in each]
-        assert not re.fullmatch(listed, token)
-        assert not re.fullmatch(listed, f"SENDGRID_API_KEY,{token}")
-
-
-def test_the_service_is_given_what_it_cannot_do_without() -> None:
+def test_the_service_is_given_what_it_needs_once_and_secrets_as_references(
+    agent: dict[str, Any],
+) -> None:
+    """ECS would refuse a name given twice; what the operator lists cannot be a fixed one."""
     needed = {"WS_URL", "TWILIO_AUTH_TOKEN", "TABLE_NAME", "AWS_REGION", "MODEL_IDENTIFIER"}
-
-    for agent in agents():
-        assert needed <= set(given(agent))
-        assert "ALLOW_UNSIGNED_REQUESTS" not in given(agent)
-
-
-def test_secrets_are_given_as_references() -> None:
+    listed = cloud()["Parameters"]["pSecretNames"]["AllowedPattern"]
     secret = {name for name, _, meaning in Settings.describe() if "secret" in meaning}
 
-    for agent in agents():
-        assert secret & variables(agent).keys() == set()
-        assert {each["Name"] for each in agent["Secrets"] if "Name" in each} <= secret
+    # Secrets without a name are those whose names the operator chooses.
+    [token] = [each["Name"] for each in agent["Secrets"] if "Name" in each]
+    given = [*(each["Name"] for each in agent["Environment"]), token]
+
+    assert len(given) == len(set(given))
+    assert needed <= set(given)
+    assert "ALLOW_UNSIGNED_REQUESTS" not in given
+    assert secret & set(given) == {token}
+    assert not re.fullmatch(listed, token)
+    assert not re.fullmatch(listed, f"SENDGRID_API_KEY,{token}")
 
 
-def test_name_and_port_agree_between_container_target_group_and_service() -> None:
+def test_name_and_port_agree_between_container_target_group_and_service(
+    agent: dict[str, Any],
+) -> None:
     [attached] = only("AWS::ECS::Service")["LoadBalancers"]
     group = only("AWS::ElasticLoadBalancingV2::TargetGroup")
 
     assert group["Port"] == attached["ContainerPort"] == Settings().port
     assert group["HealthCheckPath"] == "/health/ready"
     assert group["HealthCheckPath"] in paths(PUBLIC_ROUTES)
-    for agent in agents():
-        environment = variables(agent)
-        assert agent["Name"] == attached["ContainerName"]
-        assert [each["ContainerPort"] for each in agent["PortMappings"]] == [Settings().port]
-        assert environment["PORT"] == str(Settings().port)
-        assert environment["METRICS_PORT"] == str(Settings().metrics_port)
+    assert agent["Name"] == attached["ContainerName"]
+    assert [each["ContainerPort"] for each in agent["PortMappings"]] == [Settings().port]
+    assert variables(agent)["PORT"] == str(Settings().port)
+    assert variables(agent)["METRICS_PORT"] == str(Settings().metrics_port)
 
 
-def test_the_collector_reads_the_metrics_port_inside_the_task() -> None:
-    _, beside, _ = only("AWS::ECS::TaskDefinition")["ContainerDefinitions"]["Fn::If"]
-    collector = beside[1]
+def test_the_collector_reads_metrics_and_takes_traces_inside_the_task(
+    agent: dict[str, Any],
+) -> None:
+    """Traces only when they are asked for."""
+    collector = containers()[0][1]
+    configuration = "".join(texts(collector["Environment"]))
 
-    assert f"localhost:{Settings().metrics_port}" in "".join(texts(collector["Environment"]))
+    assert f"localhost:{Settings().metrics_port}" in configuration
+    assert "endpoint: localhost:4318\n" in configuration
     assert not collector["Essential"]
     assert "PortMappings" not in collector
-
-
-def test_traces_go_to_the_collector_when_they_are_asked_for() -> None:
-    _, beside, _ = only("AWS::ECS::TaskDefinition")["ContainerDefinitions"]["Fn::If"]
-    [configuration] = [each["Value"]["Fn::Sub"] for each in beside[1]["Environment"]]
-    policy = cloud()["Resources"]["ECSTaskTracesPolicy"]
-
-    assert "endpoint: localhost:4318\n" in configuration
-    assert policy["Condition"] == "HasTraces"
+    assert cloud()["Resources"]["ECSTaskTracesPolicy"]["Condition"] == "HasTraces"
     assert cloud()["Conditions"]["HasTraces"] == {"Fn::Equals": [{"Ref": "pEnableTraces"}, "true"]}
     assert default("pEnableTraces") == "false"
-    for agent in agents():
-        endpoint = variables(agent)[ENDPOINTS[-1]]
-        assert endpoint == {"Fn::If": ["HasTraces", "http://localhost:4318", ""]}
+    endpoint = variables(agent)[ENDPOINTS[-1]]
+    assert endpoint == {"Fn::If": ["HasTraces", "http://localhost:4318", ""]}
 
 
-def test_logging_never_stops_the_event_loop() -> None:
+def test_logging_never_stops_the_event_loop(agent: dict[str, Any]) -> None:
     """A blocking log driver would freeze every call when CloudWatch is slow."""
-    for agent in agents():
-        assert agent["LogConfiguration"]["Options"]["mode"] == "non-blocking"
+    assert agent["LogConfiguration"]["Options"]["mode"] == "non-blocking"
+
+
+def test_tasks_write_the_metrics_that_scaling_looks_at(agent: dict[str, Any]) -> None:
+    """CloudWatch takes them out of JSON lines of the log; without them nothing scales."""
+    assert {"EMF_METRICS": "true", "LOG_FORMAT": "json"}.items() <= variables(agent).items()
 
 
 # How it drains and scales.
 
 
-def test_calls_in_progress_have_time_to_end() -> None:
+def test_calls_in_progress_have_time_to_end(agent: dict[str, Any]) -> None:
     """The load balancer waits before a task gets SIGTERM; no parameter makes the wait zero."""
     drain = cloud()["Parameters"]["pDrainSeconds"]
     group = attributes(only("AWS::ElasticLoadBalancingV2::TargetGroup")["TargetGroupAttributes"])
@@ -240,29 +235,22 @@ def test_calls_in_progress_have_time_to_end() -> None:
     assert group["deregistration_delay.timeout_seconds"] == {"Fn::Sub": "${pDrainSeconds}"}
     assert drain["MinValue"] > 0
     assert drain["Default"] == 900
-
-
-def test_a_stopped_task_has_as_long_as_fargate_gives() -> None:
-    assert [agent["StopTimeout"] for agent in agents()] == [120, 120]
+    assert agent["StopTimeout"] == 120, "as long as Fargate gives"
     assert Settings().drain_seconds < 120
 
 
-def test_an_update_of_the_stack_does_not_change_the_number_of_tasks() -> None:
+def test_an_update_starts_new_tasks_first_and_goes_back_when_it_fails() -> None:
     """With a count in the template each update would reset what scaling has set."""
-    assert "DesiredCount" not in only("AWS::ECS::Service")
+    service = only("AWS::ECS::Service")
+    alarms = {"AlarmNames": [{"Ref": "TargetErrorsAlarm"}], "Enable": True, "Rollback": True}
 
-
-def test_a_deployment_starts_new_tasks_first_and_goes_back_when_it_fails() -> None:
-    deployment = only("AWS::ECS::Service")["DeploymentConfiguration"]
-
-    assert deployment == {
+    assert "DesiredCount" not in service
+    assert service["DeploymentConfiguration"] == {
         "MinimumHealthyPercent": 100,
         "MaximumPercent": 200,
         "DeploymentCircuitBreaker": {"Enable": True, "Rollback": True},
-        "Alarms": {
-            "AlarmNames": [{"Ref": "TargetErrorsAlarm"}], "Enable": True, "Rollback": True,
-        },
-    }  # fmt: skip
+        "Alarms": alarms,
+    }
 
 
 def test_tasks_are_kept_where_they_are_until_they_are_told_to_drain() -> None:
@@ -294,18 +282,17 @@ def test_scaling_follows_calls_and_leaves_head_room() -> None:
 
     metric = wanted["CustomizedMetricSpecification"]
 
-    assert (metric["Namespace"], metric["MetricName"], metric["Statistic"]) == (
+    assert [metric[name] for name in ("Namespace", "MetricName", "Statistic")] == [
         "VoiceAgent", "ActiveCalls", "Average",
-    )  # fmt: skip
+    ]  # fmt: skip
     assert [each["Name"] for each in metric["Dimensions"]] == ["Service"]
     assert limits["pTargetCallsPerTask"]["Default"] <= 0.7 * limits["pMaxCallsPerTask"]["Default"]
     assert limits["pMaxCallsPerTask"]["Default"] == Settings().max_calls
 
 
 def test_the_load_balancer_keeps_sockets_longer_than_the_pings_of_the_service() -> None:
-    settings = attributes(
-        only("AWS::ElasticLoadBalancingV2::LoadBalancer")["LoadBalancerAttributes"]
-    )
+    balancer = only("AWS::ElasticLoadBalancingV2::LoadBalancer")
+    settings = attributes(balancer["LoadBalancerAttributes"])
 
     idle = int(settings["idle_timeout.timeout_seconds"])
     assert idle == 300
@@ -323,10 +310,12 @@ def test_the_load_balancer_keeps_sockets_longer_than_the_pings_of_the_service() 
 
 def policies_with(action: str) -> list[dict[str, Any]]:
     """Policies with an action that begins like this."""
-    policies = [
-        each for each in cloud()["Resources"].values() if each["Type"] == "AWS::IAM::Policy"
+    return [
+        each
+        for each in cloud()["Resources"].values()
+        if each["Type"] == "AWS::IAM::Policy"
+        and any(text.startswith(action) for text in texts(each))
     ]
-    return [each for each in policies if any(text.startswith(action) for text in texts(each))]
 
 
 def test_copies_of_the_table_are_made_on_request_only() -> None:
@@ -349,7 +338,7 @@ def test_a_shell_in_a_task_is_off_until_asked_for() -> None:
     assert policy["Condition"] == "HasExec"
 
 
-def test_protection_from_a_scale_in_is_off_until_asked_for() -> None:
+def test_protection_from_a_scale_in_is_off_until_asked_for(agent: dict[str, Any]) -> None:
     [policy] = policies_with("ecs:UpdateTaskProtection")
     [statement] = policy["Properties"]["PolicyDocument"]["Statement"]
 
@@ -357,14 +346,7 @@ def test_protection_from_a_scale_in_is_off_until_asked_for() -> None:
     assert policy["Condition"] == "HasTaskProtection"
     assert statement["Action"] == ["ecs:GetTaskProtection", "ecs:UpdateTaskProtection"]
     assert "".join(texts(statement["Resource"])).endswith(":task/${Cluster}/*")
-    for agent in agents():
-        assert variables(agent)["TASK_PROTECTION"] == {"Ref": "pTaskProtection"}
-
-
-def test_tasks_write_the_metrics_that_scaling_looks_at() -> None:
-    """CloudWatch takes them out of JSON lines of the log; without them nothing scales."""
-    for agent in agents():
-        assert {"EMF_METRICS": "true", "LOG_FORMAT": "json"}.items() <= variables(agent).items()
+    assert variables(agent)["TASK_PROTECTION"] == {"Ref": "pTaskProtection"}
 
 
 def test_a_task_may_read_its_secrets_and_pull_one_repository() -> None:

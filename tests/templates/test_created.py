@@ -17,6 +17,8 @@ from agent.usecases.host_allowlist import HostAllowlist
 from tests.templates.conftest import Account
 from tests.templates.loading import CLOUD, LOCAL
 
+_STACK = "CR-one"
+_TABLE = f"{_STACK}-ConversationRelayAppDatabase"
 _GIVEN = {
     "pECRRepoURL": "123456789012.dkr.ecr.us-east-1.amazonaws.com",
     "pImageTag": "1.0.0",
@@ -27,25 +29,23 @@ _GIVEN = {
 }
 
 
-def create(account: Account, path: Path, name: str, **chosen: str) -> dict[str, str]:
+def create(account: Account, path: Path, **chosen: str) -> dict[str, str]:
+    """Create a stack with these parameters; its outputs."""
     parameters = dict(chosen)
     if path == CLOUD:
         certificate = account("acm").request_certificate(DomainName="voice.example.com")
-        parameters = {
-            **_GIVEN,
-            "pCustomerDomainCertificateArn": certificate["CertificateArn"],
-            **chosen,
-        }
+        parameters |= {**_GIVEN, "pCustomerDomainCertificateArn": certificate["CertificateArn"]}
+        parameters |= chosen
     client = account("cloudformation")
     client.create_stack(
-        StackName=name,
+        StackName=_STACK,
         TemplateBody=path.read_text(),
         Parameters=[
             {"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()
         ],
         Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
     )
-    [stack] = client.describe_stacks(StackName=name)["Stacks"]
+    [stack] = client.describe_stacks(StackName=_STACK)["Stacks"]
     assert stack["StackStatus"] == "CREATE_COMPLETE"
     return {each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]}
 
@@ -60,47 +60,16 @@ def agent_container(account: Account) -> dict[str, Any]:
 
 def environment(account: Account, **chosen: str) -> dict[str, str]:
     """The environment of a task of a stack with these parameters, and the secret."""
-    create(account, CLOUD, "voice", **chosen)
+    create(account, CLOUD, **chosen)
     given = agent_container(account)["environment"]
     return {each["name"]: each["value"] for each in given} | {"TWILIO_AUTH_TOKEN": "token"}
-
-
-@pytest.mark.parametrize(
-    ("path", "name"), [(CLOUD, "voice"), (LOCAL, "CR-local")], ids=["cloud", "local"]
-)
-def test_the_table_comes_out_as_documented(account: Account, path: Path, name: str) -> None:
-    outputs = create(account, path, name)
-
-    assert outputs["DynamoDBTable"] == f"{name}-ConversationRelayAppDatabase"
-    client = account("dynamodb")
-    table = client.describe_table(TableName=outputs["DynamoDBTable"])["Table"]
-    assert table["KeySchema"] == [
-        {"AttributeName": "pk", "KeyType": "HASH"},
-        {"AttributeName": "sk", "KeyType": "RANGE"},
-    ]
-    [index] = table["GlobalSecondaryIndexes"]
-    assert (index["IndexName"], index["Projection"]) == (
-        "index-1-full",
-        {"ProjectionType": "ALL"},
-    )
-    assert [each["AttributeName"] for each in index["KeySchema"]] == ["pk1", "sk1"]
-    assert table["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
-    assert table["DeletionProtectionEnabled"] is (path == CLOUD)
-
-
-def test_the_outputs_say_where_twilio_and_the_dns_alias_must_point(account: Account) -> None:
-    outputs = create(account, CLOUD, "voice")
-
-    assert outputs["TwimlAPI"] == "https://voice.example.com/twiml"
-    assert outputs["HealthUrl"] == "https://voice.example.com/health"
-    assert outputs["AlbDnsName"].endswith(".elb.amazonaws.com")
 
 
 def test_the_service_starts_with_the_environment_of_its_task(account: Account) -> None:
     given = environment(account, pMaxCallsPerTask="80", pTimeZone="Europe/Zurich")
     settings = Settings.read(given)
 
-    assert settings.table_name == "voice-ConversationRelayAppDatabase"
+    assert settings.table_name == _TABLE
     assert settings.ws_url == "wss://voice.example.com/"
     assert settings.model_identifier == "us.amazon.nova-lite-v1:0"
     assert settings.fallback_model_identifiers == ()
@@ -113,31 +82,27 @@ def test_the_service_starts_with_the_environment_of_its_task(account: Account) -
 
 
 def test_further_settings_arrive_in_the_service(account: Account) -> None:
-    given = environment(
-        account,
-        pHttpToolHosts="api.example.com",
-        pCallerCallsPerHour="6",
-        pCallerTokensPerDay="200000",
-        pRecordDays="30",
-    )
-    settings = Settings.read(given)
+    chosen = {
+        "pHttpToolHosts": "api.example.com", "pCallerCallsPerHour": "6",
+        "pCallerTokensPerDay": "200000", "pRecordDays": "30",
+    }  # fmt: skip
+    settings = Settings.read(environment(account, **chosen))
 
     assert settings.http_tool_hosts == HostAllowlist.read("api.example.com")
     assert (settings.caller_calls_per_hour, settings.caller_tokens_per_day) == (6, 200_000)
     assert (settings.record_calls, settings.record_days) == (True, 30)
 
 
-def test_secrets_come_from_the_keys_that_are_named(account: Account) -> None:
+def test_what_is_chosen_arrives_in_the_task(account: Account) -> None:
+    """An image by its digest, secrets by their keys, a file; and Twilio and the DNS get theirs."""
     more = "arn:aws:secretsmanager:us-east-1:123456789012:secret:more-AbCdEf"
+    file, digest = "arn:aws:s3:::files/voice/1.env", "sha256:" + "0" * 64
+    chosen = {
+        "pSecretsArn": more, "pSecretNames": "TWILIO_API_KEY_SECRET,ORDERS_TOKEN",
+        "pEnvironmentFileArn": file, "pImageTag": digest,
+    }  # fmt: skip
 
-    create(
-        account,
-        CLOUD,
-        "voice",
-        pSecretsArn=more,
-        pSecretNames="TWILIO_API_KEY_SECRET,ORDERS_TOKEN",
-        pEnvironmentFileArn="arn:aws:s3:::files/voice/1.env",
-    )
+    outputs = create(account, CLOUD, **chosen)
 
     container = agent_container(account)
     assert [each for each in container["secrets"] if each] == [
@@ -145,32 +110,23 @@ def test_secrets_come_from_the_keys_that_are_named(account: Account) -> None:
         {"name": "TWILIO_API_KEY_SECRET", "valueFrom": f"{more}:TWILIO_API_KEY_SECRET::"},
         {"name": "ORDERS_TOKEN", "valueFrom": f"{more}:ORDERS_TOKEN::"},
     ]
-    assert container["environmentFiles"] == [
-        {"type": "s3", "value": "arn:aws:s3:::files/voice/1.env"}
-    ]
+    assert container["environmentFiles"] == [{"type": "s3", "value": file}]
+    name = "twilio-conversation-relay-bedrock-services"
+    assert container["image"] == f"{_GIVEN['pECRRepoURL']}/{name}@{digest}"
+    assert outputs["TwimlAPI"] == "https://voice.example.com/twiml"
+    assert outputs["HealthUrl"] == "https://voice.example.com/health"
+    assert outputs["AlbDnsName"].endswith(".elb.amazonaws.com")
 
 
 def test_the_developers_line_starts_the_service(account: Account) -> None:
-    outputs = create(account, LOCAL, "CR-local")
+    outputs = create(account, LOCAL)
 
     line = dict(each.split("=", 1) for each in outputs["EnvironmentLine"].split())
     settings = Settings.read(line)
 
-    assert settings.table_name == outputs["DynamoDBTable"]
-    assert settings.table_name == "CR-local-ConversationRelayAppDatabase"
+    assert settings.table_name == outputs["DynamoDBTable"] == _TABLE
     assert settings.model_identifier == outputs["ModelIdentifier"] == "us.amazon.nova-lite-v1:0"
     assert settings.aws_region == outputs["Region"] == "us-east-1"
-
-
-def test_an_image_is_named_by_tag_or_by_digest(account: Account) -> None:
-    digest = "sha256:" + "0" * 64
-
-    create(account, CLOUD, "voice", pImageTag=digest)
-
-    assert agent_container(account)["image"] == (
-        "123456789012.dkr.ecr.us-east-1.amazonaws.com/"
-        f"twilio-conversation-relay-bedrock-services@{digest}"
-    )
 
 
 def test_listed_models_are_permitted_beside_the_default(account: Account) -> None:
@@ -179,7 +135,7 @@ def test_listed_models_are_permitted_beside_the_default(account: Account) -> Non
         "arn:aws:bedrock:us-east-1::foundation-model/b"
     )
 
-    policy = create(account, LOCAL, "CR-local", pBedrockInvokeResourceArns=listed)["PolicyArn"]
+    policy = create(account, LOCAL, pBedrockInvokeResourceArns=listed)["PolicyArn"]
 
     document = account("iam").get_policy_version(PolicyArn=policy, VersionId="v1")
     by_sid = {each["Sid"]: each for each in document["PolicyVersion"]["Document"]["Statement"]}
@@ -209,9 +165,9 @@ def test_listed_models_are_permitted_beside_the_default(account: Account) -> Non
     ids=["bare", "rich"],
 )
 def test_options_can_be_chosen(account: Account, chosen: dict[str, str]) -> None:
-    outputs = create(account, CLOUD, "voice", **chosen)
+    outputs = create(account, CLOUD, **chosen)
 
     gateways = account("ec2").describe_nat_gateways()["NatGateways"]
     wanted = {"none": 0, "per-az": 2}.get(chosen.get("pNatMode", ""), 1)
     assert len(gateways) == wanted
-    assert outputs["LogGroupName"].startswith("voice-LogGroup-")
+    assert outputs["LogGroupName"].startswith(f"{_STACK}-LogGroup-")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -42,57 +42,40 @@ class _Receiver(BaseHTTPRequestHandler):
         """Keep quiet."""
 
 
+Function = Callable[..., str]
+"""Receives a request with properties; its answer's status."""
+
+
 @pytest.fixture
-def cloudformation() -> Iterator[_Answers]:
+def function(tmp_path: Path, moto_endpoint: str) -> Iterator[Function]:
+    """The template's function, run as Lambda runs it."""
+    properties = load(CLOUD)["Resources"]["InvocationLoggingFunction"]["Properties"]
+    (tmp_path / "index.py").write_text(properties["Code"]["ZipFile"])
+    environment = {
+        "AWS_ENDPOINT_URL": moto_endpoint, "AWS_DEFAULT_REGION": REGION,
+        "AWS_ACCESS_KEY_ID": "moto", "AWS_SECRET_ACCESS_KEY": "moto",
+    }  # fmt: skip
+    asked = {"StackId": "stack", "RequestId": "request", "LogicalResourceId": "InvocationLogging"}
+
+    def receive(request: str, **properties: dict[str, str]) -> str:
+        url = f"http://127.0.0.1:{server.server_port}/answer"
+        event: dict[str, object] = {"RequestType": request, "ResponseURL": url, **asked}
+        event |= {"ResourceProperties": _OURS, **properties}
+        program = f"import index; index.handler({event!r}, None)"
+        subprocess.run(  # noqa: S603 (the template's own code)
+            [sys.executable, "-c", program], cwd=tmp_path, env=environment, check=True
+        )
+        answer = server.answers.pop()
+        assert asked.items() <= answer.items()
+        return str(answer["Status"])
+
     with _Answers(("127.0.0.1", 0), _Receiver) as server:
         server.answers = []
         thread = Thread(target=server.serve_forever)
         thread.start()
-        yield server
+        yield receive
         server.shutdown()
         thread.join()
-
-
-class Function:
-    """The template's function, run as Lambda runs it."""
-
-    def __init__(self, code: Path, endpoint: str, cloudformation: _Answers) -> None:
-        self._code = code
-        self._endpoint = endpoint
-        self._cloudformation = cloudformation
-
-    def receive(self, request: str, **properties: dict[str, str]) -> str:
-        event = {
-            "RequestType": request,
-            "ResponseURL": f"http://127.0.0.1:{self._cloudformation.server_port}/answer",
-            "StackId": "stack",
-            "RequestId": "request",
-            "LogicalResourceId": "InvocationLogging",
-            "ResourceProperties": _OURS,
-            **properties,
-        }
-        environment = {
-            "AWS_ENDPOINT_URL": self._endpoint,
-            "AWS_DEFAULT_REGION": REGION,
-            "AWS_ACCESS_KEY_ID": "moto",
-            "AWS_SECRET_ACCESS_KEY": "moto",
-        }
-        program = f"import index; index.handler({event!r}, None)"
-        subprocess.run(  # noqa: S603 (the template's own code)
-            [sys.executable, "-c", program], cwd=self._code, env=environment, check=True
-        )
-        answer = self._cloudformation.answers.pop()
-        assert (answer["StackId"], answer["RequestId"]) == ("stack", "request")
-        assert answer["LogicalResourceId"] == "InvocationLogging"
-        status: str = answer["Status"]
-        return status
-
-
-@pytest.fixture
-def function(tmp_path: Path, moto_endpoint: str, cloudformation: _Answers) -> Function:
-    properties = load(CLOUD)["Resources"]["InvocationLoggingFunction"]["Properties"]
-    (tmp_path / "index.py").write_text(properties["Code"]["ZipFile"])
-    return Function(tmp_path, moto_endpoint, cloudformation)
 
 
 def group(account: Account) -> str | None:
@@ -108,7 +91,6 @@ def set_by_another_stack(account: Account) -> None:
     )
 
 
-@pytest.mark.parametrize("path", [CLOUD, LOCAL], ids=["cloud", "local"])
 def test_callers_words_are_logged_only_when_asked_for(path: Path) -> None:
     template = load(path)
     parts = [name for name in template["Resources"] if "Invocation" in name or "rBedrock" in name]
@@ -135,10 +117,10 @@ def test_logging_goes_on_with_the_stack_and_off_with_it(
 ) -> None:
     account("logs").create_log_group(logGroupName="ours")
 
-    assert function.receive("Create") == "SUCCESS"
+    assert function("Create") == "SUCCESS"
     assert group(account) == "ours"
 
-    assert function.receive("Delete") == "SUCCESS"
+    assert function("Delete") == "SUCCESS"
     assert group(account) is None
 
 
@@ -146,9 +128,9 @@ def test_logging_follows_when_the_group_is_replaced(account: Account, function: 
     """An update may take over what this stack itself had set."""
     for name in ("ours", "new"):
         account("logs").create_log_group(logGroupName=name)
-    function.receive("Create")
+    function("Create")
 
-    status = function.receive(
+    status = function(
         "Update",
         ResourceProperties={**_OURS, "LogGroupName": "new"},
         OldResourceProperties=_OURS,
@@ -163,7 +145,7 @@ def test_a_switch_that_another_stack_has_set_is_left_alone(
     """Creation fails and says so; the deletion that follows does not clear it either."""
     set_by_another_stack(account)
 
-    assert function.receive("Create") == "FAILED"
-    assert function.receive("Delete") == "SUCCESS"
+    assert function("Create") == "FAILED"
+    assert function("Delete") == "SUCCESS"
 
     assert group(account) == "theirs"
