@@ -26,10 +26,11 @@ from agent.call.actions import NOWHERE, Standing, ToolOutcome
 from agent.call.messages import SideEffect, ToolCall
 from agent.call.text import whole_json
 from agent.errors import ToolError
-from agent.tools.tool import CallContext, Tool, WithEffect
+from agent.tools.tool import REST, CallContext, Tool, WithEffect
 
 log = structlog.get_logger(__name__)
 
+MAX_RESULT_CHARS = 4_000
 _FAILED = "The tool failed because of a technical problem on our side."
 _CUT = "The result was too long and is cut here: the rest is missing."
 
@@ -62,20 +63,18 @@ class CallToolExecutor:
         if (tool := self._tools.get(call.name)) is None:
             names = ", ".join(self._tools) or "none"
             raise ToolError(f"There is no tool {call.name[:64]!r}. The tools are: {names}.")
-        arguments = _parse(tool, call.arguments)
-        match await _run_with_timeout(tool, arguments, context):
+        match await _run_with_timeout(tool, _parse(tool, call.arguments), context):
             case WithEffect(result, effect):
-                return ToolOutcome(_text(result, tool.max_result_chars), effect=effect)
+                return ToolOutcome(_text(result), effect=effect)
             case result:
-                return ToolOutcome(_text(result, tool.max_result_chars))
+                return ToolOutcome(_text(result))
 
 
 async def _run_with_timeout(tool: Tool, arguments: msgspec.Struct, context: CallContext) -> object:
-    given = {name: getattr(arguments, name) for name in arguments.__struct_fields__}
     limit = asyncio.timeout(tool.timeout)
     try:
         async with limit:
-            return await tool.function(context, **given)
+            return await tool.function(context, arguments)
     except TimeoutError:
         if not limit.expired():
             raise
@@ -93,13 +92,12 @@ def _parse(tool: Tool, text: str) -> msgspec.Struct:
     if not isinstance(given, dict):
         raise ToolError(f"The arguments of {name} must be a JSON object.")
     fields = msgspec.structs.fields(tool.arguments)
-    optional = {field.encode_name for field in fields if not field.required}
-    given = {k: v for k, v in given.items() if v is not None or k not in optional}
-    names = [field.encode_name for field in fields]
-    for rest in (field.encode_name for field in fields if field.name == tool.rest):
-        named = {name: given.pop(name) for name in names if name in given and name != rest}
-        given = {**named, rest: given}
-    if missing := [each for each in names if each not in given and each not in optional]:
+    is_required = {field.encode_name: field.required for field in fields}
+    given = {k: v for k, v in given.items() if v is not None or is_required.get(k, True)}
+    if REST in is_required:
+        named = {name: given.pop(name) for name in given.keys() & is_required.keys() - {REST}}
+        given = {**named, REST: given}
+    if missing := [name for name in is_required if is_required[name] and name not in given]:
         raise _MissingError(name, missing)
     try:
         return msgspec.convert(given, tool.arguments, strict=False)
@@ -117,7 +115,7 @@ def _failure(content: Mapping[str, object]) -> ToolOutcome:
     return ToolOutcome(_text(content, 1_000), is_error=True)
 
 
-def _text(value: object, limit: int) -> str:
+def _text(value: object, limit: int = MAX_RESULT_CHARS) -> str:
     text = _encoded(value)
     if not text.startswith("{"):
         text = _encoded({"result": value})

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from typing import Any, get_type_hints
 
 import msgspec
+from msgspec import UNSET, Struct, UnsetType
 
 from agent.call.actions import NOWHERE, Effect, Standing
 from agent.call.messages import SideEffect, ToolSpec
@@ -64,8 +65,10 @@ class CallContext:
         return datetime.fromtimestamp(self.clock(), self.time_zone)
 
 
-ToolFunction = Callable[..., Awaitable[object]]
 _NAME = re.compile(r"[A-Za-z0-9_]{1,64}")
+_BUILTIN_SECONDS = 8.0
+REST = "*"
+"""The property for arguments that a schema allows without naming them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,38 +84,33 @@ class Tool:
     """A tool that can be offered and run."""
 
     spec: ToolSpec
-    arguments: type[msgspec.Struct]
-    """The model's arguments are parsed into this; its fields are the function's parameters."""
-    function: ToolFunction
-    timeout: float
+    arguments: type[Struct]
+    """The model's arguments are parsed into this."""
+    function: Callable[[CallContext, Any], Awaitable[object]]
+    """Takes the call and the parsed arguments."""
+    timeout: float = _BUILTIN_SECONDS
     """Seconds."""
-    max_result_chars: int
     needs: Channel | None = None
     """A channel; while it is not configured, the tool is not offered."""
-    rest: str = ""
-    """The field for arguments that the schema does not name; empty = such arguments are refused."""
 
 
-def tool(  # noqa: PLR0913 (all that a tool may declare, by keyword)
+def tool(
     name: str,
     *,
     side_effect: SideEffect = SideEffect.NONE,
-    timeout: float = 8.0,
     filler: str = "",
-    max_result_chars: int = 4_000,
     rename: Mapping[str, str] | None = None,
     needs: Channel | None = None,
-) -> Callable[[ToolFunction], Tool]:
+) -> Callable[[Callable[..., Awaitable[object]]], Tool]:
     """Make a tool of an async function; `ValueError` or `TypeError` if no model could use it.
 
-    It is stopped after `timeout` seconds, and a result above `max_result_chars` (at least 200) is
-    cut. `filler` is said to the caller when it takes long; empty = one of the use case. `rename`
-    maps a parameter to its property, where that is no Python name.
+    `filler` is said to the caller when it takes long; empty = one of the use case. `rename` maps a
+    parameter to its property, where that is no Python name.
     """
     if not _NAME.fullmatch(name):
         raise ValueError(f"{name!r} is not a tool name: 1-64 letters, digits, underscores")
 
-    def make(function: ToolFunction) -> Tool:
+    def make(function: Callable[..., Awaitable[object]]) -> Tool:
         if not inspect.iscoroutinefunction(function):
             raise TypeError(f"{name}: a tool is an async function")
         description = " ".join((inspect.getdoc(function) or "").split())
@@ -121,14 +119,18 @@ def tool(  # noqa: PLR0913 (all that a tool may declare, by keyword)
         arguments = _arguments(name, function, rename or {})
         parameters = msgspec.json.encode(schema_of(name, arguments)).decode()
         spec = ToolSpec(name, description, parameters, side_effect, filler)
-        return Tool(spec, arguments, function, timeout, max_result_chars, needs)
+
+        async def run(call: CallContext, given: Struct) -> object:
+            return await function(call, **msgspec.structs.asdict(given))
+
+        return Tool(spec, arguments, run, needs=needs)
 
     return make
 
 
 def _arguments(
-    name: str, function: ToolFunction, rename: Mapping[str, str]
-) -> type[msgspec.Struct]:
+    name: str, function: Callable[..., object], rename: Mapping[str, str]
+) -> type[Struct]:
     hints = get_type_hints(function, include_extras=True)
     first, *rest = inspect.signature(function).parameters.values()
     if hints.get(first.name) is not CallContext:
@@ -140,7 +142,21 @@ def _arguments(
     return msgspec.defstruct(name, fields, rename=rename, kw_only=True, forbid_unknown_fields=True)
 
 
-def schema_of(name: str, arguments: type[msgspec.Struct]) -> dict[str, Any]:
+def struct_of(name: str, properties: Iterable[tuple[str, Any, bool]]) -> type[Struct]:
+    """The struct for arguments of these properties: name, type, and whether it is required.
+
+    Its fields are numbered, because a property may have any name. What is left out is `UNSET`.
+    """
+    fields: list[Any] = []
+    rename = {}
+    for number, (each, kind, is_required) in enumerate(properties):
+        field = f"p{number}"
+        rename[field] = each
+        fields.append((field, kind) if is_required else (field, kind | UnsetType, UNSET))
+    return msgspec.defstruct(name, fields, rename=rename, kw_only=True, forbid_unknown_fields=True)
+
+
+def schema_of(name: str, arguments: type[Struct]) -> dict[str, Any]:
     """The JSON schema of a tool's arguments. Raises `TypeError` for an undescribed property."""
     (reference,), definitions = msgspec.json.schema_components([arguments])
     schema = plain_schema({**reference, "$defs": definitions}, keeps_closed=True)

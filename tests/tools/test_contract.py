@@ -14,6 +14,7 @@ import pytest
 from agent.call.actions import ToolOutcome
 from agent.call.messages import SideEffect, ToolCall
 from agent.tools import TOOLS, CallContext, CallToolExecutor, HttpTools, Tool
+from agent.tools.executor import MAX_RESULT_CHARS
 from agent.tools.http.http_messages import HttpResponse
 from agent.tools.http.outbound_http import HttpRequest
 from agent.tools.tool import schema_of
@@ -160,7 +161,7 @@ async def test_fitting_arguments_give_an_answer(tool: Tool) -> None:
 
     assert not outcome.is_error, outcome.content
     assert json.loads(outcome.content)
-    assert len(outcome.content) <= tool.max_result_chars
+    assert len(outcome.content) <= MAX_RESULT_CHARS
 
 
 @every_tool

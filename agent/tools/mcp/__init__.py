@@ -15,9 +15,9 @@ import asyncio
 import math
 import os
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,7 +29,6 @@ from agent.ports import Count, uncounted
 from agent.tools.mcp.mcp_config import McpFileError, McpServerConfig, read
 from agent.tools.mcp.mcp_tools import (
     McpResult,
-    ServerTools,
     ServerUnavailableError,
     SessionOverError,
     offered_tools,
@@ -37,7 +36,7 @@ from agent.tools.mcp.mcp_tools import (
 from agent.tools.tool import Tool
 
 if TYPE_CHECKING:
-    from agent.tools.mcp.mcp_connection import McpConnection
+    from agent.tools.mcp.mcp_connection import McpConnection, WaitForChange
 
 __all__ = ["McpFileError", "open_sources", "survey"]
 
@@ -57,7 +56,6 @@ _CLOSE_SECONDS = 10.0
 _RENEW_SECONDS = 3.0
 """How long a call waits for a new session after the server has ended the old one."""
 
-_NOTHING = ServerTools({}, ())
 _AWAY = "The system behind this tool cannot be reached at the moment. Go on without it."
 
 
@@ -69,12 +67,12 @@ class McpServer:
         self._config = config
         self._count = count
         self._connection: McpConnection | None = None
-        self._offered = _NOTHING
+        self.tools: Mapping[str, Tool] = {}
+        self.remarks: Sequence[str] = ()
+        """A line for each tool left out."""
         self._is_closing = False
-        self.tried = asyncio.Event()
-        """Set once the first attempt to connect has succeeded or failed."""
-        self._has_settled = asyncio.Event()
-        """Set while no reconnection is in progress: connected, or unreachable."""
+        self.has_settled = asyncio.Event()
+        """Set while no attempt to connect is awaited: it is connected, or unreachable."""
         self._session = asyncio.timeout(None)
         """The scope of the connection; it expires when the server has ended the session."""
         self.fault = "it was not tried yet"
@@ -82,14 +80,6 @@ class McpServer:
         count("agent_tool_source_up", 0, source=name)
         self._owner = asyncio.create_task(self._keep_connected(), name=f"tool source {name}")
         self._owner.add_done_callback(self._report_crash)
-
-    @property
-    def tools(self) -> Mapping[str, Tool]:
-        return self._offered.tools
-
-    @property
-    def remarks(self) -> tuple[str, ...]:
-        return self._offered.remarks
 
     @property
     def is_up(self) -> bool:
@@ -135,24 +125,22 @@ class McpServer:
                 await asyncio.sleep(_LISTEN_AGAIN_SECONDS)
 
     async def _list(self, connection: McpConnection) -> None:
-        listed, remarks = await connection.tools()
-        offered = offered_tools(self.name, self._config, listed, self._call_tool)
-        offered = replace(offered, remarks=(*offered.remarks, *remarks))
-        for remark in sorted(set(offered.remarks) - set(self._offered.remarks)):
+        listed, unreadable = await connection.tools()
+        tools, remarks = offered_tools(self.name, self._config, listed, self._call_tool)
+        remarks += unreadable
+        for remark in sorted(set(remarks) - set(self.remarks)):
             log.warning("tool_source.tool_left_out", source=self.name, remark=remark)
-        self._offered, self._connection = offered, connection
-        self._has_settled.set()
+        self.tools, self.remarks, self._connection = tools, remarks, connection
         if self.fault:
             self.fault = ""
             self._count("agent_tool_source_up", 1, source=self.name)
-            log.info("tool_source.connected", source=self.name, tools=len(offered.tools))
-        self.tried.set()
+            log.info("tool_source.connected", source=self.name, tools=len(tools))
+        self.has_settled.set()
 
     def _lose(self, fault: str) -> None:
-        self._connection, self._offered = None, _NOTHING
+        self._connection, self.tools, self.remarks = None, {}, ()
         is_new, self.fault = fault != self.fault, fault
-        self.tried.set()
-        self._has_settled.set()
+        self.has_settled.set()
         if is_new:
             self._count("agent_tool_source_up", 0, source=self.name)
             log.warning("tool_source.disconnected", source=self.name, fault=fault)
@@ -170,7 +158,7 @@ class McpServer:
         if self._connection is None and not self.fault:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_RENEW_SECONDS):
-                    await self._has_settled.wait()
+                    await self.has_settled.wait()
         if self._connection is None:
             raise ToolError(_AWAY)
         return self._connection
@@ -179,7 +167,7 @@ class McpServer:
         if self._connection is over:
             log.info("tool_source.session_ended", source=self.name)
             self._connection = None
-            self._has_settled.clear()
+            self.has_settled.clear()
             self._session.reschedule(asyncio.get_running_loop().time())
 
     def _report_crash(self, owner: asyncio.Task[None]) -> None:
@@ -188,7 +176,7 @@ class McpServer:
             log.error("tool_source.crashed", source=self.name, exc_info=error)
 
 
-async def _until_due(wait_for_change: Callable[[], Awaitable[bool]]) -> bool:
+async def _until_due(wait_for_change: WaitForChange) -> bool:
     """Wait until the list has to be read; false if no change can be reported any more."""
     with suppress(TimeoutError):
         async with asyncio.timeout(_REFRESH_SECONDS):
@@ -203,7 +191,7 @@ class _LeftOut:
     name: str
     fault: str
     tools: Mapping[str, Tool] = field(default_factory=dict)
-    remarks: tuple[str, ...] = ()
+    remarks: Sequence[str] = ()
     is_up: bool = False
 
 
@@ -242,7 +230,7 @@ async def open_sources(
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 for server in servers:
-                    await server.tried.wait()
+                    await server.has_settled.wait()
         yield (*servers, *(_LeftOut(name, fault) for name, fault in left_out.items()))
     finally:
         async with asyncio.TaskGroup() as closing:

@@ -85,7 +85,6 @@ _REFUSED = -32_060
 RAW = "voice-agent/raw"
 WaitForChange = Callable[[], Awaitable[bool]]
 """Waits until the server says that its tools have changed; false if it cannot any more."""
-Incoming = SessionMessage | Exception
 
 
 class McpConnection:
@@ -252,24 +251,18 @@ async def _settle(response: httpx2.Response) -> None:
     is_refusal = status == 503 or (400 <= status < 500 and status != 408)
     if not (is_refusal and request.method == "POST" and b'"tools/call"' in request.content):
         return
-    body = await _body(response)
+    stream: Any = response.stream
+    try:
+        body = b"".join([part async for part in stream])
+    except httpx2.HTTPError:
+        body = b""
+    finally:
+        await stream.aclose()
     if not _is_not_begun(body):
         error = {"code": _REFUSED, "message": "refused", "data": status}
         body = json.dumps({"jsonrpc": "2.0", "id": None, "error": error}).encode()
         response.headers["Content-Type"] = "application/json"
     response.stream = httpx2.ByteStream(body)
-
-
-async def _body(response: httpx2.Response) -> bytes:
-    parts = list[bytes]()
-    try:
-        async for part in response.stream:  # type: ignore[union-attr] # the client's are asynchronous
-            parts.append(part)
-    except httpx2.HTTPError:
-        return b""
-    finally:
-        await response.stream.aclose()  # type: ignore[union-attr] # likewise
-    return b"".join(parts)
 
 
 def _is_not_begun(body: bytes) -> bool:
@@ -346,10 +339,10 @@ def _is_accepted(tool: object) -> bool:
 
 
 @asynccontextmanager
-async def _raw_transport(transport: Transport) -> AsyncIterator[tuple[_Reading, _Writing]]:
+async def _raw_transport(transport: Transport) -> AsyncIterator[tuple[Any, Any]]:
     async with transport as (reading, writing):
         asked: dict[object, str] = {}
-        yield _Reading(reading, asked), _Writing(writing, asked)
+        yield _Stream(reading, asked), _Stream(writing, asked)
 
 
 class _Stream:
@@ -359,8 +352,8 @@ class _Stream:
         self._inner = inner
         self._asked = asked
 
-    async def aclose(self) -> None:
-        await self._inner.aclose()
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
 
     async def __aenter__(self) -> Any:
         await self._inner.__aenter__()
@@ -369,29 +362,16 @@ class _Stream:
     async def __aexit__(self, *fault: Any) -> Any:
         return await self._inner.__aexit__(*fault)
 
-
-class _Writing(_Stream):
     async def send(self, item: SessionMessage, /) -> None:
         if isinstance(item.message, types.JSONRPCRequest):
             self._asked[item.message.id] = item.message.method
         await self._inner.send(item)
 
-
-class _Reading(_Stream):
-    @property
-    def last_context(self) -> Any:
-        return getattr(self._inner, "last_context", None)
-
-    async def receive(self) -> Incoming:
-        return self._passed(await self._inner.receive())
-
-    def __aiter__(self) -> _Reading:
+    def __aiter__(self) -> _Stream:
         return self
 
-    async def __anext__(self) -> Incoming:
-        return self._passed(await self._inner.__anext__())
-
-    def _passed(self, item: Incoming) -> Incoming:
+    async def __anext__(self) -> SessionMessage | Exception:
+        item: SessionMessage | Exception = await self._inner.__anext__()
         message = item.message if isinstance(item, SessionMessage) else None
         if isinstance(message, types.JSONRPCResponse | types.JSONRPCError):
             method = self._asked.pop(message.id, "")

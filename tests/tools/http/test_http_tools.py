@@ -13,7 +13,7 @@ import structlog
 
 from agent.errors import AgentError
 from agent.tools import CallToolExecutor, HttpTools, OutboundHttp
-from agent.tools.http.http_tools import FAILURES, REST_SECONDS, CircuitOpenError, HostCircuit
+from agent.tools.http import FAILURES, REST_SECONDS, CircuitOpenError, HostCircuit
 from agent.tools.http.outbound_http import HttpRequest, UnreachableError
 from agent.tools.idempotency import IN_DOUBT, UNKNOWN
 from agent.usecases.host_allowlist import HostAllowlist

@@ -262,13 +262,13 @@ def test_no_answer_of_a_server_is_more_than_it_can_be(answer: dict[str, Any], me
     read = read_result(answer)
     tools = answer.get("tools")
     listed = [one for one in map(read_listed, tools if isinstance(tools, list) else []) if one]
-    offered = offered_tools("shop", McpServerConfig(url="https://example.com"), listed, ask)
+    offered, remarks = offered_tools(
+        "shop", McpServerConfig(url="https://example.com"), listed, ask
+    )
 
     assert given_to_library["_meta"][RAW] is answer
-    assert len(offered.tools) + len(offered.remarks) <= len(listed)
-    assert all(
-        json.loads(tool.spec.parameters)["type"] == "object" for tool in offered.tools.values()
-    )
+    assert len(offered) + len(remarks) <= len(listed)
+    assert all(json.loads(tool.spec.parameters)["type"] == "object" for tool in offered.values())
 
 
 class Wire:
