@@ -13,14 +13,14 @@ from agent.tools import TOOLS, CallContext, HttpTools, ToolRegistry
 from agent.tools.builtin.messaging import (
     MAX_SMS,
     NO_NUMBER,
-    NO_ORDER,
     OPTED_OUT,
     PER_DAY,
     TOO_MANY,
     Restaurant,
     order_text,
 )
-from agent.tools.builtin.restaurant import StoredOrder
+from agent.tools.builtin.order_history import OrderedLine, PlacedOrder
+from agent.tools.builtin.restaurant import NO_ORDER
 from agent.tools.idempotency import NOT_BEGUN, UNKNOWN
 from agent.usecases import Profile
 from tests.fakes import MemoryMessenger, MemoryStore, Nowhere
@@ -161,8 +161,8 @@ async def test_unknown_hours_are_not_sent(words: dict[str, str]) -> None:
 
 
 def test_long_order_is_cut_and_keeps_its_total() -> None:
-    line = {"line_item": "Garden with " + "basil " * 10, "line_amount": 22}
-    long = StoredOrder([dict(line) for _ in range(50)], "pickup", 1100)
+    line = OrderedLine("Garden with " + "basil " * 10, line_amount=22)
+    long = PlacedOrder([line] * 50, "pickup", 1100)
 
     body = order_text(long, Restaurant("Harbor Oven"))
 
