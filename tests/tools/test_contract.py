@@ -14,10 +14,9 @@ import pytest
 from agent.call.actions import ToolOutcome
 from agent.call.messages import SideEffect, ToolCall
 from agent.tools import TOOLS, CallContext, CallToolExecutor, HttpTools, Tool
-from agent.tools.executor import MAX_RESULT_CHARS
 from agent.tools.http.http_messages import HttpResponse
 from agent.tools.http.outbound_http import HttpRequest
-from agent.tools.tool import schema_of
+from agent.tools.tool import MAX_RESULT_CHARS, schema_of
 from agent.usecases import Profile
 from agent.usecases.host_allowlist import HostAllowlist
 from tests.fakes import MemoryStore

@@ -23,11 +23,17 @@ from msgspec import Meta
 from agent.call.messages import SideEffect
 from agent.errors import MessageRefusal, MessageRefusedError, StoreError, ToolError
 from agent.ports import Channel, Item, Mail, TextMessage
-from agent.tools.builtin.apartments import address_of, has_booked
-from agent.tools.builtin.apartments.inventory import Kind, Layout, TourSlot, read_day, read_time
-from agent.tools.builtin.caller_profile import EMAIL
+from agent.tools.builtin.apartments import (
+    Kind,
+    Layout,
+    TourSlot,
+    address_of,
+    has_booked,
+    read_day,
+    read_time,
+)
+from agent.tools.builtin.caller_profile import EMAIL, is_answered, note_read_back, spell_out
 from agent.tools.builtin.order_history import PlacedOrder
-from agent.tools.builtin.read_back import is_answered, note_read_back, spell_out
 from agent.tools.builtin.restaurant import OrderType, order_of_call
 from agent.tools.idempotency import NOT_BEGUN, Plan, Result
 from agent.tools.tool import CallContext, Tool, tool

@@ -16,7 +16,7 @@ import msgspec
 from agent.call.text import has_link, line_in, whole_number
 from agent.errors import ToolError
 from agent.ports import Item
-from agent.tools.builtin.apartments.inventory import BOOKING, format_time, read_slot
+from agent.tools.builtin.apartments import BOOKING, format_time, read_slot
 from agent.usecases.prompt import HistoryEntry
 
 ORDER = "restaurantOrder"

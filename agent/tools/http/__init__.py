@@ -33,7 +33,6 @@ from msgspec import Meta
 
 from agent.call.messages import SideEffect
 from agent.errors import AgentError, ToolError
-from agent.tools.executor import MAX_RESULT_CHARS
 from agent.tools.http.http_messages import (
     HttpResponse,
     UnreadableError,
@@ -51,7 +50,7 @@ from agent.tools.http.outbound_http import (
     UnreachableError,
 )
 from agent.tools.idempotency import Plan, Result
-from agent.tools.tool import CallContext, Tool, struct_of
+from agent.tools.tool import MAX_RESULT_CHARS, CallContext, Tool, struct_of
 from agent.usecases.host_allowlist import HostAllowlist, Secret
 from agent.usecases.http_tool import (
     Argument,

@@ -34,11 +34,10 @@ import msgspec
 
 from agent.call.messages import SideEffect, ToolSpec
 from agent.errors import AgentError, ToolError
-from agent.tools.executor import MAX_RESULT_CHARS
 from agent.tools.idempotency import PERFORM_SECONDS, Plan, Result
 from agent.tools.json_schema import SchemaError, one_line, plain_schema
 from agent.tools.mcp.mcp_config import McpServerConfig
-from agent.tools.tool import REST, CallContext, Tool, struct_of
+from agent.tools.tool import MAX_RESULT_CHARS, REST, CallContext, Tool, struct_of
 
 _LONGEST_NAME = 64
 _DESCRIPTION_CHARS = 1_000
