@@ -12,6 +12,7 @@ A free slot is one item with the key `<date>::<time>::<apartmentType>::<type>`, 
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from functools import partial
@@ -44,27 +45,22 @@ _NAMES = {"day": "date", "start": "time", "kind": "type", "layout": "apartmentTy
 _FREE = "availableApartmentAppointments"
 _KEPT_SECONDS = 7 * 24 * 60 * 60
 _SHOWN_SLOTS = 6
+_TAKEN = "This slot is not free. Check the availability again and offer another."
 
 
-class Fees(msgspec.Struct, frozen=True, rename="camel"):
-    """One-time fees in dollars."""
-
+class _Fees(msgspec.Struct, frozen=True, rename="camel"):
     application_fee: int | None = None
     security_deposit: int | None = None
 
 
-class Location(msgspec.Struct, frozen=True, rename="camel"):
-    """A postal address."""
-
+class _Location(msgspec.Struct, frozen=True, rename="camel"):
     street: str = ""
     city: str = ""
     state: str = ""
     zip_code: str = ""
 
 
-class Apartment(msgspec.Struct, frozen=True, rename="camel"):
-    """One apartment layout."""
-
+class _Apartment(msgspec.Struct, frozen=True, rename="camel"):
     layout: str
     rent: int
     """Dollars a month."""
@@ -73,23 +69,18 @@ class Apartment(msgspec.Struct, frozen=True, rename="camel"):
     square_feet: int | None = None
     features: tuple[str, ...] = ()
     pet_policy: str = ""
-    fees: Fees = Fees()
+    fees: _Fees = _Fees()
     parking: str = ""
     specials: str = ""
     income_requirements: str = ""
     utilities: str = ""
-    location: Location = Location()
+    location: _Location = _Location()
 
     @property
     def overview(self) -> dict[str, object]:
-        return {
-            "layout": self.layout,
-            "rent": self.rent,
-            "squareFeet": self.square_feet,
-            "moveInDate": self.move_in_date,
-            "features": self.features,
-            "specials": self.specials,
-        }
+        shown = ("layout", "rent", "squareFeet", "moveInDate", "features", "specials")
+        told: dict[str, object] = msgspec.to_builtins(self)
+        return {name: told[name] for name in shown}
 
     @property
     def address(self) -> str:
@@ -236,13 +227,20 @@ async def has_booked(call: CallContext, slot: TourSlot) -> bool:
 
 async def address_of(call: CallContext, layout: str) -> str:
     """The address of an apartment; empty if unknown."""
-    item = await call.store.get("apartments", "database")
-    apartment = read_apartments(item).get(layout) if item else None
-    return apartment.address if apartment else ""
+    with suppress(ToolError):
+        if apartment := (await _apartments(call)).get(layout):
+            return apartment.address
+    return ""
 
 
-async def _apartments(call: CallContext) -> dict[str, Apartment]:
-    return read_apartments(await call.store.get("apartments", "database"))
+async def _apartments(call: CallContext) -> dict[str, _Apartment]:
+    """By layout; the attribute is JSON text or a map. Raises `ToolError`."""
+    if (item := await call.store.get("apartments", "database")) is None:
+        raise ToolError("There is no data about the apartments, so no question can be answered.")
+    details = item["apartmentDetails"]
+    if isinstance(details, str):
+        details = msgspec.json.decode(details)
+    return msgspec.convert(details, dict[str, _Apartment], strict=False)
 
 
 async def _free(call: CallContext, layout: str, kind: str, day: str = "") -> list[TourSlot]:
@@ -255,7 +253,7 @@ async def _free(call: CallContext, layout: str, kind: str, day: str = "") -> lis
 
 
 def _in_order(items: list[Item]) -> list[TourSlot]:
-    """Sorted by day and time; as a key, "10:00 AM" would come before "9:00 AM"."""
+    # As a key, "10:00 AM" would come before "9:00 AM".
     return sorted(map(read_slot, items), key=lambda slot: (slot.day, slot.start, slot.key))
 
 
@@ -282,9 +280,7 @@ async def _book(call: CallContext, booking: Item) -> dict[str, object]:
     if slot.is_past(call.now):
         raise _NotFreeError("This time has passed. Offer another slot.")
     if not (await call.store.move(_FREE, slot.key, booking) or await _is_stored(call, booking)):
-        raise _NotFreeError(
-            "This slot is not free. Check the availability again and offer another."
-        )
+        raise _NotFreeError(_TAKEN)
     when = f"{slot.day:%A, %B} {slot.day.day} at {slot.appointment['time']}"
     message = f"The tour is booked: {when}, {slot.layout}, {slot.kind}."
     return {"available": True, "message": message}
@@ -292,16 +288,6 @@ async def _book(call: CallContext, booking: Item) -> dict[str, object]:
 
 async def _is_stored(call: CallContext, booking: Item) -> bool:
     return await call.store.get(str(booking["pk"]), str(booking["sk"])) is not None
-
-
-def read_apartments(item: Item | None) -> dict[str, Apartment]:
-    """The apartments by layout; `apartmentDetails` is JSON text or a map. Raises `ToolError`."""
-    if item is None:
-        raise ToolError("There is no data about the apartments, so no question can be answered.")
-    details = item["apartmentDetails"]
-    if isinstance(details, str):
-        return msgspec.json.decode(details, type=dict[str, Apartment])
-    return msgspec.convert(details, dict[str, Apartment], strict=False)
 
 
 def read_slot(item: Item) -> TourSlot:

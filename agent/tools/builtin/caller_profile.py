@@ -30,6 +30,9 @@ _NO_NAME = (
     "Nothing was saved: that is no name. A name has only letters, spaces, apostrophes, hyphens and "
     f"full stops, and at most {NAME_LENGTH} characters. Ask the caller for the name alone."
 )
+_SPOKEN_ADDRESS = Meta(
+    description="The address alone, as the caller says or spells it.", min_length=1, max_length=600
+)
 EMAIL = "email"
 """The subject of a read-back."""
 _NEVER = 1_000_000_000
@@ -67,11 +70,11 @@ async def save_name(
     first, last = name_in(first_name), name_in(last_name)
     if not (first and last):
         raise ToolError(_NO_NAME)
-    attributes = {"firstName": first, "lastName": last}
+    attributes: dict[str, object] = {"firstName": first, "lastName": last}
     known = await call.store.get(_recognised(call), "profile") or {}
     if not known.get("useCase"):
         attributes["useCase"] = call.use_case
-    await _remember(call, attributes)
+    await remember(call, attributes)
     return {"message": f'The name "{first} {last}" is saved.'}
 
 
@@ -89,23 +92,15 @@ async def save_use_case(
     chosen = [name for name in offered if name.casefold() == use_case.strip().casefold()]
     if not chosen:
         raise ToolError(f"There is no use case {use_case!r}. The keys are: {', '.join(offered)}.")
-    await _remember(call, {"useCase": chosen[0]})
-    return {
-        "message": f"The choice {chosen[0]} is saved. Ask the caller to hang up and ring again."
-    }
+    await remember(call, {"useCase": chosen[0]})
+    message = f"The choice {chosen[0]} is saved. Ask the caller to hang up and ring again."
+    return {"message": message}
 
 
 @tool("SaveEmailFunction", side_effect=SideEffect.IDEMPOTENT)
 async def save_email(
     call: CallContext,
-    email: Annotated[
-        str,
-        Meta(
-            description="The address alone, as the caller says or spells it.",
-            min_length=1,
-            max_length=600,
-        ),
-    ],
+    email: Annotated[str, _SPOKEN_ADDRESS],
     confirmed: Annotated[
         bool, Meta(description="The caller has heard it letter by letter and said yes.")
     ] = False,
@@ -134,7 +129,7 @@ async def save_email(
             "The caller has not heard this address yet, or has not answered. Call this without "
             "confirmed first, read back what it returns, and wait for the answer."
         )
-    await _remember(call, {"email": address})
+    await remember(call, {"email": address})
     return {"saved": True, "email": address, "message": "The e-mail address is saved."}
 
 
@@ -147,7 +142,8 @@ def _recognised(call: CallContext) -> str:
     return call.caller
 
 
-async def _remember(call: CallContext, attributes: dict[str, str]) -> None:
+async def remember(call: CallContext, attributes: dict[str, object]) -> None:
+    """Add attributes to the caller's profile."""
     index = {"pk1": "profile", "sk1": call.caller}
     await call.store.merge(call.caller, "profile", {**attributes, **index})
 

@@ -32,7 +32,13 @@ from agent.tools.builtin.apartments import (
     read_day,
     read_time,
 )
-from agent.tools.builtin.caller_profile import EMAIL, is_answered, note_read_back, spell_out
+from agent.tools.builtin.caller_profile import (
+    EMAIL,
+    is_answered,
+    note_read_back,
+    remember,
+    spell_out,
+)
 from agent.tools.builtin.order_history import PlacedOrder
 from agent.tools.builtin.restaurant import OrderType, order_of_call
 from agent.tools.idempotency import NOT_BEGUN, Plan, Result
@@ -208,10 +214,9 @@ async def _require_confirmed(call: CallContext, address: str) -> None:
 
 
 async def _restaurant(call: CallContext) -> Restaurant:
-    """The restaurant by the menu item; missing values by the record of the use case."""
-    record, menu = await call.store.get_many(
-        [(call.use_case, "configuration"), (call.use_case, "menu")]
-    )
+    """What the menu item lacks is taken from the record of the use case."""
+    keys = [(call.use_case, "configuration"), (call.use_case, "menu")]
+    record, menu = await call.store.get_many(keys)
     return msgspec.convert({**(record or {}), **(menu or {})}, Restaurant, strict=False)
 
 
@@ -268,15 +273,13 @@ async def _mail(call: CallContext, plan: Plan) -> Result:
 async def _store_opt_out(call: CallContext) -> None:
     """A failure is only logged: Twilio refuses the next message again."""
     try:
-        await call.store.merge(
-            call.caller, "profile", {"smsOptedOut": True, "pk1": "profile", "sk1": call.caller}
-        )
+        await remember(call, {"smsOptedOut": True})
     except StoreError as error:
         log.warning("sms.opt_out_write_failed", error=type(error).__name__)
 
 
 async def _take_places(call: CallContext, channel: Channel, message: str, recipient: str) -> None:
-    """Take all places a message needs; the same message again needs no further place."""
+    """The same message again needs no further place."""
     limits = {call.call_id: (_PER_CALL, "in this call")}
     for number in filter(None, (call.caller, recipient.casefold())):
         limits[f"usage::{number}"] = (PER_DAY, "today")
@@ -304,7 +307,7 @@ async def _take(call: CallContext, partition: str, prefix: str, message: str, mo
 
 
 def order_text(order: PlacedOrder, restaurant: Restaurant) -> str:
-    """An order as an SMS of at most `MAX_SMS` characters, with as many lines as fit."""
+    """At most `MAX_SMS` characters, with as many lines as fit."""
     head = f"{restaurant.name}: thank you for your order {_handed_over(order)}."
     total = f"Total: {_dollars(order.order_total)}"
     room = MAX_SMS - len(head) - len(total) - len("\n\nand 99 more\n")
@@ -316,7 +319,7 @@ def order_text(order: PlacedOrder, restaurant: Restaurant) -> str:
 
 
 def order_html(order: PlacedOrder, restaurant: Restaurant, name: str) -> str:
-    """An order as the HTML of an e-mail; all text in it is escaped."""
+    """The HTML of an e-mail; all text in it is escaped."""
     body = ET.Element("body")
     thanks = f"thank you for your order at {restaurant.name}, {_handed_over(order)}."
     for paragraph in (f"Hello {name}," if name else "Hello,", thanks):

@@ -44,7 +44,6 @@ log = structlog.get_logger(__name__)
 
 _START_SECONDS = 5.0
 _SURVEY_SECONDS = 15.0
-"""Longer than one attempt to connect, so that the reason of a failure is known."""
 _REFRESH_SECONDS = 15.0
 _LISTEN_AGAIN_SECONDS = 0.5
 _FIRST_WAIT_SECONDS = 0.5
@@ -52,7 +51,6 @@ _LONGEST_WAIT_SECONDS = 60.0
 _STEADY_SECONDS = 30.0
 """After a connection that lasted this long, the back-off starts from the beginning."""
 _CLOSE_SECONDS = 10.0
-"""Longer than the library takes to kill a child process."""
 _RENEW_SECONDS = 3.0
 """How long a call waits for a new session after the server has ended the old one."""
 
@@ -60,7 +58,7 @@ _AWAY = "The system behind this tool cannot be reached at the moment. Go on with
 
 
 class McpServer:
-    """The tools of one server while it answers; a `ToolSource`."""
+    """A `ToolSource`; `fault` says why it is unreachable."""
 
     def __init__(self, name: str, config: McpServerConfig, count: Count) -> None:
         self.name = name
@@ -76,7 +74,6 @@ class McpServer:
         self._session = asyncio.timeout(None)
         """The scope of the connection; it expires when the server has ended the session."""
         self.fault = "it was not tried yet"
-        """Why it is unreachable, for operators; empty if it is not."""
         count("agent_tool_source_up", 0, source=name)
         self._owner = asyncio.create_task(self._keep_connected(), name=f"tool source {name}")
         self._owner.add_done_callback(self._report_crash)
@@ -198,8 +195,7 @@ class _LeftOut:
 async def survey(path: str) -> tuple[dict[str, ToolSpec], list[str], list[str]]:
     """Connect each server of a file once, to check the configuration. Raises `McpFileError`.
 
-    Returns:
-        All tools found; a line for each unreachable server; a line for each tool left out.
+    Returns the tools found, and a line for each unreachable server and for each tool left out.
     """
     async with open_sources(path, uncounted, _SURVEY_SECONDS) as servers:
         specs = {name: tool.spec for server in servers for name, tool in server.tools.items()}

@@ -18,8 +18,7 @@ Defaults of the library that are changed here:
 - It refuses JSON that begins with a byte order mark, and reads an answer of any length. Over HTTP
   an answer is cut off at `_MOST_BYTES`, and refused if it is compressed (`_Bounded`). Over pipes
   nothing is bounded: the operator chose to run that program here.
-- It logs what it could not read, and passes on a child's standard error. Both may hold personal
-  words and are dropped.
+- It logs what it could not read, and passes on a child's standard error. Both are dropped.
 """
 
 from __future__ import annotations
@@ -65,7 +64,7 @@ _ASK_SECONDS = 10.0
 """For any request but a tool call, which has a limit of its own."""
 _DIAL_SECONDS = 5.0
 _GRACE_SECONDS = 1.0
-"""Added to a tool call's limit, so that the caller's own limit expires first."""
+"""So that the caller's own limit expires first."""
 _MOST_BYTES = 1024 * 1024
 _MOST_PAGES = 20
 _MOST_TOOLS = 200
@@ -77,10 +76,15 @@ _FAULTS = (
     anyio.EndOfStream,
 )  # fmt: skip
 """What the library raises for a faulty server."""
-_NOT_BEGUN = frozenset({types.INVALID_PARAMS, types.METHOD_NOT_FOUND})
+_NOT_BEGUN = {types.INVALID_PARAMS, types.METHOD_NOT_FOUND}
 """The server refused the request itself. All other codes may also be the library's own."""
 _REFUSED = -32_060
 """Our code for a refusal over HTTP; its data is the status. Not used by JSON-RPC or MCP."""
+
+_REFUSAL = "The system behind this tool refused this with HTTP status {}: nothing was done."
+_SESSION_OVER = (
+    "The system behind this tool has to be connected again. It may be tried again later."
+)
 
 RAW = "voice-agent/raw"
 WaitForChange = Callable[[], Awaitable[bool]]
@@ -114,13 +118,7 @@ class McpConnection:
         return [tool for tool in read if tool is not None], remarks
 
     async def call(self, tool: str, arguments: Mapping[str, object], seconds: float) -> McpResult:
-        """Run a tool.
-
-        Raises:
-            SessionOverError: The server did not begin it, because it wants a new session.
-            ToolError: The server did not begin it.
-            ServerUnavailableError: It is not known whether it ran.
-        """
+        """Run a tool; raises as `CallTool`, and `SessionOverError`."""
         params = types.CallToolRequestParams(name=tool, arguments=dict(arguments))
         try:
             result = await self._client.session.send_request(
@@ -132,7 +130,9 @@ class McpConnection:
             if isinstance(error, MCPError) and error.code in _NOT_BEGUN:
                 raise ToolError(error.message[:_ERROR_CHARS]) from error
             if isinstance(error, MCPError) and error.code == _REFUSED:
-                raise _refusal(error.data) from error
+                if error.data == HTTPStatus.NOT_FOUND:
+                    raise SessionOverError(_SESSION_OVER) from error
+                raise ToolError(_REFUSAL.format(error.data)) from error
             self._changed.set()
             raise ServerUnavailableError(_reason(error)) from error
         return read_result(_raw_of(result))
@@ -173,7 +173,6 @@ async def connect(entry: McpServerConfig) -> AsyncIterator[McpConnection]:
     changed = asyncio.Event()
 
     async def note(response: httpx2.Response) -> None:
-        """Store the last refusal over HTTP, which the library does not report."""
         nonlocal refusal
         refused = response.status_code in {401, 403} or response.status_code >= 500
         refusal = f"it answers with HTTP {response.status_code}" if refused else ""
@@ -215,7 +214,6 @@ async def _transport(
 
 
 async def _bound(response: httpx2.Response) -> None:
-    """Response hook: limit how much of the body is read."""
     is_packed = response.headers.get("content-encoding", "identity") != "identity"
     if is_packed or not response.headers.get("content-type", "").startswith("text/event-stream"):
         response.stream = _Bounded(response.stream, 0 if is_packed else _MOST_BYTES)
@@ -246,7 +244,7 @@ class _Bounded(httpx2.AsyncByteStream):
 
 
 async def _settle(response: httpx2.Response) -> None:
-    """Response hook: turn a refusal of a tool call into the error `_REFUSED`."""
+    """Turn a refusal of a tool call into the error `_REFUSED`."""
     status, request = response.status_code, response.request
     is_refusal = status == 503 or (400 <= status < 500 and status != 408)
     if not (is_refusal and request.method == "POST" and b'"tools/call"' in request.content):
@@ -275,18 +273,8 @@ def _is_not_begun(body: bytes) -> bool:
     return False
 
 
-def _refusal(status: object) -> ToolError:
-    if status == HTTPStatus.NOT_FOUND:
-        return SessionOverError(
-            "The system behind this tool has to be connected again. It may be tried again later."
-        )
-    return ToolError(
-        f"The system behind this tool refused this with HTTP status {status}: nothing was done."
-    )
-
-
 def _reason(error: BaseException) -> str:
-    """The reason for operators; never the text of an error, which may hold personal data."""
+    """Never the text of an error, which may hold personal data."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     match error:
@@ -328,7 +316,7 @@ def carried(method: str, result: dict[str, Any]) -> dict[str, Any]:
 
 
 def _is_accepted(tool: object) -> bool:
-    """Whether the library accepts a tool in each revision; the newest one requires these fields."""
+    """Whether each revision accepts a tool; the newest one requires these fields of a page."""
     page = {"resultType": "complete", "cacheScope": "private", "ttlMs": 0, "tools": [tool]}
     try:
         for version in KNOWN_PROTOCOL_VERSIONS:

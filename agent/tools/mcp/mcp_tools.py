@@ -16,8 +16,7 @@ without either it must not be run twice. A tool with effects goes through the id
 | it refuses to begin | not done, may be tried again | the same |
 | none, or unreadable | completed by asking again | unknown, not run again |
 
-A failure is stored as a result because it does not say how far the tool came. Other arguments are
-another effect, so a model can correct itself.
+A failure is stored as a result because it does not say how far the tool came.
 """
 
 from __future__ import annotations
@@ -45,7 +44,6 @@ _SHOWN_CHARS = 100
 _NOT_INCLUDED = "[{}, not included]"
 _NO_ANSWER = "The system behind this tool did not answer. It may be tried again later."
 _EFFECT_SECONDS = PERFORM_SECONDS + 2.0
-"""Longer than performing and writing the outcome may take."""
 _KINDS: Mapping[str, Any] = {
     "string": str, "integer": int, "number": int | float, "boolean": bool, "array": list[Any],
     "object": dict[str, Any],
@@ -73,12 +71,10 @@ class ListedTool:
 
 @dataclass(frozen=True, slots=True)
 class McpResult:
-    """The result of a server's tool."""
+    """The result of a server's tool, of JSON's types, or the failure that it reports."""
 
     value: object
-    """Of JSON's types."""
     is_error: bool
-    """The tool ran and reports a failure."""
 
 
 CallTool = Callable[[str, Mapping[str, object]], Awaitable[McpResult]]
@@ -87,23 +83,20 @@ CallTool = Callable[[str, Mapping[str, object]], Awaitable[McpResult]]
 
 def read_listed(raw: object) -> ListedTool | None:
     """A tool of a list; `None` if its name or its arguments cannot be read."""
-    match raw:
-        case {"name": str(name), **rest} if name:
-            schema = rest.get("inputSchema")
-            annotations = rest.get("annotations")
-            hints = annotations if isinstance(annotations, dict) else {}
-            texts = (rest.get("description"), rest.get("title"), hints.get("title"))
-            if not isinstance(schema, dict | None):
-                return None
-            return ListedTool(
-                name=name,
-                description=next((each for each in texts if isinstance(each, str) and each), ""),
-                schema={"type": "object"} if schema is None else schema,
-                is_read_only=hints.get("readOnlyHint") is True,
-                is_idempotent=hints.get("idempotentHint") is True,
-            )
-        case _:
-            return None
+    if not isinstance(raw, dict) or not isinstance(name := raw.get("name"), str) or not name:
+        return None
+    if not isinstance(schema := raw.get("inputSchema"), dict | None):
+        return None
+    about = raw.get("annotations")
+    hints: dict[str, Any] = about if isinstance(about, dict) else {}
+    texts = (raw.get("description"), raw.get("title"), hints.get("title"))
+    return ListedTool(
+        name=name,
+        description=next((each for each in texts if isinstance(each, str) and each), ""),
+        schema={"type": "object"} if schema is None else schema,
+        is_read_only=hints.get("readOnlyHint") is True,
+        is_idempotent=hints.get("idempotentHint") is True,
+    )
 
 
 def read_result(raw: Mapping[str, Any]) -> McpResult:
@@ -176,12 +169,8 @@ def _number(original: str) -> str:
 def _tool(name: str, listed: ListedTool, config: McpServerConfig, call_tool: CallTool) -> Tool:
     schema = plain_schema(listed.schema)
     effect = _side_effect(listed, config)
-    spec = ToolSpec(
-        name=name,
-        description=one_line(listed.description, _DESCRIPTION_CHARS) or f"The tool {name}.",
-        parameters=msgspec.json.encode(schema).decode(),
-        side_effect=effect,
-    )
+    description = one_line(listed.description, _DESCRIPTION_CHARS) or f"The tool {name}."
+    spec = ToolSpec(name, description, msgspec.json.encode(schema).decode(), effect)
     is_repeatable = effect is SideEffect.IDEMPOTENT
 
     async def look(_: CallContext, given: msgspec.Struct) -> object:
@@ -251,11 +240,11 @@ def _storable(answer: McpResult) -> Result:
         text = msgspec.json.encode(answer.value).decode()
     except (ValueError, TypeError, OverflowError, RecursionError):
         return {"told": "It answered with something that cannot be read.", "failed": True}
-    if len(text) <= MAX_RESULT_CHARS:
-        return {"told": msgspec.json.decode(text), "failed": answer.is_error}
-    kept = answer.value if isinstance(answer.value, str) else text
-    cut = {"note": "The answer was too long: the rest is missing.", "beginning": kept[:3_000]}
-    return {"told": cut, "failed": answer.is_error}
+    told = msgspec.json.decode(text)
+    if len(text) > MAX_RESULT_CHARS:
+        kept = told if isinstance(told, str) else text
+        told = {"note": "The answer was too long: the rest is missing.", "beginning": kept[:3_000]}
+    return {"told": told, "failed": answer.is_error}
 
 
 def _value(result: Result) -> object:

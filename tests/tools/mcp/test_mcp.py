@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -66,10 +66,11 @@ def _open_files() -> int:
 
 def _children() -> set[str]:
     """Child processes of this one, zombies included."""
-    folder = Path(f"/proc/{os.getpid()}/task")
-    return {
-        number for task in folder.iterdir() for number in (task / "children").read_text().split()
-    }
+    found = set[str]()
+    for thread in Path("/proc/self/task").iterdir():
+        with suppress(OSError):  # it may end meanwhile
+            found.update((thread / "children").read_text().split())
+    return found
 
 
 def _is_alive(child: str) -> bool:
