@@ -66,9 +66,7 @@ __all__ = ["HttpTools", "OutboundHttp", "fault_of"]
 log = structlog.get_logger(__name__)
 
 _MAX_KEPT_CHARS = 16_000
-"""Of a stored result."""
 _EFFECT_SECONDS = 8.0
-"""Longer than performing and writing the outcome may take."""
 _MARGIN_SECONDS = 1.0
 _PAUSE_SECONDS = 0.1
 _BUSY = {HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT}
@@ -91,7 +89,7 @@ class CircuitOpenError(AgentError):
 
 
 class HostCircuit:
-    """The state of one host; `clock` is monotonic, in seconds."""
+    """The state of one host."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -101,11 +99,7 @@ class HostCircuit:
 
     @contextmanager
     def asking(self) -> Iterator[None]:
-        """Around one request: an `AgentError` out of it is a failure of the host.
-
-        Raises:
-            CircuitOpenError: It should not be made now.
-        """
+        """Around one request: an `AgentError` out of it is a failure. Raises `CircuitOpenError`."""
         is_trial = self._failures >= FAILURES
         if is_trial and (self._is_trying or self._clock() < self._rests_until):
             raise CircuitOpenError("the host rests")
@@ -153,7 +147,7 @@ class HttpSender(Protocol):
 
 
 class HttpTools:
-    """The HTTP tools of a process; `secrets` are the variables that headers may hold, by name."""
+    """The HTTP tools of a process; `secrets` are the variables that headers may hold."""
 
     def __init__(
         self,
@@ -212,7 +206,6 @@ class HttpTools:
         return result
 
     async def _accepted(self, tool: HttpTool, plan: Plan) -> HttpResponse:
-        """Raises `ToolError` if nothing was done, `UnansweredError` if the outcome is unknown."""
         try:
             answer = await self._send_with_retry(tool, self._request(tool, plan))
         except (UnreachableError, CircuitOpenError) as error:
@@ -243,7 +236,6 @@ class HttpTools:
         return answer
 
     async def _send(self, tool: HttpTool, request: HttpRequest, deadline: float) -> HttpResponse:
-        """Send a request once; a response that leaves the outcome open is an error."""
         circuit = self._circuits.setdefault((request.host, request.port), HostCircuit(self._clock))
         seconds = max(0.0, deadline - asyncio.get_running_loop().time())
         try:

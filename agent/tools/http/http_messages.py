@@ -45,7 +45,7 @@ Values = Mapping[str, Argument]
 
 
 def facts_of(call: CallContext) -> dict[str, Argument]:
-    """The facts of the call that are known and that a template may use."""
+    """The known ones that a template may use."""
     facts = {
         "call.caller": call.caller,
         "call.called": call.to,
@@ -159,7 +159,7 @@ class UnreadableError(Exception):
 
 
 def result_of(tool: HttpTool, response: HttpResponse) -> dict[str, object]:
-    """The result for the model of an accepted request. Raises `UnreadableError`."""
+    """What the model is told of an accepted request. Raises `UnreadableError`."""
     value = _value(response)
     if value is None:
         return {"message": "Done."}

@@ -33,12 +33,11 @@ class UnreachableError(AgentError):
 
 
 class UnansweredError(AgentError):
-    """A request was sent, or may have been, and its outcome is unknown."""
+    """A request may have been sent, and its outcome is unknown; a retry at once may succeed."""
 
     def __init__(self, reason: str, *, may_retry: bool) -> None:
         super().__init__(reason)
         self.may_retry = may_retry
-        """Whether an immediate retry may succeed; false if there is no time left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +91,6 @@ class OutboundHttp:
     async def open(
         cls, hosts: HostAllowlist, resolver: AbstractResolver | None = None
     ) -> AsyncIterator[OutboundHttp]:
-        """Without a resolver the system's is used."""
         guarded = GuardedResolver(hosts, resolver or aiohttp.ThreadedResolver())
         connector = aiohttp.TCPConnector(
             resolver=guarded, use_dns_cache=False, force_close=True, limit=0
