@@ -48,7 +48,7 @@ from testcontainers.core.config import ConnectionMode, testcontainers_config
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.docker_client import DockerClient, get_docker_host
 
-from agent.store.schema import TABLE, TTL_ATTRIBUTE
+from agent.store.dynamodb.dynamodb_client import TABLE, TTL_ATTRIBUTE
 from tests.llm import accounts
 
 DEFAULT_IMAGE = "amazon/dynamodb-local:3.3.1"
@@ -104,7 +104,7 @@ class Engine:
         self._server.stop()
 
     def create_table(self) -> str:
-        """Create an empty table as `agent.store.schema` has it, with a unique name."""
+        """Create an empty table with a unique name."""
         name = f"t-{uuid.uuid4()}"
         self._client.create_table(TableName=name, **TABLE)
         self._client.get_waiter("table_exists").wait(

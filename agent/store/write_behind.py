@@ -49,7 +49,6 @@ class QueueOptions:
     on_waiting: Callable[[int], object]
     """Called with the total size that waits."""
     on_lost: Callable[[int, Loss], object]
-    """Called with an amount that will not be written."""
     on_delayed: Callable[[int], object] = lambda _: None
     """Called with the number of lanes whose table has failed."""
     delay_seconds: float = 0.0
@@ -71,23 +70,20 @@ class WriteBehindQueue:
         self._delayed = 0
         self._is_full = False
 
-    def added(self, lane: QueueLane[Any, Any], size: int) -> None:
-        """More of this size waits; drops what is too much."""
-        self._lanes.setdefault(lane)
-        self._resize(size)
+    def resize(self, lane: QueueLane[Any, Any], size: int) -> None:
+        """So much more, or less, waits in a lane; drops what is too much."""
+        self._count(size)
+        if len(lane):
+            self._lanes.setdefault(lane)
+        else:
+            del self._lanes[lane]
+        if self._waiting < self.options.most // 2:
+            self._is_full = False
         while self._waiting > self.options.most:
             if not self._is_full:
                 log.error("write_queue.filled", queue=self.options.name, most=self.options.most)
             self._is_full = True
-            next(iter(self._lanes)).drop_oldest("too_many")
-
-    def removed(self, lane: QueueLane[Any, Any], size: int) -> None:
-        """An item of this size waits no longer."""
-        self._resize(-size)
-        if not len(lane):
-            del self._lanes[lane]
-        if self._waiting < self.options.most // 2:
-            self._is_full = False
+            next(iter(self._lanes)).drop_oldest()
 
     def delay(self, lanes: int) -> None:
         """So many lanes more, or less, have a table that fails."""
@@ -110,9 +106,9 @@ class WriteBehindQueue:
             lanes = len(self._lanes)
             log.error("write_queue.items_lost", queue=self.options.name, items=amount, lanes=lanes)
         self._lanes.clear()
-        self._resize(-self._waiting)
+        self._count(-self._waiting)
 
-    def _resize(self, size: int) -> None:
+    def _count(self, size: int) -> None:
         self._waiting += size
         self.options.on_waiting(self._waiting)
 
@@ -151,8 +147,7 @@ class QueueLane(Generic[K, V]):
     def add(self, key: K, value: V, *, size: int = 1, amount: int = 1) -> None:
         """Have an item written; returns at once, never raises.
 
-        It replaces an unwritten item with the same key. `size` is its share of the bound, `amount`
-        how many things are lost with it.
+        `size` is its share of the bound, `amount` how many things are lost with it.
         """
         is_idle = self.writer is None or self.writer.done()
         if self._queue.is_closed and is_idle:
@@ -162,7 +157,7 @@ class QueueLane(Generic[K, V]):
         now = asyncio.get_running_loop().time()
         self._entries[key] = _Entry(value, size, amount, now)
         self._is_empty.clear()
-        self._queue.added(self, size - before.size if before else size)
+        self._queue.resize(self, size - before.size if before else size)
         if is_idle:
             self.writer = asyncio.create_task(self._write_all(), name=self._queue.options.name)
 
@@ -179,20 +174,22 @@ class QueueLane(Generic[K, V]):
         self._is_woken.set()
 
     def hurry(self) -> None:
-        """Try now, and then as often as in the beginning."""
+        """Try now, and then as often as at first."""
         if self._entries:
             self._failures = 0
             self.wake()
 
-    def drop_oldest(self, reason: Loss) -> None:
-        """Drop the item that was added first; there is one."""
-        key, entry = next(iter(self._entries.items()))
-        self._drop(key, entry, reason)
+    def drop_oldest(self) -> None:
+        """Drop the item that was added first, because too many wait."""
+        self._drop(*next(iter(self._entries.items())), "too_many")
 
     async def _write_all(self) -> None:
         while self._entries:
             await self._pause()
-            self._drop_aged()
+            oldest = asyncio.get_running_loop().time() - self._queue.options.oldest_seconds
+            for key, entry in list(self._entries.items()):
+                if entry.since <= oldest:
+                    self._drop(key, entry, "too_old")
             for key in list(self._entries):
                 if not await self._write_in_turn(key):
                     break
@@ -223,7 +220,11 @@ class QueueLane(Generic[K, V]):
                 log.error("write_queue.item_refused", queue=name, key=key)
                 self._drop(key, entry, "refused")
             except StoreError as error:
-                self._note_failure(error)
+                self._failures += 1
+                if not self._is_delayed:
+                    self._is_delayed = True
+                    self._queue.delay(1)
+                    log.warning("write_queue.delayed", queue=name, error=type(error).__name__)
                 return False
             except Exception:  # the write boundary: an error of ours must not stop the lane
                 log.exception("write_queue.write_crashed", queue=name)
@@ -237,7 +238,7 @@ class QueueLane(Generic[K, V]):
         if self._entries.get(key) is not entry:
             return False
         del self._entries[key]
-        self._queue.removed(self, entry.size)
+        self._queue.resize(self, -entry.size)
         if not self._entries:
             self._is_empty.set()
         return True
@@ -246,20 +247,6 @@ class QueueLane(Generic[K, V]):
         if self._take_off(key, entry):
             self._lost += entry.amount
             self._queue.options.on_lost(entry.amount, reason)
-
-    def _drop_aged(self) -> None:
-        oldest = asyncio.get_running_loop().time() - self._queue.options.oldest_seconds
-        for key, entry in list(self._entries.items()):
-            if entry.since <= oldest:
-                self._drop(key, entry, "too_old")
-
-    def _note_failure(self, error: StoreError) -> None:
-        self._failures += 1
-        if not self._is_delayed:
-            self._is_delayed = True
-            self._queue.delay(1)
-            name = self._queue.options.name
-            log.warning("write_queue.delayed", queue=name, error=type(error).__name__)
 
     def _settle(self) -> None:
         name = self._queue.options.name

@@ -13,7 +13,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from enum import StrEnum
+from typing import Literal
 
 import structlog
 
@@ -46,25 +46,18 @@ _CALL_ID = re.compile(r"[a-z0-9]{9}")
 _STAND_IN = re.compile(r"old[0-9]{6}")
 
 
-class RepairKind(StrEnum):
-    """What was wrong."""
-
-    MISSING = "missing"
-    """One or more facts from this position on were never written."""
-    UNREADABLE = "unreadable"
-    """An item, or a part of it, has an unknown form."""
-    UNKNOWN_BLOCK = "unknown_block"
-    TAKEN = "taken"
-    """Two items have one position; the later item counts."""
-    BLANK = "blank"
-    ORPHAN = "orphan"
-    """A result belongs to no tool call, or to one that has a result."""
-    TOOL_NAME = "tool_name"
-    CALL_ID = "call_id"
-    """It has characters that some provider refuses, or occurs twice."""
-    ARGUMENTS = "arguments"
-    SUMMARY = "summary"
-    """It does not end at a turn border, or ends before an earlier one."""
+RepairKind = Literal[
+    "missing",  # one or more facts from this position on were never written
+    "unreadable",  # an item, or a part of it, has an unknown form
+    "unknown_block",
+    "taken",  # two items have one position; the later item counts
+    "blank",
+    "orphan",  # a result belongs to no tool call, or to one that has a result
+    "tool_name",
+    "call_id",  # it has characters that some provider refuses, or occurs twice
+    "arguments",
+    "summary",  # it does not end at a turn border, or ends before an earlier one
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +124,7 @@ class _ItemReader:
             case int(position) if 0 <= position < min(MOST_FACTS, len(self.facts) + _LARGEST_GAP):
                 self._place(position, item)
             case int():
-                self._repair(RepairKind.UNREADABLE)
+                self._repair("unreadable")
             case _:
                 self._add_message(item.get("chat"))
 
@@ -141,12 +134,12 @@ class _ItemReader:
             self.began_at = position
             return
         if position > len(self.facts):
-            self.repairs.append(HistoryRepair(RepairKind.MISSING, len(self.facts)))
+            self.repairs.append(HistoryRepair("missing", len(self.facts)))
         elif position < len(self.facts) and position in self._placed:
-            self.repairs.append(HistoryRepair(RepairKind.TAKEN, position))
+            self.repairs.append(HistoryRepair("taken", position))
         self.facts.extend([SILENCE] * (position + 1 - len(self.facts)))
         if fact is None:
-            self.repairs.append(HistoryRepair(RepairKind.UNREADABLE, position))
+            self.repairs.append(HistoryRepair("unreadable", position))
         self.facts[position] = fact or SILENCE
         self._placed.add(position)
 
@@ -163,12 +156,12 @@ class _ItemReader:
                 for block in blocks:
                     self._add_block(role, block)
             case _:
-                self._repair(RepairKind.UNREADABLE)
+                self._repair("unreadable")
 
     def _add_block(self, role: str, block: object) -> None:
         match block:
             case {"text": str(text)} if not text.strip():
-                self._repair(RepairKind.BLANK)
+                self._repair("blank")
             case {"text": str(text)}:
                 self._append(CallerSaid(text) if role == "user" else AgentSaid(text))
             case {"toolUse": {"toolUseId": str(call_id), "name": str(name), **rest}}:
@@ -178,7 +171,7 @@ class _ItemReader:
                 is_error = rest.get("status") == "error"
                 self._complete(ToolResult(call_id, self._content(rest), is_error))
             case _:
-                self._repair(RepairKind.UNKNOWN_BLOCK)
+                self._repair("unknown_block")
 
     def _next_reply(self) -> int:
         """The id of the reply: tool calls without results between them belong to one reply."""
@@ -194,7 +187,7 @@ class _ItemReader:
             if isinstance(fact, ToolUsed) and fact.call.id == result.call_id and not fact.result:
                 self.facts[position] = ToolUsed(fact.reply, fact.call, result)
                 return
-        self._repair(RepairKind.ORPHAN)
+        self._repair("orphan")
 
     def _content(self, tool_result: Mapping[object, object]) -> str:
         match tool_result.get("content"):
@@ -208,12 +201,12 @@ class _ItemReader:
         try:
             return json.dumps(plain(value), allow_nan=False)
         except (TypeError, ValueError, ArithmeticError, RecursionError):
-            self._repair(RepairKind.UNREADABLE)
+            self._repair("unreadable")
             return "{}"
 
 
 def _plain(value: object) -> object:
-    """A value in JSON's types; `None` for a number that is not finite."""
+    """A value in JSON's types; None for a number that is not finite."""
     try:
         return plain(value)
     except ArithmeticError:
@@ -232,7 +225,7 @@ def _repaired(facts: Iterable[Fact]) -> tuple[list[Fact], list[HistoryRepair]]:
             repairs += [HistoryRepair(kind, position) for kind in kinds]
         elif isinstance(fact, CallerSaid | Summary) and not fact.text.strip():
             whole.append(SILENCE)
-            repairs.append(HistoryRepair(RepairKind.BLANK, position))
+            repairs.append(HistoryRepair("blank", position))
         else:
             whole.append(fact)
     return whole, repairs + _silence_false_summaries(whole)
@@ -248,7 +241,7 @@ def _silence_false_summaries(whole: list[Fact]) -> list[HistoryRepair]:
             begin = fact.until
         else:
             whole[position] = SILENCE
-            repairs.append(HistoryRepair(RepairKind.SUMMARY, position))
+            repairs.append(HistoryRepair("summary", position))
     return repairs
 
 
@@ -258,21 +251,21 @@ def _repaired_tool_call(
     call, kinds = used.call, list[RepairKind]()
     if (name := safe_name(call.name)) != call.name:
         call = replace(call, name=name)
-        kinds.append(RepairKind.TOOL_NAME)
+        kinds.append("tool_name")
     if (identifier := _identifier(position, call.id, seen)) != call.id:
         call = replace(call, id=identifier)
-        kinds.append(RepairKind.CALL_ID)
+        kinds.append("call_id")
     if json_object(call.arguments) is None:
         call = replace(call, arguments="{}")
-        kinds.append(RepairKind.ARGUMENTS)
+        kinds.append("arguments")
     if used.result is None:
         return ToolUsed(used.reply, call), kinds
     content = used.result.content
     if not content.strip():
         content = "{}"
-        kinds.append(RepairKind.BLANK)
+        kinds.append("blank")
     if used.result.call_id not in {call.id, used.call.id}:
-        kinds.append(RepairKind.ORPHAN)
+        kinds.append("orphan")
     return ToolUsed(used.reply, call, ToolResult(call.id, content, used.result.is_error)), kinds
 
 

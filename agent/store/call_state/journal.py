@@ -1,10 +1,9 @@
 """The journal: facts of calls on their way to the table, one lane of a queue for each call.
 
-The write belongs to the process (`agent.store.write_behind`) and so outlives the call. Rejected: a
-write task in each session, which would lose facts that wait when the call ends. Each recording has
-a greater `sequence` than all before it in the call and is written by `Store.put_newer`: a late or
-repeated write undoes nothing. A resumed call begins a new generation of sequences
-(`agent.session.resume`).
+The write outlives the call. Rejected: a write task in each session, which would lose facts that
+wait when the call ends. Each recording has a greater `sequence` than all before it in the call and
+is written by `Store.put_newer`: a late or repeated write undoes nothing. A resumed call begins a
+new generation of sequences (`agent.session.resume`).
 """
 
 from __future__ import annotations
@@ -41,7 +40,6 @@ class CallJournal:
 
     @property
     def unwritten(self) -> int:
-        """How many facts wait."""
         return len(self._lane)
 
     def record(self, position: int, fact: Recorded) -> None:
@@ -56,39 +54,18 @@ class CallJournal:
 class Journals:
     """All journals of a process; made by `open_journals`. `clock` is in epoch seconds."""
 
-    def __init__(
-        self, store: Store, clock: Callable[[], float], count: Count, chance: Chance
-    ) -> None:
+    def __init__(self, store: Store, clock: Callable[[], float], queue: WriteBehindQueue) -> None:
         self._store = store
         self._clock = clock
-        self._queue = WriteBehindQueue(
-            QueueOptions(
-                name="journal",
-                most=MOST_FACTS,
-                on_waiting=lambda facts: count("agent_journal_facts_waiting", facts),
-                on_lost=lambda facts, reason: count(
-                    "agent_journal_facts_lost_total", facts, reason=reason
-                ),
-                on_delayed=lambda calls: count("agent_journal_calls_delayed", calls),
-                delay_seconds=WRITE_DELAY_SECONDS,
-                oldest_seconds=OLDEST_SECONDS,
-                chance=chance,
-            )
-        )
+        self._queue = queue
 
     def open(self, call_sid: str, started_ms: int, first_sequence: int = 0) -> CallJournal:
         """The journal of one call, which began at `started_ms`, also after a resume.
 
-        A call that is resumed has a `first_sequence` greater than all before, see
-        `agent.store.call_state.history_loader.LoadedHistory.next_sequence`.
+        The `first_sequence` of a resumed call is the `next_sequence` of `LoadedHistory`.
         """
-        return CallJournal(
-            QueueLane(self._queue, partial(self._put, call_sid, started_ms)), first_sequence
-        )
-
-    async def close(self) -> None:
-        """Try a last time to write all that waits; what is recorded from now on is lost."""
-        await self._queue.close()
+        lane = QueueLane(self._queue, partial(self._put, call_sid, started_ms))
+        return CallJournal(lane, first_sequence)
 
     async def _put(
         self, call_sid: str, started_ms: int, position: int, recorded: tuple[Recorded, int]
@@ -107,8 +84,18 @@ async def open_journals(
     chance: Chance = random.uniform,
 ) -> AsyncIterator[Journals]:
     """The journals of this process; on leaving, what waits is written, or lost and counted."""
-    journals = Journals(store, clock, count, chance)
+    options = QueueOptions(
+        name="journal",
+        most=MOST_FACTS,
+        on_waiting=lambda facts: count("agent_journal_facts_waiting", facts),
+        on_lost=lambda facts, why: count("agent_journal_facts_lost_total", facts, reason=why),
+        on_delayed=lambda calls: count("agent_journal_calls_delayed", calls),
+        delay_seconds=WRITE_DELAY_SECONDS,
+        oldest_seconds=OLDEST_SECONDS,
+        chance=chance,
+    )
+    queue = WriteBehindQueue(options)
     try:
-        yield journals
+        yield Journals(store, clock, queue)
     finally:
-        await journals.close()
+        await queue.close()

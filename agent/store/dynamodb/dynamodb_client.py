@@ -1,4 +1,8 @@
-"""One client of the AWS SDK for the whole process; the start-up check; creating a table.
+"""One client of the AWS SDK for the whole process; the table's schema, its check, its creation.
+
+One table holds everything. An item is found by its owner (`pk`) and its kind (`sk`). Items that are
+searched by kind also carry `pk1` and `sk1`, and only those are in the index. The names are those of
+the predecessor: both services read the same table. The CloudFormation template creates it.
 
 The SDK repeats failed connections, late answers, statuses 500 to 504 and throttling, at most twice;
 `DynamoDBClient.call` repeats write transactions that conflict or are throttled. A repeated write
@@ -27,10 +31,37 @@ from botocore.exceptions import (  # type: ignore[import-untyped] # ships no typ
 )
 
 from agent.errors import StoreError, StoreRefusedError, provider_kind
-from agent.store.schema import INDEX, TABLE, TTL_ATTRIBUTE
 
 Attributes = dict[str, dict[str, object]]
 """An item in the form of DynamoDB's low-level API: `{"pk": {"S": …}, …}`."""
+
+INDEX = "index-1-full"
+ACTIONS = ("BatchGetItem", "GetItem", "PutItem", "Query", "UpdateItem")
+"""Permissions of the service on the table; `Query` also on the index."""
+MOVE_ACTION = "DeleteItem"
+"""The same, but only inside a transaction, which writes elsewhere what it deletes."""
+TTL_ATTRIBUTE = "expireAt"
+
+
+def _keys(partition: str, sort: str) -> list[dict[str, str]]:
+    return [
+        {"AttributeName": partition, "KeyType": "HASH"},
+        {"AttributeName": sort, "KeyType": "RANGE"},
+    ]
+
+
+_PROJECTION = {"ProjectionType": "ALL"}
+TABLE: dict[str, Any] = {
+    "AttributeDefinitions": [
+        {"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk", "pk1", "sk1")
+    ],
+    "KeySchema": _keys("pk", "sk"),
+    "GlobalSecondaryIndexes": [
+        {"IndexName": INDEX, "KeySchema": _keys("pk1", "sk1"), "Projection": _PROJECTION}
+    ],
+    "BillingMode": "PAY_PER_REQUEST",
+}
+"""Arguments of `CreateTable` but the name."""
 
 _KEEP_ALIVE_SECONDS = 120.0
 """NAT gateways drop a connection after 350 s."""

@@ -21,6 +21,7 @@ from uuid import uuid4
 from agent.errors import StoreRefusedError
 from agent.ports import Item, Key
 from agent.store.dynamodb.dynamodb_client import (
+    INDEX,
     Attributes,
     ConditionFailedError,
     DynamoDBClient,
@@ -28,7 +29,6 @@ from agent.store.dynamodb.dynamodb_client import (
     check,
     pause,
 )
-from agent.store.schema import INDEX
 from agent.usecases.validation import keys, sequence, size_error
 
 _WRITE_ID = "writeId"

@@ -35,7 +35,6 @@ from agent.store.call_state.facts import fact_item
 from agent.store.call_state.history_loader import (
     HistoryRepair,
     LoadedHistory,
-    RepairKind,
     load_history,
     read_items,
 )
@@ -319,8 +318,8 @@ async def test_each_repair_is_logged_without_words() -> None:
         found = await load_history(store, "CA1")
 
     assert found.repairs == [
-        HistoryRepair(RepairKind.MISSING, 0),
-        HistoryRepair(RepairKind.CALL_ID, 2),
+        HistoryRepair("missing", 0),
+        HistoryRepair("call_id", 2),
     ]
     level = {"event": "history.repaired", "log_level": "warning"}
     assert logs == [
