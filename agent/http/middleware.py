@@ -203,21 +203,17 @@ async def _body_of(request: web.Request) -> bytes:
     encodings = ",".join(request.headers.getall(hdrs.CONTENT_ENCODING, ()))
     if any(each.strip().lower() not in {"", "identity"} for each in encodings.split(",")):
         raise _refused_body(request, "encoding", web.HTTPUnsupportedMediaType())
-    _check_size(request, request.content_length or 0)
-    body = bytearray()
+    size, body = request.content_length or 0, bytearray()
     try:
-        while part := await request.content.readany():
+        while size <= LARGEST_BODY_BYTES and (part := await request.content.readany()):
             body += part
-            _check_size(request, len(body))
+            size = max(size, len(body))
     except (web.RequestPayloadError, ConnectionError) as error:
         raise _refused_body(request, "broken", web.HTTPBadRequest()) from error
-    return bytes(body)
-
-
-def _check_size(request: web.Request, size: int) -> None:
     if size > LARGEST_BODY_BYTES:
         too_large = web.HTTPRequestEntityTooLarge(LARGEST_BODY_BYTES, size)
         raise _refused_body(request, "too_large", too_large)
+    return bytes(body)
 
 
 def _refused_body(

@@ -1,9 +1,8 @@
 """The relay socket: one WebSocket is one call's connection to ConversationRelay.
 
-A handshake is refused before the upgrade if its signature is wrong, if its single-use token does
-not belong to the call, if the process drains, or if it has far too many calls. Then the `setup`
-frame must name the same call. When Twilio reopens a socket by itself, it sends the used token and
-perhaps no `setup`; the token alone then identifies the call.
+A handshake is refused before the upgrade; then the `setup` frame must name the same call. When
+Twilio reopens a socket by itself, it sends the used token and perhaps no `setup`; the token alone
+then identifies the call.
 
 aiohttp answers Twilio's pings and sends its own, so that a load balancer never sees an idle socket.
 `handler_cancellation=False`: a lost connection is an event for the conversation, which may have to
@@ -115,10 +114,7 @@ class RelayTransport:
         self._has_ended = False
 
     async def is_set_up(self, call_sid: str, account_sid: str) -> bool:
-        """Wait for `setup`; whether it comes and names this call, of this account (empty = any).
-
-        Earlier frames are ignored and counted.
-        """
+        """Wait for `setup`; whether it comes and names this call, of this account (empty = any)."""
         try:
             async with asyncio.timeout(SETUP_SECONDS):
                 async for frame in self._frames():

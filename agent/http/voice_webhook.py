@@ -188,16 +188,14 @@ class AtCapacityTexts:
         settings, ours, caller = self._settings, our_number(fields), fields.get("From", "")
         sender = ours if is_telephone_number(ours) else settings.outbound_from
         message = TextMessage(sender, caller, settings.busy_sms)
-        is_theirs = is_telephone_number(caller) and not is_forged(
-            fields, settings.trusted_attestation
+        is_possible = (
+            message.body
+            and sender
+            and is_telephone_number(caller)
+            and not is_forged(fields, settings.trusted_attestation)
+            and may_text(message, settings.sms_numbers)
         )
-        is_possible = sender and is_theirs and may_text(message, settings.sms_numbers)
-        if (
-            not message.body
-            or not is_possible
-            or len(self._sending) >= _MOST_TEXTS
-            or self._rates.wait(caller)
-        ):
+        if not is_possible or len(self._sending) >= _MOST_TEXTS or self._rates.wait(caller):
             return
         task = asyncio.create_task(self._send(message), name="at-capacity SMS")
         self._sending.add(task)

@@ -80,11 +80,10 @@ class SqliteStore:
         busy_seconds: float = 5.0,
         make: bool = True,
     ) -> Self:
-        """Open the file; SQLite keeps two more beside it while it is open.
+        """Open the file, or raise `StoreError`; without `make` it must exist and be one of ours.
 
         `now` is epoch seconds, for expiry. `busy_seconds` is how long to wait for another process's
-        write; any method answers or fails within twice that. `make` creates the file and its folder
-        if missing; otherwise it must be one of ours. Raises `StoreError`.
+        write; any method answers or fails within twice that.
         """
         worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite")
         opening = partial(_connected, path, busy_seconds, make=make)
@@ -199,10 +198,10 @@ async def _answer(worker: ThreadPoolExecutor, work: Callable[[], T], seconds: fl
 
 
 def _keep_private(path: Path) -> None:
-    """Create the file, and its folder if missing, readable by this user only.
+    """Create the file and its folder if missing; it becomes readable by this user only.
 
-    Existing files of this user are tightened. SQLite gives the two files beside it the permissions
-    of the first (https://www.sqlite.org/src/file/src/os_unix.c).
+    SQLite gives the two files beside it the same permissions
+    (https://www.sqlite.org/src/file/src/os_unix.c).
     """
     for folder in reversed([path.parent, *path.parent.parents]):
         folder.mkdir(_FOLDER_RIGHTS, exist_ok=True)
@@ -231,10 +230,7 @@ def _connected(path: Path, busy_seconds: float, *, make: bool) -> sqlite3.Connec
 
 
 def _prepare(connection: sqlite3.Connection, deadline: float) -> None:
-    """Set the file up; changing to WAL is tried until the deadline.
-
-    It needs exclusive access, for which SQLite does not always wait.
-    """
+    """Set the file up; WAL needs exclusive access, for which SQLite does not always wait."""
     while True:
         try:
             connection.execute("PRAGMA journal_mode = WAL").close()

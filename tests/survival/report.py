@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from agent.call.history import AgentSaid, CallerSaid, Fact
+from agent.call.history import AgentSaid, CallerSaid, Fact, ToolUsed
 from agent.ports import Store
 from agent.store.call_state.facts import CHAT
 from agent.store.call_state.history_loader import read_items
@@ -169,7 +169,7 @@ async def _kept(store: Store, guest: Guest) -> Kept:
         unwritten=unwritten,
         strange=strange,
         forgotten=_forgotten(guest, found.facts),
-        open_tools=len(found.open_calls),
+        open_tools=sum(isinstance(it, ToolUsed) and not it.result for it in found.facts),
         repairs=len(found.repairs),
         orders=len(orders),
     )

@@ -1,11 +1,10 @@
 """The session item of a call, and the single-use tokens of its sockets.
 
 Webhook and socket may reach different processes: what the socket needs is in this item. It is put
-when the call rings and completed after Twilio has its answer; if the socket finds it incomplete,
-the call is set up again. Fields of the webhook come from a closed list and ours are written over
-them. Only Twilio knows a token; the item holds its hash. A token is spent by a marker item written
-only if absent, so of two sockets with one token one is refused. Twilio may request one connection
-twice and use either answer: the second token joins the first (`joined::<hash>`), by one marker.
+when the call rings and completed after Twilio has its answer. Only Twilio knows a token; the item
+holds its hash. A token is spent by a marker item written only if absent, so of two sockets with one
+token one is refused. Twilio may request one connection twice and use either answer: the second
+token joins the first (`joined::<hash>`), by one marker.
 """
 
 from __future__ import annotations
@@ -39,16 +38,15 @@ TOKEN_SECONDS = 120
 
 
 class TokenUse(StrEnum):
-    """What a token of an upgrade request allows."""
+    """What a token of an upgrade request allows; `AGAIN` is a reopening of the same socket."""
 
     FIRST = "first"
     AGAIN = "again"
-    """It has opened the socket before, and the relay may reopen it (`applicationReconnect`)."""
     REFUSED = "refused"
 
 
 class SpentToken(NamedTuple):
-    """A token of an upgrade request after its use, and the session item as it was read for it."""
+    """A token after its use, and the session item as it was read for it."""
 
     use: TokenUse
     item: Item | None
@@ -93,12 +91,10 @@ def opening_item(
     outbound: str = "",
     trusted: str = ATTESTATIONS[0],
 ) -> Item:
-    """The item of a call that rings, from its webhook alone.
+    """The item of a call that rings, from its webhook alone; unknown fields are not stored.
 
-    All fields of the request may be passed; the known ones are stored. `token` is the socket's
-    secret in clear text. `now` is epoch seconds, the start of the call for the order of its facts
-    (`startedMs`). `trusted` is the weakest attestation of the caller's number that is trusted, see
-    `agent.usecases.caller_identity.is_trusted`.
+    `token` is the socket's secret in clear text; `now` is epoch seconds; `trusted` is the weakest
+    attestation that is trusted, see `agent.usecases.caller_identity.is_trusted`.
     """
     item: Item = {
         **{field: value for field, value in webhook.items() if field in WEBHOOK_FIELDS},
@@ -203,9 +199,9 @@ def leading_token(item: Mapping[str, object]) -> str:
 
 
 async def join_token(store: Store, call_sid: str, token: str, leading: str, now: float) -> bool:
-    """Let a second token open the same first socket as the one with the hash `leading`.
+    """Let a second token open the same socket as the one with the hash `leading`.
 
-    Returns false, and writes nothing, without a first token or after the socket was opened.
+    False, and no write, without a first token or after the socket was opened.
     """
     if not leading or await store.get(call_sid, _marker(leading)) is not None:
         return False
@@ -223,9 +219,8 @@ async def join_token(store: Store, call_sid: str, token: str, leading: str, now:
 async def spend_token(store: Store, call_sid: str, token: str, now: float) -> SpentToken:
     """Use a token: it opens the socket of this call for the first time at most once."""
     item = await store.get(call_sid, CONNECTION)
-    if item is None:
-        return SpentToken(TokenUse.REFUSED, None)
-    return SpentToken(await _use_of(store, item, call_sid, _hash(token), now), item)
+    use = await _use_of(store, item, call_sid, _hash(token), now) if item else TokenUse.REFUSED
+    return SpentToken(use, item)
 
 
 async def _use_of(store: Store, item: Item, call_sid: str, presented: str, now: float) -> TokenUse:
@@ -263,23 +258,12 @@ async def _expiry(
 
 
 def record_of_call(record: Mapping[str, object], session: Mapping[str, object]) -> Item:
-    """A use case's record as one call has it, to be parsed like any record.
-
-    Prompt (filled), tools, keys and model of the session item override those of the record. The
-    prompt's first block is the part that all calls share.
-    """
+    """A use case's record as one call has it; the first block of the prompt is shared by calls."""
     prompt, context = session.get("systemPrompt"), None
     if isinstance(prompt, list):
         prompt, context = prompt[:1], prompt[1:] or None
-    return {
-        **record,
-        "sk": CONFIGURATION,
-        "prompt": prompt,
-        "promptContext": context,
-        "tools": session.get("tools"),
-        "dtmfHandlers": session.get("dtmfHandlers"),
-        "llmModel": session.get("llmModel"),
-    }
+    kept = {name: session.get(name) for name in ("tools", "dtmfHandlers", "llmModel")}
+    return {**record, "sk": CONFIGURATION, "prompt": prompt, "promptContext": context, **kept}
 
 
 def _marker(leading: str) -> str:

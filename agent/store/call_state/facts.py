@@ -9,6 +9,7 @@ which has what Converse cannot express. `sequence` says which of two writes is t
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 
 import msgspec
 
@@ -51,10 +52,9 @@ _NAMES = {kind: name for name, kind in _KINDS.items()}
 def fact_item(
     call_sid: str, started_ms: int, position: int, fact: Recorded, sequence: int, expire_at: int
 ) -> Item:
-    """The item of a fact; `position` is below `MOST_FACTS`.
+    """The item of a fact; `position` is below `MOST_FACTS`, `expire_at` in epoch seconds.
 
-    `started_ms` is in epoch milliseconds, the same for all of the call, also after a resume;
-    `expire_at` in epoch seconds; for `sequence` see `ports.Store.put_newer`.
+    `started_ms`, in epoch milliseconds, is the same for all of the call, also after a resume.
     """
     item: Item = {
         "pk": call_sid,
@@ -71,15 +71,12 @@ def fact_item(
 
 
 def fact_from_item(item: Mapping[str, object]) -> Recorded | None:
-    """The fact of one of our items; `None` if it is unreadable."""
+    """The fact of one of our items; None if it is unreadable."""
     match item.get("fact"):
         case {"kind": str(name)} as raw if name in _KINDS:
-            try:
+            with suppress(UseCaseError, ArithmeticError, RecursionError):
                 return convert_stored(raw, _KINDS[name])
-            except (UseCaseError, ArithmeticError, RecursionError):
-                return None
-        case _:
-            return None
+    return None
 
 
 def _message(fact: Recorded) -> dict[str, object]:
@@ -107,11 +104,9 @@ def _said(role: str, text: str) -> dict[str, object]:
 
 def _result_message(result: ToolResult) -> dict[str, object]:
     value = _storable(result.content)
-    tool_result = {
-        "toolUseId": result.call_id,
-        "content": [{"text": result.content} if value is None else {"json": value}],
-        **({"status": "error"} if result.is_error else {}),
-    }
+    content = {"text": result.content} if value is None else {"json": value}
+    status = {"status": "error"} if result.is_error else {}
+    tool_result = {"toolUseId": result.call_id, "content": [content], **status}
     return {"role": "user", "content": [{"toolResult": tool_result}]}
 
 

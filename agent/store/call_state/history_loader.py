@@ -3,8 +3,7 @@
 One bad fact would break every later model request: the messages of a `History` of these facts are
 valid for every provider, whatever was stored. The position is the identity of a fact, so no fact is
 removed: what is unusable becomes silence. Each content block of a predecessor's item becomes a
-fact. Each repair is logged with its kind and position, without the words. A tool call without a
-result is not repaired: `agent.call.resumption` decides what the model is told.
+fact. A tool call without a result is not repaired: `agent.call.resumption` handles it.
 """
 
 from __future__ import annotations
@@ -74,8 +73,6 @@ class LoadedHistory:
 
     facts: list[Fact]
     repairs: list[HistoryRepair]
-    open_calls: list[int]
-    """Positions of tool calls without a result: they ran when the process died."""
     is_caller_cut_off: bool
     """The caller had begun to speak, and the words were never recorded."""
     next_sequence: int
@@ -102,11 +99,6 @@ def read_items(items: Iterable[Mapping[str, object]]) -> LoadedHistory:
     return LoadedHistory(
         facts=whole,
         repairs=sorted(reader.repairs + repairs, key=lambda repair: repair.position),
-        open_calls=[
-            position
-            for position, fact in enumerate(whole)
-            if isinstance(fact, ToolUsed) and fact.result is None
-        ],
         is_caller_cut_off=reader.began_at == len(whole),
         next_sequence=(greatest // GENERATION + 1) * GENERATION,
     )
@@ -176,11 +168,11 @@ class _ItemReader:
     def _next_reply(self) -> int:
         """The id of the reply: tool calls without results between them belong to one reply."""
         replies = [fact.reply for fact in self.facts if isinstance(fact, ToolUsed)]
-        if not replies:
-            return 0
-        last = self.facts[-1]
-        follows = isinstance(last, ToolUsed) and last.result is None
-        return replies[-1] if follows else replies[-1] + 1
+        match self.facts[-1:]:
+            case [ToolUsed(reply, _, None)]:
+                return reply
+            case _:
+                return replies[-1] + 1 if replies else 0
 
     def _complete(self, result: ToolResult) -> None:
         for position, fact in enumerate(self.facts):

@@ -5,10 +5,9 @@ searched by kind also carry `pk1` and `sk1`, and only those are in the index. Th
 the predecessor: both services read the same table. The CloudFormation template creates it.
 
 The SDK repeats failed connections, late answers, statuses 500 to 504 and throttling, at most twice;
-`DynamoDBClient.call` repeats write transactions that conflict or are throttled. A repeated write
-may meet its own first attempt, see `dynamodb_table`. DynamoDB's own text may quote an item, so it
-stays in the cause. A process may have no permission to describe its table: the check reads an item
-and a page of the index with keys that no item has. A table that cannot be reached stops the start.
+`DynamoDBClient.call` repeats write transactions that conflict or are throttled. DynamoDB's own text
+may quote an item, so it stays in the cause. A process may have no permission to describe its table:
+the check reads an item and a page of the index with keys that no item has.
 """
 
 from __future__ import annotations
@@ -155,9 +154,7 @@ class DynamoDBClient:
     async def call(self, name: str, **arguments: object) -> Mapping[str, Any]:
         """Call an operation by its SDK name; only inside `operation`, which ends repetitions.
 
-        Raises:
-            ConditionFailedError: The condition did not hold; nothing was written.
-            StoreError: DynamoDB refuses, or cannot be reached.
+        Raises `StoreError`, or `ConditionFailedError` if the condition did not hold.
         """
         repetition = 0
         while True:
@@ -225,24 +222,20 @@ async def check(name: str, connection: DynamoDBClient) -> None:
 
 def unusable(name: str, region: str, error: Exception, wrong: str = "") -> StoreError:
     """The one-line error of an unusable table; `wrong` is the cause if a request was invalid."""
-    fault = " ".join(_fault(error, wrong).split())
-    return StoreError(f"TABLE_NAME: table {name} in {region or 'no region'}: {fault}")
-
-
-def _fault(error: Exception, wrong: str) -> str:
     match error:
         case ClientError():
-            return _refusal(error, wrong)
+            fault = _refusal(error, wrong)
         case NoRegionError():
-            return "AWS_REGION must be set"
+            fault = "AWS_REGION must be set"
         case NoCredentialsError():
-            return "no AWS credentials were found"
+            fault = "no AWS credentials were found"
         case HTTPClientError():
-            return f"it cannot be reached now: {type(error).__name__}"
+            fault = f"it cannot be reached now: {type(error).__name__}"
         case StoreError() | BotoCoreError() | ValueError():
-            return str(error)
+            fault = " ".join(str(error).split())
         case _:
-            return type(error).__name__
+            fault = type(error).__name__
+    return StoreError(f"TABLE_NAME: table {name} in {region or 'no region'}: {fault}")
 
 
 def _refusal(error: ClientError, wrong: str) -> str:

@@ -306,7 +306,7 @@ def test_tool_calls_that_ran_when_the_process_died_are_open() -> None:
 
     found = read_items([item_of(0, done), item_of(1, running), item_of(2, Note("x"))])
 
-    assert (found.facts, found.open_calls, found.repairs) == ([done, running, Note("x")], [1], [])
+    assert (found.facts, found.repairs) == ([done, running, Note("x")], [])
 
 
 async def test_each_repair_is_logged_without_words() -> None:
