@@ -48,7 +48,7 @@ from testcontainers.core.config import ConnectionMode, testcontainers_config
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.docker_client import DockerClient, get_docker_host
 
-from agent.store.dynamodb.dynamodb_client import TABLE, TTL_ATTRIBUTE
+from agent.store.dynamodb_client import TABLE, TTL_ATTRIBUTE
 from tests.llm import accounts
 
 DEFAULT_IMAGE = "amazon/dynamodb-local:3.3.1"

@@ -85,24 +85,22 @@ async def follow_up(request: web.Request) -> web.Response:
     """Answer with what follows."""
     fields = await verified_call(request)
     request.app[CALLS].admission.release(fields["CallSid"])
-    step = after_session(_report(request, fields))
+    status, cause = fields.get("SessionStatus"), request.query.get("cause")
+    step = after_session(
+        ActionReport(
+            status=SessionStatus(status) if status in set(SessionStatus) else SessionStatus.FAILED,
+            is_call_completed=fields.get("CallStatus") == "completed",
+            handoff=HandoffData.read(fields.get("HandoffData", "")),
+            transfer=transfer_outcome(fields),
+            repeated=ResumeCause(cause) if cause in set(ResumeCause) else None,
+        )
+    )
     if step is None:
         code = _error_code(fields)
         fault = session_fault(code)
         log.warning("session.failed", error_code=code, fault=fault)
         step = after_failure(fault)
     return await carry_out(request, fields, step)
-
-
-def _report(request: web.Request, fields: Mapping[str, str]) -> ActionReport:
-    status, cause = fields.get("SessionStatus"), request.query.get("cause")
-    return ActionReport(
-        status=SessionStatus(status) if status in set(SessionStatus) else SessionStatus.FAILED,
-        is_call_completed=fields.get("CallStatus") == "completed",
-        handoff=HandoffData.read(fields.get("HandoffData", "")),
-        transfer=transfer_outcome(fields),
-        repeated=ResumeCause(cause) if cause in set(ResumeCause) else None,
-    )
 
 
 def transfer_outcome(fields: Mapping[str, str]) -> TransferOutcome | None:
@@ -127,7 +125,16 @@ async def carry_out(
         case Reconnect():
             return await _reconnect(request, fields, step)
         case AskAgain():
-            return _ask_again(request, fields, step)
+            url = action_url(  # Twilio repeats the request; the URL has what it sent in this one
+                request.app[SETTINGS],
+                request.query.get("useCase", ""),
+                fields,
+                cause=step.cause,
+                session=_session_id(request, fields),
+                attempt=str(step.attempt),
+            )
+            sentence = PATIENCE if step.attempt == 1 else ""
+            return answer(twiml.redirect(url, sentence=sentence, pause_seconds=PATIENCE_SECONDS))
         case Transfer(handoff, without_target):
             use_case = await request.app[CALLS].setup.use_case(request.query.get("useCase", ""))
             document = transfer_document(
@@ -159,20 +166,6 @@ async def _reconnect(
     return answer(
         connect_document(settings, prepared, fields, speech, with_default_speech=is_default)
     )
-
-
-def _ask_again(request: web.Request, fields: Mapping[str, str], step: AskAgain) -> web.Response:
-    """Have Twilio repeat the request; the URL carries what it sent in this one."""
-    url = action_url(
-        request.app[SETTINGS],
-        request.query.get("useCase", ""),
-        fields,
-        cause=step.cause,
-        session=_session_id(request, fields),
-        attempt=str(step.attempt),
-    )
-    sentence = PATIENCE if step.attempt == 1 else ""
-    return answer(twiml.redirect(url, sentence=sentence, pause_seconds=PATIENCE_SECONDS))
 
 
 def _session_id(request: web.Request, fields: Mapping[str, str]) -> str:
@@ -208,5 +201,4 @@ async def sms_status(request: web.Request) -> web.Response:
 
 
 def _error_code(fields: Mapping[str, str]) -> int:
-    """Twilio's code of an error; 0 if there is none."""
     return whole_number(fields.get("ErrorCode", ""), _LARGEST_CODE) or 0

@@ -150,7 +150,6 @@ async def issue_token(request: web.Request) -> web.Response:
 
 
 async def _identity(request: web.Request) -> str:
-    """The requested identity, from JSON or a form; empty if it is not valid."""
     try:
         if media_type(request) == "application/json":
             found = await json_of(request, _TokenRequest)

@@ -28,6 +28,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Hashable
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 from typing import Generic, TypeVar, cast
@@ -98,15 +99,11 @@ class PendingConnections(Generic[T]):
 
 def network_of(address: str) -> str:
     """What counts as one address: an IPv4 address, or the network of an IPv6 address."""
-    try:
+    with suppress(ValueError):
         parsed = ip_address(address)
-    except ValueError:
-        return address
-    if not isinstance(parsed, IPv6Address):
-        return address
-    if parsed.ipv4_mapped:
-        return str(parsed.ipv4_mapped)
-    return f"{int(parsed) >> _HOST_BITS:x}::/64"
+        if isinstance(parsed, IPv6Address):
+            return str(parsed.ipv4_mapped or f"{int(parsed) >> _HOST_BITS:x}::/64")
+    return address
 
 
 @web.middleware

@@ -31,7 +31,7 @@ from agent.http.middleware import (
     refuse,
 )
 from agent.ports import Count
-from agent.store.call_state.call_item import SpentToken, TokenUse
+from agent.store.call_state.call_item import TokenUse
 from agent.twilio import inbound_frames as inbound
 from agent.twilio.outbound_frames import render
 from agent.twilio.speech_failover import SpeechHealth, failed_side
@@ -79,17 +79,10 @@ async def _accept(
     await socket.prepare(request)
     transport = RelayTransport(socket, request.app[TELEMETRY].count, request.app[CALLS].speech)
     account_sid = request.app[SETTINGS].twilio_account_sid
-    if spent.use is TokenUse.AGAIN or await transport.is_set_up(call_sid, account_sid):
-        await _run(request, transport, call_sid, spent)
-    else:
+    if spent.use is not TokenUse.AGAIN and not await transport.is_set_up(call_sid, account_sid):
         refuse(request, "setup", 403)
         await socket.close(code=WSCloseCode.POLICY_VIOLATION)
-    return socket
-
-
-async def _run(
-    request: web.Request, transport: RelayTransport, call_sid: str, spent: SpentToken
-) -> None:
+        return socket
     with structlog.contextvars.bound_contextvars(call_sid=call_sid):
         log.info("call.started")
         try:
@@ -101,6 +94,7 @@ async def _run(
         else:
             log.info("call.ended", reason=reason)
         await transport.close()
+    return socket
 
 
 class RelayTransport:

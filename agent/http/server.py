@@ -88,8 +88,6 @@ async def open_site(
 def raise_file_limit() -> int:
     """Raise the soft limit of open files and sockets to the hard limit; returns the limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == hard:
-        return soft
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     except (OSError, ValueError) as error:  # some systems have a limit below the hard one

@@ -5,10 +5,9 @@ reconnected. An outbound call brings a token in the URL, which the signature cov
 (`agent.session.outbound`); a call without a token is an inbound call.
 
 At capacity a call hears a sentence and is ended, redirected to `BUSY_REDIRECT_URL`, or put into
-`BUSY_QUEUE`, without access to the table. `BUSY_SMS` is sent beside, at most once an hour to a
-number, and never delays or fails the answer. A draining process sends a new call back to the voice
-webhook, where the load balancer chooses another process. A call is redirected `MOST_REDIRECTS`
-times; the count is in the URL, so two full regions that name each other do not redirect for ever.
+`BUSY_QUEUE`, without access to the table; `BUSY_SMS` never delays or fails the answer. A draining
+process sends a new call back to the voice webhook, where the load balancer chooses another process.
+The count of redirects is in the URL: two full regions that name each other do not go on for ever.
 """
 
 from __future__ import annotations
@@ -17,10 +16,10 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import ExitStack
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import structlog
 from aiohttp import web
+from yarl import URL
 
 from agent.call.after_session import Reconnect
 from agent.call.resumption import ResumeCause
@@ -122,7 +121,7 @@ def _without_slot(
     calls, call_sid = request.app[CALLS], fields["CallSid"]
     if calls.active_calls.is_draining and _redirects(request) < MOST_REDIRECTS:
         log.info("call.redirected")
-        own = f"{request.app[SETTINGS].origin}/twiml?{urlencode(list(request.query.items()))}"
+        own = f"{request.app[SETTINGS].origin}/twiml?{request.rel_url.raw_query_string}"
         url = _counted(own, request, fields)
         return answer(twiml.redirect(url, pause_seconds=_PAUSE_SECONDS))
     caller = "" if is_outbound else identify(fields.get("From", ""))
@@ -164,14 +163,8 @@ def _redirects(request: web.Request) -> int:
 
 
 def _counted(url: str, request: web.Request, fields: Mapping[str, str]) -> str:
-    parts, forwarded = urlsplit(url), forwarded_parameters(fields)
-    query = [
-        (name, value)
-        for name, value in parse_qsl(parts.query, keep_blank_values=True)
-        if name != _REDIRECTS and name not in forwarded
-    ]
-    query += [*forwarded.items(), (_REDIRECTS, str(_redirects(request) + 1))]
-    return urlunsplit(parts._replace(query=urlencode(query)))
+    count = str(_redirects(request) + 1)
+    return str(URL(url).update_query({**forwarded_parameters(fields), _REDIRECTS: count}))
 
 
 class AtCapacityTexts:

@@ -42,13 +42,10 @@ CREATE INDEX IF NOT EXISTS expiring ON items (expire_at) WHERE expire_at IS NOT 
 _IS_LAID_OUT = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'items'"
 _ALIVE = "(expire_at IS NULL OR expire_at > ?)"
 _GET = f"SELECT item FROM items WHERE pk = ? AND sk = ? AND {_ALIVE}"  # noqa: S608 constant
-_QUERY = (
-    f"SELECT sk, item FROM items WHERE pk = ? AND sk >= ? AND {_ALIVE}"  # noqa: S608 constant
-    " ORDER BY sk"
-)
-_QUERY_INDEX = (
-    f"SELECT sk1, item FROM items WHERE pk1 = ? AND sk1 >= ? AND {_ALIVE}"  # noqa: S608 constant
-    " ORDER BY sk1, pk, sk"
+_QUERY, _QUERY_INDEX = (
+    f"SELECT {sk}, item FROM items WHERE {pk} = ? AND {sk} >= ? AND {_ALIVE}"  # noqa: S608 constant
+    f" ORDER BY {sk}, pk, sk"
+    for pk, sk in (("pk", "sk"), ("pk1", "sk1"))
 )
 
 T = TypeVar("T")
@@ -212,7 +209,6 @@ def _keep_private(path: Path) -> None:
 
 
 def _connected(path: Path, busy_seconds: float, *, make: bool) -> sqlite3.Connection:
-    """Connect to the table in a file; without `make` it must exist, and nothing is changed."""
     if make:
         _keep_private(path)
     elif not path.is_file():

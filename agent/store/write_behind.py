@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 from typing import Any, Generic, Literal, TypeVar
 
@@ -39,9 +39,9 @@ Chance = Callable[[float, float], float]
 Loss = Literal["refused", "crashed", "too_many", "too_old", "stopped"]
 
 
-@dataclass(frozen=True, slots=True)
-class QueueOptions:
-    """What differs between the queues of a process."""
+@dataclass(eq=False, slots=True)
+class WriteBehindQueue:
+    """All lanes of one kind in a process, with their common bound."""
 
     name: str
     most: int
@@ -55,20 +55,13 @@ class QueueOptions:
     """Between adding and writing, so that an item that changes again is written once."""
     oldest_seconds: float = inf
     chance: Chance = min
-
-
-class WriteBehindQueue:
-    """All lanes of one kind in a process, with their common bound."""
-
-    def __init__(self, options: QueueOptions) -> None:
-        self.options = options
-        self.turns = asyncio.Semaphore(WRITES_AT_ONCE)
-        self.is_closed = False
-        self._lanes: dict[QueueLane[Any, Any], None] = {}
-        """Lanes with items, the one that has waited longest first."""
-        self._waiting = 0
-        self._delayed = 0
-        self._is_full = False
+    turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(WRITES_AT_ONCE))
+    is_closed: bool = field(default=False, init=False)
+    _lanes: dict[QueueLane[Any, Any], None] = field(default_factory=dict, init=False)
+    """Lanes with items, the one that has waited longest first."""
+    _waiting: int = field(default=0, init=False)
+    _delayed: int = field(default=0, init=False)
+    _is_full: bool = field(default=False, init=False)
 
     def resize(self, lane: QueueLane[Any, Any], size: int) -> None:
         """So much more, or less, waits in a lane; drops what is too much."""
@@ -77,18 +70,18 @@ class WriteBehindQueue:
             self._lanes.setdefault(lane)
         else:
             del self._lanes[lane]
-        if self._waiting < self.options.most // 2:
+        if self._waiting < self.most // 2:
             self._is_full = False
-        while self._waiting > self.options.most:
+        while self._waiting > self.most:
             if not self._is_full:
-                log.error("write_queue.filled", queue=self.options.name, most=self.options.most)
+                log.error("write_queue.filled", queue=self.name, most=self.most)
             self._is_full = True
             next(iter(self._lanes)).drop_oldest()
 
     def delay(self, lanes: int) -> None:
         """So many lanes more, or less, have a table that fails."""
         self._delayed += lanes
-        self.options.on_delayed(self._delayed)
+        self.on_delayed(self._delayed)
 
     async def close(self) -> None:
         """Try a last time to write all that waits; what is added from now on is lost."""
@@ -102,15 +95,15 @@ class WriteBehindQueue:
             if late:
                 await asyncio.wait(late)
         if amount := sum(lane.amount for lane in self._lanes):
-            self.options.on_lost(amount, "stopped")
+            self.on_lost(amount, "stopped")
             lanes = len(self._lanes)
-            log.error("write_queue.items_lost", queue=self.options.name, items=amount, lanes=lanes)
+            log.error("write_queue.items_lost", queue=self.name, items=amount, lanes=lanes)
         self._lanes.clear()
         self._count(-self._waiting)
 
     def _count(self, size: int) -> None:
         self._waiting += size
-        self.options.on_waiting(self._waiting)
+        self.on_waiting(self._waiting)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +144,7 @@ class QueueLane(Generic[K, V]):
         """
         is_idle = self.writer is None or self.writer.done()
         if self._queue.is_closed and is_idle:
-            self._queue.options.on_lost(amount, "stopped")
+            self._queue.on_lost(amount, "stopped")
             return
         before = self._entries.get(key)
         now = asyncio.get_running_loop().time()
@@ -159,7 +152,7 @@ class QueueLane(Generic[K, V]):
         self._is_empty.clear()
         self._queue.resize(self, size - before.size if before else size)
         if is_idle:
-            self.writer = asyncio.create_task(self._write_all(), name=self._queue.options.name)
+            self.writer = asyncio.create_task(self._write_all(), name=self._queue.name)
 
     async def flush(self, seconds: float) -> int:
         """Wait until all is written, at most so long; returns how many items are not."""
@@ -186,21 +179,27 @@ class QueueLane(Generic[K, V]):
     async def _write_all(self) -> None:
         while self._entries:
             await self._pause()
-            oldest = asyncio.get_running_loop().time() - self._queue.options.oldest_seconds
+            oldest = asyncio.get_running_loop().time() - self._queue.oldest_seconds
             for key, entry in list(self._entries.items()):
                 if entry.since <= oldest:
                     self._drop(key, entry, "too_old")
             for key in list(self._entries):
                 if not await self._write_in_turn(key):
                     break
-        self._settle()
+        if self._is_delayed:
+            self._is_delayed = False
+            self._queue.delay(-1)
+            log.info("write_queue.caught_up", queue=self._queue.name)
+        if self._lost:
+            log.error("write_queue.items_lost", queue=self._queue.name, items=self._lost)
+            self._lost = 0
 
     async def _pause(self) -> None:
-        seconds = self._queue.options.delay_seconds
+        seconds = self._queue.delay_seconds
         if self._failures:
             longer = _FIRST_PAUSE_SECONDS * 2.0 ** min(self._failures - 1, 10)
             seconds = min(longer, _LONGEST_PAUSE_SECONDS)
-            seconds = self._queue.options.chance(seconds, seconds * _JITTER)
+            seconds = self._queue.chance(seconds, seconds * _JITTER)
         if not seconds:
             return
         with suppress(TimeoutError):
@@ -213,7 +212,7 @@ class QueueLane(Generic[K, V]):
         async with self._queue.turns:
             if (entry := self._entries.get(key)) is None:
                 return True
-            name = self._queue.options.name
+            name = self._queue.name
             try:
                 await self._write(key, entry.value)
             except StoreRefusedError:
@@ -246,14 +245,4 @@ class QueueLane(Generic[K, V]):
     def _drop(self, key: K, entry: _Entry[V], reason: Loss) -> None:
         if self._take_off(key, entry):
             self._lost += entry.amount
-            self._queue.options.on_lost(entry.amount, reason)
-
-    def _settle(self) -> None:
-        name = self._queue.options.name
-        if self._is_delayed:
-            self._is_delayed = False
-            self._queue.delay(-1)
-            log.info("write_queue.caught_up", queue=name)
-        if self._lost:
-            log.error("write_queue.items_lost", queue=name, items=self._lost)
-            self._lost = 0
+            self._queue.on_lost(entry.amount, reason)

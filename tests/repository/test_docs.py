@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from agent.cli.main import main
-from agent.store.dynamodb.dynamodb_client import ACTIONS
+from agent.store.dynamodb_client import ACTIONS
 from tests.templates.loading import CLOUD, LOCAL, ROOT, as_list, load
 
 README = ROOT / "README.md"

@@ -11,7 +11,8 @@ import pytest
 
 from agent.errors import StoreError, StoreRefusedError
 from agent.ports import Item, Store
-from agent.store.dynamodb import DynamoDBStore, DynamoDBTimeouts
+from agent.store.dynamodb_client import DynamoDBTimeouts
+from agent.store.dynamodb_table import DynamoDBStore
 from tests.dynamodb import REGION
 from tests.fakes import Clock
 from tests.store import proxy as faults

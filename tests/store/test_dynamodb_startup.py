@@ -12,8 +12,8 @@ import pytest
 from agent.cli.main import main
 from agent.errors import StoreError
 from agent.settings import Settings
-from agent.store.dynamodb import DynamoDBStore, DynamoDBTimeouts, create_table
-from agent.store.dynamodb.dynamodb_client import INDEX, TABLE, TTL_ATTRIBUTE
+from agent.store.dynamodb_client import INDEX, TABLE, TTL_ATTRIBUTE, DynamoDBTimeouts, create_table
+from agent.store.dynamodb_table import DynamoDBStore
 from tests.dynamodb import REGION, Engine
 from tests.store import proxy as faults
 from tests.store.proxy import Fault, Proxy

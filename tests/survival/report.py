@@ -16,8 +16,8 @@ from itertools import pairwise
 
 from agent.call.history import AgentSaid, CallerSaid, Fact, ToolUsed
 from agent.ports import Store
-from agent.store.call_state.facts import CHAT
 from agent.store.call_state.history_loader import read_items
+from agent.store.call_state.journal import CHAT
 from benchmarks.replay import percentile
 from tests.survival.phone import Guest, Said, Way
 from tests.twilio_client.ledger import Fault

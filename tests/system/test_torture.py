@@ -22,8 +22,8 @@ from agent.call.actions import StartReply
 from agent.call.history import CallerSaid, History, ToolUsed
 from agent.ports import Store
 from agent.store import open_store
-from agent.store.call_state.facts import CHAT
 from agent.store.call_state.history_loader import read_items
+from agent.store.call_state.journal import CHAT
 from agent.tools import SPECS
 from agent.usecases import seed
 from tests.call.providers import assert_no_provider_refuses

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agent.store.dynamodb.dynamodb_client import ACTIONS, INDEX, MOVE_ACTION, TABLE, TTL_ATTRIBUTE
+from agent.store.dynamodb_client import ACTIONS, INDEX, MOVE_ACTION, TABLE, TTL_ATTRIBUTE
 from tests.templates.loading import (
     CLOUD,
     LOCAL,

@@ -32,8 +32,8 @@ from agent.observability.recording.serialization import RECORDED, RecordError, t
 from agent.observability.recording.waterfall import COLUMNS, drawn, turns
 from agent.ports import Item, Store
 from agent.store.call_state import call_item as session
-from agent.store.call_state.facts import CHAT
 from agent.store.call_state.history_loader import GENERATION, read_items
+from agent.store.call_state.journal import CHAT
 from agent.usecases.validation import plain
 
 _RESUMES = "resume::"

@@ -205,14 +205,8 @@ async def join_token(store: Store, call_sid: str, token: str, leading: str, now:
     """
     if not leading or await store.get(call_sid, _marker(leading)) is not None:
         return False
-    joined: Item = {
-        "pk": call_sid,
-        "sk": f"joined::{_hash(token)}",
-        "leading": leading,
-        "socketTokenExpireAt": int(now) + TOKEN_SECONDS,
-        "expireAt": int(now) + CALL_SECONDS,
-    }
-    await store.put(joined)
+    kept = {"socketTokenExpireAt": int(now) + TOKEN_SECONDS, "expireAt": int(now) + CALL_SECONDS}
+    await store.put({"pk": call_sid, "sk": f"joined::{_hash(token)}", "leading": leading, **kept})
     return True
 
 
@@ -225,16 +219,16 @@ async def spend_token(store: Store, call_sid: str, token: str, now: float) -> Sp
 
 async def _use_of(store: Store, item: Item, call_sid: str, presented: str, now: float) -> TokenUse:
     """What the token with the hash `presented` allows; writes the marker for its first use."""
-    leading = leading_token(item)
-    expire_at = await _expiry(store, item, call_sid, presented)
-    if expire_at is None:
+    leading, holder = leading_token(item), item
+    if not hmac.compare_digest(leading, presented):
+        holder = await store.get(call_sid, f"joined::{presented}") or {}
+        if not leading or holder.get("leading") != leading:
+            return TokenUse.REFUSED
+    expire_at = plain(holder.get("socketTokenExpireAt"))
+    if not isinstance(expire_at, int):
         return TokenUse.REFUSED
-    marker: Item = {
-        "pk": call_sid,
-        "sk": _marker(leading),
-        "opened": presented,
-        "expireAt": int(now) + CALL_SECONDS,
-    }
+    marker: Item = {"pk": call_sid, "sk": _marker(leading), "opened": presented}
+    marker["expireAt"] = int(now) + CALL_SECONDS
     if now < expire_at and await store.put(marker, only_if_absent=True):
         return TokenUse.FIRST
     if item.get("mayReconnect") is not True:
@@ -242,19 +236,6 @@ async def _use_of(store: Store, item: Item, call_sid: str, presented: str, now: 
     spent = await store.get(call_sid, _marker(leading))
     was_opened_by_it = spent is not None and spent.get("opened", leading) == presented
     return TokenUse.AGAIN if was_opened_by_it else TokenUse.REFUSED
-
-
-async def _expiry(
-    store: Store, item: Mapping[str, object], call_sid: str, presented: str
-) -> float | None:
-    """Until when a token opens the first socket of the latest connection; None = never."""
-    leading = leading_token(item)
-    if not hmac.compare_digest(leading, presented):
-        item = await store.get(call_sid, f"joined::{presented}") or {}
-        if not leading or item.get("leading") != leading:
-            return None
-    expire_at = plain(item.get("socketTokenExpireAt"))
-    return expire_at if isinstance(expire_at, int) else None
 
 
 def record_of_call(record: Mapping[str, object], session: Mapping[str, object]) -> Item:

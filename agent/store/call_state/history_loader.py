@@ -30,7 +30,7 @@ from agent.call.messages import ToolCall, ToolResult
 from agent.call.text import json_object
 from agent.call.tool_calls import safe_name
 from agent.ports import Store
-from agent.store.call_state.facts import CHAT, MOST_FACTS, fact_from_item
+from agent.store.call_state.journal import CHAT, MOST_POSITIONS, fact_from_item
 from agent.usecases.validation import plain
 
 log = structlog.get_logger(__name__)
@@ -113,7 +113,9 @@ class _ItemReader:
 
     def add(self, item: Mapping[str, object]) -> None:
         match _plain(item.get("position")):
-            case int(position) if 0 <= position < min(MOST_FACTS, len(self.facts) + _LARGEST_GAP):
+            case int(position) if (
+                0 <= position < min(MOST_POSITIONS, len(self.facts) + _LARGEST_GAP)
+            ):
                 self._place(position, item)
             case int():
                 self._repair("unreadable")
@@ -262,6 +264,5 @@ def _repaired_tool_call(
 
 
 def _identifier(position: int, call_id: str, seen: set[str]) -> str:
-    """The same id, or a stand-in that no other position has."""
     is_good = _CALL_ID.fullmatch(call_id) and not _STAND_IN.fullmatch(call_id)
     return call_id if is_good and call_id not in seen else f"old{position:06d}"

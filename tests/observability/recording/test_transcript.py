@@ -40,8 +40,8 @@ from agent.observability.recording.transcript import (
     transcript_text,
 )
 from agent.ports import Item
-from agent.store.call_state.facts import fact_item
 from agent.store.call_state.history_loader import GENERATION
+from agent.store.call_state.journal import fact_item
 from tests.fakes import MemoryStore, moment
 from tests.observability.recording.taping import NOW, beginning
 from tests.virtual_time import run_virtually

@@ -6,7 +6,7 @@ import pytest
 
 from agent.call.history import AgentSaid, CallerSaid, Fact, InputMode, Note, Summary, ToolUsed
 from agent.call.messages import ToolCall, ToolResult
-from agent.store.call_state.facts import fact_from_item, fact_item
+from agent.store.call_state.journal import fact_from_item, fact_item
 
 CALL = ToolCall("abcdefghi", "PlaceOrderFunction", '{"order_total": 25}')
 

@@ -31,14 +31,13 @@ from agent.call.history import (
 )
 from agent.call.messages import ToolCall, ToolResult
 from agent.ports import Item
-from agent.store.call_state.facts import fact_item
 from agent.store.call_state.history_loader import (
     HistoryRepair,
     LoadedHistory,
     load_history,
     read_items,
 )
-from agent.store.call_state.journal import open_journals
+from agent.store.call_state.journal import fact_item, open_journals
 from agent.store.sqlite import SqliteStore
 from tests.call.providers import assert_no_provider_refuses
 from tests.fakes import MemoryStore

@@ -20,7 +20,7 @@ from uuid import uuid4
 
 from agent.errors import StoreRefusedError
 from agent.ports import Item, Key
-from agent.store.dynamodb.dynamodb_client import (
+from agent.store.dynamodb_client import (
     INDEX,
     Attributes,
     ConditionFailedError,

@@ -67,7 +67,6 @@ _KEEP_ALIVE_SECONDS = 120.0
 _ATTEMPTS = 3
 _FIRST_PAUSE_SECONDS = 0.05
 _LONGEST_PAUSE_SECONDS = 1.0
-_CONDITION = "ConditionalCheckFailed"
 _PASSING = frozenset({"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"})
 """Reasons of a cancelled transaction that may pass."""
 
@@ -103,14 +102,14 @@ class ConditionFailedError(Exception):
         self.there = there
 
 
+@dataclass(slots=True)
 class DynamoDBClient:
     """Calls operations of DynamoDB; made by `open`."""
 
-    def __init__(self, client: Any, stack: AsyncExitStack, timeouts: DynamoDBTimeouts) -> None:
-        self.client = client
-        self._stack = stack
-        self._timeouts = timeouts
-        self._is_closed = False
+    client: Any
+    _stack: AsyncExitStack
+    _timeouts: DynamoDBTimeouts
+    _is_closed: bool = False
 
     @classmethod
     async def open(
@@ -188,7 +187,7 @@ def _judge(name: str, error: ClientError) -> None:
         case "TransactionCanceledException":
             cancelled = error.response["CancellationReasons"]
             reasons = {provider_kind(each.get("Code", "None")) for each in cancelled} - {"None"}
-            if _CONDITION in reasons:
+            if "ConditionalCheckFailed" in reasons:
                 raise ConditionFailedError({}) from error
             if reasons and reasons <= _PASSING:
                 return
@@ -232,10 +231,11 @@ def unusable(name: str, region: str, error: Exception, wrong: str = "") -> Store
         case HTTPClientError():
             fault = f"it cannot be reached now: {type(error).__name__}"
         case StoreError() | BotoCoreError() | ValueError():
-            fault = " ".join(str(error).split())
+            fault = str(error)
         case _:
             fault = type(error).__name__
-    return StoreError(f"TABLE_NAME: table {name} in {region or 'no region'}: {fault}")
+    where = region or "no region"
+    return StoreError(f"TABLE_NAME: table {name} in {where}: {' '.join(fault.split())}")
 
 
 def _refusal(error: ClientError, wrong: str) -> str:
