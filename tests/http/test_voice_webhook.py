@@ -63,19 +63,6 @@ async def test_caller_without_a_number_is_answered(server: Server, caller: dict[
     assert call.ledger.violations == []
 
 
-async def test_text_with_markup_is_escaped(server: Server) -> None:
-    params = {"welcomeGreeting": "Hello \"& <Hangup/> 'O."}
-    await server.store.merge(RESTAURANT, "configuration", {"conversationRelayParams": params})
-
-    answer = await server.ring(call_fields(From=UNKNOWN, CallSid="CA<&\">'"))
-
-    assert answer.verbs == ("Connect",)
-    assert answer.relay is not None
-    assert answer.relay.attributes["welcomeGreeting"] == "Hello \"& <Hangup/> 'O."
-    assert answer.relay.parameters == {"callSid": "CA<&\">'"}
-    assert "&amp;" in answer.xml and "<Hangup" not in answer.xml
-
-
 async def test_names_with_markup_are_not_spoken(server: Server) -> None:
     await server.know(UNKNOWN, firstName='Ada "& <Hangup/>', lastName="<<CURRENT_DATE>>")
 

@@ -246,8 +246,10 @@ def _repaired_tool_call(
     if (name := safe_name(call.name)) != call.name:
         call = replace(call, name=name)
         kinds.append("tool_name")
-    if (identifier := _identifier(position, call.id, seen)) != call.id:
-        call = replace(call, id=identifier)
+    stand_in = f"old{position:06d}"
+    is_good = _CALL_ID.fullmatch(call.id) and not _STAND_IN.fullmatch(call.id)
+    if call.id != stand_in and (call.id in seen or not is_good):
+        call = replace(call, id=stand_in)
         kinds.append("call_id")
     if json_object(call.arguments) is None:
         call = replace(call, arguments="{}")
@@ -261,8 +263,3 @@ def _repaired_tool_call(
     if used.result.call_id not in {call.id, used.call.id}:
         kinds.append("orphan")
     return ToolUsed(used.reply, call, ToolResult(call.id, content, used.result.is_error)), kinds
-
-
-def _identifier(position: int, call_id: str, seen: set[str]) -> str:
-    is_good = _CALL_ID.fullmatch(call_id) and not _STAND_IN.fullmatch(call_id)
-    return call_id if is_good and call_id not in seen else f"old{position:06d}"

@@ -133,9 +133,8 @@ def test_attestation_is_for_callers_by_telephone(
 
 def test_no_field_of_the_webhook_makes_a_number_trusted_or_not() -> None:
     item = opening_item("CA0123", {**FAILED, "callerUntrusted": ""}, token="secret", now=1.0)
-    honest = opening_item(
-        "CA0123", {"From": "+15550100001", "callerUntrusted": "true"}, token="secret", now=1.0
-    )
+    forged = {"From": "+15550100001", "callerUntrusted": "true"}
+    honest = opening_item("CA0123", forged, token="secret", now=1.0)
 
     assert (identity_of(item), identity_of(honest)) == ("", "+15550100001")
 
@@ -199,17 +198,16 @@ async def test_a_token_of_another_session_opens_nothing() -> None:
     assert (await spend_token(store, "CA0123", "fresh", 2_001.0)).use is FIRST
 
 
+A, B, C = ({"text": letter} for letter in "ABC")
+
+
 @pytest.mark.parametrize(
     ("stored", "prompt", "context"),
     [
-        ([{"text": "Filled."}], [{"text": "Filled."}], None),
+        ([A], [A], None),
         ("Filled.", "Filled.", None),
         ('[{"text": "Filled."}]', '[{"text": "Filled."}]', None),
-        (
-            [{"text": "A."}, {"text": "B."}, {"text": "C."}],
-            [{"text": "A."}],
-            [{"text": "B."}, {"text": "C."}],
-        ),
+        ([A, B, C], [A], [B, C]),
     ],
 )
 def test_a_prompt_of_any_shape_is_found_again(
