@@ -1,8 +1,7 @@
 """A use case and a caller's profile, as the service uses them.
 
-A `UseCase` is a validated record of the table (`agent.usecases.record`). A profile never stops a
-call: a value that is missing or unusable is read as empty, because it would be spoken and sent to
-the model.
+A profile never stops a call: a value that is missing or unusable is read as empty, because it would
+be spoken and sent to the model.
 """
 
 from __future__ import annotations
@@ -20,8 +19,7 @@ from agent.usecases.http_tool import HttpTool
 from agent.usecases.transfer_target import TransferTarget
 from agent.usecases.validation import text_in
 
-PROFILE = "profile"
-"""Sort key of a profile item."""
+PROFILE = "profile"  # sort key
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,255}")
 
@@ -35,21 +33,15 @@ def use_case_name(value: object) -> str:
 class ModelSettings:
     """The model of a use case and its options."""
 
-    identifier: str = ""
-    """Empty = `MODEL_IDENTIFIER` of the process."""
+    identifier: str = ""  # empty = `MODEL_IDENTIFIER` of the process
     max_tokens: int = 300
     temperature: float | None = None
     top_p: float | None = None
-    additional: str = ""
-    """JSON object: Bedrock's `additionalModelRequestFields`; empty = none."""
-    metadata: str = ""
-    """JSON object of texts: Bedrock's `requestMetadata`, for its logs; empty = none."""
-    guardrail: str = ""
-    """Bedrock guardrail as `ID:VERSION`; empty = none."""
-    latency: str = ""
-    """Bedrock's `performanceConfig.latency`: `standard` or `optimized`; empty = unset."""
-    service_tier: str = ""
-    """Bedrock's `serviceTier.type`; empty = unset."""
+    additional: str = ""  # JSON object: Bedrock's `additionalModelRequestFields`; empty = none
+    metadata: str = ""  # JSON object of texts: Bedrock's `requestMetadata`, for its logs
+    guardrail: str = ""  # Bedrock guardrail as `ID:VERSION`; empty = none
+    latency: str = ""  # Bedrock's `performanceConfig.latency`; empty = unset
+    service_tier: str = ""  # Bedrock's `serviceTier.type`; empty = unset
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,58 +49,44 @@ class UseCase:
     """The configuration of one agent."""
 
     name: str
-    prompt: str
-    """System prompt with placeholders, see `agent.usecases.prompt`."""
-    context: str = ""
-    """In a use case set up for one call: the rest of its filled prompt, see `ReplyRequest`."""
+    prompt: str  # system prompt with placeholders, see `agent.usecases.prompt`
+    context: str = ""  # only in one call: the rest of its filled prompt, see `ReplyRequest`
     title: str = ""
     description: str = ""
-    greeting: str = ""
-    """For callers without a name; placeholders are not filled."""
+    greeting: str = ""  # for callers without a name; placeholders are not filled
     greeting_known: str = ""
     """For callers with a name, `<<FIRST_NAME>>` and `<<LAST_NAME>>` filled; empty = `greeting`."""
     tools: tuple[ToolSpec, ...] = ()
     http_tools: tuple[HttpTool, ...] = ()
     keypad: Mapping[str, KeyBinding] = field(default_factory=dict)
-    relay: Mapping[str, str] = field(default_factory=dict)
-    """Attributes of `<ConversationRelay>`, validated, values as they stand in the TwiML."""
-    languages: tuple[Mapping[str, str], ...] = ()
-    """Attributes of each `<Language>`, validated."""
+    relay: Mapping[str, str] = field(default_factory=dict)  # attributes, as in the TwiML
+    languages: tuple[Mapping[str, str], ...] = ()  # attributes of each `<Language>`, validated
     model: ModelSettings = ModelSettings()
     phrases: Phrases = field(default_factory=Phrases)
-    offline_script: str = ""
-    """JSON text: the rules of the offline model for this use case."""
+    offline_script: str = ""  # JSON text: the rules of the offline model for this use case
     transfer_target: TransferTarget | None = None
-    """Where a person takes the call over; None = nowhere."""
-    voicemail: str = ""
-    """The message for an answering machine on an outbound call; empty = the default sentence."""
+    voicemail: str = ""  # for an answering machine on an outbound call; empty = the default
     backup_voice: Mapping[str, str] = field(default_factory=dict)
     """Attributes of `<ConversationRelay>` while the text-to-speech provider is down."""
     backup_transcription: Mapping[str, str] = field(default_factory=dict)
-    errors: tuple[str, ...] = ()
-    """What is wrong in its record and was left out, one line each."""
+    errors: tuple[str, ...] = ()  # what is wrong in its record and was left out, one line each
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
     """What is known about a caller; every field but `caller` may be empty."""
 
-    caller: str
-    """E.164 number or `client:identity`."""
+    caller: str  # E.164 number or `client:identity`
     first_name: str = ""
     last_name: str = ""
     email: str = ""
     use_case: str = ""
 
-    @property
-    def is_named(self) -> bool:
-        return bool(self.first_name and self.last_name)
-
 
 async def profile(store: Store, caller: str) -> Profile | None:
     """The caller's profile; None if there is none."""
     item = await store.get(caller, PROFILE) if caller else None
-    return None if item is None else profile_from_item(item)
+    return profile_from_item(item) if item else None
 
 
 def profile_from_item(item: Mapping[str, object]) -> Profile:
@@ -125,12 +103,14 @@ def profile_from_item(item: Mapping[str, object]) -> Profile:
 
 def profile_item(profile: Profile) -> Item:
     """The item of a profile, without empty values, so that merging it erases nothing."""
-    attributes = {
+    item = {
+        "pk": profile.caller,
+        "sk": PROFILE,
+        "pk1": PROFILE,
+        "sk1": profile.caller,
         "firstName": profile.first_name,
         "lastName": profile.last_name,
         "email": profile.email,
         "useCase": profile.use_case,
     }
-    known = {name: value for name, value in attributes.items() if value}
-    caller = profile.caller
-    return {"pk": caller, "sk": PROFILE, "pk1": PROFILE, "sk1": caller, **known}
+    return {name: value for name, value in item.items() if value}

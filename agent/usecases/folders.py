@@ -9,9 +9,9 @@
 Unlike in a record of the table, an unknown key is an error. Every function raises `UseCaseError`
 for the first error, one line: `file: field: error`.
 
-Items of `items.json` may depend on the day of loading: `<<DAY+3>>` in any text is the date in three
-days, `"expireAt": "<<END+3>>"` the end of that day. An item with `onlyUnlessIndexed` is skipped if
-the index holds such an item, so that seeding again does not bring back a booked slot.
+In `items.json`, `<<DAY+3>>` is the date in three days, `"expireAt": "<<END+3>>"` the end of that
+day. An item with `onlyUnlessIndexed` is skipped if the index holds such an item, so that seeding
+again does not bring back a booked slot.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ from agent.call.messages import ToolSpec
 from agent.errors import UseCaseError
 from agent.ports import Item
 from agent.usecases import Profile, profile_from_item, profile_item
+from agent.usecases.http_tool import read_http_tools
 from agent.usecases.named_tools import (
     EXTERNAL_MARKER,
     KEYS,
-    declared_tools,
     handlers_text,
     tools_text,
 )
@@ -49,16 +49,23 @@ from agent.usecases.record import (
     Guardrail,
     Latency,
     ServiceTier,
-    read_backup,
 )
 from agent.usecases.transfer_target import read_transfer_target
-from agent.usecases.validation import RaisingErrors, convert
+from agent.usecases.validation import convert
 
 _DAY = re.compile(r"<<DAY\+(\d{1,3})>>")
 _MARKER = re.compile(r"<<(DAY|END)[^>]*>>")
 _END = re.compile(r"<<END\+(\d{1,3})>>")
 
+_SAME = (
+    "greeting_known", "handoff_number", "desk", "voicemail", "backup_voice", "backup_transcription",
+    "live_edits", "languages", "phrases",
+)  # fmt: skip
+"""Fields of a file that a record holds in camel case."""
+_SAME_OF_MODEL = ("max_tokens", "temperature", "top_p", "guardrail", "service_tier")
+
 T = TypeVar("T")
+_NUMBER: Any = int | float
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +77,8 @@ class PlannedItem:
     """`pk1` and `sk1`: not written if the index holds an item with these."""
 
 
-class _Strict(msgspec.Struct, forbid_unknown_fields=True):
-    """A table of a file in which every key must be known."""
+class _Strict(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    pass
 
 
 class _Model(_Strict):
@@ -101,8 +108,8 @@ class _UseCaseFile(_Strict):
     handoff_number: str = ""
     desk: dict[str, Any] | None = None
     voicemail: str = ""
-    backup_voice: dict[str, Any] = {}
-    backup_transcription: dict[str, Any] = {}
+    backup_voice: BackupVoice | None = None
+    backup_transcription: BackupTranscription | None = None
     live_edits: bool = False
     model: _Model = msgspec.field(default_factory=_Model)
     relay: dict[str, str | bool | int | float] = {}
@@ -142,23 +149,31 @@ def profile_files(configuration: Path) -> list[Path]:
 
 
 def load_folder(folder: Path, tools: Mapping[str, ToolSpec], now: datetime) -> list[PlannedItem]:
-    """The record of a use case and its further items.
-
-    `now` is aware; its date is today, its zone decides when a day ends.
-    """
+    """The record of a use case and its further items; `now` is aware, in the zone of its days."""
     return [PlannedItem(load_record(folder, tools)), *load_further(folder, now)]
 
 
 def load_record(folder: Path, tools: Mapping[str, ToolSpec]) -> Item:
-    """The record alone; see `load_folder`."""
+    """The record of a use case alone."""
     path = folder / "use-case.toml"
     file = _parsed(path, tomllib.loads, _UseCaseFile)
     with _naming(path):
         _check(file, tools)
+    given = msgspec.to_builtins(file)  # without what is not set
     greeting = {"welcomeGreeting": file.greeting} if file.greeting else {}
     keypad = {key: KeyBinding(it.reply_text, it.function) for key, it in file.keypad.items()}
     specs = [tools.get(name) or ToolSpec(name, "", "") for name in file.tools]
-    record: Item = {
+    same = [(given, name) for name in _SAME]
+    same += [(given.get("model", {}), name) for name in _SAME_OF_MODEL]
+    texts = {
+        "llmModel": file.model.identifier,
+        "performanceLatency": file.model.latency,
+        "httpTools": _json_text(file.http_tools),
+        "additionalModelRequestFields": _json_text(file.model.additional),
+        "requestMetadata": _json_text(file.model.metadata),
+        "offlineScript": _offline(folder / "offline.json"),
+    }
+    return {
         "pk": folder.name,
         "sk": CONFIGURATION,
         "pk1": USE_CASE,
@@ -169,42 +184,15 @@ def load_record(folder: Path, tools: Mapping[str, ToolSpec]) -> Item:
         "tools": tools_text(specs, file.http_tools),
         "dtmfHandlers": handlers_text(keypad),
         "conversationRelayParams": {**file.relay, **greeting},
-    }
-    optional = {
-        "greetingKnown": file.greeting_known,
-        "handoffNumber": file.handoff_number,
-        "desk": file.desk or UNSET,
-        "voicemail": file.voicemail,
-        "backupVoice": file.backup_voice,
-        "backupTranscription": file.backup_transcription,
-        "liveEdits": file.live_edits or UNSET,
-        "httpTools": _json_text(file.http_tools),
-        "languages": file.languages,
-        "phrases": file.phrases,
-        "llmModel": file.model.identifier,
-        "maxTokens": file.model.max_tokens,
-        "temperature": file.model.temperature,
-        "topP": file.model.top_p,
-        "additionalModelRequestFields": _json_text(file.model.additional),
-        "requestMetadata": _json_text(file.model.metadata),
-        "guardrail": file.model.guardrail,
-        "performanceLatency": file.model.latency,
-        "serviceTier": file.model.service_tier,
-        "offlineScript": _offline(folder / "offline.json"),
-    }
-    return record | {
-        name: value
-        for name, value in optional.items()
-        if value is not UNSET and value not in ("", [], {})
+        **{_camel_case(name): table[name] for table, name in same if name in table},
+        **{name: text for name, text in texts.items() if text},
     }
 
 
 def load_profile(path: Path) -> Item:
     """The item of an example caller."""
     file = _parsed(path, tomllib.loads, _ProfileFile)
-    item = profile_item(
-        Profile(file.caller, file.first_name, file.last_name, file.email, file.use_case)
-    )
+    item = profile_item(Profile(**msgspec.structs.asdict(file)))
     known = profile_from_item(item)
     for name in ("first_name", "last_name", "email"):
         if getattr(file, name) and not getattr(known, name):
@@ -213,11 +201,7 @@ def load_profile(path: Path) -> Item:
 
 
 def load_further(folder: Path, now: datetime) -> list[PlannedItem]:
-    """The further items of a use case, with the days filled in; none if there is no such file.
-
-    Raises:
-        UseCaseError: The first error.
-    """
+    """The further items of a use case, with the days filled in; none if there is no such file."""
     path = folder / "items.json"
     raw = _parsed(path, json.loads, list[dict[str, Any]]) if path.exists() else []
     return [_planned(path, number, _filled(item, now)) for number, item in enumerate(raw)]
@@ -238,7 +222,7 @@ def _check(file: _UseCaseFile, tools: Mapping[str, ToolSpec]) -> None:
     for name in file.tools:
         if name not in tools and EXTERNAL_MARKER not in name:
             raise UseCaseError(f"tools: there is no tool {name!r}")
-    declared_tools(_json_text(file.http_tools), "http_tools", tools)
+    read_http_tools(_json_text(file.http_tools), "http_tools", tools)
     for key, binding in file.keypad.items():
         if key not in KEYS:
             raise UseCaseError(f"keypad.{key}: is not a key")
@@ -247,17 +231,12 @@ def _check(file: _UseCaseFile, tools: Mapping[str, ToolSpec]) -> None:
     if "welcomeGreeting" in file.relay:
         raise UseCaseError("relay.welcomeGreeting: is called greeting, above [relay]")
     read_transfer_target(file.desk, file.handoff_number, "handoff_number")
-    _check_backup(file.backup_voice, "backup_voice", BackupVoice)
-    _check_backup(file.backup_transcription, "backup_transcription", BackupTranscription)
     convert(file.phrases, Phrases, "phrases")
 
 
-def _check_backup(
-    given: dict[str, Any], field: str, wanted: type[BackupVoice] | type[BackupTranscription]
-) -> None:
-    for name in given.keys() - {each.name for each in msgspec.structs.fields(wanted)}:
-        raise UseCaseError(f"{field}.{name}: there is no such field")
-    read_backup(given, field, wanted, RaisingErrors())
+def _camel_case(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(map(str.capitalize, others))
 
 
 def _prompt(path: Path) -> str:
@@ -288,25 +267,14 @@ def _planned(path: Path, number: int, item: Item) -> PlannedItem:
 
 
 def _filled(raw: Mapping[str, Any], now: datetime) -> Item:
-    item: Item = {name: _with_days(value, now) for name, value in raw.items()}
+    def day(found: re.Match[str]) -> str:
+        return (now.date() + timedelta(days=int(found[1]))).isoformat()
+
+    item: Item = json.loads(_DAY.sub(day, json.dumps(raw)))
     if end := _END.fullmatch(str(item.get("expireAt"))):
         next_day = now.date() + timedelta(days=int(end[1]) + 1)
         item["expireAt"] = int(datetime.combine(next_day, time(), tzinfo=now.tzinfo).timestamp())
     return item
-
-
-def _with_days(value: object, now: datetime) -> object:
-    match value:
-        case str():
-            return _DAY.sub(
-                lambda found: (now.date() + timedelta(days=int(found[1]))).isoformat(), value
-            )
-        case list():
-            return [_with_days(inner, now) for inner in value]
-        case dict():
-            return {name: _with_days(inner, now) for name, inner in value.items()}
-        case _:
-            return value
 
 
 def _from_dynamodb(field: str, value: object) -> object:
@@ -314,7 +282,7 @@ def _from_dynamodb(field: str, value: object) -> object:
         case {"S": str(scalar)} | {"BOOL": bool(scalar)}:
             return scalar
         case {"N": str(number)}:
-            return _number(field, number)
+            return convert(number, _NUMBER, field, strict=False)
         case {"NULL": True}:
             return None
         case {"M": dict(inner)}:
@@ -323,13 +291,6 @@ def _from_dynamodb(field: str, value: object) -> object:
             return [_from_dynamodb(f"{field}[{n}]", of) for n, of in enumerate(inner)]
         case _:
             raise UseCaseError(f"{field}: is no attribute of DynamoDB's JSON")
-
-
-def _number(field: str, text: str) -> object:
-    try:
-        return int(text) if re.fullmatch(r"-?\d+", text) else float(text)
-    except ValueError as error:
-        raise UseCaseError(f"{field}: {text!r} is no number") from error
 
 
 def _parsed(path: Path, decode: Callable[[str], object], wanted: type[T]) -> T:

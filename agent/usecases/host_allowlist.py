@@ -1,8 +1,7 @@
 """The hosts and addresses that HTTP tools, which are configuration, may send requests to.
 
 An author of records must not reach what only this process can reach (the metadata service, a
-database, this service), so the operator lists the hosts, and every address is checked when a
-connection is made:
+database), so the operator lists the hosts, and each address is checked when a connection is made:
 
     api.example.com                 https, port 443
     api.example.com:8443            https, that port
@@ -79,11 +78,9 @@ class HostRule:
 
     text: str
     scheme: str
-    host: str
-    """A name, an address, or `*.` and a name."""
+    host: str  # a name, an address, or `*.` and a name
     port: int
-    network: Network | None = None
-    """Allowed besides public addresses."""
+    network: Network | None = None  # allowed besides public addresses
 
     @classmethod
     def read(cls, text: str) -> HostRule:
@@ -101,7 +98,7 @@ class HostRule:
         address = address_of(host)
         listed = found["range"] or (host if address else "")
         network = ipaddress.ip_network(listed) if listed else None
-        if network is not None and any(_is_within(network, never) for never in _NEVER):
+        if network and any(network[0] in each and network[-1] in each for each in _NEVER):
             raise ValueError(f"{text!r} lists an address that is never allowed")
         return cls(text, scheme, host, port, network)
 
@@ -118,8 +115,7 @@ class SecretRule:
     """One entry of `HTTP_TOOL_SECRETS`: a variable, and where its value may be sent."""
 
     name: str
-    host: HostRule | None = None
-    """None = every host in HTTP_TOOL_HOSTS."""
+    host: HostRule | None = None  # None = every host in HTTP_TOOL_HOSTS
 
     @classmethod
     def read(cls, text: str) -> SecretRule:
@@ -137,8 +133,7 @@ class SecretRule:
 class Secret:
     """The value of a variable that a header may hold."""
 
-    value: str = field(repr=False)
-    """Empty = the variable is not set."""
+    value: str = field(repr=False)  # empty = the variable is not set
     rules: tuple[SecretRule, ...] = ()
 
     @classmethod
@@ -179,13 +174,11 @@ class HostAllowlist:
         if found is None:
             return False
         led_to = _led_to(found)
-        if any(_is_in(each, never) for never in _NEVER for each in (found, led_to)):
+        if any(each in never for never in _NEVER for each in (found, led_to)):
             return False
+        is_public = led_to.is_global and not led_to.is_reserved
         rules = [rule for rule in self.rules if rule.names(host, port)]
-        return bool(rules) and (
-            _is_public(led_to)
-            or any(rule.network and _is_in(led_to, rule.network) for rule in rules)
-        )
+        return any(is_public or (rule.network and led_to in rule.network) for rule in rules)
 
 
 def _pattern(text: str) -> str:
@@ -198,22 +191,6 @@ def _pattern(text: str) -> str:
 
 
 def _led_to(address: Address) -> Address:
-    if isinstance(address, ipaddress.IPv4Address):
-        return address
-    if address.ipv4_mapped is not None:
-        return address.ipv4_mapped
-    if address in _NAT64:
+    if isinstance(address, ipaddress.IPv6Address) and address in _NAT64:
         return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
-    return address
-
-
-def _is_public(address: Address) -> bool:
-    return address.is_global and not address.is_reserved
-
-
-def _is_in(address: Address, network: Network) -> bool:
-    return address.version == network.version and address in network
-
-
-def _is_within(network: Network, other: Network) -> bool:
-    return _is_in(network[0], other) and _is_in(network[-1], other)
+    return getattr(address, "ipv4_mapped", None) or address

@@ -1,7 +1,7 @@
 """Tools that are configuration: one HTTP request, declared by a use case and not programmed.
 
-A use case declares them in its `use-case.toml` as `[http_tools.NAME]`; the record holds the same
-tables as JSON text in `httpTools`. Rejected: a file of their own, which an author has to find.
+A `use-case.toml` declares them as `[http_tools.NAME]`; the record holds the same tables as JSON
+text in `httpTools`. Rejected: a file of their own, which an author has to find.
 
 The place of a value decides what it can do. Arguments of the model and facts of the call fill path
 segments, query values and body values, so host, number of segments and query names are what the
@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, Literal
@@ -37,10 +37,9 @@ Argument = str | int | float | bool
 
 CALL_FACTS = ("call.caller", "call.called", "call.id", "call.use_case")
 """What a template may use of the call; never from the model."""
-LONGEST_EFFECT_SECONDS = 5.0
+_LONGEST_EFFECT_SECONDS = 5.0
 """Limit of a tool with side effects; the idempotency store gives up slightly later."""
-LONGEST_TEXT = 200
-"""Characters of a text argument, unless the parameter says otherwise."""
+_LONGEST_TEXT = 200  # characters of a text argument, unless the parameter says otherwise
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _SECRET = re.compile(r"\$\{([^{}]*)\}")
@@ -68,8 +67,7 @@ _RESERVED_HEADERS = frozenset(
 class Placeholder:
     """A place for a value in a template."""
 
-    name: str
-    """Of a parameter, or one of `CALL_FACTS`."""
+    name: str  # of a parameter, or one of `CALL_FACTS`
 
 
 Template = tuple[str | Placeholder, ...]
@@ -82,8 +80,7 @@ class UrlTemplate:
     scheme: str
     host: str
     port: int
-    path: tuple[Template, ...]
-    """The segments after the first slash."""
+    path: tuple[Template, ...]  # the segments after the first slash
     query: tuple[tuple[str, Template], ...] = ()
 
     @property
@@ -92,19 +89,22 @@ class UrlTemplate:
         return f"{self.scheme}://{host}:{self.port}"
 
 
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """An argument that the model passes to the tool."""
+_Bound = Annotated[int, Meta(ge=-(2**53), le=2**53)] | float
+_RENAMED = {"kind": "type", "is_required": "required", "choices": "enum"}
 
-    name: str
-    description: str
+
+class Parameter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=_RENAMED):
+    """An argument that the model passes to the tool, as a file declares it."""
+
+    description: Annotated[str, Meta(min_length=1)]
     kind: Kind = "string"
     is_required: bool = True
     choices: tuple[str, ...] = ()
-    minimum: int | float | None = None
-    maximum: int | float | None = None
-    min_length: int | None = None
-    max_length: int | None = None
+    minimum: _Bound | None = None
+    maximum: _Bound | None = None
+    min_length: Annotated[int, Meta(ge=0, le=10_000)] | None = None
+    max_length: Annotated[int, Meta(ge=1, le=10_000)] | None = None
+    name: Annotated[str, Meta(max_length=0)] = ""  # set when it is read: its key in the file
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,18 +115,14 @@ class HttpTool:
     method: Method
     url: UrlTemplate
     parameters: tuple[Parameter, ...] = ()
-    headers: tuple[tuple[str, str], ...] = ()
-    """Values may hold `${NAME}`, see `filled_header`."""
-    body: str = ""
-    """JSON text whose strings are templates; empty = no body."""
+    headers: tuple[tuple[str, str], ...] = ()  # values may hold `${NAME}`, see `filled_header`
+    body: str = ""  # JSON text whose strings are templates; empty = no body
     result: tuple[tuple[str, str], ...] = ()
     """Name and JSON pointer into the response; empty = all of the response."""
     error: str = ""
     """JSON pointer to the sentence that explains a refusal; empty = none is passed on."""
-    timeout: float = 5.0
-    """Seconds, including the retry."""
-    has_key: bool = False
-    """Sends `Idempotency-Key`, by which the server recognises a retry."""
+    timeout: float = 5.0  # seconds, including the retry
+    has_key: bool = False  # sends `Idempotency-Key`, by which the server recognises a retry
 
     @property
     def is_repeatable(self) -> bool:
@@ -156,19 +152,7 @@ def filled_header(header: str, secrets: Mapping[str, str]) -> str:
     return _SECRET.sub(lambda found: secrets[found[1]], header)
 
 
-_Bound = Annotated[int, Meta(ge=-(2**53), le=2**53)] | float
 _Pointer = Annotated[str, Meta(pattern=r"^(/([^~]|~[01])*)?$")]
-
-
-class _ParameterTable(msgspec.Struct, forbid_unknown_fields=True):
-    description: Annotated[str, Meta(min_length=1)]
-    type: Kind = "string"
-    required: bool = True
-    enum: list[str] = []
-    minimum: _Bound | None = None
-    maximum: _Bound | None = None
-    min_length: Annotated[int, Meta(ge=0, le=10_000)] | None = None
-    max_length: Annotated[int, Meta(ge=1, le=10_000)] | None = None
 
 
 class _ToolTable(msgspec.Struct, forbid_unknown_fields=True):
@@ -187,28 +171,27 @@ class _ToolTable(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def read_http_tools(
-    raw: object, field: str, errors: RecordErrors | None = None
+    raw: object,
+    field: str,
+    built_in: Container[str] = (),
+    errors: RecordErrors | None = None,
 ) -> tuple[HttpTool, ...]:
-    """The tools of a record or of a file; `errors` collects those of tools that are left out.
+    """The tools of a record or of a file: tables by name, or JSON text of them.
 
-    Args:
-        raw: Tables by name, or JSON text of them; nothing = no tools.
-        field: The name of the field in error lines.
-        errors: None = the first one is raised.
-
-    Raises:
-        UseCaseError: They are no tables by name; or the first error, `field.NAME.…: error`.
+    `errors` collects those of tools that are left out; None = the first one is raised, as a
+    `UseCaseError` of `field.NAME.…: error`. A declared tool must not have a name in `built_in`.
     """
     errors = errors or RaisingErrors()
     tables = convert(decoded(raw, field) or {}, dict[str, Any], field)
     return tuple(
         tool
         for name, table in tables.items()
-        if (tool := errors.read_or(partial(_read, name, table, f"{field}.{name}"), None))
+        if (tool := errors.read_or(partial(_read, name, table, field, built_in), None))
     )
 
 
-def _read(name: str, raw: object, field: str) -> HttpTool:
+def _read(name: str, raw: object, tools_field: str, built_in: Container[str]) -> HttpTool:
+    field = f"{tools_field}.{name}"
     if not _NAME.fullmatch(name):
         raise UseCaseError(f"{field}: is not a tool name: 1-64 letters, digits, underscores")
     table = convert(raw, _ToolTable, field)
@@ -239,32 +222,29 @@ def _read(name: str, raw: object, field: str) -> HttpTool:
     _check_placeholders(tool, table.body, field)
     _check_headers(tool, field)
     _check_effect(tool, field)
+    if name in built_in:
+        raise UseCaseError(f"{field}: is the name of a built-in tool")
     return tool
 
 
 def _parameter(name: str, raw: object, field: str) -> Parameter:
     if not _PROPERTY.fullmatch(name):
         raise UseCaseError(f"{field}: is not a name: letters, digits, underscores")
-    table = convert(raw, _ParameterTable, field)
-    is_text, is_number = table.type == "string", table.type in {"integer", "number"}
-    for key in ("enum", "min_length", "max_length", "minimum", "maximum"):
-        applies = is_number if key in {"minimum", "maximum"} else is_text
-        if getattr(table, key) not in (None, []) and not applies:
+    read = convert(raw, Parameter, field)
+    is_text, is_number = read.kind == "string", read.kind in {"integer", "number"}
+    for key, value, applies in (
+        ("enum", read.choices or None, is_text),
+        ("min_length", read.min_length, is_text),
+        ("max_length", read.max_length, is_text),
+        ("minimum", read.minimum, is_number),
+        ("maximum", read.maximum, is_number),
+    ):
+        if value is not None and not applies:
             raise UseCaseError(f"{field}.{key}: does not apply to this type")
-    if len(set(table.enum)) < len(table.enum):
+    if len(set(read.choices)) < len(read.choices):
         raise UseCaseError(f"{field}.enum: names a value twice")
-    is_free = is_text and not table.enum
-    return Parameter(
-        name,
-        table.description,
-        table.type,
-        table.required,
-        tuple(table.enum),
-        table.minimum,
-        table.maximum,
-        table.min_length,
-        (table.max_length or LONGEST_TEXT) if is_free else table.max_length,
-    )
+    longest = read.max_length or (_LONGEST_TEXT if is_text and not read.choices else None)
+    return msgspec.structs.replace(read, name=name, max_length=longest)
 
 
 def _schema(parameters: Iterable[Parameter]) -> dict[str, object]:
@@ -330,7 +310,10 @@ def _check_placeholders(tool: HttpTool, body: object, field: str) -> None:
     """Each placeholder has a value, one in the path always, and each parameter is used."""
     parameters = {each.name: each for each in tool.parameters}
     used: set[str] = set()
-    for place, template in _templates(tool, body, field):
+    url = (*tool.url.path, *(value for _, value in tool.url.query))
+    templates = [(f"{field}.url", template) for template in url]
+    templates += [(f"{field}.body", _template(text, f"{field}.body")) for text in _texts(body)]
+    for place, template in templates:
         for name in (piece.name for piece in template if isinstance(piece, Placeholder)):
             if name not in parameters and name not in CALL_FACTS:
                 raise UseCaseError(f"{place}: {{{name}}}: there is no such parameter")
@@ -341,13 +324,6 @@ def _check_placeholders(tool: HttpTool, body: object, field: str) -> None:
             raise UseCaseError(f"{field}.url: {{{parameter.name}}}: must be required in a path")
     for name in parameters.keys() - used:
         raise UseCaseError(f"{field}.parameters.{name}: is used nowhere")
-
-
-def _templates(tool: HttpTool, body: object, field: str) -> Iterator[tuple[str, Template]]:
-    for template in (*tool.url.path, *(value for _, value in tool.url.query)):
-        yield f"{field}.url", template
-    for text in _texts(body):
-        yield f"{field}.body", _template(text, f"{field}.body")
 
 
 def _texts(value: object) -> Iterator[str]:
@@ -384,7 +360,7 @@ def _check_effect(tool: HttpTool, field: str) -> None:
         raise UseCaseError(
             f"{field}.side_effect: a {tool.method} can be repeated with idempotency_key = true only"
         )
-    if effect is not SideEffect.NONE and tool.timeout > LONGEST_EFFECT_SECONDS:
+    if effect is not SideEffect.NONE and tool.timeout > _LONGEST_EFFECT_SECONDS:
         raise UseCaseError(
-            f"{field}.timeout: {LONGEST_EFFECT_SECONDS:g} seconds at most with a side effect"
+            f"{field}.timeout: {_LONGEST_EFFECT_SECONDS:g} seconds at most with a side effect"
         )

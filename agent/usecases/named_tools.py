@@ -4,16 +4,16 @@ The model sees the record's description and schema of a tool; side effect and fi
 code, or from the record's declaration (`agent.usecases.http_tool`). A tool that does not exist, or
 cannot be used in this process, is left out with a remark.
 
-A key whose tool the use case does not offer has no handler, and the model gets the key instead: the
-handler's sentence ("one moment, I look") would promise a result that never comes. Records of the
-predecessor have such keys, so they are remarks; in a folder they are errors.
+A key whose tool the use case does not offer has no handler: its sentence ("one moment, I look")
+would promise a result that never comes. Records of the predecessor have such keys, so they are
+remarks; in a folder they are errors.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -21,15 +21,8 @@ import msgspec
 
 from agent.call.config import KeyBinding
 from agent.call.messages import ToolSpec
-from agent.usecases.http_tool import HttpTool, read_http_tools
-from agent.usecases.validation import (
-    RaisingErrors,
-    RecordErrors,
-    convert,
-    elements,
-    table,
-    tolerant,
-)
+from agent.usecases.http_tool import HttpTool
+from agent.usecases.validation import RecordErrors, convert, elements, table, tolerant
 
 EXTERNAL_MARKER = "__"
 """Part of the name of a tool of an external server: `server__tool`."""
@@ -69,64 +62,53 @@ class KnownTools:
     """The tools that a record may name."""
 
     usable: Mapping[str, ToolSpec]
-    unavailable: Mapping[str, str]
-    """Name and reason of tools that exist and cannot be used here."""
-    unusable_reason: Callable[[HttpTool], str]
-    """Why a declared tool cannot be used here, `field: reason`; empty if it can."""
-    unusable: Mapping[str, str] = field(default_factory=dict)
+    unavailable: Mapping[str, str]  # name and reason of tools that exist and cannot be used here
+    unusable: Mapping[str, str]
+    """Why a declared tool cannot be used here, `field: reason`; empty for one that is usable."""
 
-    @property
-    def built_in(self) -> Container[str]:
-        return {*self.usable, *self.unavailable}
-
-    def with_declared(self, declared: Iterable[HttpTool]) -> KnownTools:
-        usable, unusable = dict(self.usable), dict[str, str]()
-        for tool in declared:
-            if reason := self.unusable_reason(tool):
-                unusable[tool.spec.name] = reason
+    def offered(self, named: Iterable[NamedTool], errors: RecordErrors) -> tuple[ToolSpec, ...]:
+        """The named tools that can be used, in the record's words; a remark on each other."""
+        usable = []
+        for each in named:
+            if each.name in self.usable:
+                usable.append(_with_words(each, self.usable[each.name], errors))
+            elif each.name in self.unusable:
+                errors.remark(f"httpTools.{each.name}.{self.unusable[each.name]}; left out")
             else:
-                usable[tool.spec.name] = tool.spec
-        return replace(self, usable=usable, unusable=unusable)
-
-    def offered(
-        self, named: Sequence[NamedTool], errors: RecordErrors
-    ) -> tuple[tuple[ToolSpec, ...], list[str]]:
-        """The named tools that can be used, in the record's words, and a remark on each other."""
-        found = [each for each in named if each.name in self.usable]
-        usable = tuple(_with_words(each, self.usable[each.name], errors) for each in found)
-        return usable, [self._remark(each.name) for each in named if each.name not in self.usable]
+                errors.remark(f"tools.{each.name}: {self._why_missing(each.name)}, left out")
+        return tuple(usable)
 
     def keypad(
         self, raw: object, offered: Container[str], errors: RecordErrors
-    ) -> tuple[dict[str, KeyBinding], list[str]]:
-        """The keys, and a remark on each whose tool is not in `offered`.
+    ) -> dict[str, KeyBinding]:
+        """The keys in `dtmfHandlers` of a record; a remark on each whose tool is not in `offered`.
 
-        `raw` is `dtmfHandlers` of the record; a key with a wrong handler has none.
+        A key with a wrong handler has none.
         """
-        keypad, remarks = {}, []
-        for key, handler in _handlers(raw, errors).items():
+        keypad = {}
+        for key, each in table(raw, "dtmfHandlers", errors).items():
+            field = f"dtmfHandlers.{key}"
+            if key not in KEYS:
+                errors.add(f"{field}: is not a key")
+                continue
+            read = partial(tolerant, each, _Handler, field, errors)
+            handler = errors.read_or(read, _Handler())
             function = handler.replyFunction if handler.replyWithFunction else ""
+            text = handler.replyText if handler.replyWithText else ""
+            keypad[key] = KeyBinding(text, function)
             if handler.replyWithFunction and function not in offered:
                 keypad[key] = KeyBinding()
-                field = f"dtmfHandlers.{key}.replyFunction"
                 if function:
-                    remarks.append(f"{field}: {function} is {self._why_missing(function)}")
+                    why = self._why_missing(function)
+                    errors.remark(f"{field}.replyFunction: {function} is {why}")
                 else:
-                    errors.add(f"{field}: is missing")
-            else:
-                text = handler.replyText if handler.replyWithText else ""
-                keypad[key] = KeyBinding(text, function)
-        return keypad, remarks
+                    errors.add(f"{field}.replyFunction: is missing")
+        return keypad
 
     def _why_missing(self, name: str) -> str:
         if name in self.usable:
             return "not a tool of this use case"
         return self.unavailable.get(name, "not implemented")
-
-    def _remark(self, name: str) -> str:
-        if name in self.unusable:
-            return f"httpTools.{name}.{self.unusable[name]}; left out"
-        return f"tools.{name}: {self._why_missing(name)}, left out"
 
 
 def named_tools(raw: object, errors: RecordErrors) -> list[NamedTool]:
@@ -141,25 +123,11 @@ def named_tools(raw: object, errors: RecordErrors) -> list[NamedTool]:
     return list(named.values())
 
 
-def declared_tools(
-    raw: object, field: str, built_in: Container[str], errors: RecordErrors | None = None
-) -> tuple[HttpTool, ...]:
-    """The tools of `read_http_tools`, which see; one with a name in `built_in` is an error."""
-    errors = errors or RaisingErrors()
-    declared = []
-    for tool in read_http_tools(raw, field, errors):
-        if tool.spec.name in built_in:
-            errors.add(f"{field}.{tool.spec.name}: is the name of a built-in tool")
-        else:
-            declared.append(tool)
-    return tuple(declared)
-
-
 def tools_text(tools: Iterable[ToolSpec], declared: Iterable[str] = ()) -> str:
     """The attribute `tools` of a record: JSON text of `toolSpec` objects.
 
-    Of a tool without a schema only the name is written, because its words are known when a call
-    begins; the words of `declared` tools are in `httpTools` alone.
+    Only the name is written of a tool without a schema (its words are known when a call begins) and
+    of `declared` tools (theirs are in `httpTools`).
     """
     specs = [*map(_tool_spec, tools), *({"name": name} for name in declared)]
     return json.dumps([{"toolSpec": spec} for spec in specs], ensure_ascii=False)
@@ -168,15 +136,10 @@ def tools_text(tools: Iterable[ToolSpec], declared: Iterable[str] = ()) -> str:
 def handlers_text(keypad: Mapping[str, KeyBinding]) -> str:
     """The attribute `dtmfHandlers` of a record: JSON text, four fields for each key."""
     handlers = {
-        key: {
-            "replyWithText": bool(binding.reply_text),
-            "replyText": binding.reply_text,
-            "replyWithFunction": bool(binding.function),
-            "replyFunction": binding.function,
-        }
-        for key, binding in keypad.items()
+        key: _Handler(bool(it.reply_text), it.reply_text, bool(it.function), it.function)
+        for key, it in keypad.items()
     }
-    return json.dumps(handlers, ensure_ascii=False)
+    return json.dumps(msgspec.to_builtins(handlers), ensure_ascii=False)
 
 
 def _tool_spec(tool: ToolSpec) -> dict[str, object]:
@@ -189,18 +152,6 @@ def _tool_spec(tool: ToolSpec) -> dict[str, object]:
 def _named(raw: object, field: str, errors: RecordErrors) -> NamedTool:
     spec = convert(raw, _NamedToolTable, field).toolSpec
     return tolerant(spec, NamedTool, f"{field}.toolSpec", errors)
-
-
-def _handlers(raw: object, errors: RecordErrors) -> dict[str, _Handler]:
-    handlers = {}
-    for key, each in table(raw, "dtmfHandlers", errors).items():
-        field = f"dtmfHandlers.{key}"
-        if key in KEYS:
-            read = partial(tolerant, each, _Handler, field, errors)
-            handlers[key] = errors.read_or(read, _Handler())
-        else:
-            errors.add(f"{field}: is not a key")
-    return handlers
 
 
 def _with_words(named: NamedTool, implemented: ToolSpec, errors: RecordErrors) -> ToolSpec:

@@ -39,11 +39,6 @@ _LINE_LENGTH = 60
 _ADDRESS_LENGTH = 254
 _ITEM_LENGTH = 120
 _MOST_ITEMS = 8
-_WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-_MONTHS = (
-    "January", "February", "March", "April", "May", "June",
-    "July", "August", "September", "October", "November", "December",
-)  # fmt: skip
 
 _KNOWN = (
     'The caller is "{first} {last}", phone number "{caller}". You know the name already: do not ask'
@@ -77,12 +72,10 @@ _NO_DEMOS = "There are none at the moment."
 class HistoryEntry:
     """One order or booking; its texts come from callers and models and are not trusted."""
 
-    at: datetime
-    """Of the order, or of the appointment; aware, in the zone of the business."""
+    at: datetime  # of the order, or of the appointment; aware, in the zone of the business
     kind: str
     items: tuple[str, ...]
-    total: str = ""
-    """Dollars; empty if nothing was paid."""
+    total: str = ""  # dollars; empty if nothing was paid
 
 
 def system_prompt(
@@ -101,12 +94,12 @@ def system_prompt(
         profile: Of the caller; without names for an unknown caller.
         now: Aware; the date is written in its zone.
         available: Name, title and description of use cases; the default one is never offered.
-        history: What the caller ordered or booked last, the newest first.
+        history: The newest first.
         is_outbound: The service has made the call; the prompt then says so at its end.
 
     Returns:
-        The part that is the same for all calls, and the part of this call. If the first would
-        be empty, the whole prompt is the first part.
+        The part that is the same for all calls (the whole prompt if it would be empty), and the
+        part of this call.
     """
     fillings = {
         "USER_CONTEXT": lambda: _user_context(use_case, profile),
@@ -179,7 +172,7 @@ def _history(history: Sequence[HistoryEntry]) -> str:
 
 
 def _entry(one: HistoryEntry) -> str:
-    day = f"{_WEEKDAYS[one.at.weekday()]}, {_MONTHS[one.at.month - 1]} {one.at.day}, {one.at.year}"
+    day = f"{one.at:%A, %B} {one.at.day}, {one.at.year}"
     items = [f'"{_line(item, _ITEM_LENGTH)}"' for item in one.items[:_MOST_ITEMS]]
     more = len(one.items) - len(items)
     listed = ", ".join(items) + (f" and {more} more" if more else "")
@@ -188,9 +181,8 @@ def _entry(one: HistoryEntry) -> str:
 
 
 def _date(now: datetime) -> str:
-    """US English in every locale."""
-    hour, half = now.hour % 12 or 12, "AM" if now.hour < 12 else "PM"
-    return f"{_MONTHS[now.month - 1]} {now:%d, %Y} at {hour}:{now:%M} {half}"
+    """US English: the process sets no locale for times."""
+    return f"{now:%B %d, %Y} at {now.hour % 12 or 12}:{now:%M %p}"
 
 
 def _demos(available: Sequence[tuple[str, str, str]]) -> str:

@@ -1,9 +1,8 @@
 """Use-case records: items of the table → `UseCase`.
 
 Records are read as the predecessor's loaders wrote them: `tools` and `dtmfHandlers` as JSON text,
-`prompt` plain or JSON-encoded. Attributes that the predecessor did not have are optional, unknown
-ones are ignored. `promptContext` exists only in the record of one call
-(`agent.store.call_state.call_item.record_of_call`).
+`prompt` plain or JSON-encoded. Unknown attributes are ignored. `promptContext` exists only in the
+record of one call (`agent.store.call_state.call_item.record_of_call`).
 
 A record without a name or a prompt raises a `UseCaseError` of one line, `<use case>.<field>:
 <error>`. Nothing else in a record stops a call. There are two kinds of warnings, one line each:
@@ -12,13 +11,6 @@ A record without a name or a prompt raises a `UseCaseError` of one line, `<use c
   record did not hold it. `seed` and an edit during a call refuse it.
 - a remark: a valid value without effect here, such as an attribute the relay does not know, a tool
   that does not exist, or a key for a tool the use case does not offer.
-
-The backups for a speech provider that is down are tables:
-
-    [backup_voice]                          [backup_transcription]
-    provider = "Amazon"                     provider = "Google"
-    voice = "Joanna-Neural"                 model = "telephony"
-    language = "en-US"     # optional       language = "en-US"     # optional
 """
 
 from __future__ import annotations
@@ -38,13 +30,11 @@ from agent.call.messages import ToolSpec
 from agent.errors import UseCaseError
 from agent.ports import Store
 from agent.usecases import ModelSettings, UseCase
-from agent.usecases.http_tool import HttpTool
-from agent.usecases.named_tools import KnownTools, declared_tools, named_tools, usable_everywhere
+from agent.usecases.http_tool import HttpTool, read_http_tools
+from agent.usecases.named_tools import KnownTools, named_tools, usable_everywhere
 from agent.usecases.relay_attributes import (
     LANGUAGES_FIELD,
     RECORD_FIELD,
-    LanguageSettings,
-    RelaySettings,
     language_settings,
     relay_attributes,
 )
@@ -60,39 +50,47 @@ from agent.usecases.validation import (
     tolerant,
 )
 
-CONFIGURATION = "configuration"
-"""Sort key of a record."""
-USE_CASE = "use-case"
-"""Index key of all records."""
+CONFIGURATION = "configuration"  # sort key of a record
+USE_CASE = "use-case"  # index key of all records
 
-LONGEST_GREETING = 4_000
-"""Characters. All attributes of the relay share a document of 64 kB."""
-LONGEST_BACKUP = 500
-"""Characters of each value of a backup."""
 Guardrail = Annotated[str, Meta(pattern=r"^$|^\S+:(\d+|DRAFT)$")]
 """`ID:VERSION`; the id may be an ARN."""
 Latency = Literal["", "standard", "optimized"]
 ServiceTier = Literal["", "default", "priority", "reserved"]  # `flex` delays requests
+_BackupText = Annotated[str, Meta(max_length=500)]
 
 
 class _TextBlock(msgspec.Struct):
     text: str
 
 
-class BackupVoice(msgspec.Struct):
-    """Text to speech while the provider of the voice is down."""
+class _Backup(
+    msgspec.Struct,
+    forbid_unknown_fields=True,
+    omit_defaults=True,
+    rename={
+        **dict.fromkeys(("ttsProvider", "transcriptionProvider"), "provider"),
+        **dict.fromkeys(("ttsLanguage", "transcriptionLanguage"), "language"),
+        "speechModel": "model",
+    },
+):
+    """Attributes of the relay while a provider is down, read from a table."""
 
-    provider: Literal["ElevenLabs", "Google", "Amazon"]
-    voice: str = ""
-    language: str = ""
+
+class BackupVoice(_Backup):
+    """Text to speech."""
+
+    ttsProvider: Literal["ElevenLabs", "Google", "Amazon"]  # noqa: N815 the spelling of the relay
+    voice: _BackupText = ""
+    ttsLanguage: _BackupText = ""  # noqa: N815
 
 
-class BackupTranscription(msgspec.Struct):
-    """Speech to text while its provider is down."""
+class BackupTranscription(_Backup):
+    """Speech to text."""
 
-    provider: Literal["Deepgram", "Google"]
-    model: str = ""
-    language: str = ""
+    transcriptionProvider: Literal["Deepgram", "Google"]  # noqa: N815
+    speechModel: _BackupText = ""  # noqa: N815
+    transcriptionLanguage: _BackupText = ""  # noqa: N815
 
 
 class _Record(msgspec.Struct):
@@ -103,7 +101,7 @@ class _Record(msgspec.Struct):
     tools: Any = ()
     dtmfHandlers: Any = {}  # noqa: N815
     conversationRelayParams: Any = {}  # noqa: N815
-    greetingKnown: Annotated[str, Meta(max_length=LONGEST_GREETING)] = ""  # noqa: N815
+    greetingKnown: Annotated[str, Meta(max_length=4_000)] = ""  # noqa: N815
     languages: Any = ()
     phrases: Any = {}
     llmModel: Annotated[str, Meta(max_length=2_048)] = ""  # noqa: N815
@@ -162,68 +160,51 @@ def parse_use_case(
         UseCaseError: The prompt is missing or wrong.
     """
     name = text_in(item, "pk")
-    try:
-        prompt = _prompt(item.get("prompt"))
-    except UseCaseError as error:
-        raise UseCaseError(f"{name}.{error}") from error
-    errors, remarks = RecordErrors(), RecordErrors()
-    known = KnownTools(tools, unavailable, unusable_reason)
-    use_case, found = _use_case(name, prompt, item, known, errors)
-    for remark in found:
-        remarks.add(remark)
-    lines = tuple(f"{name}.{error}" for error in errors.lines)
-    noted = [f"{name}.{remark}" for remark in remarks.lines]
-    return replace(use_case, errors=lines), (*noted, *(f"{line}; left out" for line in lines))
-
-
-def _use_case(
-    name: str, prompt: str, item: Mapping[str, object], known: KnownTools, errors: RecordErrors
-) -> tuple[UseCase, tuple[str, ...]]:
+    prompt = _prompt(item.get("prompt"), f"{name}.prompt")
+    errors = RecordErrors()
     record = tolerant({**item, "prompt": None}, _Record, "", errors)
-    relay, further = _relay(record, errors)
+    params = table(record.conversationRelayParams, RECORD_FIELD, errors)
+    relay, greeting = relay_attributes(params, errors)
+    languages = [
+        table(each, f"{LANGUAGES_FIELD}[{index}]", errors)
+        for index, each in enumerate(elements(record.languages, LANGUAGES_FIELD, errors))
+    ]
+    further = language_settings(languages, relay, errors)
     named = named_tools(record.tools, errors)
-    read = partial(declared_tools, record.httpTools, "httpTools", known.built_in, errors)
+    built_in = {*tools, *unavailable}
+    read = partial(read_http_tools, record.httpTools, "httpTools", built_in, errors)
     declared = errors.read_or(read, tuple[HttpTool, ...]())
-    known = known.with_declared(declared)
-    tools, unknown = known.offered(named, errors)
-    offered = {spec.name for spec in tools}
-    keypad, silent = known.keypad(record.dtmfHandlers, offered, errors)
-    parsed = UseCase(
+    reasons = {tool.spec.name: unusable_reason(tool) for tool in declared}
+    usable = {tool.spec.name: tool.spec for tool in declared if not reasons[tool.spec.name]}
+    known = KnownTools({**tools, **usable}, unavailable, reasons)
+    offered = known.offered(named, errors)
+    names = {spec.name for spec in offered}
+    use_case = UseCase(
         name,
         prompt,
         context="\n".join(_texts(record.promptContext, "promptContext", errors)),
         title=record.title,
         description=record.description,
-        greeting=relay.greeting,
+        greeting=greeting,
         greeting_known=record.greetingKnown,
-        tools=tools,
-        http_tools=tuple(tool for tool in declared if tool.spec.name in offered),
-        keypad=keypad,
-        relay=relay.attributes,
-        languages=further.languages,
+        tools=offered,
+        http_tools=tuple(tool for tool in declared if tool.spec.name in names),
+        keypad=known.keypad(record.dtmfHandlers, names, errors),
+        relay=relay,
+        languages=further,
         model=_model(record, errors),
         phrases=_phrases(record.phrases, errors),
-        offline_script=_script(record.offlineScript, errors),
+        offline_script=errors.read_or(partial(_script, record.offlineScript), ""),
         transfer_target=_transfer_target(record, errors),
         voicemail=record.voicemail,
-        backup_voice=read_backup(record.backupVoice, "backupVoice", BackupVoice, errors),
-        backup_transcription=read_backup(
+        backup_voice=_backup(record.backupVoice, "backupVoice", BackupVoice, errors),
+        backup_transcription=_backup(
             record.backupTranscription, "backupTranscription", BackupTranscription, errors
         ),
     )
-    return parsed, (*relay.warnings, *further.warnings, *unknown, *silent)
-
-
-def _relay(record: _Record, errors: RecordErrors) -> tuple[RelaySettings, LanguageSettings]:
-    relay = relay_attributes(table(record.conversationRelayParams, RECORD_FIELD, errors))
-    tables = [
-        table(each, f"{LANGUAGES_FIELD}[{index}]", errors)
-        for index, each in enumerate(elements(record.languages, LANGUAGES_FIELD, errors))
-    ]
-    further = language_settings(tables, relay.attributes)
-    for error in (*relay.errors, *further.errors):
-        errors.add(error)
-    return relay, further
+    lines = tuple(f"{name}.{error}" for error in errors.errors)
+    remarks = [f"{name}.{remark}" for remark in errors.remarks]
+    return replace(use_case, errors=lines), (*remarks, *(f"{line}; left out" for line in lines))
 
 
 def _transfer_target(record: _Record, errors: RecordErrors) -> TransferTarget | None:
@@ -236,17 +217,13 @@ def _transfer_target(record: _Record, errors: RecordErrors) -> TransferTarget | 
     )
 
 
-def _script(raw: object, errors: RecordErrors) -> str:
+def _script(raw: object) -> str:
     """JSON text for the offline model, which validates the content."""
-
-    def read() -> str:
-        script = decoded(raw, "offlineScript")
-        return raw if isinstance(raw, str) else json.dumps(plain(script)) if script else ""
-
-    return errors.read_or(read, "")
+    script = decoded(raw, "offlineScript")
+    return raw if isinstance(raw, str) else json.dumps(plain(script)) if script else ""
 
 
-def _prompt(raw: object) -> str:
+def _prompt(raw: object, field: str) -> str:
     """Plain text; or a JSON string; or text blocks of Converse, as JSON or as they are."""
     if isinstance(raw, str):
         try:
@@ -255,10 +232,10 @@ def _prompt(raw: object) -> str:
             parsed = raw
         raw = parsed if isinstance(parsed, str | list) else raw
     if isinstance(raw, list):
-        raw = "\n".join(_texts(raw, "prompt", RecordErrors()))
-    if raw is None or not convert(raw, str, "prompt").strip():
-        raise UseCaseError("prompt: is missing or blank")
-    return convert(raw, str, "prompt")
+        raw = "\n".join(_texts(raw, field, RecordErrors()))
+    if raw is None or not convert(raw, str, field).strip():
+        raise UseCaseError(f"{field}: is missing or blank")
+    return convert(raw, str, field)
 
 
 def _texts(raw: object, field: str, errors: RecordErrors) -> list[str]:
@@ -297,17 +274,15 @@ def _object_text(field: str, raw: object, wanted: Any, errors: RecordErrors) -> 
 
 
 def _phrases(raw: object, errors: RecordErrors) -> Phrases:
-    names = {field.name for field in fields(Phrases)}
     phrases = Phrases()
     for name, sentence in table(raw, "phrases", errors).items():
-        if name not in names:
-            errors.add(f"phrases.{name}: there is no such sentence")
-        else:
-            phrases = errors.read_or(partial(_with_phrase, phrases, name, sentence), phrases)
+        phrases = errors.read_or(partial(_with_phrase, phrases, name, sentence), phrases)
     return phrases
 
 
 def _with_phrase(phrases: Phrases, name: str, raw: object) -> Phrases:
+    if name not in {field.name for field in fields(Phrases)}:
+        raise UseCaseError(f"phrases.{name}: there is no such sentence")
     said = getattr(convert({name: raw}, Phrases, "phrases"), name)
     sentences = (said,) if isinstance(said, str) else said
     if not (sentences and all(sentence.strip() for sentence in sentences)):
@@ -315,28 +290,12 @@ def _with_phrase(phrases: Phrases, name: str, raw: object) -> Phrases:
     return replace(phrases, **{name: said})
 
 
-def read_backup(
-    raw: object,
-    field: str,
-    wanted: type[BackupVoice] | type[BackupTranscription],
-    errors: RecordErrors,
+def _backup(
+    raw: object, field: str, wanted: type[_Backup], errors: RecordErrors
 ) -> Mapping[str, str]:
-    """A backup as attributes of the relay; empty if it is missing or wrong."""
-
-    def read() -> dict[str, str]:
-        given = decoded(raw, field)
-        return _backup_attributes(tolerant(given, wanted, field, errors)) if given else {}
-
-    found = errors.read_or(read, dict[str, str]())
-    if any(len(text) > LONGEST_BACKUP for text in found.values()):
-        errors.add(f"{field}: is too long")
-        return {}
+    """A backup as attributes of the relay; empty if it is missing."""
+    given = table(raw, field, errors)
+    read = partial(tolerant, given, wanted, field, errors)
+    backup = errors.read_or(read, None) if given else None
+    found = msgspec.structs.asdict(backup) if backup else {}
     return {name: text.strip() for name, text in found.items() if text.strip()}
-
-
-def _backup_attributes(backup: BackupVoice | BackupTranscription) -> dict[str, str]:
-    if isinstance(backup, BackupVoice):
-        side, name, value = "tts", "voice", backup.voice
-    else:
-        side, name, value = "transcription", "speechModel", backup.model
-    return {f"{side}Provider": backup.provider, name: value, f"{side}Language": backup.language}

@@ -3,93 +3,61 @@
 Twilio reports a wrong attribute only during a call, and error 64101 ends that call. Rules:
 
 - A value is read in every form that has one meaning: a flag may be a boolean, 0 or 1, or a word; a
-  number may be text; `hints`, `events` and `debug` may be lists. Attributes that were flags when
-  the relay was launched and take words today still take the flag: true is `any`, `debugging` or
-  `on`.
+  number may be text; `hints`, `events` and `debug` may be lists. Attributes that were flags once
+  and take words today still take the flag.
 - A bad value of a known attribute is dropped with an error. A voice or a speech model is dropped
   with its provider or language: a voice of Google at ElevenLabs is a 64101.
-- An unknown attribute is dropped with a warning: records of the predecessor have invented ones.
+- An unknown attribute is dropped with a remark: records of the predecessor have invented ones.
 - An empty value is left out, because it can itself be a 64101.
 - Twilio reads no document over 64 kB (https://www.twilio.com/docs/api/errors/11750): a text that
   does not fit is dropped.
 
-Defaults of the relay have changed twice and depend on the age of the account, so `DEFAULTS` are
-always written. Only combinations that are certainly wrong are repaired: which voice or model a
-provider has changes without notice. Attributes and values:
+Defaults of the relay depend on the age of the account, so `DEFAULTS` are always written. Only
+combinations that are certainly wrong are repaired: voices and models change without notice.
 https://www.twilio.com/docs/voice/twiml/connect/conversationrelay
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from xml.sax.saxutils import quoteattr
 
 from agent.call.text import LANGUAGE_TAG
+from agent.usecases.validation import RecordErrors
 
 RECORD_FIELD = "conversationRelayParams"
 LANGUAGES_FIELD = "languages"
 
-Check = Callable[[str], str]
-"""Returns the value for the TwiML, or raises `ValueError` with what it must be."""
+Check = Callable[[str], str]  # the value for the TwiML, or `ValueError`: what it must be
 
 
-@dataclass(frozen=True, slots=True)
-class RelaySettings:
-    """The attributes of `<ConversationRelay>` of one use case, without those of a single call."""
-
-    attributes: Mapping[str, str]
-    greeting: str
-    """`welcomeGreeting` of the record; each call decides which greeting is played."""
-    warnings: tuple[str, ...]
-    """What has no effect, one line each, `field: remark`."""
-    errors: tuple[str, ...] = ()
-    """What was dropped because it is wrong, one line each, `field: error`."""
-
-
-@dataclass(frozen=True, slots=True)
-class LanguageSettings:
-    """The attributes of each `<Language>` for one use case."""
-
-    languages: tuple[Mapping[str, str], ...]
-    warnings: tuple[str, ...]
-    errors: tuple[str, ...] = ()
-
-
-_TRUE = frozenset({"true", "1", "1.0", "yes", "on"})
-_FALSE = frozenset({"false", "0", "0.0", "no", "off"})
-
-
-def _flag_of(text: str) -> str:
-    """`true` or `false` for a text that means it; empty for any other."""
-    word = text.lower()
-    return "true" if word in _TRUE else "false" if word in _FALSE else ""
+def _flags(true: str, false: str) -> dict[str, str]:
+    return {
+        **dict.fromkeys(("true", "1", "1.0", "yes", "on"), true),
+        **dict.fromkeys(("false", "0", "0.0", "no", "off"), false),
+    }
 
 
 def _one_of(*words: str, true: str = "", false: str = "") -> Check:
     """One of these words; a flag counts as the word `true` or `false` names."""
-    known = {word.lower(): word for word in words}
-    flags = {"true": true, "false": false} if true else {}
+    known = (_flags(true, false) if true else {}) | {word.lower(): word for word in words}
 
     def check(text: str) -> str:
-        word = text.lower()
-        if word in known:
-            return known[word]
-        if (flag := _flag_of(text)) in flags:
-            return flags[flag]
-        raise ValueError(f"must be one of {', '.join(words)}")
+        if text.lower() not in known:
+            raise ValueError(f"must be one of {', '.join(words)}")
+        return known[text.lower()]
 
     return check
 
 
 def _some_of(*words: str, true: str) -> Check:
     """Some of these words, separated by spaces or commas; a flag is the word `true`, or none."""
-    flags = {"true": true, "false": ""}
+    flags = _flags(true, "")
 
     def check(text: str) -> str:
-        if (flag := _flag_of(text)) in flags:
-            return flags[flag]
+        if text.lower() in flags:
+            return flags[text.lower()]
         chosen = list(dict.fromkeys(text.lower().replace(",", " ").split()))
         if not set(chosen) <= set(words):
             raise ValueError(f"must be some of {', '.join(words)}, with spaces between")
@@ -128,18 +96,15 @@ def _socket_url(text: str) -> str:
     return text
 
 
-_FLAG = _one_of("true", "false", true="true", false="false")
-_INPUT = _one_of("none", "dtmf", "speech", "any", true="any", false="none")
-_NORMALIZATION = _one_of("on", "auto", "off", true="on", false="off")
-_TTS_PROVIDER = _one_of("ElevenLabs", "Google", "Amazon")
-_TRANSCRIPTION_PROVIDER = _one_of("Deepgram", "Google")
-
 ATTRIBUTES: Mapping[str, Check] = {
     "url": _socket_url,
     **dict.fromkeys(("language", "ttsLanguage", "transcriptionLanguage"), _locale),
-    "ttsProvider": _TTS_PROVIDER,
-    "transcriptionProvider": _TRANSCRIPTION_PROVIDER,
-    **dict.fromkeys(("welcomeGreetingInterruptible", "reportInputDuringAgentSpeech"), _INPUT),
+    "ttsProvider": _one_of("ElevenLabs", "Google", "Amazon"),
+    "transcriptionProvider": _one_of("Deepgram", "Google"),
+    **dict.fromkeys(
+        ("welcomeGreetingInterruptible", "reportInputDuringAgentSpeech"),
+        _one_of("none", "dtmf", "speech", "any", true="any", false="none"),
+    ),
     "interruptible": _one_of(
         "none", "dtmf", "speech", "any", "true", "false", true="true", false="false"
     ),
@@ -150,7 +115,10 @@ ATTRIBUTES: Mapping[str, Check] = {
     "events": _some_of("speaker-events", "tokens-played", "config-updated", true="speaker-events"),
     "debug": _some_of("debugging", "speaker-events", "tokens-played", true="debugging"),
     "includeInPrompt": _one_of("turn-state", "prompt-segments"),
-    **dict.fromkeys(("elevenlabsTextNormalization", "ttsTextNormalization"), _NORMALIZATION),
+    **dict.fromkeys(
+        ("elevenlabsTextNormalization", "ttsTextNormalization"),
+        _one_of("on", "auto", "off", true="on", false="off"),
+    ),
     **dict.fromkeys(
         (
             "partialPrompts", "deepgramSmartFormat", "profanityFilter", "ignoreBackchannel",
@@ -158,7 +126,7 @@ ATTRIBUTES: Mapping[str, Check] = {
             "turnDetection", "partialPromptOnHangup", "asrSmartFormat",
             "ttsLanguageTextNormalization", "elevenlabsLanguageTextNormalization",
         ),
-        _FLAG,
+        _one_of("true", "false", true="true", false="false"),
     ),
     **dict.fromkeys(
         (
@@ -182,7 +150,7 @@ LANGUAGE_ATTRIBUTES: Mapping[str, Check] = {
 }  # fmt: skip
 """Every attribute of `<Language>`."""
 
-_DEPENDENTS: Mapping[str, tuple[str, ...]] = {
+_DEPENDENTS = {
     "ttsProvider": ("voice",),
     "ttsLanguage": ("voice",),
     "transcriptionProvider": ("speechModel",),
@@ -191,10 +159,8 @@ _DEPENDENTS: Mapping[str, tuple[str, ...]] = {
 }
 """Attributes that are dropped together with the one they were chosen for."""
 
-_SEPARATORS: Mapping[str, str] = {"hints": ",", "events": " ", "debug": " "}
-
-_ROOM = 32_000
-"""Bytes of all attributes of `<ConversationRelay>`."""
+_SEPARATORS = {"hints": ",", "events": " ", "debug": " "}
+_ROOM = 32_000  # bytes of all attributes of `<ConversationRelay>`
 _LANGUAGES_ROOM = 12_000
 
 DEFAULTS: Mapping[str, str] = {
@@ -209,7 +175,6 @@ DEFAULTS: Mapping[str, str] = {
 """Written unless the record sets them."""
 
 DEFAULT_LANGUAGE = "en-US"
-
 DEFAULT_VOICES: Mapping[str, str] = {
     "ElevenLabs": "UgBBYS2sOqTuMpoF3BR0",
     "Google": "en-US-Journey-O",
@@ -217,100 +182,101 @@ DEFAULT_VOICES: Mapping[str, str] = {
 }
 """By provider, for `DEFAULT_LANGUAGE` only: a voice of another language is an error 64101."""
 
-BACKCHANNEL_LANGUAGES = frozenset({"en", "es", "fr", "de"})
+_BACKCHANNEL_LANGUAGES = frozenset({"en", "es", "fr", "de"})
 """Languages known to support `ignoreBackchannel`, which is on by default there."""
 
 
-def relay_attributes(params: Mapping[str, object]) -> RelaySettings:
-    """Check a record's `conversationRelayParams` and add the defaults; never raises."""
-    reading = _read(params, ATTRIBUTES, RECORD_FIELD, _ROOM)
-    given, remarks = reading.attributes, reading.remarks
+def relay_attributes(
+    params: Mapping[str, object], errors: RecordErrors
+) -> tuple[dict[str, str], str]:
+    """Check a record's `conversationRelayParams` and add the defaults; never raises.
+
+    Returns:
+        The attributes without those of a single call, and `welcomeGreeting`.
+    """
+    given, _ = _read(params, ATTRIBUTES, RECORD_FIELD, _ROOM, errors)
     if given.pop("url", None):
-        remarks.append(f"{RECORD_FIELD}.url: is set by the service, dropped")
+        errors.remark(f"{RECORD_FIELD}.url: is set by the service, dropped")
     greeting = given.pop("welcomeGreeting", "")
     attributes = _with_defaults(given)
     spoken = _language(attributes, "ttsLanguage")
     heard = _language(attributes, "transcriptionLanguage")
-    reading.errors += _repair_multi(attributes, attributes, RECORD_FIELD, spoken, heard)
-    reading.errors += _repair_eager_threshold(attributes)
-    if "eotThreshold" in attributes and not _is_flux(attributes):
-        remarks.append(
+    _repair_multi(attributes, attributes, RECORD_FIELD, spoken, heard, errors)
+    limit = attributes.get("eotThreshold", "0.8")  # the default of the relay
+    eager = attributes.get("eagerEotThreshold", "0")
+    if Decimal(eager) >= Decimal(limit):
+        errors.add(
+            f"{RECORD_FIELD}.eagerEotThreshold: must be below eotThreshold, which is {limit}"
+        )
+        del attributes["eagerEotThreshold"]
+    model = attributes.get("speechModel", "").lower()
+    is_flux = attributes["transcriptionProvider"] == "Deepgram" and model.startswith("flux")
+    if "eotThreshold" in attributes and not is_flux:
+        errors.remark(
             f"{RECORD_FIELD}.eotThreshold: has no effect without Deepgram and speechModel flux"
         )
-    return RelaySettings(attributes, greeting, tuple(remarks), tuple(reading.errors))
+    return attributes, greeting
 
 
 def language_settings(
-    records: Iterable[Mapping[str, object]], inherited: Mapping[str, str]
-) -> LanguageSettings:
+    records: Iterable[Mapping[str, object]], inherited: Mapping[str, str], errors: RecordErrors
+) -> tuple[Mapping[str, str], ...]:
     """Check further languages, which inherit from the relay; without a valid code none is kept."""
-    languages, remarks, errors = list[Mapping[str, str]](), list[str](), list[str]()
+    languages = list[Mapping[str, str]]()
     room = _LANGUAGES_ROOM
     for index, record in enumerate(records):
         field = f"{LANGUAGES_FIELD}[{index}]"
-        reading = _read(record, LANGUAGE_ATTRIBUTES, field, room)
-        language, room = reading.attributes, reading.room
-        errors += reading.errors
-        if "code" not in language:
-            if not reading.is_wrong("code"):
-                errors.append(f"{field}.code: missing")
+        language, room = _read(record, LANGUAGE_ATTRIBUTES, field, room, errors)
+        if not (code := language.get("code")):
             continue
-        code = language["code"]
-        errors += _repair_multi(language, {**inherited, **language}, field, code, code)
-        remarks += reading.remarks
+        _repair_multi(language, {**inherited, **language}, field, code, code, errors)
         if not {"ttsProvider", "voice"} <= language.keys():
-            remarks.append(f"{field}: inherits a provider or voice that may not know the language")
+            errors.remark(f"{field}: inherits a provider or voice that may not know the language")
         languages.append(language)
-    return LanguageSettings(tuple(languages), tuple(remarks), tuple(errors))
-
-
-@dataclass(slots=True)
-class _Attributes:
-    place: str
-    """The name of the table in error lines."""
-    room: int
-    """Bytes left."""
-    attributes: dict[str, str] = field(default_factory=dict)
-    remarks: list[str] = field(default_factory=list)
-    errors: list[str] = field(default_factory=list)
-
-    def take(self, name: str, text: str) -> None:
-        """Keep an attribute that is not empty, if there is room for it."""
-        size = len(name) + len(quoteattr(text).encode(errors="replace")) + 2
-        if size > self.room:
-            self.refuse(name, "does not fit in a document of 64 kB")
-        elif text:
-            self.attributes[name] = text
-            self.room -= size
-
-    def refuse(self, name: str, error: str) -> None:
-        self.errors.append(f"{self.place}.{name}: {error}")
-
-    def is_wrong(self, name: str) -> bool:
-        return any(error.startswith(f"{self.place}.{name}: ") for error in self.errors)
-
-    def drop_dependents(self) -> None:
-        for owner, owned in _DEPENDENTS.items():
-            for name in owned if self.is_wrong(owner) else ():
-                if self.attributes.pop(name, None):
-                    self.refuse(name, f"belongs to {owner}, which is wrong")
+    return tuple(languages)
 
 
 def _read(
-    params: Mapping[str, object], table: Mapping[str, Check], field: str, room: int
-) -> _Attributes:
-    reading = _Attributes(field, room)
+    params: Mapping[str, object],
+    table: Mapping[str, Check],
+    field: str,
+    room: int,
+    errors: RecordErrors,
+) -> tuple[dict[str, str], int]:
+    """The attributes of one element that are right and fit, and the bytes left of `room`."""
+    attributes, wrong = dict[str, str](), dict[str, str]()
     for name, value in params.items():
         if name not in table:
-            reading.remarks.append(f"{field}.{name}: the relay has no such attribute, dropped")
+            errors.remark(f"{field}.{name}: the relay has no such attribute, dropped")
             continue
         try:
-            if text := _as_text(name, value):
-                reading.take(name, table[name](text))
+            text = _fitting(name, _as_text(name, value), table[name], room)
         except ValueError as error:
-            reading.refuse(name, str(error))
-    reading.drop_dependents()
-    return reading
+            wrong[name] = str(error)
+            continue
+        if text:
+            attributes[name] = text
+            room -= _size(name, text)
+    for owner, owned in _DEPENDENTS.items():
+        for name in owned if owner in wrong else ():
+            if attributes.pop(name, None):
+                wrong[name] = f"belongs to {owner}, which is wrong"
+    if "code" in table and "code" not in attributes:
+        wrong.setdefault("code", "missing")
+    for name, reason in wrong.items():
+        errors.add(f"{field}.{name}: {reason}")
+    return attributes, room
+
+
+def _fitting(name: str, given: str, check: Check, room: int) -> str:
+    text = check(given) if given else ""
+    if text and _size(name, text) > room:
+        raise ValueError("does not fit in a document of 64 kB")
+    return text
+
+
+def _size(name: str, text: str) -> int:
+    return len(name) + len(quoteattr(text).encode(errors="replace")) + 2
 
 
 def _as_text(name: str, value: object) -> str:
@@ -335,7 +301,7 @@ def _with_defaults(given: Mapping[str, str]) -> dict[str, str]:
     if _language(attributes, "ttsLanguage").lower() == DEFAULT_LANGUAGE.lower():
         attributes.setdefault("voice", DEFAULT_VOICES[attributes["ttsProvider"]])
     heard = _language(attributes, "transcriptionLanguage").lower()
-    if heard.partition("-")[0] in BACKCHANNEL_LANGUAGES:
+    if heard.partition("-")[0] in _BACKCHANNEL_LANGUAGES:
         attributes.setdefault("ignoreBackchannel", "true")
     return attributes
 
@@ -345,30 +311,19 @@ def _language(attributes: Mapping[str, str], name: str) -> str:
 
 
 def _repair_multi(
-    attributes: dict[str, str], effective: Mapping[str, str], field: str, spoken: str, heard: str
-) -> list[str]:
+    attributes: dict[str, str],
+    effective: Mapping[str, str],
+    field: str,
+    spoken: str,
+    heard: str,
+    errors: RecordErrors,
+) -> None:
     """Replace a provider that does not support the language `multi`."""
-    errors = []
     for language, name, provider, owned in (
         (spoken, "ttsProvider", "ElevenLabs", "voice"),
         (heard, "transcriptionProvider", "Deepgram", "speechModel"),
     ):
         if language.lower() == "multi" and effective.get(name) != provider:
-            errors.append(f"{field}.{name}: must be {provider} where the language is multi")
+            errors.add(f"{field}.{name}: must be {provider} where the language is multi")
             attributes[name] = provider
             attributes.pop(owned, None)
-    return errors
-
-
-def _repair_eager_threshold(attributes: dict[str, str]) -> list[str]:
-    limit = attributes.get("eotThreshold", "0.8")  # the default of the relay
-    eager = attributes.get("eagerEotThreshold")
-    if eager is None or Decimal(eager) < Decimal(limit):
-        return []
-    del attributes["eagerEotThreshold"]
-    return [f"{RECORD_FIELD}.eagerEotThreshold: must be below eotThreshold, which is {limit}"]
-
-
-def _is_flux(attributes: Mapping[str, str]) -> bool:
-    model = attributes.get("speechModel", "").lower()
-    return attributes["transcriptionProvider"] == "Deepgram" and model.startswith("flux")

@@ -8,10 +8,10 @@ stays; and a booked slot is not written again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
 from agent.call.messages import ToolSpec
@@ -41,8 +41,6 @@ from agent.usecases.versions import (
     canary_in_progress,
     version_key,
 )
-
-_ANY_DAY = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +72,7 @@ async def seed(
         tools: What is implemented, by name.
         now: Aware; today, in the zone that decides when a day ends.
         use_case: Load only this one, and no profiles.
-        dry_run: Write nothing.
-
-    Returns:
-        What was written, or would be, in that order.
+        dry_run: Write nothing, return what would be written.
 
     Raises:
         UseCaseError: The first error of a file, or all errors of records, a line each; nothing was
@@ -92,11 +87,7 @@ async def seed(
 async def seed_file(
     store: Store, path: Path, tools: Mapping[str, ToolSpec], *, now: datetime, dry_run: bool = False
 ) -> list[SeedResult]:
-    """Load one file: a profile as TOML, or any item as `aws dynamodb put-item` takes it.
-
-    Raises:
-        UseCaseError: It cannot be read, or has errors; nothing was written.
-    """
+    """Load one file as `seed`: a profile as TOML, or an item for `aws dynamodb put-item`."""
     load = load_profile if path.suffix == ".toml" else load_document
     item = await asyncio.to_thread(load, path)
     _refuse(tools, item)
@@ -108,10 +99,8 @@ async def try_out(
 ) -> list[SeedResult]:
     """Let the folder's record answer `percent` of the callers, as `Versions.try_out`.
 
-    0 % ends the canary without reading the folder.
-
-    Raises:
-        UseCaseError: The folder has an error, or the use case has no record yet.
+    0 % ends the canary without reading the folder. `UseCaseError` if the folder has an error, or
+    the use case has no record yet.
     """
     if percent == 0:
         return [_result(versions, await versions.end_canary())]
@@ -124,11 +113,7 @@ async def try_out(
 async def roll_back(
     versions: Versions, to: int | None, tools: Mapping[str, ToolSpec]
 ) -> list[SeedResult]:
-    """Put an earlier version in force, as `Versions.roll_back`.
-
-    Raises:
-        UseCaseError: There is none, or it has errors; nothing was written.
-    """
+    """Put an earlier version in force, as `Versions.roll_back`; `UseCaseError` if it has errors."""
     after = await replace(versions, dry_run=True).roll_back(to)
     version = await versions.store.get(*version_key(versions.name, after.version))
     _refuse(tools, *([as_record(version)] if version else []))
@@ -147,11 +132,15 @@ def check(
     folders = use_case_folders(configuration)
     lines = [] if folders else [f"{configuration / 'use-cases'}: there is no use case"]
     for folder in folders:
-        lines += _lines(partial(_check_record, folder, tools, unusable_reason))
-        lines += _lines(partial(_check_items, folder))
-    names = {folder.name for folder in folders}
+        with _noting(lines):
+            lines += _record_errors(folder, tools, unusable_reason)
+        with _noting(lines):
+            load_further(folder, datetime(2026, 1, 1, tzinfo=UTC))
+    names = {"", *(folder.name for folder in folders)}
     for path in profile_files(configuration):
-        lines += _lines(partial(_check_profile, path, names))
+        with _noting(lines):
+            if (use_case := load_profile(path).get("useCase", "")) not in names:
+                lines.append(f"{path}: use_case: there is no use case {use_case!r}")
     return [line.removeprefix(f"{configuration}/") for line in lines]
 
 
@@ -165,26 +154,28 @@ async def check_table(
 
     `default` is the use case of the process, which must exist; otherwise as `check`.
     """
+    lines = list[str]()
 
-    def warnings(record: Item) -> list[str]:
-        return _lines(lambda: [*parse_use_case(record, tools, unusable_reason=unusable_reason)[1]])
+    def note(record: Item, place: str = "") -> None:
+        try:
+            _, found = parse_use_case(record, tools, unusable_reason=unusable_reason)
+        except UseCaseError as error:
+            found = (str(error),)
+        lines.extend(place + line for line in found)
 
     records = {str(item["pk"]): item for item in await store.query_index(USE_CASE)}
-    lines = []
     if default not in records:
-        found = await store.get(default, CONFIGURATION)
-        if found is None:
-            lines.append(f"{default}: there is no such use case")
-        else:
+        if found := await store.get(default, CONFIGURATION):
             records[default] = found
+        else:
+            lines.append(f"{default}: there is no such use case")
     for name, record in sorted(records.items()):
-        lines += warnings(record)
+        note(record)
         if number := canary_in_progress(record):
-            version = await store.get(*version_key(name, number))
-            if version is None:
-                lines.append(f"{name}.canary: there is no version {number}")
+            if version := await store.get(*version_key(name, number)):
+                note(as_record(version), f"version {number}: ")
             else:
-                lines += [f"version {number}: {line}" for line in warnings(as_record(version))]
+                lines.append(f"{name}.canary: there is no version {number}")
     for profile in await store.query_index(PROFILE):
         lines += _profile_errors(profile, records)
     return lines
@@ -192,26 +183,31 @@ async def check_table(
 
 def _refuse(tools: Mapping[str, ToolSpec], *items: Item) -> None:
     """Check items before they are written; raises all errors of records and profiles at once."""
+    lines = list[str]()
     for item in items:
         if error := size_error(item):
             raise UseCaseError(f"{item['pk']} / {item['sk']}: {error}")
-    if lines := [line for item in items for line in _item_errors(item, tools)]:
+        kind = str(item.get("sk", ""))
+        if kind == PROFILE:
+            lines += _profile_errors(item)
+        elif kind == CONFIGURATION or kind.startswith(VERSION_PREFIX):
+            with _noting(lines):
+                lines += parse_use_case(item, tools)[0].errors
+    if lines:
         raise UseCaseError("\n".join(lines))
 
 
-def _item_errors(item: Item, tools: Mapping[str, ToolSpec]) -> list[str]:
-    kind = str(item.get("sk", ""))
-    if kind == PROFILE:
-        return _profile_errors(item)
-    if kind != CONFIGURATION and not kind.startswith(VERSION_PREFIX):
-        return []
-    return _lines(lambda: [*parse_use_case(item, tools)[0].errors])
+@contextmanager
+def _noting(lines: list[str]) -> Iterator[None]:
+    try:
+        yield
+    except UseCaseError as error:
+        lines.append(str(error))
 
 
 def _plan(
     configuration: Path, tools: Mapping[str, ToolSpec], now: datetime, use_case: str
 ) -> list[PlannedItem]:
-    """All that is to be written, read and validated before the first write."""
     if use_case:
         return load_folder(_one_folder(configuration, use_case), tools, now)
     folders = use_case_folders(configuration)
@@ -220,50 +216,40 @@ def _plan(
 
 
 def _one_folder(configuration: Path, use_case: str) -> Path:
-    for folder in use_case_folders(configuration):
-        if folder.name == use_case:
-            return folder
-    raise UseCaseError(f"{configuration / 'use-cases' / use_case}: there is no such folder")
+    path = configuration / "use-cases" / use_case
+    if path not in use_case_folders(configuration):
+        raise UseCaseError(f"{path}: there is no such folder")
+    return path
 
 
 async def _write(
     store: Store, plan: list[PlannedItem], now: datetime, *, dry_run: bool
 ) -> list[SeedResult]:
-    return [
-        await _write_item(store, planned.item, now, dry_run=dry_run)
-        for planned in plan
-        if planned.unless is None or not await _is_indexed(store, *planned.unless)
-    ]
-
-
-async def _write_item(store: Store, item: Item, now: datetime, *, dry_run: bool) -> SeedResult:
-    pk, sk = str(item["pk"]), str(item["sk"])
-    if sk == CONFIGURATION:
-        versions = Versions(store, pk, now, dry_run)
-        return _result(versions, await versions.publish(item))
-    if not dry_run and sk == PROFILE:
-        await store.merge(pk, sk, item)
-    elif not dry_run:
-        await store.put(item)
-    return SeedResult(pk, sk)
+    written = []
+    for planned in plan:
+        item = planned.item
+        pk, sk = str(item["pk"]), str(item["sk"])
+        if planned.unless:
+            found = await store.query_index(*planned.unless)
+            if any(each["sk1"] == planned.unless[1] for each in found):
+                continue
+        if sk == CONFIGURATION:
+            versions = Versions(store, pk, now, dry_run)
+            written.append(_result(versions, await versions.publish(item)))
+            continue
+        if not dry_run and sk == PROFILE:
+            await store.merge(pk, sk, item)
+        elif not dry_run:
+            await store.put(item)
+        written.append(SeedResult(pk, sk))
+    return written
 
 
 def _result(versions: Versions, in_force: CurrentVersion) -> SeedResult:
     return SeedResult(versions.name, CONFIGURATION, in_force)
 
 
-async def _is_indexed(store: Store, pk1: str, sk1: str) -> bool:
-    return any(item["sk1"] == sk1 for item in await store.query_index(pk1, sk1))
-
-
-def _lines(read: Callable[[], list[str]]) -> list[str]:
-    try:
-        return read()
-    except UseCaseError as error:
-        return [str(error)]
-
-
-def _check_record(
+def _record_errors(
     folder: Path, tools: Mapping[str, ToolSpec], unusable_reason: Callable[[HttpTool], str]
 ) -> list[str]:
     record = load_record(folder, tools)
@@ -290,17 +276,6 @@ def _check_record(
             for marker in unknown_placeholders(template, known)
         ),
     ]
-
-
-def _check_items(folder: Path) -> list[str]:
-    load_further(folder, _ANY_DAY)
-    return []
-
-
-def _check_profile(path: Path, names: set[str]) -> list[str]:
-    use_case = load_profile(path).get("useCase", "")
-    is_known = not use_case or use_case in names
-    return [] if is_known else [f"{path}: use_case: there is no use case {use_case!r}"]
 
 
 def _profile_errors(item: Item, names: Iterable[str] | None = None) -> list[str]:

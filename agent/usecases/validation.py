@@ -8,7 +8,7 @@ stops it. The module also holds what every table implementation checks before it
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from functools import partial
 from typing import Any, TypeVar
@@ -22,39 +22,41 @@ from agent.ports import Item, Key
 T = TypeVar("T")
 S = TypeVar("S", bound=msgspec.Struct)
 
-_MAX_DEPTH = 100
-"""Levels of nested lists and objects; DynamoDB stores 32."""
+_MAX_DEPTH = 100  # of nested lists and objects; DynamoDB stores 32
 _MAX_ERROR_LENGTH = 300
 _MAX_ERRORS = 50
 ITEM_BYTES = 400 * 1024
 """https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html"""
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_VALUE = re.compile(r"(Invalid enum value) .*")
+_VALUE = re.compile(r"(Invalid (?:enum )?value) .*")
 
 
 class RecordErrors:
-    """The errors of a record, one line each: `field: error`.
+    """The errors and remarks of a record, one line each: `field: error`.
 
     A line names the field and never the value, which may be personal data.
     """
 
     def __init__(self) -> None:
-        self._lines: list[str] = []
-        self._uncounted = 0
+        self._errors: list[str] = []
+        self._remarks: list[str] = []
 
     @property
-    def lines(self) -> tuple[str, ...]:
+    def errors(self) -> tuple[str, ...]:
         """The first errors, and a last line with the number of further ones."""
-        more = [f"record: {self._uncounted} more errors"] if self._uncounted else []
-        return *self._lines, *more
+        return _first(self._errors)
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        return _first(self._remarks)
 
     def add(self, error: str) -> None:
         """Note an error, shortened and with unprintable characters replaced."""
-        if len(self._lines) == _MAX_ERRORS:
-            self._uncounted += 1
-            return
-        shown = _VALUE.sub(r"\1", error)[:_MAX_ERROR_LENGTH]
-        self._lines.append("".join(each if each.isprintable() else "?" for each in shown))
+        self._errors.append(_shown(error))
+
+    def remark(self, line: str) -> None:
+        """Note a valid value without effect, as `add`."""
+        self._remarks.append(_shown(line))
 
     def read_or(self, read: Callable[[], T], default: T) -> T:
         """The result of `read`; if it raises a `UseCaseError`, note that and return `default`."""
@@ -69,21 +71,24 @@ class RaisingErrors(RecordErrors):
     """Raises the first error as a `UseCaseError` instead of noting it."""
 
     def add(self, error: str) -> None:
-        """Raise it as a `UseCaseError`."""
         raise UseCaseError(error)
+
+
+def _shown(line: str) -> str:
+    short = _VALUE.sub(r"\1", line)[:_MAX_ERROR_LENGTH]
+    return "".join(each if each.isprintable() else "?" for each in short)
+
+
+def _first(lines: list[str]) -> tuple[str, ...]:
+    more = len(lines) - _MAX_ERRORS
+    return *lines[:_MAX_ERRORS], *([f"record: {more} more errors"] if more > 0 else [])
 
 
 def convert(raw: object, wanted: type[T], field: str = "", *, strict: bool = True) -> T:
     """Validate values of JSON or of a table (whose numbers may be `Decimal`).
 
-    Args:
-        raw: The value.
-        wanted: The type to convert it to.
-        field: The name of the value in error lines.
-        strict: False accepts text for a number or a flag: `"0.3"`, `"true"`.
-
-    Raises:
-        UseCaseError: `field: error`, the field as a path that begins with `field`.
+    `strict=False` accepts text for a number or a flag: `"0.3"`, `"true"`. A `UseCaseError` is
+    `field: error`, the field as a path that begins with `field`.
     """
     _check(raw, field)
     return convert_stored(raw, wanted, field, strict=strict)
@@ -106,20 +111,17 @@ def convert_stored(raw: object, wanted: type[T], field: str = "", *, strict: boo
 def tolerant(raw: object, wanted: type[S], field: str, errors: RecordErrors) -> S:
     """Convert a table field by field: a wrong field keeps its default, and the error is noted.
 
-    Null counts as missing; unknown fields are ignored.
-
-    Raises:
-        UseCaseError: It is not a table, or a field without a default is missing or wrong.
+    Null counts as missing; unknown fields are ignored. `UseCaseError` if it is not a table, or a
+    field without a default is missing or wrong.
     """
     prefix = f"{field}." if field else ""
     given, known = _mapping(raw, field), dict[str, Any]()
     for each in msgspec.structs.fields(wanted):
         name = each.encode_name
-        if (value := given.get(name)) is None:
-            continue
-        place = f"{prefix}{name}"
-        read: Callable[[], Any] = partial(convert, value, each.type, place, strict=False)
-        known[name] = read() if each.required else errors.read_or(read, UNSET)
+        if (value := given.get(name)) is not None:
+            place = f"{prefix}{name}"
+            read: Callable[[], Any] = partial(convert, value, each.type, place, strict=False)
+            known[name] = read() if each.required else errors.read_or(read, UNSET)
     return convert({name: it for name, it in known.items() if it is not UNSET}, wanted, field)
 
 
@@ -149,16 +151,15 @@ def _check(raw: object, field: str) -> None:
     for _ in range(_MAX_DEPTH):
         if any(isinstance(value, str) and _SURROGATE.search(value) for value in level):
             raise UseCaseError(f"{field}: holds a lone surrogate")
-        level = [inner for value in level for inner in _inside(value)]
+        level = [
+            inner
+            for value in level
+            if isinstance(value, Mapping | list | tuple)
+            for inner in (value.values() if isinstance(value, Mapping) else value)
+        ]
         if not level:
             return
     raise UseCaseError(f"{field}: is nested too deeply")
-
-
-def _inside(value: object) -> Iterable[object]:
-    if isinstance(value, Mapping):
-        return value.values()
-    return value if isinstance(value, list | tuple) else ()
 
 
 def plain(value: object) -> object:
@@ -177,11 +178,7 @@ def plain(value: object) -> object:
 
 
 def decoded(raw: object, field: str) -> object:
-    """The value of JSON text; lists and maps are returned as they are.
-
-    Raises:
-        UseCaseError: The text is not JSON, or is nested too deeply.
-    """
+    """The value of JSON text (`UseCaseError` if it is none); other values as they are."""
     if not isinstance(raw, str) or not raw.strip():
         return raw or None
     try:

@@ -1,8 +1,8 @@
 """Versions of a use case: earlier records stay readable and can be put in force again.
 
 The *content* of a record is all of it but its keys and the bookkeeping below. Content that was ever
-in force is kept as a version: an item that is written only if absent and never changed, with `pk`
-the name and `sk` `version::000003`. The record itself is a copy of one version:
+in force is kept as a version, an item that never changes (`sk` is `version::000003`). The record
+itself is a copy of one version:
 
     version, versionDigest   the number of that version, and the digest of its content
     canary                   {"version", "percent"}: another version, for this share of callers
@@ -15,16 +15,15 @@ Rules:
   operation here stores it as a version.
 - `previous` makes a chain, and rolling back follows it. An existing version is used again only if
   it is in force, or has equal content and the same `previous`. Rejected: one version for equal
-  content in any place. After A, B, A rolling back would skip B.
-- Numbers are allocated by conditional writes: of two concurrent seeds one gets the number, the
-  other reads again and takes the next. The last write of the record wins; both versions are kept.
-- All content comes from the folder. An edit in place, of `liveEdits` too, is replaced and not
-  merged: a merged record would be one that was never tested.
+  content, because after A, B, A rolling back would skip B.
+- Numbers are allocated by conditional writes. Of concurrent seeds the last write of the record
+  wins; all versions are kept.
+- An edit in place, of `liveEdits` too, is replaced and not merged by a folder's record: a merged
+  record would be one that was never tested.
 - Further items of a folder are data that all versions share.
 
-A canary answers the same callers as long as it runs, and more of them when its share is raised:
-each caller has a fixed place from 0 to 99 for each version. Unrecognised callers have no place,
-because all of them would have the same one.
+A canary answers the same callers as long as it runs: each caller has a fixed place from 0 to 99 for
+each version. Unrecognised callers have none, because all of them would have the same one.
 """
 
 from __future__ import annotations
@@ -45,8 +44,7 @@ VERSION_PREFIX = "version::"
 _BOOKKEEPING = frozenset(
     {"pk", "sk", "pk1", "sk1", "version", "versionDigest", "canary", "createdAt", "previous"}
 )
-_ATTEMPTS = 20
-"""Concurrent writers that may take a number first."""
+_ATTEMPTS = 20  # concurrent writers that may take a number first
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +52,7 @@ class CurrentVersion:
     """The versions that answer the calls of a use case."""
 
     version: int
-    canary: int = 0
-    """The version of some callers; 0 for none."""
+    canary: int = 0  # the version of some callers; 0 for none
     percent: int = 0
 
     def __str__(self) -> str:
@@ -108,8 +105,7 @@ class Versions:
     store: Store
     name: str
     now: datetime  # aware
-    dry_run: bool = False
-    """Return what would be done, write nothing."""
+    dry_run: bool = False  # return what would be done, write nothing
 
     async def publish(self, record: Item) -> CurrentVersion:
         """Put a record in force for all callers, and end a canary."""
@@ -117,10 +113,9 @@ class Versions:
         return await self._put_in_force(version)
 
     async def try_out(self, record: Item, percent: int) -> CurrentVersion:
-        """Let a record answer a share of the callers, from 1 to 99.
+        """Let a record answer 1 to 99 % of the callers.
 
-        Raises:
-            UseCaseError: There is no record, or it has the same content.
+        `UseCaseError` if there is no record, or it has the same content.
         """
         present = await self._present()
         canary = await self._version_of(_content(record), present)
@@ -135,8 +130,7 @@ class Versions:
     async def roll_back(self, to: int | None = None) -> CurrentVersion:
         """Undo the last change (a canary, an edit, a seeding), or put version `to` in force.
 
-        Raises:
-            UseCaseError: There is no such version, or no earlier one.
+        `UseCaseError` if there is no such version, or no earlier one.
         """
         record = await self.store.get(self.name, CONFIGURATION)
         if to is None and canary_in_progress(record or {}):
@@ -179,22 +173,19 @@ class Versions:
                 if (version["versionDigest"], _number(version, "previous")) == (digest, previous):
                     return version
             number = max(previous, *versions, 0) + 1
-            new = self._new_version(number, content, digest, previous)
+            pk, sk = version_key(self.name, number)
+            new: Item = {
+                **content,
+                "pk": pk,
+                "sk": sk,
+                "version": number,
+                "versionDigest": digest,
+                "createdAt": self.now.astimezone(UTC).isoformat(timespec="seconds"),
+                "previous": previous,
+            }
             if self.dry_run or await self.store.put(new, only_if_absent=True):
                 return new
         raise StoreError(f"{self.name}: too many others are seeding it")
-
-    def _new_version(self, number: int, content: Item, digest: str, previous: int) -> Item:
-        pk, sk = version_key(self.name, number)
-        return {
-            **content,
-            "pk": pk,
-            "sk": sk,
-            "version": number,
-            "versionDigest": digest,
-            "createdAt": self.now.astimezone(UTC).isoformat(timespec="seconds"),
-            "previous": previous,
-        }
 
     async def _all(self) -> dict[int, Item]:
         items = await self.store.query(self.name, VERSION_PREFIX)
@@ -227,23 +218,16 @@ def _digest(content: Item) -> str:
     canonical: Item = {}
     for name, value in content.items():
         try:
-            canonical[name] = _canonical(plain(value))
+            canonical[name] = json.loads(json.dumps(plain(value)), parse_float=_whole)
         except RecursionError:
             canonical[name] = None
     return hashlib.sha256(json.dumps(canonical, sort_keys=True).encode()).hexdigest()
 
 
-def _canonical(value: object) -> object:
-    """Whole numbers as int: a table may return 1 for 1.0."""
-    match value:
-        case float() if value.is_integer():
-            return int(value)
-        case dict():
-            return {name: _canonical(inner) for name, inner in value.items()}
-        case list():
-            return [_canonical(inner) for inner in value]
-        case _:
-            return value
+def _whole(text: str) -> float:
+    """A whole number as int: a table may return 1 for 1.0."""
+    number = float(text)
+    return int(number) if number.is_integer() else number
 
 
 def _place(name: str, version: int, caller: str) -> int:

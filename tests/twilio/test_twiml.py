@@ -25,6 +25,7 @@ from agent.twilio.twiml import (
     say_and_hang_up,
 )
 from agent.usecases.relay_attributes import ATTRIBUTES, LANGUAGE_ATTRIBUTES, relay_attributes
+from agent.usecases.validation import RecordErrors
 
 URL = "wss://voice.example.com/relay?callSid=CA1&t=a%2Fb"
 ACTION = "https://voice.example.com/twiml/action?call=1&v=2"
@@ -44,7 +45,7 @@ def test_a_call_is_connected_with_everything_it_needs() -> None:
     document = connect(
         URL,
         ACTION,
-        relay_attributes({"speechTimeout": 900, "hints": "Zürich, <Twilio>"}).attributes,
+        relay_attributes({"speechTimeout": 900, "hints": "Zürich, <Twilio>"}, RecordErrors())[0],
         languages=[{"code": "es-US", "ttsProvider": "Amazon", "voice": "Lupe-Neural"}],
         parameters={"tenantId": 'A "quoted" & co', "empty": ""},
         greeting="Hello, this is the booking line.",

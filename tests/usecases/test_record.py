@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -15,6 +16,7 @@ from agent.usecases.named_tools import handlers_text, tools_text
 from agent.usecases.record import parse_use_case, use_cases
 from agent.usecases.relay_attributes import relay_attributes
 from agent.usecases.transfer_target import PhoneTarget
+from agent.usecases.validation import RecordErrors
 from tests.fakes import MemoryStore
 
 PLACE_ORDER = ToolSpec(
@@ -28,6 +30,16 @@ PICK_UP = ToolSpec("CheckRestaurantPickUpTime", "When.", '{"type": "object"}')
 TOOLS = {tool.name: tool for tool in (PLACE_ORDER, PICK_UP)}
 
 
+def handler(text: str = "", function: str = "") -> dict[str, object]:
+    """What a key does, in the words of the predecessor."""
+    return {
+        "replyWithText": bool(text),
+        "replyText": text or "unused",
+        "replyWithFunction": bool(function),
+        "replyFunction": function,
+    }
+
+
 def predecessor(**changes: object) -> dict[str, object]:
     """A record as the predecessor's loader wrote it."""
     order = {
@@ -38,19 +50,9 @@ def predecessor(**changes: object) -> dict[str, object]:
         }
     }
     handlers = {
-        "1": {
-            "replyWithText": True,
-            "replyText": "One moment.",
-            "replyWithFunction": True,
-            "replyFunction": "PlaceOrderFunction",
-        },
-        "9": {
-            "replyWithText": True,
-            "replyText": "You pressed nine.",
-            "replyWithFunction": False,
-            "replyFunction": "",
-        },
-        "0": {"replyWithText": False, "replyText": "unused", "replyWithFunction": False},
+        "1": handler("One moment.", "PlaceOrderFunction"),
+        "9": handler("You pressed nine."),
+        "0": handler(),
     }
     return {
         "pk": "pizzaUseCase",
@@ -80,27 +82,20 @@ def test_a_record_of_the_predecessor_is_read_as_it_is() -> None:
     """JSON text inside, an unknown attribute of the relay, unknown attributes of the record."""
     read, warnings = parse_use_case(predecessor(), TOOLS)
 
+    schema = '{"type": "object", "properties": {"n": {"type": "number"}}}'
     assert read == UseCase(
         name="pizzaUseCase",
         prompt="You take orders. <<USER_CONTEXT>>",
         title="Pizza",
         description="Takes orders.",
         greeting="Welcome!",
-        tools=(
-            ToolSpec(
-                "PlaceOrderFunction",
-                "Stores a finished order.",
-                '{"type": "object", "properties": {"n": {"type": "number"}}}',
-                SideEffect.ONCE,
-                "I am placing your order.",
-            ),
-        ),
+        tools=(replace(PLACE_ORDER, description="Stores a finished order.", parameters=schema),),
         keypad={
             "1": KeyBinding("One moment.", "PlaceOrderFunction"),
             "9": KeyBinding("You pressed nine."),
             "0": KeyBinding(),
         },
-        relay=relay_attributes({"voice": "Anna"}).attributes,
+        relay=relay_attributes({"voice": "Anna"}, RecordErrors())[0],
         model=ModelSettings("us.amazon.nova-lite-v1:0"),
     )
     assert warnings == (
@@ -109,17 +104,14 @@ def test_a_record_of_the_predecessor_is_read_as_it_is() -> None:
     )
 
 
-def test_warnings_of_languages_are_passed_on() -> None:
-    """With the name of the use case."""
-    _, warnings = parse_use_case(predecessor(languages=[{"code": "es-US"}]), TOOLS)
-
-    assert (
-        "pizzaUseCase.languages[0]: inherits a provider or voice that may not know the language"
-    ) in warnings
+ADDITIONAL = '{"inferenceConfig": {"topK": 1}, "p": 0.5}'
 
 
-def test_our_own_attributes_are_read() -> None:
-    """All of them optional; numbers may be `Decimal`, as DynamoDB gives them."""
+@pytest.mark.parametrize(
+    "additional", [{"inferenceConfig": {"topK": Decimal("1")}, "p": Decimal("0.5")}, ADDITIONAL]
+)
+def test_our_own_attributes_are_read(additional: object) -> None:
+    """All of them optional; numbers may be `Decimal`, as DynamoDB gives them, maps JSON text."""
     read = parsed(
         greetingKnown="Hello <<FIRST_NAME>>!",
         languages=[{"code": "es-US", "voice": "Lupe", "hints": "x"}],
@@ -127,18 +119,36 @@ def test_our_own_attributes_are_read() -> None:
         maxTokens=Decimal("250"),
         temperature=Decimal("0.3"),
         topP=Decimal("1"),
+        additionalModelRequestFields=additional,
+        requestMetadata={"team": "pizza"},
+        guardrail="arn:aws:bedrock:x:1:guardrail/g:DRAFT",
+        performanceLatency="optimized",
+        serviceTier="priority",
         offlineScript='{"rules": []}',
         handoffNumber="+15550100098",
         voicemail="We have called.",
     )
 
-    assert read.greeting_known == "Hello <<FIRST_NAME>>!"
-    assert read.languages == ({"code": "es-US", "voice": "Lupe", "hints": "x"},)
-    assert read.phrases == Phrases(goodbye="Bye.", fillers=("Hm.", "Well."))
-    assert read.model == ModelSettings("us.amazon.nova-lite-v1:0", 250, 0.3, 1.0)
-    assert read.offline_script == '{"rules": []}'
-    assert read.transfer_target == PhoneTarget("+15550100098")
-    assert read.voicemail == "We have called."
+    assert read == replace(
+        parsed(),
+        greeting_known="Hello <<FIRST_NAME>>!",
+        languages=({"code": "es-US", "voice": "Lupe", "hints": "x"},),
+        phrases=Phrases(goodbye="Bye.", fillers=("Hm.", "Well.")),
+        model=ModelSettings(
+            "us.amazon.nova-lite-v1:0",
+            250,
+            0.3,
+            1.0,
+            ADDITIONAL,
+            '{"team": "pizza"}',
+            "arn:aws:bedrock:x:1:guardrail/g:DRAFT",
+            "optimized",
+            "priority",
+        ),
+        offline_script='{"rules": []}',
+        transfer_target=PhoneTarget("+15550100098"),
+        voicemail="We have called.",
+    )
 
 
 def test_a_record_needs_a_prompt_and_nothing_else() -> None:
@@ -147,7 +157,7 @@ def test_a_record_needs_a_prompt_and_nothing_else() -> None:
         {"pk": "small", "prompt": "Be brief.", "tools": "", "dtmfHandlers": None}, {}
     )
 
-    assert read == UseCase("small", "Be brief.", relay=relay_attributes({}).attributes)
+    assert read == UseCase("small", "Be brief.", relay=relay_attributes({}, RecordErrors())[0])
     assert warnings == ()
 
 
@@ -165,150 +175,116 @@ def test_a_record_needs_a_prompt_and_nothing_else() -> None:
     ],
 )
 def test_a_prompt_is_plain_text_or_json(stored: object, prompt: str) -> None:
-    """A text that is not JSON is the prompt itself."""
+    """A text that is not JSON is the prompt itself; in the record of one call it has two parts."""
     assert parsed(prompt=stored).prompt == prompt
+    assert parsed(prompt="A.", promptContext=[{"text": "B."}, {"text": "C."}]).context == "B.\nC."
 
 
 def test_tools_and_keys_may_be_lists_and_maps() -> None:
     """A record need not hold JSON inside of its own types."""
     read = parsed(
-        tools=[{"toolSpec": {"name": "CheckRestaurantPickUpTime"}}],
-        dtmfHandlers={
-            "*": {"replyWithFunction": True, "replyFunction": "CheckRestaurantPickUpTime"}
-        },
+        tools=[{"toolSpec": {"name": PICK_UP.name}}],
+        dtmfHandlers={"*": {"replyWithFunction": True, "replyFunction": PICK_UP.name}},
     )
 
-    assert read.tools == (PICK_UP,)
-    assert read.keypad == {"*": KeyBinding(function="CheckRestaurantPickUpTime")}
-
-
-def test_a_tool_that_is_not_implemented_is_left_out_with_a_warning() -> None:
-    """Records of the predecessor name tools that never existed."""
-    read, warnings = parse_use_case(
-        predecessor(tools='[{"toolSpec": {"name": "LookUpFunction"}}]', dtmfHandlers="{}"),
-        TOOLS,
-    )
-
-    assert read.tools == ()
-    assert "pizzaUseCase.tools.LookUpFunction: not implemented, left out" in warnings
-
-
-def test_a_key_of_a_tool_that_is_not_implemented_has_no_handler() -> None:
-    """Its sentence would promise a result that never comes."""
-    handler = {
-        "replyWithText": True,
-        "replyText": "One moment.",
-        "replyWithFunction": True,
-        "replyFunction": "LookUpFunction",
-    }
-
-    read, warnings = parse_use_case(predecessor(dtmfHandlers={"3": handler}), TOOLS)
-
-    assert read.keypad == {"3": KeyBinding()}
-    assert "pizzaUseCase.dtmfHandlers.3.replyFunction: LookUpFunction is not implemented" in (
-        warnings
-    )
+    assert (read.tools, read.keypad) == ((PICK_UP,), {"*": KeyBinding(function=PICK_UP.name)})
 
 
 @pytest.mark.parametrize(
-    "additional",
+    ("changes", "remark"),
     [
-        {"inferenceConfig": {"topK": Decimal("1")}, "p": Decimal("0.5")},
-        '{"inferenceConfig": {"topK": 1}, "p": 0.5}',
+        (
+            {"tools": '[{"toolSpec": {"name": "LookUpFunction"}}]', "dtmfHandlers": "{}"},
+            "tools.LookUpFunction: not implemented, left out",
+        ),
+        (
+            {"dtmfHandlers": {"3": handler("One moment.", "LookUpFunction")}},
+            "dtmfHandlers.3.replyFunction: LookUpFunction is not implemented",
+        ),
+        (
+            {"dtmfHandlers": {"3": handler("One moment.", PICK_UP.name)}},
+            "dtmfHandlers.3.replyFunction: CheckRestaurantPickUpTime is not a tool of this use"
+            " case",
+        ),
+        (
+            {"languages": [{"code": "es-US"}]},
+            "languages[0]: inherits a provider or voice that may not know the language",
+        ),
     ],
+    ids=["tool", "key of no tool", "key of another tool", "language"],
 )
-def test_options_of_bedrock_are_read(additional: object) -> None:
-    """Further fields as a map or as JSON text."""
-    read = parsed(
-        additionalModelRequestFields=additional,
-        requestMetadata={"team": "pizza"},
-        guardrail="arn:aws:bedrock:x:1:guardrail/g:DRAFT",
-        performanceLatency="optimized",
-        serviceTier="priority",
-    )
+def test_what_has_no_effect_has_a_remark(changes: dict[str, object], remark: str) -> None:
+    """The predecessor's loaders write such tools and keys: a key then promises nothing."""
+    read, warnings = parse_use_case(predecessor(**changes), TOOLS)
 
-    assert read.model == ModelSettings(
-        "us.amazon.nova-lite-v1:0",
-        additional='{"inferenceConfig": {"topK": 1}, "p": 0.5}',
-        metadata='{"team": "pizza"}',
-        guardrail="arn:aws:bedrock:x:1:guardrail/g:DRAFT",
-        latency="optimized",
-        service_tier="priority",
-    )
-
-
-def test_a_prompt_of_one_call_has_two_parts() -> None:
-    """As `record_of_call` gives them."""
-    read = parsed(prompt=[{"text": "A."}], promptContext=[{"text": "B."}, {"text": "C."}])
-
-    assert (read.prompt, read.context) == ("A.", "B.\nC.")
+    assert f"pizzaUseCase.{remark}" in warnings
+    assert read.errors == ()
+    assert "LookUpFunction" not in {tool.name for tool in read.tools}
+    assert read.keypad.get("3", KeyBinding()) == KeyBinding()
 
 
 ORDER = {"toolSpec": {"name": "PlaceOrderFunction"}}
 
 
+OBJECT = "Expected `object`, got `array`"
+CUT_SHORT = "is not JSON: Input data was truncated"
+
+
 @pytest.mark.parametrize(
-    ("changes", "error"),
+    ("field", "value", "error"),
     [
-        ({"title": 1}, "title: Expected `str`, got `int`"),
-        ({"liveEdits": 2}, "liveEdits: Expected `bool`, got `int`"),
-        ({"tools": "[{"}, "tools: is not JSON: Input data was truncated"),
-        ({"tools": '{"a": 1}'}, "tools: Expected `array`, got `object`"),
-        ({"tools": '[{"name": "x"}]'}, "tools[0]: Object missing required field `toolSpec`"),
-        ({"tools": [ORDER, ORDER]}, "tools.PlaceOrderFunction: is named twice"),
+        ("title", 1, ": Expected `str`, got `int`"),
+        ("liveEdits", 2, ": Expected `bool`, got `int`"),
+        ("tools", "[{", f": {CUT_SHORT}"),
+        ("tools", '{"a": 1}', ": Expected `array`, got `object`"),
+        ("tools", '[{"name": "x"}]', "[0]: Object missing required field `toolSpec`"),
+        ("tools", [ORDER, ORDER], ".PlaceOrderFunction: is named twice"),
         (
-            {"tools": [{"toolSpec": {"name": "PlaceOrderFunction", "inputSchema": {"json": {}}}}]},
-            "tools.PlaceOrderFunction.inputSchema.json.type: must be object",
+            "tools",
+            [{"toolSpec": {"name": "PlaceOrderFunction", "inputSchema": {"json": {}}}}],
+            ".PlaceOrderFunction.inputSchema.json.type: must be object",
         ),
-        ({"dtmfHandlers": {"12": {}}}, "dtmfHandlers.12: is not a key"),
+        ("dtmfHandlers", {"12": {}}, ".12: is not a key"),
         (
-            {"dtmfHandlers": {"1": {"replyWithText": "maybe"}}},
-            "dtmfHandlers.1.replyWithText: Expected `bool`, got `str`",
+            "dtmfHandlers",
+            {"1": {"replyWithText": "maybe"}},
+            ".1.replyWithText: Expected `bool`, got `str`",
         ),
+        ("dtmfHandlers", {"1": {"replyWithFunction": True}}, ".1.replyFunction: is missing"),
+        ("dtmfHandlers", {"1": "One moment."}, ".1: Expected `object`, got `str`"),
         (
-            {"dtmfHandlers": {"1": {"replyWithFunction": True}}},
-            "dtmfHandlers.1.replyFunction: is missing",
+            "conversationRelayParams",
+            {"dtmfDetection": "perhaps"},
+            ".dtmfDetection: must be one of true, false",
         ),
-        ({"dtmfHandlers": {"1": "One moment."}}, "dtmfHandlers.1: Expected `object`, got `str`"),
+        ("conversationRelayParams", [1], f": {OBJECT}"),
+        ("languages", [{"voice": "Lupe"}], "[0].code: missing"),
+        ("phrases", {"hello": "x"}, ".hello: there is no such sentence"),
+        ("phrases", {"goodbye": " "}, ".goodbye: is blank"),
+        ("phrases", {"fillers": []}, ".fillers: is blank"),
+        ("phrases", {"fillers": "x"}, ".fillers: Expected `array`, got `str`"),
+        ("maxTokens", 0, ": Expected `int` >= 1"),
+        ("temperature", 1.5, ": Expected `float` <= 1.0"),
+        ("requestMetadata", {"team": 1}, ".team: Expected `str`, got `int`"),
+        ("additionalModelRequestFields", "[1]", f": {OBJECT}"),
+        ("additionalModelRequestFields", "{", f": {CUT_SHORT}"),
+        ("guardrail", "g", r": Expected `str` matching regex '^$|^\\S+:(\\d+|DRAFT)$'"),
+        ("performanceLatency", "fast", ": Invalid enum value"),
+        ("serviceTier", "flex", ": Invalid enum value"),
+        ("offlineScript", "{", f": {CUT_SHORT}"),
         (
-            {"conversationRelayParams": {"dtmfDetection": "perhaps"}},
-            "conversationRelayParams.dtmfDetection: must be one of true, false",
+            "backupVoice",
+            {"provider": "Google", "voice": "x" * 501},
+            ".voice: Expected `str` of length <= 500",
         ),
-        (
-            {"conversationRelayParams": [1]},
-            "conversationRelayParams: Expected `object`, got `array`",
-        ),
-        ({"languages": [{"voice": "Lupe"}]}, "languages[0].code: missing"),
-        ({"phrases": {"hello": "x"}}, "phrases.hello: there is no such sentence"),
-        ({"phrases": {"goodbye": " "}}, "phrases.goodbye: is blank"),
-        ({"phrases": {"fillers": []}}, "phrases.fillers: is blank"),
-        ({"phrases": {"fillers": "x"}}, "phrases.fillers: Expected `array`, got `str`"),
-        ({"maxTokens": 0}, "maxTokens: Expected `int` >= 1"),
-        ({"temperature": 1.5}, "temperature: Expected `float` <= 1.0"),
-        (
-            {"requestMetadata": {"team": 1}},
-            "requestMetadata.team: Expected `str`, got `int`",
-        ),
-        (
-            {"additionalModelRequestFields": "[1]"},
-            "additionalModelRequestFields: Expected `object`, got `array`",
-        ),
-        (
-            {"additionalModelRequestFields": "{"},
-            "additionalModelRequestFields: is not JSON: Input data was truncated",
-        ),
-        ({"guardrail": "g"}, r"guardrail: Expected `str` matching regex '^$|^\\S+:(\\d+|DRAFT)$'"),
-        ({"performanceLatency": "fast"}, "performanceLatency: Invalid enum value"),
-        ({"serviceTier": "flex"}, "serviceTier: Invalid enum value"),
-        ({"offlineScript": "{"}, "offlineScript: is not JSON: Input data was truncated"),
     ],
 )
-def test_a_wrong_field_is_left_out_and_named(changes: dict[str, object], error: str) -> None:
+def test_a_wrong_field_is_left_out_and_named(field: str, value: object, error: str) -> None:
     """One line; the call is answered."""
-    read, warnings = parse_use_case(predecessor(**changes), TOOLS)
+    read, warnings = parse_use_case(predecessor(**{field: value}), TOOLS)
 
-    assert read.errors == (f"pizzaUseCase.{error}",)
-    assert f"pizzaUseCase.{error}; left out" in warnings
+    assert read.errors == (f"pizzaUseCase.{field}{error}",)
+    assert f"pizzaUseCase.{field}{error}; left out" in warnings
     assert read.prompt == "You take orders. <<USER_CONTEXT>>"
 
 
@@ -330,25 +306,6 @@ def test_a_record_without_a_prompt_answers_no_call(prompt: object, error: str) -
         parsed(prompt=prompt)
 
     assert str(caught.value) == f"pizzaUseCase.prompt: {error}"
-
-
-def test_a_key_of_a_tool_the_use_case_does_not_offer_has_no_handler() -> None:
-    """The predecessor's loaders write such keys: the record is valid, the key gets a remark."""
-    handler = {
-        "replyWithText": True,
-        "replyText": "One moment.",
-        "replyWithFunction": True,
-        "replyFunction": PICK_UP.name,
-    }
-
-    read, warnings = parse_use_case(predecessor(dtmfHandlers={"3": handler}), TOOLS)
-
-    assert read.keypad == {"3": KeyBinding()}
-    assert read.errors == ()
-    assert (
-        "pizzaUseCase.dtmfHandlers.3.replyFunction: CheckRestaurantPickUpTime is not a tool of"
-        " this use case"
-    ) in warnings
 
 
 def test_only_the_wrong_part_of_a_field_is_left_out() -> None:

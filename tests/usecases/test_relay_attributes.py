@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 
 import pytest
@@ -11,11 +13,10 @@ from hypothesis import strategies as st
 from agent.usecases.relay_attributes import (
     ATTRIBUTES,
     LANGUAGE_ATTRIBUTES,
-    LanguageSettings,
-    RelaySettings,
     language_settings,
     relay_attributes,
 )
+from agent.usecases.validation import RecordErrors
 
 DEFAULT_ATTRIBUTES = {
     "ttsProvider": "ElevenLabs",
@@ -30,45 +31,63 @@ DEFAULT_ATTRIBUTES = {
 }
 
 
-def _one(name: str, value: object) -> str | None:
-    return relay_attributes({name: value}).attributes.get(name)
+Attributes = Mapping[str, str]
 
 
-def test_defaults_are_written_out() -> None:
-    """For an empty record."""
-    assert relay_attributes({}) == RelaySettings(DEFAULT_ATTRIBUTES, greeting="", warnings=())
+@dataclass
+class Checked:
+    """What the relay gets, and what is said about the rest."""
+
+    attributes: Attributes
+    greeting: str = ""
+    remarks: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
+
+
+def checked(**params: object) -> Checked:
+    errors = RecordErrors()
+    return Checked(*relay_attributes(params, errors), errors.remarks, errors.errors)
+
+
+def languages_of(
+    records: Iterable[Mapping[str, object]], inherited: Attributes = DEFAULT_ATTRIBUTES
+) -> tuple[tuple[Attributes, ...], tuple[str, ...], tuple[str, ...]]:
+    """Languages, remarks and errors."""
+    errors = RecordErrors()
+    return language_settings(records, inherited, errors), errors.remarks, errors.errors
 
 
 def test_a_record_of_the_predecessor_is_read_as_it_is() -> None:
-    """Booleans, lower-case providers, an invented attribute and the greeting are all there."""
-    settings = relay_attributes(
-        {
-            "dtmfDetection": True,
-            "interruptible": True,
-            "interruptByDtmf": True,
-            "ttsProvider": "google",
-            "voice": "en-US-Journey-O",
-            "transcriptionProvider": "deepgram",
-            "welcomeGreeting": "Hello, this is the booking line.",
-        }
-    )
+    """Booleans, lower-case providers, an invented attribute, the greeting; no URL of the socket."""
+    given = {
+        "dtmfDetection": True,
+        "interruptible": True,
+        "interruptByDtmf": True,
+        "ttsProvider": "google",
+        "voice": "en-US-Journey-O",
+        "transcriptionProvider": "deepgram",
+        "welcomeGreeting": "Hello, this is the booking line.",
+        "url": "wss://elsewhere.example.com/",
+    }
 
-    assert settings == RelaySettings(
+    assert checked(**given) == Checked(
         {
             **DEFAULT_ATTRIBUTES,
             "ttsProvider": "Google",
             "voice": "en-US-Journey-O",
             "interruptible": "true",
         },
-        greeting="Hello, this is the booking line.",
-        warnings=(
+        "Hello, this is the booking line.",
+        remarks=(
             "conversationRelayParams.interruptByDtmf: the relay has no such attribute, dropped",
+            "conversationRelayParams.url: is set by the service, dropped",
         ),
     )
 
 
 def test_the_record_wins_over_every_default() -> None:
-    """No default replaces a value of a record."""
+    """They are written for an empty record."""
+    assert checked() == Checked(DEFAULT_ATTRIBUTES)
     record = {
         "ttsProvider": "Amazon",
         "voice": "Lupe-Neural",
@@ -81,40 +100,28 @@ def test_the_record_wins_over_every_default() -> None:
         "events": "tokens-played",
     }
 
-    assert relay_attributes(record).attributes == record
+    assert checked(**record) == Checked(record)
 
 
 @pytest.mark.parametrize(
-    ("params", "voice"),
+    ("params", "name", "default"),
     [
-        ({"ttsProvider": "Google"}, "en-US-Journey-O"),
-        ({"ttsProvider": "amazon"}, "Joanna-Neural"),
-        ({"language": "es-US", "ttsLanguage": "en-us"}, "UgBBYS2sOqTuMpoF3BR0"),
-        ({"language": "es-US"}, None),
-        ({"ttsLanguage": "en-GB"}, None),
+        ({"ttsProvider": "Google"}, "voice", "en-US-Journey-O"),
+        ({"ttsProvider": "amazon"}, "voice", "Joanna-Neural"),
+        ({"language": "es-US", "ttsLanguage": "en-us"}, "voice", "UgBBYS2sOqTuMpoF3BR0"),
+        ({"language": "es-US"}, "voice", None),
+        ({"ttsLanguage": "en-GB"}, "voice", None),
+        ({"language": "fr-CA"}, "ignoreBackchannel", "true"),
+        ({"language": "ja-JP", "transcriptionLanguage": "de-DE"}, "ignoreBackchannel", "true"),
+        ({"language": "ja-JP"}, "ignoreBackchannel", None),
+        ({"language": "en-US", "transcriptionLanguage": "multi"}, "ignoreBackchannel", None),
     ],
 )
-def test_a_default_voice_fits_provider_and_language(
-    params: dict[str, object], voice: str | None
+def test_a_default_fits_provider_and_language(
+    params: dict[str, object], name: str, default: str | None
 ) -> None:
-    """An English voice is never put on another language."""
-    assert relay_attributes(params).attributes.get("voice") == voice
-
-
-@pytest.mark.parametrize(
-    ("params", "ignored"),
-    [
-        ({"language": "fr-CA"}, "true"),
-        ({"language": "ja-JP", "transcriptionLanguage": "de-DE"}, "true"),
-        ({"language": "ja-JP"}, None),
-        ({"language": "en-US", "transcriptionLanguage": "multi"}, None),
-    ],
-)
-def test_backchannels_are_ignored_where_that_is_supported(
-    params: dict[str, object], ignored: str | None
-) -> None:
-    """The filter is switched on for the languages that are known to have it."""
-    assert relay_attributes(params).attributes.get("ignoreBackchannel") == ignored
+    """No English voice for another language; the filter only where it is known to work."""
+    assert checked(**params).attributes.get(name) == default
 
 
 @pytest.mark.parametrize(
@@ -176,7 +183,7 @@ def test_a_value_is_written_as_the_relay_reads_it(
     name: str, value: object, written: str | None
 ) -> None:
     """Types of TOML and of the table become text; an empty value leaves the attribute out."""
-    assert _one(name, value) == written
+    assert checked(**{name: value}).attributes.get(name) == written
 
 
 @pytest.mark.parametrize(
@@ -218,39 +225,21 @@ def test_a_value_is_written_as_the_relay_reads_it(
 )
 def test_a_bad_value_is_dropped_and_names_its_field(name: str, value: object, error: str) -> None:
     """The relay would refuse it during a call."""
-    settings = relay_attributes({name: value})
-
-    assert settings.errors == (f"conversationRelayParams.{name}: {error}",)
-    assert settings.attributes == DEFAULT_ATTRIBUTES
-    assert settings.greeting == ""
-
-
-def test_a_record_cannot_set_the_url_of_the_socket() -> None:
-    """It is dropped with a remark."""
-    settings = relay_attributes({"url": "wss://elsewhere.example.com/"})
-
-    assert settings == RelaySettings(
-        DEFAULT_ATTRIBUTES,
-        greeting="",
-        warnings=("conversationRelayParams.url: is set by the service, dropped",),
+    assert checked(**{name: value}) == Checked(
+        DEFAULT_ATTRIBUTES, errors=(f"conversationRelayParams.{name}: {error}",)
     )
+
+
+TTS_MULTI = "ttsProvider: must be ElevenLabs where the language is multi"
+STT_MULTI = "transcriptionProvider: must be Deepgram where the language is multi"
 
 
 @pytest.mark.parametrize(
     ("params", "error"),
     [
-        (
-            {"language": "multi", "ttsProvider": "Google"},
-            "ttsProvider: must be ElevenLabs where the language is multi",
-        ),
-        (
-            {"ttsLanguage": "multi", "ttsProvider": "Amazon"},
-            "ttsProvider: must be ElevenLabs where the language is multi",
-        ),
-        (
-            {"transcriptionLanguage": "multi", "transcriptionProvider": "Google"},
-            "transcriptionProvider: must be Deepgram where the language is multi",
-        ),
+        ({"language": "multi", "ttsProvider": "Google"}, TTS_MULTI),
+        ({"ttsLanguage": "multi", "ttsProvider": "Amazon"}, TTS_MULTI),
+        ({"transcriptionLanguage": "multi", "transcriptionProvider": "Google"}, STT_MULTI),
         (
             {"speechModel": "flux", "eotThreshold": 0.6, "eagerEotThreshold": 0.6},
             "eagerEotThreshold: must be below eotThreshold, which is 0.6",
@@ -259,10 +248,10 @@ def test_a_record_cannot_set_the_url_of_the_socket() -> None:
 )
 def test_a_wrong_combination_is_repaired(params: dict[str, object], error: str) -> None:
     """With one error; the result needs no further repair."""
-    settings = relay_attributes(params)
+    repaired = checked(**params)
 
-    assert settings.errors == (f"conversationRelayParams.{error}",)
-    assert relay_attributes(settings.attributes).errors == ()
+    assert repaired.errors == (f"conversationRelayParams.{error}",)
+    assert checked(**repaired.attributes).errors == ()
 
 
 @pytest.mark.parametrize(
@@ -280,88 +269,70 @@ def test_a_value_that_belongs_to_a_wrong_attribute_is_dropped_with_it(
     params: dict[str, object], lost: str
 ) -> None:
     """A voice of one provider at another is an error 64101."""
-    settings = relay_attributes(params)
-
-    assert settings.attributes == DEFAULT_ATTRIBUTES
-    assert settings.errors[1:] == (f"conversationRelayParams.{lost}",)
+    assert checked(**params).attributes == DEFAULT_ATTRIBUTES
+    assert checked(**params).errors[1:] == (f"conversationRelayParams.{lost}",)
 
 
 def test_document_stays_small_whatever_a_record_holds() -> None:
     """Twilio reads no document over 64 kB; earlier attributes have priority."""
-    huge = dict.fromkeys(ATTRIBUTES, "x" * 4000)
-    languages = [{"code": "en-US", "hints": "y" * 3_000} for _ in range(40)]
+    relay = checked(**dict.fromkeys(ATTRIBUTES, "x" * 4000))
+    records = [{"code": "en-US", "hints": "y" * 3_000} for _ in range(40)]
+    languages, _, errors = languages_of(records, relay.attributes)
 
-    settings = relay_attributes(huge)
-    further = language_settings(languages, settings.attributes)
-
-    written = [settings.attributes, {"welcomeGreeting": settings.greeting}, *further.languages]
+    written = [relay.attributes, {"welcomeGreeting": relay.greeting}, *languages]
     assert sum(len(text) for each in written for text in each.values()) < 44_500
-    assert any("does not fit" in error for error in settings.errors)
-    assert any("does not fit" in error for error in further.errors)
+    assert any("does not fit" in error for error in relay.errors)
+    assert any("does not fit" in error for error in errors)
+
+
+WITHOUT_FLUX = (
+    "conversationRelayParams.eotThreshold: has no effect without Deepgram and speechModel flux",
+)
 
 
 @pytest.mark.parametrize(
-    "params",
+    ("params", "remarks"),
     [
-        {"language": "multi"},
-        {"ttsLanguage": "multi", "transcriptionProvider": "Google"},
-        {"transcriptionLanguage": "multi", "ttsProvider": "Google"},
-        {"speechModel": "flux", "eotThreshold": 0.9, "eagerEotThreshold": 0.85},
-        {"speechModel": "flux-general-en", "eotThreshold": 0.7},
+        ({"language": "multi"}, ()),
+        ({"ttsLanguage": "multi", "transcriptionProvider": "Google"}, ()),
+        ({"transcriptionLanguage": "multi", "ttsProvider": "Google"}, ()),
+        ({"speechModel": "flux", "eotThreshold": 0.9, "eagerEotThreshold": 0.85}, ()),
+        ({"speechModel": "flux-general-en", "eotThreshold": 0.7}, ()),
+        ({"eotThreshold": 0.7}, WITHOUT_FLUX),
+        ({"eotThreshold": 0.7, "speechModel": "nova-3-general"}, WITHOUT_FLUX),
+        (
+            {"eotThreshold": 0.7, "speechModel": "flux", "transcriptionProvider": "Google"},
+            WITHOUT_FLUX,
+        ),
     ],
 )
-def test_a_valid_combination_has_no_remark(params: dict[str, object]) -> None:
-    """The repairs change nothing else."""
-    assert relay_attributes(params).warnings == ()
-
-
-@pytest.mark.parametrize(
-    "params",
-    [
-        {"eotThreshold": 0.7},
-        {"eotThreshold": 0.7, "speechModel": "nova-3-general"},
-        {"eotThreshold": 0.7, "speechModel": "flux", "transcriptionProvider": "Google"},
-    ],
-)
-def test_an_end_of_turn_threshold_without_flux_has_a_remark(params: dict[str, object]) -> None:
-    """It has no effect and does no harm."""
-    assert relay_attributes(params).warnings == (
-        "conversationRelayParams.eotThreshold: has no effect without Deepgram and speechModel flux",
-    )
+def test_a_combination_without_effect_has_a_remark(
+    params: dict[str, object], remarks: tuple[str, ...]
+) -> None:
+    """A valid one has none, and neither is an error."""
+    assert (checked(**params).remarks, checked(**params).errors) == (remarks, ())
 
 
 def test_further_languages_are_checked_in_the_same_way() -> None:
     """Providers are normalised, unknown and empty values left out, gaps have a remark."""
-    settings = language_settings(
-        [
-            {
-                "code": "es-US",
-                "ttsProvider": "amazon",
-                "voice": "Lupe-Neural",
-                "transcriptionProvider": "deepgram",
-                "speechModel": "",
-                "asrSmartFormat": True,
-            },
-            {"code": "fr-FR", "ttsProvider": "Google", "speed": 2},
-        ],
-        DEFAULT_ATTRIBUTES,
-    )
+    spanish = {
+        "code": "es-US",
+        "ttsProvider": "amazon",
+        "voice": "Lupe-Neural",
+        "transcriptionProvider": "deepgram",
+        "speechModel": "",
+        "asrSmartFormat": True,
+    }
+    read = {**spanish, "ttsProvider": "Amazon", "transcriptionProvider": "Deepgram"}
+    del read["speechModel"]
 
-    assert settings == LanguageSettings(
+    assert languages_of([spanish, {"code": "fr-FR", "ttsProvider": "Google", "speed": 2}]) == (
+        ({**read, "asrSmartFormat": "true"}, {"code": "fr-FR", "ttsProvider": "Google"}),
         (
-            {
-                "code": "es-US",
-                "ttsProvider": "Amazon",
-                "voice": "Lupe-Neural",
-                "transcriptionProvider": "Deepgram",
-                "asrSmartFormat": "true",
-            },
-            {"code": "fr-FR", "ttsProvider": "Google"},
-        ),
-        warnings=(
             "languages[1].speed: the relay has no such attribute, dropped",
             "languages[1]: inherits a provider or voice that may not know the language",
         ),
+        (),
     )
 
 
@@ -370,45 +341,30 @@ def test_further_languages_are_checked_in_the_same_way() -> None:
     [
         ({"voice": "Lupe-Neural"}, {}, "code: missing"),
         ({"code": ""}, {}, "code: missing"),
-        (
-            {"code": "multi"},
-            {},
-            "ttsProvider: must be ElevenLabs where the language is multi",
-        ),
+        ({"code": "multi"}, {}, TTS_MULTI),
         ({"code": "Spanish (US)"}, {}, "code: must be a language tag such as en-US, or multi"),
-        (
-            {"code": "multi", "ttsProvider": "Google"},
-            {"ttsProvider": "ElevenLabs", "transcriptionProvider": "Deepgram"},
-            "ttsProvider: must be ElevenLabs where the language is multi",
-        ),
-        (
-            {"code": "multi"},
-            {"ttsProvider": "Google", "transcriptionProvider": "Deepgram"},
-            "ttsProvider: must be ElevenLabs where the language is multi",
-        ),
+        ({"code": "multi", "ttsProvider": "Google"}, DEFAULT_ATTRIBUTES, TTS_MULTI),
+        ({"code": "multi"}, {**DEFAULT_ATTRIBUTES, "ttsProvider": "Google"}, TTS_MULTI),
         (
             {"code": "multi", "ttsProvider": "ElevenLabs"},
             {"ttsProvider": "Google", "transcriptionProvider": "Google"},
-            "transcriptionProvider: must be Deepgram where the language is multi",
+            STT_MULTI,
         ),
+        ({"code": "multi", "voice": "abc"}, DEFAULT_ATTRIBUTES, None),
     ],
 )
 def test_a_bad_language_names_its_field(
-    language: dict[str, object], inherited: dict[str, str], error: str
+    language: dict[str, object], inherited: dict[str, str], error: str | None
 ) -> None:
     """Inherited attributes count as its own."""
-    settings = language_settings([{"code": "en-US"}, language], inherited)
+    languages, _, errors = languages_of([{"code": "en-US"}, language], inherited)
 
-    assert settings.languages[0] == {"code": "en-US"}
-    assert settings.errors[0] == f"languages[1].{error}"
-    assert language_settings(settings.languages, inherited).errors == ()
-
-
-def test_a_language_may_inherit_what_it_needs() -> None:
-    """Language detection with the providers of the relay."""
-    settings = language_settings([{"code": "multi", "voice": "abc"}], DEFAULT_ATTRIBUTES)
-
-    assert settings.languages == ({"code": "multi", "voice": "abc"},)
+    assert languages[0] == {"code": "en-US"}
+    if error is None:
+        assert (languages[1], errors) == (language, ())
+    else:
+        assert errors[0] == f"languages[1].{error}"
+    assert languages_of(languages, inherited)[2] == ()
 
 
 _VALUES = st.one_of(
@@ -431,10 +387,10 @@ def test_any_record_gives_valid_settings(
     params: dict[str, object], languages: list[dict[str, object]]
 ) -> None:
     """Nothing is raised, no attribute is empty, and the result needs no repair."""
-    settings = relay_attributes(params)
-    further = language_settings(languages, settings.attributes)
+    relay = checked(**params)
+    further, _, _ = languages_of(languages, relay.attributes)
 
-    written = [settings.attributes, *further.languages]
+    written = [relay.attributes, *further]
     assert all(text.strip() for attributes in written for text in attributes.values())
-    assert relay_attributes(settings.attributes).errors == ()
-    assert language_settings(further.languages, settings.attributes).errors == ()
+    assert checked(**relay.attributes).errors == ()
+    assert languages_of(further, relay.attributes)[2] == ()

@@ -4,22 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from agent.usecases import (
-    Profile,
-    profile,
-    profile_from_item,
-    profile_item,
-    use_case_name,
-)
+from agent.usecases import Profile, profile, profile_from_item, profile_item, use_case_name
 from tests.fakes import MemoryStore
-
-
-@pytest.mark.parametrize(
-    ("first", "last", "expected"),
-    [("Ada", "Lovelace", True), ("Ada", "", False), ("", "Lovelace", False), ("", "", False)],
-)
-def test_a_caller_is_named_with_both_names(first: str, last: str, *, expected: bool) -> None:
-    assert Profile("+15550100", first, last).is_named is expected
 
 
 @pytest.mark.parametrize(
