@@ -59,10 +59,7 @@ class ApiKeys:
         self._digests = tuple(_digest(secret) for secret in secrets)
 
     def holder(self, header: str | None) -> int | None:
-        """The index of the key in an `Authorization` header; None if it is not one of the keys.
-
-        Compares digests, in the same time for every wrong key.
-        """
+        """The index of the key in a header, compared in the same time for every key; or None."""
         scheme, _, given = (header or "").partition(" ")
         digest = _digest(given.strip())
         found = [hmac.compare_digest(digest, known) for known in self._digests]

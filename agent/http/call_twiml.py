@@ -82,10 +82,7 @@ def transfer_document(
     settings: Settings,
     use_case: str,
 ) -> str | None:
-    """TwiML that transfers a call; None if the target cannot be reached from this call.
-
-    The call returns to `use_case` if no person is reached.
-    """
+    """TwiML that transfers a call; None if the target cannot be reached from this call."""
     afterwards = action_url(settings, use_case, fields)
     ours = our_number(fields) or settings.outbound_from
     task: dict[str, str | dict[str, str]] = {

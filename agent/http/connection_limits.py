@@ -18,9 +18,8 @@ The share counts waiting connections by address of the peer (IPv6: by network of
 apart from the others. It refuses no new connection, so it is safe where all requests come from one
 load balancer. `X-Forwarded-For` is not read: any client can send it.
 
-Each connection has a protocol of ours between its transport and aiohttp's protocol, and uses
-nothing private of aiohttp. Rejected: a `limit` of the listening socket, behind which Twilio would
-wait in one queue with all others; aiohttp's `TCPSite`, which counts nothing.
+Nothing private of aiohttp is used. Rejected: a `limit` of the listening socket, behind which Twilio
+would wait in one queue with all others; aiohttp's `TCPSite`, which counts nothing.
 """
 
 from __future__ import annotations
@@ -115,10 +114,7 @@ async def note_request(request: web.Request, handler: Handler) -> web.StreamResp
 
 
 async def note_answer(request: web.Request, response: web.StreamResponse) -> None:
-    """`on_response_prepare`: tell the connection that its request is answered.
-
-    A request that is answered before its body has come is the last one of its connection.
-    """
+    """`on_response_prepare`: an answer before the body is the last one of its connection."""
     if not request.content.is_eof():
         response.force_close()
         response.headers[hdrs.CONNECTION] = "close"

@@ -124,10 +124,7 @@ async def live(_: web.Request) -> web.Response:
 
 @public_routes.get("/health/ready")
 async def ready(request: web.Request) -> web.Response:
-    """503 while draining. A process at capacity is ready: it answers callers itself.
-
-    The second line names sources of tools that cannot be reached.
-    """
+    """503 while draining; at capacity it is ready. Names sources of tools that are away."""
     calls = request.app[CALLS]
     if calls.active_calls.is_draining:
         return web.Response(status=503, text="Draining")

@@ -16,10 +16,7 @@ __all__ = ["create_table", "open_store"]
 async def open_store(
     table_name: str, path: Path, *, region: str, max_calls: int, make: bool = True
 ) -> Store:
-    """Open the table of this process; raises `StoreError`, one line, if it is unusable.
-
-    `make` creates the file if it is missing, never a DynamoDB table.
-    """
+    """Open the table, or raise `StoreError`; `make` creates a file, never a DynamoDB table."""
     if not table_name:
         return await SqliteStore.open(path, make=make)
     from agent.store.dynamodb_table import DynamoDBStore  # noqa: PLC0415 (see the module)

@@ -151,10 +151,7 @@ class DynamoDBClient:
             raise StoreError(f"the table did not answer within {seconds:g} s") from error
 
     async def call(self, name: str, **arguments: object) -> Mapping[str, Any]:
-        """Call an operation by its SDK name; only inside `operation`, which ends repetitions.
-
-        Raises `StoreError`, or `ConditionFailedError` if the condition did not hold.
-        """
+        """Call an operation by its SDK name; only inside `operation`, which ends repetitions."""
         repetition = 0
         while True:
             try:

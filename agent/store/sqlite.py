@@ -195,10 +195,9 @@ async def _answer(worker: ThreadPoolExecutor, work: Callable[[], T], seconds: fl
 
 
 def _keep_private(path: Path) -> None:
-    """Create the file and its folder if missing; it becomes readable by this user only.
+    """Create the file and its folder if missing, for this user only.
 
-    SQLite gives the two files beside it the same permissions
-    (https://www.sqlite.org/src/file/src/os_unix.c).
+    SQLite gives the files beside it the same rights (https://www.sqlite.org/src/file/src/os_unix.c).
     """
     for folder in reversed([path.parent, *path.parent.parents]):
         folder.mkdir(_FOLDER_RIGHTS, exist_ok=True)

@@ -138,10 +138,7 @@ class QueueLane(Generic[K, V]):
         return sum(entry.amount for entry in self._entries.values())
 
     def add(self, key: K, value: V, *, size: int = 1, amount: int = 1) -> None:
-        """Have an item written; returns at once, never raises.
-
-        `size` is its share of the bound, `amount` how many things are lost with it.
-        """
+        """Have an item written; `size` counts for the bound, `amount` is lost with it."""
         is_idle = self.writer is None or self.writer.done()
         if self._queue.is_closed and is_idle:
             self._queue.on_lost(amount, "stopped")

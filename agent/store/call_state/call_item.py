@@ -199,10 +199,7 @@ def leading_token(item: Mapping[str, object]) -> str:
 
 
 async def join_token(store: Store, call_sid: str, token: str, leading: str, now: float) -> bool:
-    """Let a second token open the same socket as the one with the hash `leading`.
-
-    False, and no write, without a first token or after the socket was opened.
-    """
+    """Let a second token open the socket of the one hashed `leading`; False if it was opened."""
     if not leading or await store.get(call_sid, _marker(leading)) is not None:
         return False
     kept = {"socketTokenExpireAt": int(now) + TOKEN_SECONDS, "expireAt": int(now) + CALL_SECONDS}

@@ -176,10 +176,7 @@ class Journals:
         self._queue = queue
 
     def open(self, call_sid: str, started_ms: int, first_sequence: int = 0) -> CallJournal:
-        """The journal of one call, which began at `started_ms`, also after a resume.
-
-        The `first_sequence` of a resumed call is the `next_sequence` of `LoadedHistory`.
-        """
+        """The journal of one call; see `LoadedHistory.next_sequence` for that of a resumed one."""
         lane = QueueLane(self._queue, partial(self._put, call_sid, started_ms))
         return CallJournal(lane, first_sequence)
 
