@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from agent.capacity.ecs_task_protection import OnActive, open_protection, unprotected
+from agent.capacity.ecs_task_protection import OnActive, open_protection
 from agent.capacity.load_shedding import Load, keep_memory_trimmed
 from agent.http import PRIVATE_ROUTES, PUBLIC_ROUTES
 from agent.http.action_webhook import SMS_STATUS_PATH
@@ -38,7 +38,7 @@ from agent.observability import (
 )
 from agent.observability.recording.record_writer import open_records
 from agent.observability.tracing import TracedTable, open_tracing
-from agent.ports import Store
+from agent.ports import Dialer, Store
 from agent.session import Resources
 from agent.session.call_manager import CallManager
 from agent.session.outbound import OutboundCalls
@@ -47,13 +47,7 @@ from agent.store import create_table, open_store
 from agent.store.call_state.journal import open_journals
 from agent.tools import TOOLS, HttpTools, OutboundHttp, ToolRegistry
 from agent.tools.mcp import open_sources
-from agent.twilio.rest_client import (
-    TwilioAccount,
-    TwilioDialer,
-    VoiceAccess,
-    open_http,
-    twilio_client,
-)
+from agent.twilio import rest_client
 from agent.twilio.signature import Signatures
 
 _PRICES = Path(__file__).parents[1] / "configuration" / "prices.toml"
@@ -97,8 +91,8 @@ def messenger_options(settings: Settings) -> MessengerOptions:
     )
 
 
-def _twilio_account(settings: Settings) -> TwilioAccount:
-    return TwilioAccount(
+def _twilio_account(settings: Settings) -> rest_client.TwilioAccount:
+    return rest_client.TwilioAccount(
         sid=settings.twilio_account_sid,
         auth_token=settings.twilio_auth_token,
         key_sid=settings.twilio_api_key_sid,
@@ -107,23 +101,11 @@ def _twilio_account(settings: Settings) -> TwilioAccount:
     )
 
 
-def _signatures(settings: Settings) -> Signatures | None:
-    if not settings.twilio_auth_token:
-        return None
-    return Signatures([settings.twilio_auth_token], settings.origin, settings.ws_url)
-
-
 def _token_service(settings: Settings) -> TokenService | None:
     if not settings.token_api_keys:
         return None
-    access = VoiceAccess(
-        settings.twilio_account_sid,
-        settings.twilio_api_key_sid,
-        settings.twilio_api_key_secret,
-        settings.twilio_twiml_app_sid,
-        settings.twilio_push_credential_sid,
-        clock=time,
-    )
+    app_sid, push_sid = settings.twilio_twiml_app_sid, settings.twilio_push_credential_sid
+    access = rest_client.VoiceAccess(_twilio_account(settings), app_sid, push_sid, clock=time)
     return TokenService(access, settings.token_api_keys, monotonic)
 
 
@@ -135,25 +117,16 @@ class Service:
     store: Store
     telemetry: Telemetry
     port: int
-    metrics_port: int
-    """0 if metrics are not served."""
+    metrics_port: int  # 0 if metrics are not served
 
 
 @asynccontextmanager
 async def open_calls(
-    settings: Settings,
-    clock: Callable[[], float] = time,
-    on_active: OnActive = unprotected,
-    *,
-    makes_table: bool = True,
+    settings: Settings, on_active: OnActive = lambda _: None, *, makes_table: bool = True
 ) -> AsyncIterator[tuple[CallManager, Store, Telemetry]]:
     """Open the adapters and the call manager, without HTTP; everything is closed on leaving.
 
-    Args:
-        settings: Of the process.
-        clock: Epoch seconds.
-        on_active: Called when the first call begins and when the last one ends.
-        makes_table: Create the file of the embedded table if it is missing.
+    `makes_table`: create the file of the embedded table if it is missing.
     """
     async with AsyncExitStack() as stack:
         opened = stack.enter_async_context
@@ -172,8 +145,8 @@ async def open_calls(
             table, telemetry, TracedTable(settings.table_name) if tracing else None
         )
         stack.push_async_callback(store.close)
-        journals = await opened(open_journals(store, clock, count))
-        records = await opened(open_records(store, clock, record_days(settings), count))
+        journals = await opened(open_journals(store, time, count))
+        records = await opened(open_records(store, time, record_days(settings), count))
         open_model = await opened(open_models(model_options(settings, telemetry, load)))
         messenger = MeasuredMessenger(
             await opened(open_messenger(messenger_options(settings))), count
@@ -194,7 +167,7 @@ async def open_calls(
             prices=prices,
             tracing=tracing,
         )
-        calls = CallManager(settings, resources, clock, on_active)
+        calls = CallManager(settings, resources, time, on_active)
         stack.push_async_callback(calls.close)
         yield calls, store, telemetry
 
@@ -202,9 +175,7 @@ async def open_calls(
 async def make_table(settings: Settings) -> bool:
     """Create the table in DynamoDB if it is missing; returns whether it was.
 
-    Raises:
-        SettingsError: `TABLE_NAME` is not set.
-        StoreError: It cannot be created.
+    Raises `SettingsError` without `TABLE_NAME`, and `StoreError` if it cannot be created.
     """
     if not settings.table_name:
         raise SettingsError("TABLE_NAME: must be set to make a table")
@@ -213,24 +184,20 @@ async def make_table(settings: Settings) -> bool:
 
 @asynccontextmanager
 async def open_outbound(
-    settings: Settings, calls: CallManager, store: Store, clock: Callable[[], float] = time
+    settings: Settings, calls: CallManager, store: Store
 ) -> AsyncIterator[OutboundCalls]:
     """Outbound calls; connections to Twilio are closed on leaving."""
     account = _twilio_account(settings)
-    if account.missing_variable:
-        yield OutboundCalls(settings, store, None, calls.setup.use_case, clock)
-        return
-    async with open_http() as http:
-        dialer = TwilioDialer(twilio_client(account, http))
-        yield OutboundCalls(settings, store, dialer, calls.setup.use_case, clock)
+    dialer: Dialer | None = None
+    async with rest_client.open_http() as http:
+        if not account.missing_variable:
+            dialer = rest_client.TwilioDialer(rest_client.twilio_client(account, http))
+        yield OutboundCalls(settings, store, dialer, calls.setup.use_case, time)
 
 
 @asynccontextmanager
 async def running(settings: Settings, host: str | None = None) -> AsyncIterator[Service]:
-    """Serve on both ports; on leaving, sockets are closed and files released.
-
-    `host` is the address of both ports instead of those of the settings.
-    """
+    """Serve on both ports until left; `host` is their address in place of those of the settings."""
     async with (
         open_protection(settings.ecs_agent_uri if settings.task_protection else "") as on_active,
         open_calls(settings, on_active=on_active) as (calls, store, telemetry),
@@ -244,17 +211,17 @@ async def running(settings: Settings, host: str | None = None) -> AsyncIterator[
         private = web.Application()
         private.add_routes(PRIVATE_ROUTES)
         private[DIAL_KEYS] = ApiKeys(settings.dial_api_keys) if settings.dial_api_keys else None
+        token = settings.twilio_auth_token
+        signatures = Signatures(token, settings.origin, settings.ws_url) if token else None
         for application in (public, private):
             application[CALLS] = calls
             application[OUTBOUND] = outbound
             application[SETTINGS] = settings
             application[TELEMETRY] = telemetry
-            application[SIGNATURES] = _signatures(settings)
-        limits = public_limits(settings)
+            application[SIGNATURES] = signatures
+        address = host or settings.public_host, settings.port
         async with (
-            open_site(
-                public, host or settings.public_host, settings.port, limits, telemetry.count
-            ) as port,
+            open_site(public, *address, public_limits(settings), telemetry.count) as port,
             _private_site(private, host, settings, telemetry) as metrics_port,
             asyncio.TaskGroup() as tasks,  # innermost: it would wrap errors of the start
         ):

@@ -28,8 +28,7 @@ _PROVIDER_KIND = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 def provider_kind(reported: object) -> str:
     """The name or number of a provider's error, safe for logs, metrics and error texts.
 
-    A short token is returned as it is, nothing as an empty text, and any other value, which a
-    provider or a proxy may send, as `unreadable`.
+    Nothing is an empty text; what is not a short token, as a proxy may send it, is `unreadable`.
     """
     if reported is None or reported == "":
         return ""
@@ -63,17 +62,13 @@ class ToolError(AgentError):
 
 
 class StoreError(AgentError):
-    """The table cannot be reached, or failed; whether a write was made is not known.
-
-    The text has nothing of the item.
-    """
+    """The table failed; whether a write was made is not known. The text has nothing of the item."""
 
 
 class StoreRefusedError(StoreError):
     """The table does not accept this item or key; nothing was written.
 
-    An adapter that does not know why a request failed raises `StoreError`. Rejected: a class for a
-    table that cannot be reached, because every unknown error would then drop data.
+    Rejected: a class for a table that cannot be reached; every unknown error would then drop data.
     """
 
 
@@ -81,10 +76,8 @@ class MessageRefusal(StrEnum):
     """Why a message was not sent."""
 
     OPTED_OUT = "opted out"
-    RECIPIENT = "recipient"
-    """The message can never be sent to this recipient."""
-    OTHER = "other"
-    """Not because of the recipient; it may succeed another time."""
+    RECIPIENT = "recipient"  # no message can ever be sent to this one
+    OTHER = "other"  # not because of the recipient; it may succeed another time
 
 
 class MessageError(AgentError):
@@ -107,10 +100,8 @@ class DialFault(StrEnum):
     CALLER_ID = "caller_id"
     USE_CASE = "use_case"
     LIMITED = "limited"
-    REFUSED = "refused"
-    """Twilio refused it; no telephone rings."""
-    UNREACHABLE = "unreachable"
-    """Twilio could not be reached; whether the telephone rings is not known."""
+    REFUSED = "refused"  # by Twilio; no telephone rings
+    UNREACHABLE = "unreachable"  # Twilio; whether the telephone rings is not known
 
 
 class DialError(AgentError):

@@ -22,12 +22,10 @@ class Count(Protocol):
     """Records every metric; the metrics are declared in `agent.observability.metrics`."""
 
     def __call__(self, metric: str, amount: float = 1, /, **labels: str) -> None:
-        """Record an amount. Never waits.
+        """Record an amount: added to a counter, a gauge's new value, a histogram's observation.
 
-        Args:
-            metric: Name of a metric, as a literal: a test checks every call in the code.
-            amount: Added to a counter; the new value of a gauge; one observation of a histogram.
-            labels: Exactly the labels of the metric, each from a bounded set.
+        Never waits. `metric` is a literal, as a test checks every call in the code; `labels` are
+        exactly those of the metric, each from a bounded set.
         """
 
 
@@ -63,8 +61,8 @@ class Store(Protocol):
     async def put_newer(self, item: Item) -> bool:
         """Replace an item, unless it exists with an equal or greater `sequence` (then False).
 
-        So writes that overtake each other, or are repeated after a `StoreError`, leave the latest.
-        `sequence` is an int; an item without one counts as older.
+        So writes that overtake each other, or are repeated, leave the latest. `sequence` is an int;
+        an item without one counts as older.
         """
 
     async def merge(self, pk: str, sk: str, attributes: Mapping[str, object]) -> None:
@@ -97,15 +95,12 @@ class TextMessage:
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """An e-mail from the address of this service."""
+    """An e-mail from our address to a validated one; `html` is escaped, `name` may be empty."""
 
     recipient: str
-    """A validated address."""
     name: str
-    """Of the recipient; may be empty."""
     subject: str
     html: str
-    """Escaped."""
 
 
 class Messenger(Protocol):
@@ -140,8 +135,8 @@ class LanguageModel(Protocol):
     def reply(self, request: ReplyRequest) -> AsyncGenerator[ReplyPiece, None]:
         """Stream one reply: texts and complete tool calls, `Stopped`, then perhaps `Usage`.
 
-        Closing the generator closes the stream to the provider. A stream that ends without
-        `Stopped` was cut off. Raises `ModelError`, before the first piece or between pieces.
+        Closing the generator closes the stream. Without `Stopped` the reply was cut off. Raises
+        `ModelError`, before the first piece or between pieces.
         """
 
 
@@ -173,31 +168,13 @@ class ToolExecutor(Protocol):
         """
 
 
-class Access(Protocol):
-    """Issues the access tokens with which an app may call."""
-
-    @property
-    def seconds(self) -> int:
-        """How long a token is valid."""
-
-    def issue(self, identity: str) -> str:
-        """A token for an identity, whose calls then come from `client:<identity>`.
-
-        1-121 characters, valid for `caller_identity.is_client` after `client:`.
-        """
-
-
 class Dialer(Protocol):
     """Makes outbound calls. Every method raises `DialError`."""
 
     async def dial(self, to: str, caller_id: str, url: str, status_url: str) -> str:
-        """Call an E.164 number; returns the SID of the call, which then rings.
+        """Call an E.164 number from one of the account; returns the SID of the call, which rings.
 
-        Args:
-            to: Called.
-            caller_id: E.164 number of the account.
-            url: Returns the TwiML when the call is answered and it is known by whom.
-            status_url: Receives how the call ended.
+        `url` returns the TwiML when it is known who answered; `status_url` gets how the call ended.
         """
 
     async def status(self, call_sid: str) -> str:

@@ -314,11 +314,7 @@ class Settings:
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> Settings:
-        """Read and check all variables.
-
-        Raises:
-            SettingsError: The first value that cannot be used, or a combination that is unsafe.
-        """
+        """Read all variables; `SettingsError` for a value or a combination that cannot be used."""
         hints, values = get_type_hints(cls, include_extras=True), dict[str, Any]()
         for one, names in cls.variables().items():
             for name in names:

@@ -17,26 +17,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from time import time
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp import web
 from prometheus_client.parser import text_string_to_metric_families
 
 from agent import app
-from agent import app as options
 from agent.app import Service
 from agent.call.config import Phrases
 from agent.http import PUBLIC_ROUTES
+from agent.http import middleware as keys
 from agent.http import server as http_server
 from agent.http.api import TOKENS
-from agent.http.middleware import (
-    CALLS,
-    OUTBOUND,
-    SETTINGS,
-    SIGNATURES,
-    TELEMETRY,
-    guard_webhooks,
-)
 from agent.http.voice_webhook import at_capacity_texts
 from agent.llm import OfflineModel
 from agent.observability import MeasuredMessenger, MeasuredStore, Telemetry
@@ -51,6 +44,7 @@ from agent.tools import SPECS, TOOLS, HttpTools, OutboundHttp, ToolRegistry
 from agent.twilio.signature import Signatures
 from agent.usecases import UseCase, seed
 from tests.fakes import UNREACHABLE, MemoryMessenger, MemoryStore
+from tests.listening import listening
 from tests.twilio_client.call import Ending, Manner, TwilioCall
 from tests.twilio_client.client import Answer, Relay, Twilio, call_fields
 from tests.waiting import no_longer, until
@@ -61,21 +55,13 @@ ORIGIN = "https://voice.example.com"
 VOICE_URL = f"{ORIGIN}/twiml"
 ACTION_URL = f"{ORIGIN}/twiml/action"
 
-PATIENT = Manner(
-    fillers=frozenset(
-        {
-            *Phrases().fillers,
-            *(spec.filler for spec in SPECS.values()),
-            "I am still checking that with the kitchen.",
-        }
-    )
-)
+_FILLERS = {*Phrases().fillers, *(spec.filler for spec in SPECS.values())}
+PATIENT = Manner(fillers=frozenset({*_FILLERS, "I am still checking that with the kitchen."}))
 """Takes no filler for an answer."""
 
 OpenModel = Callable[[str, str], LanguageModel]
-"""From a use case's model and offline script, at once: what a test chooses."""
-_WRITTEN_SECONDS = 1.0
-"""Facts are written off the speaking path, a moment after they happen."""
+"""From a use case's model and offline script: what a test chooses."""
+_WRITTEN_SECONDS = 1.0  # facts are written off the speaking path
 
 
 def settings_for(store_path: Path, **environment: str) -> Settings:
@@ -218,7 +204,7 @@ async def staged(
     table = MeasuredStore(store, telemetry)
     async with (
         open_journals(table, clock, telemetry.count) as journals,
-        open_records(table, clock, options.record_days(settings), telemetry.count) as records,
+        open_records(table, clock, app.record_days(settings), telemetry.count) as records,
         OutboundHttp.open(settings.http_tool_hosts) as outbound,
     ):
         sender = MeasuredMessenger(messenger or MemoryMessenger(UNREACHABLE), telemetry.count)
@@ -236,26 +222,20 @@ async def staged(
 async def _on_stage(
     settings: Settings, calls: CallManager, store: Store, telemetry: Telemetry, manner: Manner
 ) -> AsyncIterator[Server]:
-    application = web.Application(middlewares=[guard_webhooks])
+    application = web.Application(middlewares=[keys.guard_webhooks])
     application.add_routes([*PUBLIC_ROUTES, *http_server.private_routes])
     application.cleanup_ctx.append(at_capacity_texts)
     application[TOKENS] = None
-    application[OUTBOUND] = OutboundCalls(settings, store, None, calls.setup.use_case, time)
-    application[CALLS] = calls
-    application[SETTINGS] = settings
-    application[TELEMETRY] = telemetry
-    application[SIGNATURES] = Signatures([TOKEN], settings.origin, settings.ws_url)
-    runner = web.AppRunner(application, handler_cancellation=False, shutdown_timeout=1.0)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        port = runner.addresses[0][1]
-        service = Service(calls, store, telemetry, port, port)
-        async with _twilio(service, manner) as server:
+    application[keys.OUTBOUND] = OutboundCalls(settings, store, None, calls.setup.use_case, time)
+    application[keys.CALLS] = calls
+    application[keys.SETTINGS] = settings
+    application[keys.TELEMETRY] = telemetry
+    application[keys.SIGNATURES] = Signatures(TOKEN, settings.origin, settings.ws_url)
+    async with listening(application, handler_cancellation=False, shutdown_timeout=1.0) as base:
+        port = urlsplit(base).port or 0
+        async with _twilio(Service(calls, store, telemetry, port, port), manner) as server:
             yield server
             await _quiet(server)
-    finally:
-        await runner.cleanup()
 
 
 async def heard_out(call: TwilioCall) -> Ending:

@@ -8,40 +8,22 @@ from agent.errors import provider_kind
 from agent.llm.bedrock.bedrock_errors import parse_error
 
 _TOKENS = ["ThrottlingException", "insufficient_quota", "21610", "ns.Kind-2", "x" * 64]
+_UNREADABLE: list[object] = [
+    "a b", "x" * 65, "a\nb", "a\x1b[2J", "\u202ea", "<html>", "\u00e9", ["a"], 10**400, " ", "a\n",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("given", "kind"),
     [
         *((each, each) for each in _TOKENS),
-        (None, ""),
-        ("", ""),
-        (21610, "21610"),
-        (-32600, "-32600"),
+        *((each, "unreadable") for each in _UNREADABLE),
+        *((None, ""), ("", ""), (21610, "21610"), (-32600, "-32600")),
     ],
 )
 def test_a_short_token_is_the_kind_of_an_error(given: object, kind: str) -> None:
+    """Anything else is not repeated."""
     assert provider_kind(given) == kind
-
-
-@pytest.mark.parametrize(
-    "given",
-    [
-        "a b",
-        "x" * 65,
-        "a\nb",
-        "a\x1b[2J",
-        "\u202ea",
-        "<html>",
-        "\u00e9",
-        ["a"],
-        10**400,
-        " ",
-        "a\n",
-    ],
-)
-def test_anything_else_is_not_repeated(given: object) -> None:
-    assert provider_kind(given) == "unreadable"
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ from agent.llm.offline.words import find_date, find_time, normalise
 from agent.session.session import LONGEST_DELTA
 from agent.tools import json_schema
 from agent.tools.mcp.mcp_tools import arguments_of
-from agent.twilio.inbound_frames import MAX_FRAME_BYTES, parse
+from agent.twilio.relay_frames import MAX_FRAME_BYTES, parse
 from agent.usecases import Profile, UseCase
 from agent.usecases.prompt import greeting, system_prompt
 from tests.llm.scripts import SHIPPED, SYSTEM, script

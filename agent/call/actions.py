@@ -35,7 +35,6 @@ class Summarize:
 
     summary: int
     messages: tuple[Message, ...]
-    """Sent with `summarization.SUMMARIZE` as the system prompt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +57,6 @@ class RunTool:
     is_lasting: bool = False
     """It has side effects: its start must be written down before it begins."""
     standing: Standing = field(default=NOWHERE, compare=False)
-    """Follows from the facts so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +81,9 @@ class Speak:
 
 @dataclass(frozen=True, slots=True)
 class Play:
-    """Play an audio file."""
+    """Play an audio file from a URL."""
 
     source: str
-    """A URL that the relay can fetch."""
     loop: int = 1
     """0 = 1,000 times."""
     preemptible: bool = True
@@ -95,10 +92,9 @@ class Play:
 
 @dataclass(frozen=True, slots=True)
 class SendDigits:
-    """Send keypad tones to the other side."""
+    """Send keypad tones, at least one: `0`-`9`, `*`, `#` and `w` (half a second of pause)."""
 
     digits: str
-    """Non-empty, of `0`-`9`, `*`, `#` and `w` (half a second of pause)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,18 +121,8 @@ class EndCall:
 
 
 TransportAction = Speak | Play | SendDigits | SwitchLanguage | EndCall
-
-Action = (
-    StartReply
-    | CancelReply
-    | Summarize
-    | RunTool
-    | CancelTool
-    | TransportAction
-    | Record
-    | StartTimer
-    | StopTimer
-)
+ModelAction = StartReply | CancelReply | Summarize | RunTool | CancelTool
+Action = ModelAction | TransportAction | Record | StartTimer | StopTimer
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,23 +1,9 @@
 """What follows a relay session: the decision behind `POST /twiml/action`.
 
 Twilio requests the action URL when a session has ended or failed, and again when a transfer is
-over (https://www.twilio.com/docs/voice/twiml/connect/conversationrelay). The first row that matches
-decides:
-
-| the request says | the call |
-|---|---|
-| the call or the session is completed: the caller hung up | is over |
-| a person took the transferred call | is over |
-| a transfer reached no person | is reconnected, cause `NOBODY` |
-| the caller hung up while being transferred | is over |
-| it repeats our own request (`AskAgain`) | is reconnected, with the cause of that request |
-| we ended the session: goodbye | is hung up |
-| we ended the session: this process drains | is reconnected to another process |
-| we ended the session: live agent | is transferred; without a target, reconnected |
-| the session failed | is reconnected, transferred or over: see `SessionFault` |
-
-A call that cannot be reconnected is transferred, or hears an apology. While the table cannot be
-read, Twilio is asked to repeat the request `MOST_ATTEMPTS` times.
+over (https://www.twilio.com/docs/voice/twiml/connect/conversationrelay). A completed session means
+that the caller hung up. A call that cannot be reconnected is transferred, or hears an apology.
+While the table cannot be read, Twilio is asked to repeat the request `MOST_ATTEMPTS` times.
 """
 
 from __future__ import annotations
@@ -25,7 +11,7 @@ from __future__ import annotations
 from dataclasses import KW_ONLY, dataclass
 from enum import Enum, StrEnum, auto
 
-from agent.call.lifecycle import HandoffData, ReasonCode
+from agent.call.lifecycle import QUIET, HandoffData, ReasonCode
 from agent.call.resumption import ResumeCause
 
 MOST_ATTEMPTS = 15
@@ -51,7 +37,6 @@ class SessionFault(StrEnum):
     UNAVAILABLE = "unavailable"
     """A new session would fail as well."""
     CALLER_GONE = "caller_gone"
-    """No audio comes from the caller any more."""
 
 
 class TransferOutcome(Enum):
@@ -78,7 +63,7 @@ class ActionReport:
 
 @dataclass(frozen=True, slots=True)
 class CallOver:
-    """Nothing follows; the caller is not there any more."""
+    """Nothing follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,20 +78,18 @@ class Apologize:
 
 @dataclass(frozen=True, slots=True)
 class Reconnect:
-    """Connect the call to a new relay session."""
+    """Connect the call to a new relay session, perhaps with Twilio's own voice settings."""
 
     cause: ResumeCause
     with_default_speech: bool = False
-    """Without the use case's attributes of voice and transcription."""
 
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """Transfer the call to the target of its use case."""
+    """Transfer the call to the target of its use case, if there is one that can be reached."""
 
     handoff: HandoffData
     without_target: Reconnect | Apologize
-    """What follows if the use case has no target that can be reached."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,16 +110,17 @@ _AFTER_TRANSFER: dict[TransferOutcome, NextStep] = {
     TransferOutcome.UNANSWERED: Reconnect(ResumeCause.NOBODY),
     TransferOutcome.CALLER_GONE: CallOver(),
 }
-_AFTER_FAULT: dict[SessionFault, NextStep] = {
+AFTER_FAILURE: dict[SessionFault, NextStep] = {
     SessionFault.CONNECTION: Reconnect(ResumeCause.LOST),
     SessionFault.SPEECH_SETTINGS: Reconnect(ResumeCause.LOST, with_default_speech=True),
     SessionFault.UNAVAILABLE: GIVE_UP,
     SessionFault.CALLER_GONE: HangUpCall(),
 }
+"""What follows a session that failed."""
 
 
 def after_session(report: ActionReport) -> NextStep | None:
-    """What follows, by the table of the module; None if the session failed: see `after_failure`."""
+    """What follows; None if the session failed: see `AFTER_FAILURE`."""
     if report.is_call_completed or report.status is SessionStatus.COMPLETED:
         return CallOver()
     if report.transfer is not None:
@@ -149,15 +133,10 @@ def after_session(report: ActionReport) -> NextStep | None:
         case ReasonCode.GOODBYE:
             return HangUpCall()
         case ReasonCode.SERVER_DRAIN:
-            was_quiet = report.handoff.was_quiet
+            was_quiet = report.handoff.reason == QUIET
             return Reconnect(ResumeCause.HANDED_OVER if was_quiet else ResumeCause.LOST)
         case _:  # LIVE_AGENT
             return Transfer(report.handoff, Reconnect(ResumeCause.NOBODY))
-
-
-def after_failure(fault: SessionFault) -> NextStep:
-    """What follows a session that failed."""
-    return _AFTER_FAULT[fault]
 
 
 def after_store_error(cause: ResumeCause, attempts: int) -> AskAgain | Apologize:

@@ -22,20 +22,10 @@ class AgentOutput:
         self._utterance = 0
         self.open_at: int | None = None
         self._audible: list[int] = []
-        self._first_unplayed = 0
-        """Index into `_audible`: what is before it was played."""
+        self._first_unplayed = 0  # index into `_audible`
         self._played = ""
-        """What the relay reports as played of the audible speech."""
         self.has_spoken = False
-        self._is_reported_on = self._is_playing = self._has_later_utterance = False
-
-    @property
-    def is_open(self) -> bool:
-        return self.open_at is not None
-
-    @property
-    def is_speaking(self) -> bool:
-        return self.is_open or self._is_playing
+        self._is_reported_on = self.is_playing = self._has_later_utterance = False
 
     @property
     def first_audible(self) -> int | None:
@@ -45,30 +35,25 @@ class AgentOutput:
     def playing_ms(self) -> int:
         """The longest time that the speech since the last silence can take to play."""
         playing = self._audible[self._first_unplayed :]
-        length = sum(letters(self._history.speech(position).text) for position in playing)
+        length = sum(letters(self._history.fact(position, AgentSaid).text) for position in playing)
         return length * 1000 // self._characters_per_second
 
     @property
     def audible_text(self) -> str:
         """All speech since the caller's last words: what the next words can answer."""
-        return " ".join(self._history.speech(position).text for position in self._audible)
-
-    def begin_turn(self) -> None:
-        self.has_spoken = False
+        return " ".join(self._history.fact(position, AgentSaid).text for position in self._audible)
 
     def greet(self, text: str) -> list[Action]:
-        """Record the greeting, which the relay plays by itself."""
         self._begin_utterance()
         return [self._append(AgentSaid(text, SpeechSource.GREETING))]
 
-    def say(self, text: str, source: SpeechSource = SpeechSource.MODEL) -> list[Action]:
-        if self.open_at is not None:
+    def say(self, text: str) -> list[Action]:
+        if self.open_at is None:
+            self._begin_utterance()
+            self.open_at = self._append(AgentSaid(text)).position
+        else:
             self._history.extend_speech(self.open_at, text)
-            return [Speak(self._utterance, text), self._record(self.open_at)]
-        self._begin_utterance()
-        record = self._append(AgentSaid(text, source))
-        self.open_at = record.position
-        return [Speak(self._utterance, text), record]
+        return [Speak(self._utterance, text), self._record(self.open_at)]
 
     def close(self, rest: str = "") -> list[Action]:
         """Close the open utterance with its last words; say them as a new one if none is open."""
@@ -87,17 +72,17 @@ class AgentOutput:
         return [*closing, speak, self._append(AgentSaid(text, source))]
 
     def note_playing(self) -> None:
-        self._is_reported_on = self._is_playing = True
+        self._is_reported_on = self.is_playing = True
 
     def note_played_out(self) -> bool:
         """The relay has stopped playing; returns whether that was the last utterance."""
         is_last = not self._has_later_utterance
-        self._has_later_utterance = self._is_reported_on = self._is_playing = False
+        self._has_later_utterance = self._is_reported_on = self.is_playing = False
         return is_last
 
     def note_all_played(self) -> None:
         self._first_unplayed = len(self._audible)
-        self._is_playing = False
+        self.is_playing = False
 
     def note_played(self, text: str) -> None:
         if len(self._played) < LONGEST_TEXT:
@@ -105,7 +90,7 @@ class AgentOutput:
 
     def cut(self, heard: str, after_ms: int | None, *, is_complete: bool) -> list[Action]:
         """Cut to what was heard, then nothing is audible; `is_complete`: the agent had no more."""
-        self._is_playing = False
+        self.is_playing = False
         positions, sent, rate = tuple(self._audible), self.audible_text, self._characters_per_second
         end = max(
             heard_until(sent, heard, after_ms=after_ms, characters_per_second=rate),
@@ -115,7 +100,7 @@ class AgentOutput:
         records: list[Action] = []
         start = 0
         for position in positions:
-            text = self._history.speech(position).text
+            text = self._history.fact(position, AgentSaid).text
             is_open_ended = position == positions[-1] and not is_complete
             if end < start + len(text) or is_open_ended:
                 self._history.cut_speech(position, text[: max(0, end - start)].rstrip())

@@ -1,6 +1,6 @@
 """One call, decided: `Conversation.receive` takes an event and returns the actions, in order.
 
-It awaits nothing and reads no clock. docs/explain/promises.md lists the promises it keeps.
+docs/explain/promises.md lists the promises it keeps.
 
     caller's words -> begin a turn -> ask -> deltas -> finished -> [tools -> ask ...] -> turn over
     turn over -> playback over -> idle -> re-prompts -> goodbye -> playback over -> end
@@ -22,16 +22,15 @@ from agent.call import events as ev
 from agent.call import lifecycle
 from agent.call.actions import Action, SwitchLanguage
 from agent.call.agent_output import AgentOutput
-from agent.call.caller_input import CallerInput
 from agent.call.config import CallConfig
 from agent.call.history import History
-from agent.call.messages import Choice, ForcedTool, ToolChoice
+from agent.call.messages import Choice, ForcedTool
 from agent.call.resumption import Resumption, first_words
 from agent.call.summarization import Summarization
 from agent.call.timers import Timer, TimerSet
 from agent.call.tool_calls import ToolCalls
-from agent.call.turn import Then, Turn, TurnDecision
-from agent.call.turn_taking import TurnTaking
+from agent.call.turn import Then, Turn
+from agent.call.turn_taking import CallerInput, FillerPolicy, TurnTaking
 from agent.call.utterance_analysis import has_words
 
 ANSWER_WITH = "Answer with this text, in the caller's language: {}"
@@ -52,17 +51,17 @@ class Conversation:
         self._output = AgentOutput(history, characters_per_second=limits.characters_per_second)
         self._tools = ToolCalls(history, config.tools)
         self._lifecycle = lifecycle.CallLifecycle(history, timers)
-        self._turn = Turn(history, self._output, self._tools, self._lifecycle, timers, config)
-        self._turn_taking = TurnTaking(
-            self._input, self._output, self._turn.fillers, self._lifecycle, timers
-        )
+        self._fillers = FillerPolicy(config.phrases, limits)
+        parts = (self._lifecycle, timers, self._fillers)
+        self._turn = Turn(history, self._output, self._tools, *parts, config)
+        self._turn_taking = TurnTaking(self._input, self._output, *parts)
         self._summarization = Summarization(history, self._tools, limits)
         self._actions: list[Action] = []
         self._is_stopping = False
 
     @property
     def is_over(self) -> bool:
-        return self._lifecycle.is_gone and not self._tools.is_unfinished
+        return self._lifecycle.phase is lifecycle.Phase.GONE and not self._tools.runs
 
     @property
     def end_reason(self) -> ev.EndReason:
@@ -74,7 +73,8 @@ class Conversation:
         if self._lifecycle.accepts(event) and not self._is_stale(event):
             self._decide(event)
         leads_on = self._turn.is_under_way or self._timers.lead_on
-        assert leads_on or not self._lifecycle.is_open, type(event)  # noqa: S101 (an invariant)
+        is_open = self._lifecycle.phase is lifecycle.Phase.OPEN
+        assert leads_on or not is_open, type(event)  # noqa: S101 (an invariant)
         return self._actions
 
     def _is_stale(self, event: ev.Event) -> bool:
@@ -82,9 +82,9 @@ class Conversation:
             case ev.ReplyDelta(reply) | ev.ReplyFinished(reply) | ev.ReplyFailed(reply):
                 return not self._turn.is_current(reply)
             case ev.ToolFinished(call_id):
-                return not self._tools.is_known(call_id)
+                return call_id not in self._tools.runs
             case ev.TimerFired(timer, serial):
-                return not self._timers.is_current(timer, serial)
+                return self._timers.running.get(timer) != serial
             case ev.Summarized(summary) | ev.SummaryFailed(summary):
                 return not self._summarization.is_current(summary)
             case _:
@@ -105,9 +105,9 @@ class Conversation:
             case ev.ReplyDelta(_, text):
                 self._actions += self._turn.add_delta(text)
             case ev.ReplyFinished(_, calls, stop):
-                self._follow_turn(self._turn.finish_reply(calls, stop))
+                self._follow_turn(*self._turn.finish_reply(calls, stop))
             case ev.ReplyFailed():
-                self._follow_turn(self._turn.fail_reply())
+                self._follow_turn(*self._turn.fail_reply())
             case ev.TokensCounted():
                 pass
             case ev.Summarized(_, text):
@@ -117,13 +117,14 @@ class Conversation:
             case ev.ToolFinished():
                 self._finish_tool(event)
             case ev.TimerFired(timer):
-                self._timers.remove_fired(timer)
+                self._timers.stop(timer)
                 self._wake(timer)
             case ev.CallConfigChanged(config):
                 self._config = config
                 self._turn.set_config(config)
             case ev.AllowanceSpent():
-                self._stop_here(self._config.phrases.goodbye_spent, lifecycle.SPENT)
+                self._actions += self._turn.leave()
+                self._leave_with(self._config.phrases.goodbye_spent, lifecycle.SPENT)
             case ev.ServiceStopping(mode):
                 self._stop_service(mode)
             case _:  # a CallEnded; mypy reports any event that was added and forgotten here
@@ -134,9 +135,10 @@ class Conversation:
             case Timer.FLUSH:
                 self._actions += self._turn.flush()
             case Timer.END_OF_TURN_DELAY:
-                self._ask()
+                self._actions += self._turn.ask()
             case Timer.RETRY:
-                self._ask_unless_delayed(self._turn_taking.delay_retry(self._config.limits))
+                delay = self._turn_taking.delay_retry(self._config.limits)
+                self._actions += delay or self._turn.ask()
             case Timer.REPEAT:
                 pass  # from now on the same words are new ones
             case Timer.FILLER:
@@ -148,7 +150,7 @@ class Conversation:
             case Timer.DIGITS:
                 self._finish_entry()
             case Timer.MODEL_FAILURE:
-                self._turn.stop_retrying()
+                self._turn.may_retry = False
             case Timer.DURATION:
                 self._watch_duration()
             case _:  # CLOSING
@@ -163,7 +165,7 @@ class Conversation:
             self._actions += self._output.greet(self._config.greeting)
             self._end_turn()
         else:
-            self._ask()
+            self._actions += self._turn.ask()
 
     def _resume(self, resumption: Resumption) -> None:
         if resumption.language:
@@ -172,13 +174,13 @@ class Conversation:
         self._actions += self._tools.resume()
         first = first_words(resumption, self._config.phrases, self._config.greeting)
         if first.sentence:
-            self._say(first.sentence)
+            self._actions += self._output.say_whole(first.sentence)
         if first.note:
-            self._add_note(first.note)
+            self._actions.append(self._turn.add_note(first.note))
         if self._tools.is_awaited:
             self._actions += self._turn.await_filler(self._config.limits.filler_every_ms)
         elif first.asks_model:
-            self._ask()
+            self._actions += self._turn.ask()
         else:
             self._end_turn()
 
@@ -197,22 +199,18 @@ class Conversation:
         self._turn_taking.end_caller_turn()
         if self._lifecycle.end_is_final:
             if is_typing:  # nothing else was under way
-                self._ask(Choice.NONE)
+                self._actions += self._turn.ask(Choice.NONE)
         elif is_typing or not self._turn_taking.is_backchannel(text, agent_goes_on=goes_on):
             self._begin_turn()
             since, limits = self.history.unanswered, self._config.limits
-            self._ask_unless_delayed(self._turn_taking.delay_answer(text, since, limits))
-
-    def _ask_unless_delayed(self, delay: list[Action]) -> None:
-        self._actions += delay
-        if not delay:
-            self._ask()
+            delay = self._turn_taking.delay_answer(text, since, limits)
+            self._actions += delay or self._turn.ask()
 
     def _yield_turn(self, heard: str, after_ms: int | None) -> None:
-        if self._lifecycle.is_closing:
+        if self._lifecycle.phase is lifecycle.Phase.CLOSING:
             self._actions += self._output.cut(heard, after_ms, is_complete=True)
         elif self._output.has_spoken:
-            is_complete = not self._output.is_open
+            is_complete = self._output.open_at is None
             self._actions += self._turn.leave()
             self._actions += self._output.cut(heard, after_ms, is_complete=is_complete)
             self._actions += self._turn_taking.begin_caller_turn()
@@ -231,29 +229,27 @@ class Conversation:
             return
         binding = self._config.keypad.get(digit)
         if binding is None:
-            self._collect(digit)
+            if not self._input.is_typing:
+                self._begin_turn()
+            self._actions += self._input.collect(digit, self._config.limits.digits_ms)
+            if not self._input.is_typing:
+                self._finish_entry()
         else:
             self._actions += self._input.press(digit)
             self._begin_turn()
             if binding.reply_text and binding.function:
-                self._say(binding.reply_text)
+                self._actions += self._output.say_whole(binding.reply_text)
             elif binding.reply_text:
-                self._add_note(ANSWER_WITH.format(binding.reply_text))
-            self._ask(ForcedTool(binding.function) if binding.function else Choice.AUTO)
-
-    def _collect(self, digit: str) -> None:
-        if not self._input.is_typing:
-            self._begin_turn()
-        self._actions += self._input.collect(digit, self._config.limits.digits_ms)
-        if not self._input.is_typing:
-            self._finish_entry()
+                self._actions.append(self._turn.add_note(ANSWER_WITH.format(binding.reply_text)))
+            choice = ForcedTool(binding.function) if binding.function else Choice.AUTO
+            self._actions += self._turn.ask(choice)
 
     def _finish_entry(self) -> None:
         self._actions += self._input.complete_entry()
         if self.history.is_answered:
             self._actions.append(self._turn_taking.await_caller())
         else:
-            self._ask()
+            self._actions += self._turn.ask()
 
     def _follow_playback(self, report: ev.Playback, text: str) -> None:
         match report:
@@ -264,7 +260,7 @@ class Conversation:
                     self._actions += stopped
                     self._finish_playback()
             case ev.Playback.CALLER_ON:
-                self._turn_taking.note_voice()
+                self._turn_taking.caller_is_speaking = True
                 self._actions += self._turn_taking.note_caller(self._config.limits)
             case ev.Playback.PLAYED:
                 self._output.note_played(text)
@@ -275,31 +271,29 @@ class Conversation:
         self._actions += self._turn.begin()
         self._lifecycle.ending = None
 
-    def _ask(self, choice: ToolChoice = Choice.AUTO) -> None:
-        self._actions += self._turn.ask(choice)
-
-    def _follow_turn(self, decision: TurnDecision) -> None:
-        self._actions += decision.actions
-        if decision.then is Then.END_TURN:
+    def _follow_turn(self, actions: list[Action], then: Then) -> None:
+        self._actions += actions
+        if then is Then.END_TURN:
             self._end_turn()
-        elif decision.then is Then.GIVE_UP:
+        elif then is Then.GIVE_UP:
             self._leave_with(*self._lifecycle.give_up(self._config))
 
     def _finish_tool(self, event: ev.ToolFinished) -> None:
-        run = self._tools.finish(event.call_id, event.outcome)
-        self._actions += run.records
-        if not self._lifecycle.is_open:
+        records, name, was_awaited = self._tools.finish(event.call_id, event.outcome)
+        self._actions += records
+        if self._lifecycle.phase is not lifecycle.Phase.OPEN:
             return
-        effect, was_awaited = event.outcome.effect, run.was_awaited
+        effect = event.outcome.effect
         self._actions += self._lifecycle.take_effect(effect, self._config, was_awaited=was_awaited)
         if isinstance(effect, SwitchLanguage):
             self._turn.language = effect.language
-        if not run.was_awaited:
-            self._add_note(LATE_RESULT.format(run.name, event.outcome.content))
+        if not was_awaited:
+            note = LATE_RESULT.format(name, event.outcome.content)
+            self._actions.append(self._turn.add_note(note))
             if self._turn_taking.is_quiet:
-                self._ask()
+                self._actions += self._turn.ask()
         elif not self._tools.is_awaited:
-            self._follow_turn(self._turn.continue_after_tools())
+            self._follow_turn(*self._turn.continue_after_tools())
 
     def _end_turn(self) -> None:
         limits, ending = self._config.limits, self._lifecycle.ending
@@ -317,7 +311,7 @@ class Conversation:
 
     def _use_silence(self) -> bool:
         if self._tools.has_news:
-            self._ask()
+            self._actions += self._turn.ask()
         elif self._is_stopping:
             self._end_call(lifecycle.HANDED_OVER)
         else:
@@ -328,7 +322,7 @@ class Conversation:
         self._turn_taking.end_caller_turn()
         if self._use_silence():
             return
-        if words := self._turn.fillers.next_reprompt():
+        if words := self._fillers.next_reprompt():
             self._say_last(words)
         else:
             self._leave_with(self._config.phrases.goodbye_idle, lifecycle.IDLE)
@@ -338,12 +332,13 @@ class Conversation:
         self._actions.append(self._lifecycle.warn(self._config.limits))
         if self._lifecycle.ending:
             return
-        if self._lifecycle.is_time_up:
-            self._stop_here(phrases.goodbye_duration, lifecycle.TIME_IS_UP)
+        if self._lifecycle.warnings > 1:
+            self._actions += self._turn.leave()
+            self._leave_with(phrases.goodbye_duration, lifecycle.TIME_IS_UP)
         elif self._turn_taking.is_quiet:
             self._say_last(phrases.almost_over)
         else:
-            self._add_note(phrases.almost_over)
+            self._actions.append(self._turn.add_note(phrases.almost_over))
 
     def _stop_service(self, mode: ev.ShutdownMode) -> None:
         if mode is ev.ShutdownMode.WHEN_QUIET:
@@ -354,13 +349,9 @@ class Conversation:
         self._actions += self._turn.leave()
         self._actions += self._input.complete_entry()
         if mode is ev.ShutdownMode.GOODBYE and not self._lifecycle.ending:
-            self._say(self._config.phrases.goodbye_stopping)
+            self._actions += self._output.say_whole(self._config.phrases.goodbye_stopping)
             self._lifecycle.ending = lifecycle.STOPPED
         self._end_call(self._lifecycle.ending or lifecycle.CUT_SHORT)
-
-    def _stop_here(self, words: str, ending: lifecycle.CallEnding) -> None:
-        self._actions += self._turn.leave()
-        self._leave_with(words, ending)
 
     def _leave_with(self, words: str, ending: lifecycle.CallEnding) -> None:
         self._actions += self._input.complete_entry()
@@ -376,12 +367,6 @@ class Conversation:
         self._actions += self._tools.leave()
         self._actions += self._lifecycle.lose(reason)
 
-    def _say(self, sentence: str) -> None:
-        self._actions += self._output.say_whole(sentence)
-
-    def _add_note(self, text: str) -> None:
-        self._actions.append(self._turn.add_note(text))
-
     def _say_last(self, sentence: str) -> None:
-        self._say(sentence)
+        self._actions += self._output.say_whole(sentence)
         self._end_turn()

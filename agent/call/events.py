@@ -1,7 +1,6 @@
 """Everything that can happen to a call.
 
-A call has one inbox of events, and one `Conversation` receives them in order. The transport, the
-model, tools, timers and the process only report events; they decide nothing.
+The transport, the model, tools, timers and the process report events; they decide nothing.
 """
 
 from __future__ import annotations
@@ -46,10 +45,9 @@ class CallerSpoke:
 
 @dataclass(frozen=True, slots=True)
 class CallerInterrupted:
-    """Barge-in: the relay has stopped the playback."""
+    """Barge-in: the relay has stopped the playback; what it reports as heard may be empty."""
 
     heard: str
-    """As the relay reports it; may be empty."""
     after_ms: int | None = None
 
 
@@ -76,7 +74,6 @@ class PlaybackReported:
 
     report: Playback
     text: str = ""
-    """Only with `PLAYED`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,22 +189,7 @@ class CallEnded:
     reason: EndReason = EndReason.CALLER_HANGUP
 
 
-Event = (
-    CallStarted
-    | CallerSpoke
-    | CallerInterrupted
-    | CallerPressed
-    | PlaybackReported
-    | ReplyDelta
-    | ReplyFinished
-    | ReplyFailed
-    | TokensCounted
-    | Summarized
-    | SummaryFailed
-    | ToolFinished
-    | TimerFired
-    | CallConfigChanged
-    | AllowanceSpent
-    | ServiceStopping
-    | CallEnded
-)
+CallerEvent = CallerSpoke | CallerInterrupted | CallerPressed | PlaybackReported
+ModelEvent = ReplyDelta | ReplyFinished | ReplyFailed | TokensCounted | Summarized | SummaryFailed
+ProcessEvent = CallStarted | CallConfigChanged | AllowanceSpent | ServiceStopping | CallEnded
+Event = CallerEvent | ModelEvent | ToolFinished | TimerFired | ProcessEvent

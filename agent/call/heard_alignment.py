@@ -41,7 +41,6 @@ _LETTER = rf"[^\W_{_UNSPACED}]"
 _WORD = re.compile(rf"[{_UNSPACED}]|{_LETTER}+(?:['’.,:]{_LETTER}+)*")  # noqa: RUF001 (typography)
 _MARK = re.compile(r"\W")
 
-
 _Fit = tuple[float, int]
 """The share of the report that the sent words explain, and how many of them were heard."""
 _NO_FIT = (0.0, 0)
@@ -126,7 +125,8 @@ def _fit(words: Sequence[str], report: Sequence[str], start: int, steps: _Steps)
     steps.take(len(report))
     reach = start + len(report) + max(_SLACK, len(report) // 3)
     sent = words[start:reach]
-    if not _may_fit(sent, report):
+    common = (Counter(sent) & Counter(report)).total()
+    if not _has_number(sent) and common + 1 < GOOD_FIT * len(report):
         return _NO_FIT
     blocks = _Alignment(sent, report, steps).get_matching_blocks()[:-1]
     return _judged(words[:reach], report, [Match(start + a, b, size) for a, b, size in blocks])
@@ -169,11 +169,6 @@ def _blocks_in_windows(
             return
         yield from (Match(at + a, done + b, size) for a, b, size in blocks)
         at, done = at + blocks[-1].a + blocks[-1].size, done + blocks[-1].b + blocks[-1].size
-
-
-def _may_fit(sent: Sequence[str], report: Sequence[str]) -> bool:
-    common = (Counter(sent) & Counter(report)).total()
-    return _has_number(sent) or common + 1 >= GOOD_FIT * len(report)
 
 
 def _has_number(forms: Sequence[str]) -> bool:

@@ -56,44 +56,27 @@ HIDDEN = {
 github.com/CherryHQ/cherry-studio/pull/9498) and `<mm:think>` (MiniMax) have the key `<think>`."""
 
 _FORMAT = "<|constrain|>"
-_KINDS = {
-    **dict.fromkeys(HIDDEN, MarkupKind.OPENS),
-    **dict.fromkeys(HIDDEN.values(), MarkupKind.CLOSES),
+_MARKERS = {
     # Harmony, github.com/openai/openai-cookbook/blob/main/articles/openai-harmony.md
     # and ChatML, Llama 3, Gemma, Kimi
-    **dict.fromkeys(
-        ("<|start|>", "<|channel|>", _FORMAT, "<|im_start|>", "<|start_header_id|>",
-         "<start_of_turn>", "<|turn>"),
-        MarkupKind.HEADER,
-    ),
-    "<|call|>": MarkupKind.CALL,
+    MarkupKind.HEADER: f"<|start|> <|channel|> {_FORMAT} <|im_start|> <|start_header_id|>"
+    " <start_of_turn> <|turn|>",
     # Kimi, Phi, GLM, DeepSeek, EXAONE, Cohere
-    **dict.fromkeys(("<|im_assistant|>", "<|assistant|>", "<|chatbot_token|>"), MarkupKind.AGENT),
-    **dict.fromkeys(
-        ("assistantcommentary", "assistantanalysis", "<|im_user|>", "<|im_system|>", "<|user|>",
-         "<|user_token|>", "<|system|>", "<|system_token|>", "<|observation|>"),
-        MarkupKind.OTHER,
-    ),
+    MarkupKind.AGENT: "<|im_assistant|> <|assistant|> <|chatbot_token|>",
+    MarkupKind.OTHER: "assistantcommentary assistantanalysis <|im_user|> <|im_system|> <|user|>"
+    " <|user_token|> <|system|> <|system_token|> <|observation|>",
     # the ends of a turn of many families
-    **dict.fromkeys(
-        (
-            "<end_of_turn>", "<turn|>", "</s>", "<eos>", "<|eot_id|>", "<|eom_id|>", "<|end|>",
-            "<|im_end|>", "<|return|>", "<|endoftext|>", "<|endofturn|>", "<|end_of_text|>",
-            "<|end_of_turn|>", "<|end_of_turn_token|>", "<|end_of_sentence|>",
-        ),
-        MarkupKind.TURN_END,
-    ),
-    **dict.fromkeys(
-        ("<s>", "<bos>", "<pad>", "<unk>", "<<SYS>>", "<</SYS>>", "[SYSTEM_PROMPT]"),
-        MarkupKind.TOKEN,
-    ),
+    MarkupKind.TURN_END: "<end_of_turn> <turn|> </s> <eos> <|eot_id|> <|eom_id|> <|end|>"
+    " <|im_end|> <|return|> <|endoftext|> <|endofturn|> <|end_of_text|> <|end_of_turn|>"
+    " <|end_of_turn_token|> <|end_of_sentence|>",
+    MarkupKind.TOKEN: "<s> <bos> <pad> <unk> <<SYS>> <</SYS>> [SYSTEM_PROMPT]",
     # Mistral: docs.vllm.ai/en/latest/api/vllm/tool_parsers/mistral_tool_parser; LM Studio
-    **dict.fromkeys(
-        ("[TOOL_CALLS]", "[TOOL_CALL]", "[TOOL_REQUEST]", "[FUNCTION_CALL]", "[ARGS]", "[CALL_ID]",
-         "[TOOL_RESULTS]", "[TOOL_RESULT]", "[AVAILABLE_TOOLS]"),
-        MarkupKind.CALL,
-    ),
-}  # fmt: skip
+    MarkupKind.CALL: "<|call|> [TOOL_CALLS] [TOOL_CALL] [TOOL_REQUEST] [FUNCTION_CALL] [ARGS]"
+    " [CALL_ID] [TOOL_RESULTS] [TOOL_RESULT] [AVAILABLE_TOOLS]",
+}
+_KINDS = {key: kind for kind, keys in _MARKERS.items() for key in keys.split()}
+_KINDS |= dict.fromkeys(HIDDEN, MarkupKind.OPENS)
+_KINDS |= dict.fromkeys(HIDDEN.values(), MarkupKind.CLOSES)
 
 _CALL_TAG = re.compile(r"<(?:\w*tool\w*|\w*function\w*|invoke|parameter|arg_key|arg_value)>")
 """Hermes, Qwen, GLM, MiniMax and Nemotron (docs.vllm.ai/en/latest/features/tool_calling), Claude
@@ -104,7 +87,7 @@ _CALL_TOKEN = re.compile(
 """Llama (github.com/meta-llama/llama-models/issues/266), Kimi
 (github.com/NousResearch/hermes-agent/issues/24534), DeepSeek
 (github.com/lsdefine/GenericAgent/issues/804)."""
-ANSWERS = frozenset({"assistant", "model", "final", "ai", "bot", "chatbot"})
+_ANSWERS = frozenset({"assistant", "model", "final", "ai", "bot", "chatbot"})
 _ROLE = re.compile(
     r"\s*(?P<name>assistant|model|chatbot|bot|ai|final|analysis|commentary|thought|user|human"
     r"|system|developer|tool|ipython|observation|functions(?:\.\w+)?)?(?![A-Za-z])"
@@ -116,9 +99,8 @@ HEADER_CHARACTERS = 64
 
 def kind_of(key: str) -> MarkupKind | None:
     """What a marker does; None for HTML tags and any other text."""
-    kind = _KINDS.get(key)
-    if kind is not None:
-        return kind
+    if key in _KINDS:
+        return _KINDS[key]
     if "|" in key:
         return MarkupKind.CALL if _CALL_TOKEN.fullmatch(key) else MarkupKind.TOKEN
     return MarkupKind.CALL if _CALL_TAG.fullmatch(key) else None
@@ -137,13 +119,12 @@ def header(key: str, text: str) -> tuple[int, MarkupKind]:
     if key == _FORMAT:
         return len(text) if text.strip().isalnum() else 0, MarkupKind.TOKEN
     found = _ROLE.match(text)
-    name = found and found.group("name")
-    if not found or not name:
+    if not found or not found["name"]:
         return 0, MarkupKind.TOKEN
-    recipient = found.group("recipient")
+    recipient = found["recipient"]
     if recipient and recipient not in {"user", "assistant", "all"}:
         return found.end(), MarkupKind.CALL
-    is_answer = name.lower() in ANSWERS
+    is_answer = found["name"].lower() in _ANSWERS
     return found.end(), MarkupKind.AGENT if is_answer else MarkupKind.OTHER
 
 

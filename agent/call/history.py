@@ -16,11 +16,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from itertools import dropwhile, groupby, takewhile
+from itertools import dropwhile, takewhile
 from typing import TypeVar
 
 from agent.call.messages import Message, Part, Role, Text, ToolCall, ToolResult
-from agent.call.text import mend
+from agent.call.text import WholeText
 
 
 class SpeechSource(StrEnum):
@@ -40,27 +40,20 @@ class InputMode(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class CallerSaid:
+class CallerSaid(WholeText):
     """Words of the caller, or keys with spaces between."""
 
     text: str
     means: InputMode = InputMode.SPEECH
 
-    def __post_init__(self) -> None:
-        mend(self, "text")
-
 
 @dataclass(frozen=True, slots=True)
-class AgentSaid:
-    """Words of the agent: those sent, or after a cut those heard."""
+class AgentSaid(WholeText):
+    """Words of the agent: those sent, or after a cut those heard, perhaps none."""
 
     text: str
     voice: SpeechSource = SpeechSource.MODEL
     is_cut: bool = False
-    """The caller has interrupted; `text` is what was heard, perhaps nothing."""
-
-    def __post_init__(self) -> None:
-        mend(self, "text")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,25 +66,19 @@ class ToolUsed:
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
+class Note(WholeText):
     """Something the model should know that was not said."""
 
     text: str
 
-    def __post_init__(self) -> None:
-        mend(self, "text")
-
 
 @dataclass(frozen=True, slots=True)
-class Summary:
+class Summary(WholeText):
     """A summary of everything before a turn border; the latest one counts."""
 
     text: str
     until: int
     """Position of the first fact after it: a turn border, not before that of an earlier summary."""
-
-    def __post_init__(self) -> None:
-        mend(self, "text")
 
 
 Fact = CallerSaid | AgentSaid | ToolUsed | Note | Summary
@@ -118,9 +105,8 @@ class History:
 
     def __init__(self, facts: Iterable[Fact] = ()) -> None:
         self._facts: list[Fact] = []
-        self.first = 0
-        """The position of the first fact that is not forgotten."""
-        self._summary: Summary | None = None
+        self.first = 0  # that is not forgotten
+        self.summary = Summary("", 0)  # the one in force
         for fact in facts:
             self.append(fact)
 
@@ -134,21 +120,12 @@ class History:
         return iter(self._facts)
 
     @property
-    def begin(self) -> int:
-        return self._summary.until if self._summary else 0
-
-    @property
-    def summary(self) -> str:
-        return self._summary.text if self._summary else ""
-
-    @property
     def last_said(self) -> CallerSaid | None:
         last = self._facts[-1] if self._facts else None
         return last if isinstance(last, CallerSaid) else None
 
     @property
     def unanswered(self) -> str:
-        """What the caller has said since the last other fact."""
         said = takewhile(lambda fact: isinstance(fact, CallerSaid), reversed(self._facts))
         return " ".join(reversed([fact.text for fact in said if isinstance(fact, CallerSaid)]))
 
@@ -167,12 +144,12 @@ class History:
 
     @property
     def turns(self) -> list[int]:
-        positions = range(self.begin, len(self))
+        positions = range(self.summary.until, len(self))
         return [at for at in positions if is_turn_border(self._facts, at - self.first)]
 
     @property
     def characters(self) -> int:
-        return sum(map(_size, self.between(self.begin, len(self))))
+        return sum(map(_size, self.between(self.summary.until, len(self))))
 
     def answered_before(self, end: int, *, is_heard: bool = False) -> int | None:
         """The model's words that the caller's last ones before `end` answer; None if forgotten.
@@ -185,7 +162,9 @@ class History:
             if isinstance(fact, CallerSaid):
                 break
         words = (at for at, fact in happened if _is_said(fact, SpeechSource.MODEL))
-        return next((at for at in words if not is_heard or self.speech(at).text.strip()), None)
+        return next(
+            (at for at in words if not is_heard or self.fact(at, AgentSaid).text.strip()), None
+        )
 
     def between(self, start: int, end: int) -> list[Fact]:
         return self._facts[start - self.first : end - self.first]
@@ -197,25 +176,25 @@ class History:
     def append(self, fact: Fact) -> int:
         """Add a fact; ValueError for a summary that ends at no turn border, or too early."""
         if isinstance(fact, Summary):
-            is_later = self.begin <= fact.until < len(self)
+            is_later = self.summary.until <= fact.until < len(self)
             if not is_later or not is_turn_border(self._facts, self._index(fact.until)):
                 raise ValueError(f"fact {len(self)} is no summary until {fact.until}")
-            self._summary = fact
+            self.summary = fact
         self._facts.append(fact)
         return len(self) - 1
 
     def forget(self) -> list[Fact]:
-        """Drop and return all facts that are summarized."""
-        gone = self.between(self.first, self.begin)
+        gone = self.between(self.first, self.summary.until)
         del self._facts[: len(gone)]
         self.first += len(gone)
         return gone
 
-    def speech(self, position: int) -> AgentSaid:
-        return self._fact(position, AgentSaid)
-
-    def tool_run(self, position: int) -> ToolUsed:
-        return self._fact(position, ToolUsed)
+    def fact(self, position: int, kind: type[_F]) -> _F:
+        """The fact at this position; ValueError if it is of another kind."""
+        fact = self[position]
+        if not isinstance(fact, kind):
+            raise ValueError(f"fact {position} is no {kind.__name__}")  # noqa: TRY004 (a wrong position)
+        return fact
 
     def extend_speech(self, position: int, text: str) -> None:
         said = self._uncut(position)
@@ -225,7 +204,6 @@ class History:
         self._facts[self._index(position)] = replace(self._uncut(position), text=heard, is_cut=True)
 
     def rephrase(self, text: str) -> int:
-        """Replace the caller's last words, while no other fact follows them."""
         said = self.last_said
         if said is None:
             raise ValueError("the last fact is not the caller's words")
@@ -233,19 +211,13 @@ class History:
         return len(self) - 1
 
     def complete_tool(self, position: int, result: ToolResult) -> None:
-        used = self.tool_run(position)
+        used = self.fact(position, ToolUsed)
         if used.result is not None:
             raise ValueError(f"fact {position} awaits no result")
         self._facts[self._index(position)] = replace(used, result=result)
 
-    def _fact(self, position: int, kind: type[_F]) -> _F:
-        fact = self[position]
-        if not isinstance(fact, kind):
-            raise ValueError(f"fact {position} is no {kind.__name__}")  # noqa: TRY004 (a wrong position)
-        return fact
-
     def _uncut(self, position: int) -> AgentSaid:
-        said = self.speech(position)
+        said = self.fact(position, AgentSaid)
         if said.is_cut:
             raise ValueError(f"fact {position} was cut")
         return said
@@ -253,23 +225,23 @@ class History:
     def messages(self, limit: int) -> tuple[Message, ...]:
         """The summary, and the latest whole turns that fit into `limit`; at least the last."""
         projection = _Projection()
-        if self._summary:
-            projection.add([self._summary])
-        kept = self.between(self._start(limit - len(self.summary)), len(self))
-        happened = (fact for fact in kept if not isinstance(fact, Summary))
-        for _, group in groupby(happened, key=_grouping):
-            projection.add(list(group))
+        if self.summary.text:
+            projection.add(self.summary)
+        kept = self.between(self._start(limit - len(self.summary.text)), len(self))
+        for fact in kept:
+            if not isinstance(fact, Summary):
+                projection.add(fact)
         return projection.finish()
 
     def _start(self, limit: int) -> int:
-        start, size = self.begin, 0
-        for position in range(len(self) - 1, self.begin - 1, -1):
+        start, size = self.summary.until, 0
+        for position in range(len(self) - 1, self.summary.until - 1, -1):
             size += _size(self._facts[position - self.first])
-            if size > limit and start > self.begin:
+            if size > limit and start > self.summary.until:
                 return start
             if is_turn_border(self._facts, position - self.first):
                 start = position
-        return self.begin if size <= limit else start
+        return self.summary.until if size <= limit else start
 
     def _index(self, position: int) -> int:
         if not self.first <= position < len(self):
@@ -287,9 +259,12 @@ class _Projection:
     def __init__(self) -> None:
         self._messages: list[tuple[Role, list[Part]]] = []
         self._cut_off = False
+        self._reply: int | None = None
+        """Of the tool run before."""
 
-    def add(self, facts: list[Fact]) -> None:
-        match facts[0]:
+    def add(self, fact: Fact) -> None:
+        before, self._reply = self._reply, fact.reply if isinstance(fact, ToolUsed) else None
+        match fact:
             case CallerSaid(text, means):
                 self._caller(KEYS_PRESSED.format(text) if means is InputMode.KEYPAD else text)
             case Note(text):
@@ -299,19 +274,19 @@ class _Projection:
             case AgentSaid(text, _, is_cut):
                 self._put(Role.AGENT, Text(text))
                 self._cut_off = self._cut_off or is_cut
-            case _:  # the tool runs of one reply
-                used = [fact for fact in facts if isinstance(fact, ToolUsed)]
-                for fact in used:
+            case _:  # a ToolUsed
+                if fact.reply == before:  # the calls of one reply are one message
+                    self._messages[-2][1].append(fact.call)
+                else:
                     self._put(Role.AGENT, fact.call)
-                for fact in used:
-                    self._put(Role.CALLER, fact.result or ToolResult(fact.call.id, STILL_RUNNING))
+                self._put(Role.CALLER, fact.result or ToolResult(fact.call.id, STILL_RUNNING))
 
     def finish(self) -> tuple[Message, ...]:
         if not self._messages or self._messages[0][0] is Role.AGENT:
             self._messages.insert(0, (Role.CALLER, [Text(CALL_BEGINS)]))
         if self._messages[-1][0] is Role.AGENT:
             self._caller(CALLER_WAITS)
-        return tuple(Message(role, _joined(parts)) for role, parts in self._messages)
+        return tuple(Message(role, tuple(parts)) for role, parts in self._messages)
 
     def _caller(self, text: str) -> None:
         if self._cut_off:
@@ -320,26 +295,15 @@ class _Projection:
         self._put(Role.CALLER, Text(text))
 
     def _put(self, role: Role, part: Part) -> None:
-        if isinstance(part, Text):
-            part = Text(part.text.strip())
-            if not part.text:
-                return
+        if isinstance(part, Text) and not (part := Text(part.text.strip())).text:
+            return
         if not self._messages or self._messages[-1][0] is not role:
             self._messages.append((role, []))
-        self._messages[-1][1].append(part)
-
-
-def _joined(parts: Iterable[Part]) -> tuple[Part, ...]:
-    joined: list[Part] = []
-    for _, group in groupby(parts, key=lambda part: isinstance(part, Text)):
-        run = list(group)
-        texts = [part.text for part in run if isinstance(part, Text)]
-        joined += [Text(" ".join(texts))] if texts else run
-    return tuple(joined)
-
-
-def _grouping(fact: Fact) -> object:
-    return ("reply", fact.reply) if isinstance(fact, ToolUsed) else id(fact)
+        parts = self._messages[-1][1]
+        if isinstance(part, Text) and parts and isinstance(last := parts[-1], Text):
+            parts[-1] = Text(f"{last.text} {part.text}")
+        else:
+            parts.append(part)
 
 
 def _size(fact: Fact) -> int:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import Enum, StrEnum, auto
 from itertools import accumulate
 
@@ -37,7 +37,7 @@ _encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
 class ReasonCode(StrEnum):
-    """Why the call was given back."""
+    """Why we gave the call back."""
 
     GOODBYE = "goodbye"
     LIVE_AGENT = "live-agent-handoff"
@@ -64,16 +64,10 @@ class HandoffData:
             _cut(self.language, _LANGUAGE),
         )
 
-    @property
-    def was_quiet(self) -> bool:
-        return self.reason == QUIET
-
     def render(self) -> str:
         """JSON text of at most `LARGEST` bytes, without empty fields."""
-        own = self.bounded()
-        names = ("reason", "summary", "slots", "language")
-        fields = {name: getattr(own, name) for name in names}
-        return _encode({"reasonCode": own.code, **{k: v for k, v in fields.items() if v}})
+        fields = {name: value for name, value in asdict(self.bounded()).items() if value}
+        return _encode({"reasonCode": fields.pop("code"), **fields})
 
     @classmethod
     def read(cls, text: str) -> HandoffData | None:
@@ -122,75 +116,58 @@ def transfer(handoff: Handoff, facts: Iterable[Fact] = (), language: str = "") -
     return CallEnding(EndReason.TRANSFER, data.bounded())
 
 
-class _Phase(Enum):
+class Phase(Enum):
+    """How far a call has come, in this order."""
+
     NEW = auto()
     OPEN = auto()
     CLOSING = auto()
     GONE = auto()
 
 
+@dataclass(slots=True)
 class CallLifecycle:
     """The phase of one call, and its planned end."""
 
-    def __init__(self, history: History, timers: TimerSet) -> None:
-        self._history = history
-        self._timers = timers
-        self._phase = _Phase.NEW
-        self.reason = EndReason.CALLER_HANGUP
-        self.ending: CallEnding | None = None
-        """The planned end; None = the call goes on."""
-        self._warnings = 0
-        self._language = ""
-
-    @property
-    def is_open(self) -> bool:
-        return self._phase is _Phase.OPEN
-
-    @property
-    def is_closing(self) -> bool:
-        return self._phase is _Phase.CLOSING
-
-    @property
-    def is_gone(self) -> bool:
-        return self._phase is _Phase.GONE
-
-    @property
-    def end_is_revocable(self) -> bool:
-        return self.ending is not None and self.ending.is_revocable
+    _history: History
+    _timers: TimerSet
+    phase: Phase = Phase.NEW
+    reason: EndReason = EndReason.CALLER_HANGUP
+    ending: CallEnding | None = None  # planned
+    warnings: int = 0  # at the second one the time is up
+    _language: str = ""
 
     @property
     def end_is_final(self) -> bool:
         """Whether the call ends whatever the caller says."""
-        return self.is_closing or (self.ending is not None and not self.ending.is_revocable)
-
-    @property
-    def is_time_up(self) -> bool:
-        return self._warnings > 1
+        return self.phase is Phase.CLOSING or (
+            self.ending is not None and not self.ending.is_revocable
+        )
 
     def accepts(self, event: Event) -> bool:
         match event:
             case ev.CallStarted():
-                return self._phase is _Phase.NEW
+                return self.phase is Phase.NEW
             case ev.CallEnded():
-                return self._phase is not _Phase.GONE
+                return self.phase is not Phase.GONE
             case ev.ServiceStopping():
-                return self._phase in {_Phase.NEW, _Phase.OPEN}
+                return self.phase in {Phase.NEW, Phase.OPEN}
             case ev.CallerSpoke() | ev.CallerInterrupted() | ev.TokensCounted():
-                return self._phase in {_Phase.OPEN, _Phase.CLOSING}
+                return self.phase in {Phase.OPEN, Phase.CLOSING}
             case ev.CallerPressed() | ev.PlaybackReported() | ev.Summarized() | ev.SummaryFailed():
-                return self._phase is _Phase.OPEN
+                return self.phase is Phase.OPEN
             case ev.AllowanceSpent():  # a final end needs no other reason
-                return self._phase is _Phase.OPEN and not self.end_is_final
+                return self.phase is Phase.OPEN and not self.end_is_final
             case _:  # edits, and results of our own actions
                 return True
 
     def begin(self, limits: Limits, elapsed_ms: int) -> Action:
-        self._phase = _Phase.OPEN
+        self.phase = Phase.OPEN
         until_warning_ms = limits.duration_ms - limits.duration_warning_ms - elapsed_ms
         return self._timers.start(Timer.DURATION, max(1, until_warning_ms))
 
     def warn(self, limits: Limits) -> Action:
-        self._warnings += self.ending is None
+        self.warnings += self.ending is None
         return self._timers.start(Timer.DURATION, limits.duration_warning_ms)
 
     def take_effect(
@@ -211,7 +188,7 @@ class CallLifecycle:
         return config.phrases.goodbye_trouble, MODEL_FAILED
 
     def close(self, ending: CallEnding, limits: Limits) -> list[Action]:
-        self._phase = _Phase.CLOSING
+        self.phase = Phase.CLOSING
         self.reason = ending.reason
         return [
             *self._timers.stop(*Timer),
@@ -221,9 +198,9 @@ class CallLifecycle:
 
     def lose(self, reason: EndReason) -> list[Action]:
         """The connection is gone; a planned end gives the reason, else `reason` does."""
-        if not self.is_closing:
+        if self.phase is not Phase.CLOSING:
             self.reason = self.ending.reason if self.ending else reason
-        self._phase = _Phase.GONE
+        self.phase = Phase.GONE
         return [*self._timers.stop(*Timer)]
 
     def _transfer(self, handoff: Handoff, config: CallConfig) -> CallEnding:

@@ -82,13 +82,8 @@ class MarkupFilter:
         self._at = self._no_call_until = self._depth = 0
         self._is_of_others = self._has_begun = self._is_gap = False
 
-    def feed(self, text: str) -> str:
-        return self._read(text, is_whole=False)
-
-    def finish(self) -> str:
-        return self._read("", is_whole=True)
-
-    def _read(self, more: str, *, is_whole: bool) -> str:
+    def read(self, more: str, *, is_whole: bool = False) -> str:
+        """The words of the next delta; `is_whole`: it is the last one."""
         text, at, said = self._held + more, 0, list[str]()
         while not self.has_call and (start := _MAY_BEGIN.search(text, at)):
             self._pass(text[at : start.start()], said)
@@ -198,8 +193,7 @@ def _angle(rest: str) -> _Marker | None:
 
 def _known(tag: str) -> _Marker | None:
     if (special := _SPECIAL.fullmatch(tag)) and (special.group(1) or special.group(3)):
-        key = tag.translate(_PLAIN_BARS).lower()
-        key = re.sub(r"\|+", "|", key)
+        key = re.sub(r"\|+", "|", tag.translate(_PLAIN_BARS).lower())
     elif (plain := _TAG.fullmatch(tag)) and not tag.endswith("/>"):
         key = f"<{plain.group(1)}{plain.group(2)}>".lower()
     else:
@@ -245,13 +239,10 @@ def _cut_marker(text: str, at: int) -> _Marker | None:
     rest = text[at:]
     if rest.startswith("{") and CUT_CALL.match(rest):
         return _CALL
-    if not rest.startswith("<"):
-        return _Marker("", MarkupKind.TOKEN, len(rest)) if is_beginning(rest) else None
     tag, angle, after = rest.partition(">")
-    found = _angle(f"{tag}>")
+    found = _angle(f"{tag}>") if tag.startswith("<") else None
     if found is None:
         return _Marker("", MarkupKind.TOKEN, len(rest)) if is_beginning(rest) else None
-    if found.kind is not MarkupKind.HEADER:
-        return _Marker(found.key, found.kind, len(tag + angle))
-    length, kind = header(found.key, after)
+    is_header = found.kind is MarkupKind.HEADER
+    length, kind = header(found.key, after) if is_header else (0, found.kind)
     return _Marker(found.key, kind, len(tag + angle) + length)

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from math import isfinite
 
-from agent.call.text import mend
+from agent.call.text import WholeText
 
 
 class Role(StrEnum):
@@ -22,17 +21,14 @@ class Role(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class Text(WholeText):
     """Words; never empty inside a `Message`."""
 
     text: str
 
-    def __post_init__(self) -> None:
-        mend(self, "text")
-
 
 @dataclass(frozen=True, slots=True)
-class ToolCall:
+class ToolCall(WholeText):
     """A tool call of the model."""
 
     id: str
@@ -41,20 +37,14 @@ class ToolCall:
     arguments: str
     """JSON text as the model wrote it, or `{}`; not validated."""
 
-    def __post_init__(self) -> None:
-        mend(self, "id", "name", json=("arguments",))
-
 
 @dataclass(frozen=True, slots=True)
-class ToolResult:
+class ToolResult(WholeText):
     """The one answer to a tool call."""
 
     call_id: str
     content: str
     is_error: bool = False
-
-    def __post_init__(self) -> None:
-        mend(self, "call_id", json=("content",))
 
 
 Part = Text | ToolCall | ToolResult
@@ -98,7 +88,7 @@ class SideEffect(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class ToolSpec:
+class ToolSpec(WholeText):
     """A tool as the model and the conversation know it."""
 
     name: str
@@ -109,9 +99,6 @@ class ToolSpec:
     side_effect: SideEffect = SideEffect.NONE
     filler: str = ""
     """Said when the tool takes long and nothing else was said; empty = one of the use case."""
-
-    def __post_init__(self) -> None:
-        mend(self, "name", "description", json=("parameters",))
 
 
 class Choice(StrEnum):
@@ -182,19 +169,17 @@ def tokens(given: object) -> int:
     if isinstance(given, bool) or not isinstance(given, int | float | str):
         return 0
     try:
-        number = float(given[:32]) if isinstance(given, str) else given
-    except ValueError:
+        number = int(float(given[:32]) if isinstance(given, str) else given)
+    except (ValueError, OverflowError):  # the latter for infinity
         return 0
-    if isinstance(number, float) and not isfinite(number):
-        return 0
-    return int(min(max(number, 0), MOST_TOKENS))
+    return min(max(number, 0), MOST_TOKENS)
 
 
 ReplyPiece = TextPiece | ToolCall | Stopped | Usage
 
 
 @dataclass(frozen=True, slots=True)
-class ReplyRequest:
+class ReplyRequest(WholeText):
     """Everything a model needs for one reply."""
 
     system: str
@@ -208,6 +193,3 @@ class ReplyRequest:
     temperature: float | None = None
     """0-1, like `top_p`; None = the model's own."""
     top_p: float | None = None
-
-    def __post_init__(self) -> None:
-        mend(self, "system", "context")

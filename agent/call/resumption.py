@@ -1,18 +1,9 @@
 """How a call goes on after its connection was lost, or handed over on purpose.
 
 The facts say what was being spoken when the connection broke, not what was heard of it. So nothing
-is marked as cut and nothing is repeated word by word.
-
-| the connection | the last fact | the caller hears |
-|---|---|---|
-| broke | the caller's words, a tool, a note | that it broke, then the answer |
-| broke | words of the agent | that it broke, then the model takes up the thread |
-| was handed over when it was quiet | words of the agent | that the agent is still there |
-| was reopened by the relay | a question of the agent | nothing: the caller is silent |
-| was reopened by the relay | other words of the agent | how the model takes up the thread |
-| any of these | the caller had begun to speak | a question for these words |
-| came back from an unanswered transfer | any | that no person is free |
-| was never open | none | the greeting |
+is marked as cut and nothing is repeated word by word. After words of the agent the model takes up
+the thread, but not over a connection that the relay has reopened after a question: the caller, who
+noticed nothing, is silent.
 
 Rejected: to say nothing about a break. A caller who spoke during it would go on waiting.
 """
@@ -39,7 +30,7 @@ class ResumeCause(StrEnum):
 
     LOST = "lost"
     HANDED_OVER = "handed_over"
-    """A stopping process gave the call up when neither side spoke."""
+    """By a stopping process, when neither side spoke."""
     RECONNECTED = "reconnected"
     """The relay has reopened its socket and kept what was said in between."""
     NOBODY = "nobody"
@@ -60,7 +51,7 @@ class Resumption:
 
 @dataclass(frozen=True, slots=True)
 class FirstWords:
-    """What a resumed call begins with: a sentence, a note for the model, or both."""
+    """A sentence for the caller, a note for the model, or both."""
 
     sentence: str = ""
     note: str = ""
@@ -68,8 +59,10 @@ class FirstWords:
 
 
 def first_words(resumption: Resumption, phrases: Phrases, greeting: str) -> FirstWords:
-    """What to say and whether to ask the model, by the table of the module."""
-    cause, last = resumption.cause, _last_fact(resumption.facts)
+    """What to say, and whether to ask the model."""
+    happened = (fact for fact in reversed(resumption.facts) if not isinstance(fact, Summary))
+    last = next((fact for fact in happened if not isinstance(fact, AgentSaid) or fact.text), None)
+    cause = resumption.cause
     if last is None and greeting:
         return FirstWords(greeting)
     if cause is ResumeCause.NOBODY:
@@ -84,8 +77,3 @@ def first_words(resumption: Resumption, phrases: Phrases, greeting: str) -> Firs
     if cause is ResumeCause.LOST:
         return FirstWords(phrases.resumed, BROKEN_OFF, asks_model=True)
     return FirstWords() if asks(last.text) else FirstWords(note=BROKEN_OFF, asks_model=True)
-
-
-def _last_fact(facts: Sequence[Fact]) -> Fact | None:
-    happened = (fact for fact in reversed(facts) if not isinstance(fact, Summary))
-    return next((f for f in happened if not isinstance(f, AgentSaid) or f.text), None)

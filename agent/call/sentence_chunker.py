@@ -84,7 +84,7 @@ class SentenceChunker:
         self._ready: list[str] = []
         self._filter = MarkupFilter()
         self._at_line_start = True
-        self._is_foreign = self._has_begun = self._has_words = False
+        self.has_begun = self._is_foreign = self._has_words = False
 
     @property
     def has_call(self) -> bool:
@@ -95,7 +95,7 @@ class SentenceChunker:
         return self._has_words and bool(self._ready)
 
     def feed(self, text: str) -> str:
-        return self._say(self._filter.feed(text))
+        return self._say(self._filter.read(text))
 
     def _say(self, text: str) -> str:
         said, text, start = list[str](), self._word + text, 0
@@ -127,32 +127,26 @@ class SentenceChunker:
             return ""
         piece = "".join(self._ready)
         self._ready.clear()
-        self._has_begun = self._has_begun or bool(piece)
+        self.has_begun = self.has_begun or bool(piece)
         return piece
 
     def finish(self, *, is_cut_short: bool = False) -> str:
-        """The rest of the reply.
-
-        `is_cut_short`: drop an unfinished sentence, unless the reply would be without a word.
-        """
-        said = self._say(self._filter.finish())
+        """The rest; `is_cut_short`: without an unfinished sentence if other words are left."""
+        said = self._say(self._filter.read("", is_whole=True))
         if not is_cut_short or not self._has_words:
             self._take(self._word, is_line_end=False, joint="")
         self._word = ""
         if is_cut_short:
-            self._drop_unfinished_sentence()
+            ends = [at for at, word in enumerate(self._ready) if _ends_sentence(word.strip())]
+            kept = self._ready[: ends[-1] + 1] if ends else []
+            if self.has_begun or any(map(has_words, kept)):
+                self._ready = kept
         return (said + self.flush()).rstrip()
-
-    def _drop_unfinished_sentence(self) -> None:
-        ends = [at for at, word in enumerate(self._ready) if _ends_sentence(word.strip())]
-        kept = self._ready[: ends[-1] + 1] if ends else []
-        if self._has_begun or any(map(has_words, kept)):
-            self._ready = kept
 
     def _is_piece(self, *, is_line_end: bool) -> bool:
         if not self._ready or not self._has_words:
             return False
-        if not self._has_begun:
+        if not self.has_begun:
             return True
         size = sum(map(len, self._ready))
         if size < MINIMUM_PIECE or size >= MAXIMUM_PIECE:
@@ -213,7 +207,6 @@ def is_foreign(word: str) -> bool | None:
 
 
 def _address(bracketed: re.Match[str]) -> str:
-    """The text in angle brackets if it is an address, as Markdown writes links."""
     plain = bracketed[1]
     if plain.startswith(_SCHEMES):
         return plain.partition(":")[2]

@@ -68,8 +68,7 @@ class Summarization:
         self._tools = tools
         self._limits = limits
         self._number = 0
-        self._until = 0
-        """Of the requested summary; 0 = none is requested."""
+        self._until = 0  # of the requested summary; 0 = none is requested
         self._after_turns = limits.summarize_after_turns
         self._forget()
 
@@ -88,7 +87,7 @@ class Summarization:
             return []
         self._until = borders[-1]
         self._number += 1
-        text = transcript(self._history.summary, self._older, self._limits.history_characters)
+        text = transcript(self._history.summary.text, self._older, self._limits.history_characters)
         return [Summarize(self._number, (Message(Role.CALLER, (Text(text),)),))]
 
     def finish(self, text: str) -> list[Action]:
@@ -96,10 +95,9 @@ class Summarization:
         return self._put_in_force(summary) if summary else self.fail()
 
     def fail(self) -> list[Action]:
-        """Use an extract, or ask the model again some turns later."""
         limits, turns = self._limits, len(self._history.turns)
         if self._is_full or turns > limits.turns_without_model:
-            earlier, longest = self._history.summary, limits.summary_characters
+            earlier, longest = self._history.summary.text, limits.summary_characters
             return self._put_in_force(extract(earlier, self._older, longest))
         self._until = 0
         self._after_turns = turns + limits.kept_turns
@@ -123,7 +121,7 @@ class Summarization:
 
     @property
     def _older(self) -> list[Fact]:
-        return self._history.between(self._history.begin, self._until)
+        return self._history.between(self._history.summary.until, self._until)
 
     def _settled(self, audible: int | None) -> int:
         open_runs = (at for at, used in self._history.tool_runs() if used.result is None)

@@ -2,7 +2,7 @@
 
 *Half characters.* A server may send a character beyond U+FFFF as two escapes in two pieces, or only
 one. Such a half (a lone surrogate) cannot be encoded as UTF-8, so halves that meet are joined, and
-one that stays alone is dropped. Messages and facts do that by themselves (`mend`).
+one that stays alone is dropped. Messages and facts do that by themselves (`WholeText`).
 
 *Names and free text* are stored and used again, so they are checked when they are saved and when
 they are read. A name has letters, marks, spaces, apostrophes, hyphens and full stops, and is no
@@ -35,7 +35,7 @@ _HALF_ESCAPE = re.compile(
     r"|\\u[dD][89a-fA-F][0-9a-fA-F]{2}",
     re.DOTALL,
 )
-_ESCAPES = ("\\ud", "\\uD")
+_JSON_FIELDS = frozenset({"arguments", "content", "parameters"})
 
 _MOST_DIGITS = 18
 
@@ -75,28 +75,28 @@ def whole(text: str) -> str:
     """The text with its halves joined; a half that stays alone is dropped."""
     if text.isascii():
         return text
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore")
-    return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore")
 
 
 def whole_json(text: str) -> str:
     """The same for JSON text, valid or not, where a half may also be an escape."""
     text = whole(text)
-    if not any(escape in text for escape in _ESCAPES):
+    if "\\ud" not in text and "\\uD" not in text:
         return text
     return _HALF_ESCAPE.sub(lambda found: found[1] or "", text)
 
 
-def mend(value: object, *names: str, json: tuple[str, ...] = ()) -> None:
-    """Make text fields and JSON fields of a frozen dataclass whole, in its `__post_init__`."""
-    for fields, rule in ((names, whole), (json, whole_json)):
-        for name in fields:
-            given = getattr(value, name)
-            if (good := rule(given)) is not given:
-                object.__setattr__(value, name, good)
+class WholeText:
+    """Makes the text fields of a frozen dataclass whole, those that hold JSON as JSON text."""
+
+    __slots__: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in self.__slots__:
+            given = getattr(self, name)
+            if isinstance(given, str):
+                rule = whole_json if name in _JSON_FIELDS else whole
+                object.__setattr__(self, name, rule(given))
 
 
 class CharacterJoiner:

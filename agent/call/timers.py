@@ -7,7 +7,7 @@ serial number; a `TimerFired` with an older serial is stale.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -51,34 +51,25 @@ class StopTimer:
 _LEADING_ON = (Timer.END_OF_TURN_DELAY, Timer.RETRY, Timer.PLAYBACK, Timer.IDLE, Timer.DIGITS)
 
 
+@dataclass(slots=True)
 class TimerSet:
-    """The timers of one call that run."""
+    """The timers of one call that run, each with its serial number."""
 
-    def __init__(self) -> None:
-        self._running: dict[Timer, int] = {}
-        self._serial = 0
-
-    def is_running(self, timer: Timer) -> bool:
-        return timer in self._running
-
-    def is_current(self, timer: Timer, serial: int) -> bool:
-        return self._running.get(timer) == serial
+    running: dict[Timer, int] = field(default_factory=dict)
+    _serial: int = 0
 
     @property
     def lead_on(self) -> bool:
         """Whether a timer runs that leads to words of the agent, or to the end of the call."""
-        return any(map(self.is_running, _LEADING_ON))
+        return any(timer in self.running for timer in _LEADING_ON)
 
     def start(self, timer: Timer, after_ms: int) -> StartTimer:
         self._serial += 1
-        self._running[timer] = self._serial
+        self.running[timer] = self._serial
         return StartTimer(timer, self._serial, after_ms)
 
     def restart(self, timer: Timer, after_ms: int) -> Sequence[StartTimer]:
-        return [self.start(timer, after_ms)] if self.is_running(timer) else []
+        return [self.start(timer, after_ms)] if timer in self.running else []
 
     def stop(self, *timers: Timer) -> Sequence[StopTimer]:
-        return [StopTimer(timer) for timer in timers if self._running.pop(timer, None) is not None]
-
-    def remove_fired(self, timer: Timer) -> None:
-        del self._running[timer]
+        return [StopTimer(timer) for timer in timers if self.running.pop(timer, None) is not None]

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -41,7 +41,6 @@ _CONFIRMED = re.compile("confirmed|^confirm$", re.IGNORECASE)
 _YES = frozenset({"true", "1"})  # what tools read as true (`agent.tools.executor`)
 _MINTED = re.compile(r"tool([0-9]{5})")
 
-_Accepted = tuple[Action, list[Action]]  # the record of a call, and what starts its run
 _Key = tuple[str, str]  # a tool and its canonical arguments, empty if not a JSON object
 
 
@@ -52,35 +51,23 @@ class _Run:
     awaited: set[int]
 
 
-@dataclass(frozen=True, slots=True)
-class FinishedToolCall:
-    """The facts that a run completes, and whether the present turn waited for it."""
-
-    records: Sequence[Action]
-    name: str
-    was_awaited: bool
-
-
 class ToolCalls:
     """The tool runs of one call; adds facts to the history it is given."""
 
     def __init__(self, history: History, specs: Mapping[str, ToolSpec]) -> None:
         self._history = history
-        self._specs = specs
-        self._runs: dict[str, _Run] = {}
-        self._minted = max(map(_minted_number, history), default=0)
+        self.specs = specs
+        self.runs: dict[str, _Run] = {}
+        ids = (_MINTED.fullmatch(used.call.id) for _, used in history.tool_runs())
+        self._minted = max((int(minted[1]) for minted in ids if minted), default=0)
         self._latest = NOWHERE.answered  # position of the last call with side effects
-        self._asked: dict[str, int] = {}
-        """Position of the last call of each tool without a confirmation; may be forgotten."""
+        self._asked: dict[str, int] = {}  # position of each tool's last call not confirmed
         self._done: dict[_Key, str] = {}  # the last forgotten run that had an effect
         self._answered = NOWHERE.answered  # `Standing.answered` of the calls being accepted
         self.has_news = False
-        """Whether a result came that no turn waited for, and the model was not asked since."""
+        """A result came that no turn waited for, and the model was not asked since."""
         for position, used in history.tool_runs():
             self._note(position, used)
-
-    def set_specs(self, specs: Mapping[str, ToolSpec]) -> None:
-        self._specs = specs
 
     def remember(self, forgotten: Iterable[Fact]) -> None:
         for used in forgotten:
@@ -92,21 +79,11 @@ class ToolCalls:
 
     @property
     def is_awaited(self) -> bool:
-        return any(run.awaited for run in self._runs.values())
-
-    def mark_news_read(self) -> None:
-        self.has_news = False
+        return any(run.awaited for run in self.runs.values())
 
     @property
     def filler(self) -> str:
-        return next((run.spec.filler for run in self._runs.values() if run.awaited), "")
-
-    @property
-    def is_unfinished(self) -> bool:
-        return bool(self._runs)
-
-    def is_known(self, call_id: str) -> bool:
-        return call_id in self._runs
+        return next((run.spec.filler for run in self.runs.values() if run.awaited), "")
 
     def accept(
         self,
@@ -116,31 +93,25 @@ class ToolCalls:
         is_confirmed: bool,
         answered: int | None = None,
     ) -> list[Action]:
-        """Record the calls of one reply and start what has to run.
-
-        `is_confirmed`: the words before the caller's were heard out; `answered`: their position.
-        """
+        """`answered`: the words that the caller answers; `is_confirmed`: they were heard out."""
         self._answered = NOWHERE.answered if answered is None else answered
         actions: list[Action] = []
-        starts: list[Action] = []
         for call in calls:
             self._minted += 1
             name, arguments = safe_name(call.name), call.arguments or "{}"
             accepted = ToolCall(f"tool{self._minted:05d}", name, arguments)
-            record, start = self._accept(reply, accepted, is_confirmed=is_confirmed)
-            actions.append(record)
-            starts.extend(start)
-        return actions + starts
+            actions += self._accept(reply, accepted, is_confirmed=is_confirmed)
+        return sorted(actions, key=lambda action: isinstance(action, RunTool))
 
     def resume(self) -> list[Action]:
-        """Go on with what ran when the connection was lost.
+        """Go on after a lost connection; what is not awaited and has no side effect is cancelled.
 
-        What the caller waits for, and what has side effects, runs again under its old identifier
-        (`agent.tools.idempotency`); the rest, and what is not offered any more, is cancelled.
+        The rest runs again under its old identifier (`agent.tools.idempotency`).
         """
         open_runs = [run for run in self._history.tool_runs() if run[1].result is None]
-        turn, before = self._last_turn, self._history.first
-        actions: list[Action] = []
+        facts = list(enumerate(self._history, self._history.first))
+        turn = next((at for at, fact in reversed(facts) if isinstance(fact, CallerSaid)), -1)
+        before, actions = self._history.first, list[Action]()
         twins: dict[_Key, _Run] = {}
         for position, used in open_runs:
             passed, before = self._history.between(before, position), position
@@ -150,96 +121,91 @@ class ToolCalls:
             actions += self._resume(position, used, twins, is_awaited=position > turn)
         return actions
 
-    def finish(self, call_id: str, outcome: ToolOutcome) -> FinishedToolCall:
-        run = self._runs.pop(call_id)
+    def finish(self, call_id: str, outcome: ToolOutcome) -> tuple[list[Action], str, bool]:
+        """The completed facts, the name of the tool, and whether a turn waited for it."""
+        run = self.runs.pop(call_id)
         records = self._complete(run.positions, outcome.content, is_error=outcome.is_error)
         self.has_news = self.has_news or not run.awaited
-        return FinishedToolCall(records, run.spec.name, was_awaited=bool(run.awaited))
+        return records, run.spec.name, bool(run.awaited)
 
     def leave(self) -> list[Action]:
         """The caller moves on: cancel what has no side effect; no turn waits for the rest."""
         actions: list[Action] = []
-        for call_id, run in list(self._runs.items()):
+        for call_id, run in list(self.runs.items()):
             run.awaited.clear()
             if run.spec.side_effect is SideEffect.NONE:
-                del self._runs[call_id]
+                del self.runs[call_id]
                 actions.append(CancelTool(call_id))
                 actions += self._complete(run.positions, error_content(CANCELLED), is_error=True)
         return actions
 
-    def _accept(self, reply: int, call: ToolCall, *, is_confirmed: bool) -> _Accepted:
-        spec, key = self._specs.get(call.name), _key(call)
+    def _accept(  # noqa: C901 (one branch for each rule)
+        self, reply: int, call: ToolCall, *, is_confirmed: bool
+    ) -> list[Action]:
+        spec, key = self.specs.get(call.name), _key(call)
         if not key[1]:
             empty = ToolCall(call.id, call.name, "{}")
-            return self._answer(reply, empty, error_content(NOT_AN_OBJECT), is_error=True)
+            return self._refuse(reply, empty, NOT_AN_OBJECT)
         if spec is None:
-            fault = f"There is no tool {call.name}. Tools: {', '.join(self._specs) or 'none'}."
-            return self._answer(reply, call, error_content(fault), is_error=True)
-        if claims_confirmation(key[1]) and not self._is_answered(call.name):
-            return self._answer(reply, call, error_content(NOT_ANSWERED), is_error=True)
+            fault = f"There is no tool {call.name}. Tools: {', '.join(self.specs) or 'none'}."
+            return self._refuse(reply, call, fault)
+        asked = self._asked.get(call.name, NOWHERE.answered)
+        is_answered = asked < self._history.first or asked <= self._answered
+        if claims_confirmation(key[1]) and not is_answered:
+            return self._refuse(reply, call, NOT_ANSWERED)
         if spec.side_effect is SideEffect.NONE:
             return self._start(reply, call, spec)
-        last, content = self._last_effect, self._done.get(key)
-        if last is None and content is not None:
-            return self._answer(reply, call, content, is_error=False)
-        if last is not None and _key(last[1].call) == key:
-            position, used = last
-            if used.result is None:
-                return self._join(reply, call, position)
-            if not used.result.is_error:
-                return self._answer(reply, call, used.result.content, is_error=False)
+        if self._latest < self._history.first:
+            if key in self._done:
+                return self._append(reply, call, self._done[key])
+        elif _key((last := self._history.fact(self._latest, ToolUsed)).call) == key:
+            if last.result is None:
+                return self._join(reply, call, self._latest)
+            if not last.result.is_error:
+                return self._append(reply, call, last.result.content)
         if spec.side_effect is SideEffect.ONCE and not is_confirmed:
-            return self._answer(reply, call, error_content(NOT_HEARD), is_error=True)
+            return self._refuse(reply, call, NOT_HEARD)
         return self._start(reply, call, spec)
 
-    def _start(self, reply: int, call: ToolCall, spec: ToolSpec) -> _Accepted:
-        position = self._append(ToolUsed(reply, call))
-        return self._record(position), [self._run(position, call, spec, is_awaited=True)]
+    def _start(self, reply: int, call: ToolCall, spec: ToolSpec) -> list[Action]:
+        position = len(self._history)
+        record = self._append(reply, call)
+        return [*record, self._run(position, call, spec, is_awaited=True)]
 
     def _run(self, position: int, call: ToolCall, spec: ToolSpec, *, is_awaited: bool) -> Action:
-        self._runs[call.id] = _Run(spec, [position], {position} if is_awaited else set())
+        self.runs[call.id] = _Run(spec, [position], {position} if is_awaited else set())
         standing = Standing(position, self._answered)
         return RunTool(call, is_lasting=spec.side_effect is not SideEffect.NONE, standing=standing)
 
     def _is_effect(self, used: ToolUsed) -> bool:
-        spec = self._specs.get(used.call.name)
+        spec = self.specs.get(used.call.name)
         return spec is None or spec.side_effect is not SideEffect.NONE
-
-    @property
-    def _last_effect(self) -> tuple[int, ToolUsed] | None:
-        is_known = self._latest >= self._history.first
-        return (self._latest, self._history.tool_run(self._latest)) if is_known else None
-
-    def _is_answered(self, name: str) -> bool:
-        asked = self._asked.get(name, NOWHERE.answered)
-        return asked < self._history.first or asked <= self._answered
-
-    @property
-    def _last_turn(self) -> int:
-        facts = list(enumerate(self._history, self._history.first))
-        return next((at for at, fact in reversed(facts) if isinstance(fact, CallerSaid)), -1)
 
     def _resume(
         self, position: int, used: ToolUsed, twins: dict[_Key, _Run], *, is_awaited: bool
     ) -> list[Action]:
         """Run a call again, or let it wait for one of the `twins`: equal calls that run."""
-        spec, call = self._specs.get(used.call.name), used.call
+        spec, call = self.specs.get(used.call.name), used.call
         is_lasting = spec is not None and spec.side_effect is not SideEffect.NONE
         if spec is None or not (is_awaited or is_lasting):
             return self._complete([position], error_content(CANCELLED), is_error=True)
         twin = twins.get(_key(call)) if is_lasting else None
         if twin is None:
             start = self._run(position, call, spec, is_awaited=is_awaited)
-            twins[_key(call)] = self._runs[call.id]
+            twins[_key(call)] = self.runs[call.id]
             return [start]
         twin.positions.append(position)
         twin.awaited |= {position} if is_awaited else set()
         return []
 
-    def _append(self, used: ToolUsed) -> int:
+    def _append(
+        self, reply: int, call: ToolCall, content: str | None = None, *, is_error: bool = False
+    ) -> list[Action]:
+        result = None if content is None else ToolResult(call.id, content, is_error)
+        used = ToolUsed(reply, call, result)
         position = self._history.append(used)
         self._note(position, used)
-        return position
+        return [Record(position, used)]
 
     def _note(self, position: int, used: ToolUsed) -> None:
         if self._is_effect(used):
@@ -247,25 +213,21 @@ class ToolCalls:
         if not claims_confirmation(used.call.arguments):
             self._asked[used.call.name] = position
 
-    def _join(self, reply: int, call: ToolCall, other: int) -> _Accepted:
-        position = self._append(ToolUsed(reply, call))
-        run = next(run for run in self._runs.values() if other in run.positions)
+    def _join(self, reply: int, call: ToolCall, other: int) -> list[Action]:
+        position = len(self._history)
+        run = next(run for run in self.runs.values() if other in run.positions)
         run.positions.append(position)
         run.awaited.add(position)
-        return self._record(position), []
+        return self._append(reply, call)
 
-    def _answer(self, reply: int, call: ToolCall, content: str, *, is_error: bool) -> _Accepted:
-        result = ToolResult(call.id, content, is_error)
-        return self._record(self._append(ToolUsed(reply, call, result))), []
+    def _refuse(self, reply: int, call: ToolCall, fault: str) -> list[Action]:
+        return self._append(reply, call, error_content(fault), is_error=True)
 
     def _complete(self, positions: list[int], content: str, *, is_error: bool) -> list[Action]:
         for at in positions:
-            call = self._history.tool_run(at).call
+            call = self._history.fact(at, ToolUsed).call
             self._history.complete_tool(at, ToolResult(call.id, content, is_error))
-        return [self._record(at) for at in positions]
-
-    def _record(self, position: int) -> Record:
-        return Record(position, self._history[position])
+        return [Record(at, self._history[at]) for at in positions]
 
 
 @lru_cache(maxsize=64)
@@ -287,18 +249,11 @@ def canonical(arguments: str) -> str | None:
         return None
 
 
-def _is_deep(value: object) -> bool:
-    level = [value]
-    for _ in range(_DEEPEST):
-        level = [
-            inner
-            for each in level
-            if isinstance(each, dict | list)
-            for inner in (each.values() if isinstance(each, dict) else each)
-        ]
-        if not level:
-            return False
-    return True
+def _is_deep(value: object, levels: int = _DEEPEST) -> bool:
+    if levels == 0:
+        return True
+    inner = list(value.values()) if isinstance(value, dict) else value
+    return isinstance(inner, list) and any(_is_deep(each, levels - 1) for each in inner)
 
 
 def claims_confirmation(arguments: str) -> bool:
@@ -313,11 +268,6 @@ def claims_confirmation(arguments: str) -> bool:
 def error_content(message: str) -> str:
     """A tool result with an error for the model."""
     return json.dumps({"error": message}, ensure_ascii=False)
-
-
-def _minted_number(fact: Fact) -> int:
-    found = _MINTED.fullmatch(fact.call.id) if isinstance(fact, ToolUsed) else None
-    return int(found[1]) if found else 0
 
 
 def _key(call: ToolCall) -> _Key:

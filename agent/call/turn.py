@@ -1,7 +1,5 @@
 """The turn in progress: what the agent does about the caller's last words, until all is said.
 
-    begin -> ask -> deltas ... -> finish -> [tools -> ask ...] -> over
-
 After `tool_rounds` rounds the model is asked without tools. A reply without words and calls, or
 with a tool call as text, is requested once more, then a sentence of the use case stands in: a
 goodbye when the call is about to end. A turn that is left runs nothing but tools with side effects.
@@ -20,13 +18,13 @@ help, so the model is asked again without it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from agent.call.actions import Action, CancelReply, Record, StartReply
 from agent.call.agent_output import AgentOutput
 from agent.call.config import CallConfig
-from agent.call.history import History, Note
+from agent.call.history import AgentSaid, History, Note
 from agent.call.lifecycle import CallLifecycle
 from agent.call.messages import Choice, StopReason, ToolCall, ToolChoice
 from agent.call.sentence_chunker import SentenceChunker
@@ -44,57 +42,43 @@ class Then(Enum):
     """What follows a step of a turn."""
 
     AWAIT = auto()
-    """A reply, a tool result or another attempt is to come."""
     END_TURN = auto()
-    """All is said."""
     GIVE_UP = auto()
     """The model has failed for good; the caller does not know it yet."""
 
 
-@dataclass(frozen=True, slots=True)
-class TurnDecision:
-    """One step of a turn."""
-
-    actions: Sequence[Action]
-    then: Then = Then.AWAIT
-
-    def after(self, actions: Sequence[Action]) -> TurnDecision:
-        return TurnDecision([*actions, *self.actions], self.then)
+TurnDecision = tuple[list[Action], Then]
 
 
+@dataclass(slots=True)
 class Turn:
     """The agent's side of one call; built before the history forgets anything."""
 
-    def __init__(
-        self,
-        history: History,
-        output: AgentOutput,
-        tools: ToolCalls,
-        lifecycle: CallLifecycle,
-        timers: TimerSet,
-        config: CallConfig,
-    ) -> None:
-        self._history = history
-        self._output = output
-        self._tools = tools
-        self._lifecycle = lifecycle
-        self._timers = timers
-        self.fillers = FillerPolicy(config.phrases, config.limits)
-        self._config = config
-        self.language = config.language
-        """Of the caller, BCP 47."""
-        self._reply = Reply(max((used.reply for _, used in history.tool_runs()), default=0))
-        self._failures = self._round = 0
-        self._may_retry = True
-        self._broken_off: int | None = None  # position of speech that the model did not finish
-        self._asked_at: int | None = None
-        """Length of the history when the model was first asked in this turn."""
-        self._has_retried = False
+    _history: History
+    _output: AgentOutput
+    _tools: ToolCalls
+    _lifecycle: CallLifecycle
+    _timers: TimerSet
+    _fillers: FillerPolicy
+    _config: CallConfig
+    language: str = ""  # of the caller, BCP 47
+    may_retry: bool = True
+    _failures: int = 0
+    _round: int = 0
+    _broken_off: int | None = None  # position of speech that the model did not finish
+    _asked_at: int | None = None  # length of the history when the turn first asked
+    _has_retried: bool = False
+    _reply: Reply = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.language = self._config.language
+        runs = self._history.tool_runs()
+        self._reply = Reply(max((used.reply for _, used in runs), default=0))
 
     def set_config(self, config: CallConfig) -> None:
         self._config = config
-        self._tools.set_specs(config.tools)
-        self.fillers.set_phrases(config.phrases)
+        self._tools.specs = config.tools
+        self._fillers.phrases = config.phrases
 
     def is_current(self, reply: int) -> bool:
         return self._reply.is_active and reply == self._reply.number
@@ -105,8 +89,8 @@ class Turn:
 
     def begin(self) -> list[Action]:
         left = self.leave()
-        self._output.begin_turn()
-        self.fillers.begin_turn()
+        self._output.has_spoken = False
+        self._fillers.begin_turn()
         self._asked_at = None
         self._round = 0
         self._has_retried = False
@@ -125,7 +109,7 @@ class Turn:
 
     def ask(self, choice: ToolChoice = Choice.AUTO) -> list[Action]:
         limits = self._config.limits
-        self._tools.mark_news_read()
+        self._tools.has_news = False
         if self._asked_at is None:
             self._asked_at = len(self._history)
         number = self._reply.start(choice, self.language)
@@ -142,50 +126,47 @@ class Turn:
         return [*self.drop_reply(), *self.ask(self._reply.choice)]
 
     def add_delta(self, delta: str) -> list[Action]:
-        """Say what is complete of the reply; the rest waits for the end of its clause."""
-        said = self._say(self._reply.feed(delta))
+        said = self._say(self._reply.chunker.feed(delta))
         if not self._reply.chunker.is_pending:
             return [*said, *self._timers.stop(Timer.FLUSH)]
-        if self._timers.is_running(Timer.FLUSH):
+        if Timer.FLUSH in self._timers.running:
             return said
         return [*said, self._timers.start(Timer.FLUSH, self._config.limits.flush_after_ms)]
 
     def finish_reply(self, calls: Sequence[ToolCall], stop: StopReason) -> TurnDecision:
         stopped = self._timers.stop(Timer.FLUSH, Timer.FILLER)
         said = self._output.close(self._reply.finish(stop))
-        return self._after_reply(calls, stop).after([*stopped, *said])
+        actions, then = self._after_reply(calls, stop)
+        return [*stopped, *said, *actions], then
 
     def fail_reply(self) -> TurnDecision:
-        """The reply has failed; its words that were not said are lost."""
         phrases = self._config.phrases
-        sorry = phrases.lost_thread if self._output.is_open else phrases.apology
+        sorry = phrases.apology if self._output.open_at is None else phrases.lost_thread
         self._reply.is_active = False
         if not self._lifecycle.ending:  # in a call that ends anyway it does not matter
             self._failures += 1
         stopped = self._timers.stop(Timer.FLUSH, Timer.FILLER)
         closed = self._break_off()
-        return self._after_failure(sorry).after([*stopped, *closed])
+        actions, then = self._after_failure(sorry)
+        return [*stopped, *closed, *actions], then
 
     def continue_after_tools(self) -> TurnDecision:
         stopped, ending = self._timers.stop(Timer.FILLER), self._lifecycle.ending
-        if ending and self._reply.has_spoken:
-            return TurnDecision(stopped, Then.END_TURN)
+        if ending and self._reply.chunker.has_begun:
+            return [*stopped], Then.END_TURN
         is_last = ending or self._round >= self._config.limits.tool_rounds
-        return TurnDecision([*stopped, *self.ask(Choice.NONE if is_last else Choice.AUTO)])
+        return [*stopped, *self.ask(Choice.NONE if is_last else Choice.AUTO)], Then.AWAIT
 
     def await_filler(self, after_ms: int) -> list[Action]:
-        return [self._timers.start(Timer.FILLER, after_ms)] if self.fillers.may_fill else []
+        return [self._timers.start(Timer.FILLER, after_ms)] if self._fillers.may_fill else []
 
     def flush(self) -> list[Action]:
-        return self._say(self._reply.flush())
+        return self._say(self._reply.chunker.flush())
 
     def say_filler(self) -> list[Action]:
-        of_tool = "" if self._reply.has_spoken else self._tools.filler
-        said = self._output.say_whole(self.fillers.next_filler(of_tool))
+        of_tool = "" if self._reply.chunker.has_begun else self._tools.filler
+        said = self._output.say_whole(self._fillers.next_filler(of_tool))
         return [*said, *self.await_filler(self._config.limits.filler_every_ms)]
-
-    def stop_retrying(self) -> None:
-        self._may_retry = False
 
     def add_note(self, text: str) -> Record:
         note = Note(text)
@@ -197,14 +178,14 @@ class Turn:
             return self._stand_in(phrases.blocked)
         if calls and self._reply.choice is not Choice.NONE:
             return self._use_tools(calls)
-        if self._reply.has_spoken and not self._reply.chunker.has_call:
-            self._failures, self._may_retry = 0, True
-            return TurnDecision(self._timers.stop(Timer.MODEL_FAILURE), Then.END_TURN)
+        if self._reply.chunker.has_begun and not self._reply.chunker.has_call:
+            self._failures, self.may_retry = 0, True
+            return [*self._timers.stop(Timer.MODEL_FAILURE)], Then.END_TURN
         if self._has_retried:
             return self._stand_in(phrases.not_understood)
         self._has_retried = True
         noted = [self.add_note(CALL_AS_TEXT)] if self._reply.chunker.has_call else []
-        return TurnDecision([*noted, *self.ask(self._reply.choice)])
+        return [*noted, *self.ask(self._reply.choice)], Then.AWAIT
 
     def _after_failure(self, sorry: str) -> TurnDecision:
         limits, sentences = self._config.limits, self._config.phrases.trying_again
@@ -212,17 +193,17 @@ class Turn:
             return self._stand_in(sorry)
         if self._failures == 1:
             limit = self._timers.start(Timer.MODEL_FAILURE, limits.model_failure_ms)
-            return TurnDecision([*self._output.say_whole(sorry), limit], Then.END_TURN)
-        if self._config.can_hand_off or not self._may_retry:
-            return TurnDecision([], Then.GIVE_UP)
+            return [*self._output.say_whole(sorry), limit], Then.END_TURN
+        if self._config.can_hand_off or not self.may_retry:
+            return [], Then.GIVE_UP
         said = self._output.say_whole(sentences[min(self._failures - 2, len(sentences) - 1)])
         again_after_ms = self._output.playing_ms + limits.retry_after_ms
-        return TurnDecision([*said, self._timers.start(Timer.RETRY, again_after_ms)])
+        return [*said, self._timers.start(Timer.RETRY, again_after_ms)], Then.AWAIT
 
     def _stand_in(self, sentence: str) -> TurnDecision:
         ending = self._lifecycle.ending
         words = ending.farewell(self._config.phrases) if ending else sentence
-        return TurnDecision(self._output.say_whole(words), Then.END_TURN)
+        return self._output.say_whole(words), Then.END_TURN
 
     def _use_tools(self, calls: Iterable[ToolCall]) -> TurnDecision:
         self._round += 1
@@ -233,10 +214,11 @@ class Turn:
             answered=self._history.answered_before(self._asked_until, is_heard=True),
         )
         if not self._tools.is_awaited:
-            return self.continue_after_tools().after(accepted)
-        limits, has_spoken = self._config.limits, self._reply.has_spoken
+            actions, then = self.continue_after_tools()
+            return [*accepted, *actions], then
+        limits, has_spoken = self._config.limits, self._reply.chunker.has_begun
         after_ms = limits.filler_every_ms if has_spoken else limits.filler_after_ms
-        return TurnDecision([*accepted, *self.await_filler(after_ms)])
+        return [*accepted, *self.await_filler(after_ms)], Then.AWAIT
 
     def _break_off(self) -> list[Action]:
         if self._output.open_at is not None:
@@ -254,53 +236,37 @@ class Turn:
 
     @property
     def _was_heard_out(self) -> bool:
-        """Whether the model's words that were answered were finished, and not cut off.
-
-        Not cut off does not imply finished: no barge-in is reported for words not yet played.
-        """
+        """Finished and not cut off: no barge-in is reported for words that were not yet played."""
         answered = self._history.answered_before(self._asked_until)
         if answered is None:
             return True
-        return answered != self._broken_off and not self._history.speech(answered).is_cut
+        return answered != self._broken_off and not self._history.fact(answered, AgentSaid).is_cut
 
 
+@dataclass(slots=True)
 class Reply:
     """The latest reply of the model, active or not; numbers begin after `number`."""
 
-    def __init__(self, number: int = 0) -> None:
-        self.number = number
-        self.is_active = False
-        self.choice: ToolChoice = Choice.AUTO
-        self.has_spoken = False
-        self.chunker = SentenceChunker()
+    number: int = 0
+    is_active: bool = False
+    choice: ToolChoice = Choice.AUTO
+    chunker: SentenceChunker = field(default_factory=SentenceChunker)
 
-    def start(self, choice: ToolChoice, language: str = "") -> int:
+    def start(self, choice: ToolChoice, language: str) -> int:
         self.number += 1
         self.is_active = True
         self.choice = choice
-        self.has_spoken = False
         self.chunker = SentenceChunker(language)
         return self.number
 
-    def feed(self, delta: str) -> str:
-        return self._given(self.chunker.feed(delta))
-
-    def flush(self) -> str:
-        return self._given(self.chunker.flush())
-
     def finish(self, stop: StopReason) -> str:
-        """Complete the reply; returns its last words, none of a blocked one."""
         self.is_active = False
         if stop is StopReason.BLOCKED:
             return ""
-        return self._given(self.chunker.finish(is_cut_short=stop is StopReason.LENGTH))
+        return self.chunker.finish(is_cut_short=stop is StopReason.LENGTH)
 
     def cancel(self) -> list[Action]:
         if not self.is_active:
             return []
         self.is_active = False
         return [CancelReply(self.number)]
-
-    def _given(self, words: str) -> str:
-        self.has_spoken = self.has_spoken or bool(words)
-        return words

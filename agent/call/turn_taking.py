@@ -6,16 +6,23 @@
   a sign that there are none. Timers that would interrupt the caller restart in the meantime. The
   end of a voice may not be reported, so the wait for it is bounded.
 - When neither side speaks IDLE runs, from the end of the playback.
+
+What the caller says and types becomes facts. That the caller has begun is recorded before the words
+or all keys are there, so that the agent asks for them if the connection is lost in between. Words
+that speech recognition gives again within `REPEAT_MS` replace the earlier ones, if the agent has
+done nothing since. Keys without a binding are collected: `#`, a pause or anything else completes an
+entry; `*` clears it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from agent.call.actions import Action
+from agent.call.actions import Action, Record
 from agent.call.agent_output import AgentOutput
-from agent.call.caller_input import CallerInput
 from agent.call.config import Limits, Phrases
+from agent.call.history import CallerBegan, CallerSaid, History, InputMode
 from agent.call.lifecycle import CallLifecycle
 from agent.call.timers import StartTimer, Timer, TimerSet
 from agent.call.utterance_analysis import (
@@ -24,6 +31,9 @@ from agent.call.utterance_analysis import (
     is_dictating,
     is_unfinished,
     is_whole_number,
+    questions,
+    repeats,
+    retells,
     wants_number,
 )
 
@@ -32,40 +42,100 @@ LONGEST_VOICE_MS = 20_000
 """The longest wait for a voice whose end is not reported and whose words do not come."""
 LONGEST_END_OF_TURN_MS = 5_000
 """The same while earlier words of the caller wait for an answer."""
+REPEAT_MS = 1_500
+"""How long after the caller's words others may replace them."""
+LONGEST_ENTRY = 40
+"""Keys; an entry of this length is complete."""
 
 
+@dataclass(slots=True)
+class CallerInput:
+    """The input of one call; appends its facts to the history it is given."""
+
+    _history: History
+    _timers: TimerSet
+    _keys: str = ""
+    _question: str = ""  # what the agent had said when the caller's last words came
+
+    @property
+    def is_typing(self) -> bool:
+        return Timer.DIGITS in self._timers.running
+
+    def record_beginning(self) -> Action:
+        return Record(len(self._history), CallerBegan())
+
+    def is_repetition(self, text: str) -> bool:
+        said = self._replaceable
+        return said is not None and repeats(said, text) and self._is_same_utterance(said, text)
+
+    def add_words(self, text: str) -> list[Action]:
+        said = self._replaceable
+        window = self._timers.start(Timer.REPEAT, REPEAT_MS)
+        if said is not None and self._is_same_utterance(said, text):
+            position = self._history.rephrase(text)
+            return [Record(position, self._history[position]), window]
+        records = [*self.complete_entry(), self._append(CallerSaid(text))]
+        self._question = self._history.asked
+        return [*records, window]
+
+    def press(self, digit: str) -> list[Action]:
+        return [*self.complete_entry(), self._append(CallerSaid(digit, InputMode.KEYPAD))]
+
+    def collect(self, digit: str, pause_ms: int) -> list[Action]:
+        began = [] if self.is_typing else [self.record_beginning()]
+        self._keys = "" if digit == "*" else self._keys + digit
+        if digit == "#" or len(self._keys) >= LONGEST_ENTRY:
+            return [*began, *self.complete_entry()]
+        return [*began, self._timers.start(Timer.DIGITS, pause_ms)]
+
+    def complete_entry(self) -> list[Action]:
+        keys, self._keys = self._keys.removesuffix("#"), ""
+        stopped = self._timers.stop(Timer.DIGITS)
+        typed = [self._append(CallerSaid(" ".join(keys), InputMode.KEYPAD))] if keys else []
+        return [*stopped, *typed]
+
+    @property
+    def _replaceable(self) -> str | None:
+        said = self._history.last_said
+        is_recent = Timer.REPEAT in self._timers.running and not self._keys
+        if said is None or said.means is not InputMode.SPEECH or not is_recent:
+            return None
+        return said.text if self._history.asked == self._question else None
+
+    def _is_same_utterance(self, said: str, text: str) -> bool:
+        """Short answers to two questions of the agent may be equal and still be two answers."""
+        return retells(said, text) and (len(said.split()) > 2 or questions(self._question) < 2)
+
+    def _append(self, said: CallerSaid) -> Action:
+        return Record(self._history.append(said), said)
+
+
+@dataclass(slots=True)
 class TurnTaking:
     """Who has the turn in one call; reports when it is free, not what follows then."""
 
-    def __init__(
-        self,
-        caller_input: CallerInput,
-        output: AgentOutput,
-        fillers: FillerPolicy,
-        lifecycle: CallLifecycle,
-        timers: TimerSet,
-    ) -> None:
-        self._input = caller_input
-        self._output = output
-        self._fillers = fillers
-        self._lifecycle = lifecycle
-        self._timers = timers
-        self.is_callers = self._caller_is_speaking = False
-        self._end_of_turn_ms = 0
+    _input: CallerInput
+    _output: AgentOutput
+    _lifecycle: CallLifecycle
+    _timers: TimerSet
+    _fillers: FillerPolicy
+    is_callers: bool = False
+    caller_is_speaking: bool = False
+    _end_of_turn_ms: int = 0
 
     @property
     def is_quiet(self) -> bool:
-        return self._timers.is_running(Timer.IDLE) and not self.is_callers
+        return Timer.IDLE in self._timers.running and not self.is_callers
 
     def is_backchannel(self, text: str, *, agent_goes_on: bool) -> bool:
-        """Whether the caller only acknowledges speech of the agent that asks for nothing."""
-        is_agents = self._output.is_speaking or (agent_goes_on and self._output.has_spoken)
+        is_speaking = self._output.open_at is not None or self._output.is_playing
+        is_agents = is_speaking or (agent_goes_on and self._output.has_spoken)
         return is_agents and is_acknowledgement(text) and not asks(self._output.audible_text)
 
     def await_playback(self, limit_ms: int) -> list[Action]:
         """All is said: the agent has the turn until it is played, for `limit_ms` at most."""
-        stopped = self._timers.stop(Timer.IDLE)
-        return [*stopped, self._timers.start(Timer.PLAYBACK, min(self._silent_after_ms, limit_ms))]
+        after_ms = min(self._output.playing_ms + _PAUSE_MS, limit_ms)
+        return [*self._timers.stop(Timer.IDLE), self._timers.start(Timer.PLAYBACK, after_ms)]
 
     def await_caller(self) -> Action:
         return self._timers.start(Timer.IDLE, self._silence_ms)
@@ -82,7 +152,7 @@ class TurnTaking:
         return [self._timers.start(Timer.END_OF_TURN_DELAY, self._end_of_turn_ms)]
 
     def delay_retry(self, limits: Limits) -> list[Action]:
-        is_speaking = self._caller_is_speaking
+        is_speaking = self.caller_is_speaking
         self._end_of_turn_ms = LONGEST_END_OF_TURN_MS if is_speaking else limits.end_of_turn_ms
         end_of_turn_ms, is_callers = self._end_of_turn_ms, self.is_callers
         return [self._timers.start(Timer.END_OF_TURN_DELAY, end_of_turn_ms)] if is_callers else []
@@ -93,21 +163,18 @@ class TurnTaking:
         return began
 
     def end_caller_turn(self) -> None:
-        self.is_callers = self._caller_is_speaking = False
-
-    def note_voice(self) -> None:
-        self._caller_is_speaking = True
+        self.is_callers = self.caller_is_speaking = False
 
     def note_voice_over(self) -> list[Action]:
-        self._caller_is_speaking = False
+        self.caller_is_speaking = False
         delay = self._timers.restart(Timer.END_OF_TURN_DELAY, self._end_of_turn_ms)
         return [*delay, *self.note_noise()]
 
     def note_caller(self, limits: Limits) -> list[Action]:
         began: list[Action] = self.begin_caller_turn()
-        if self._lifecycle.end_is_revocable:
+        if (ending := self._lifecycle.ending) and ending.is_revocable:
             began += self._timers.restart(Timer.PLAYBACK, limits.goodbye_ms)
-        delay_ms = LONGEST_END_OF_TURN_MS if self._caller_is_speaking else self._end_of_turn_ms
+        delay_ms = LONGEST_END_OF_TURN_MS if self.caller_is_speaking else self._end_of_turn_ms
         return [
             *began,
             *self._timers.restart(Timer.END_OF_TURN_DELAY, delay_ms),
@@ -120,39 +187,30 @@ class TurnTaking:
 
     def note_playing(self) -> list[Action]:
         self._output.note_playing()
-        stopped = self._timers.stop(Timer.IDLE)
-        playing = [self._timers.start(Timer.PLAYBACK, self._silent_after_ms)] if stopped else []
-        return [*stopped, *playing]
+        if not (stopped := self._timers.stop(Timer.IDLE)):
+            return []
+        after_ms = self._output.playing_ms + _PAUSE_MS
+        return [*stopped, self._timers.start(Timer.PLAYBACK, after_ms)]
 
     def note_played_out(self) -> Sequence[Action]:
-        """The relay has stopped playing; returns no action unless the turn becomes free by that.
-
-        A call that is about to end waits for the words of a caller who is speaking.
-        """
+        """No action: an end waits for the caller's words, or other speech is to be played."""
         is_ending = self._lifecycle.ending is not None
         is_over = self._output.note_played_out() and not (is_ending and self.is_callers)
         return self._timers.stop(Timer.PLAYBACK) if is_over else []
 
     @property
-    def _silent_after_ms(self) -> int:
-        return self._output.playing_ms + _PAUSE_MS
-
-    @property
     def _silence_ms(self) -> int:
-        return LONGEST_VOICE_MS if self._caller_is_speaking else self._fillers.idle_ms
+        return LONGEST_VOICE_MS if self.caller_is_speaking else self._fillers.idle_ms
 
 
+@dataclass(slots=True)
 class FillerPolicy:
     """Which filler or re-prompt is next, and when none is."""
 
-    def __init__(self, phrases: Phrases, limits: Limits) -> None:
-        self._phrases = phrases
-        self._limits = limits
-        self._fillers = 0
-        self._reprompts = 0
-
-    def set_phrases(self, phrases: Phrases) -> None:
-        self._phrases = phrases
+    phrases: Phrases
+    _limits: Limits
+    _fillers: int = 0
+    _reprompts: int = 0
 
     @property
     def may_fill(self) -> bool:
@@ -167,14 +225,14 @@ class FillerPolicy:
         self._fillers = self._reprompts = 0
 
     def next_filler(self, of_tool: str) -> str:
-        """The tool's own filler first, if it is not empty; never the same twice in a row."""
+        """The tool's own filler first, if it is not empty."""
         self._fillers += 1
         if of_tool and self._fillers == 1:
             return of_tool
-        return self._phrases.fillers[(self._fillers - 1) % len(self._phrases.fillers)]
+        return self.phrases.fillers[(self._fillers - 1) % len(self.phrases.fillers)]
 
     def next_reprompt(self) -> str:
         if self._reprompts >= len(self._limits.idle_ms):
             return ""
         self._reprompts += 1
-        return self._phrases.still_there[(self._reprompts - 1) % len(self._phrases.still_there)]
+        return self.phrases.still_there[(self._reprompts - 1) % len(self.phrases.still_there)]

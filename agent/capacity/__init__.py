@@ -20,10 +20,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
-RESERVED_SECONDS = 15.0
-"""How long a reservation waits for the socket of its call."""
-HARD_FACTOR = 2
-"""Sockets are refused at so many times the limit for new calls."""
+RESERVED_SECONDS = 15.0  # how long a reservation waits for the socket of its call
+HARD_FACTOR = 2  # sockets are refused at so many times the limit for new calls
 
 
 class Admission:

@@ -23,27 +23,17 @@ log = structlog.get_logger(__name__)
 
 LEASE_MINUTES = 10
 RENEW_SECONDS = LEASE_MINUTES * 60 * 0.8
-HOLD_SECONDS = 60.0
-"""Shorter than the rest of a lease that is due for renewal."""
+HOLD_SECONDS = 60.0  # shorter than the rest of a lease that is due for renewal
 ANSWER_SECONDS = 2.0
-
 _GRANTED = "granted"
 
 OnActive = Callable[[int], None]
 """Called with the number of calls in progress whenever it changes. Returns at once."""
 
 
-class _Failure(msgspec.Struct, rename="pascal"):
-    reason: str = "failure"
-
-
-class _Error(msgspec.Struct, rename="pascal"):
-    code: str = "error"
-
-
 class _Answer(msgspec.Struct):
-    failure: _Failure | None = None
-    error: _Error | None = None
+    failure: dict[str, object] | None = None
+    error: dict[str, object] | None = None
 
 
 _PROTECT = {"ProtectionEnabled": True, "ExpiresInMinutes": LEASE_MINUTES}
@@ -109,10 +99,10 @@ class Protection:
             answer = msgspec.json.decode(text, type=_Answer)
         except (aiohttp.ClientError, OSError, ValueError) as error:  # no answer, or not of ECS
             return type(error).__name__
-        if answer.failure:
-            return answer.failure.reason
-        if answer.error:
-            return answer.error.code
+        if answer.failure is not None:
+            return str(answer.failure.get("Reason", "failure"))
+        if answer.error is not None:
+            return str(answer.error.get("Code", "error"))
         return _GRANTED if status == 200 else f"status {status}"
 
 
@@ -120,7 +110,7 @@ class Protection:
 async def open_protection(agent_uri: str) -> AsyncIterator[OnActive]:
     """Protect this task while there are calls; an empty `agent_uri` gives no protection."""
     if not agent_uri:
-        yield unprotected
+        yield lambda _: None
         return
     timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
     async with aiohttp.ClientSession(timeout=timeout) as http:
@@ -131,7 +121,3 @@ async def open_protection(agent_uri: str) -> AsyncIterator[OnActive]:
         finally:
             keeping.cancel()
             await asyncio.wait([keeping])
-
-
-def unprotected(_: int) -> None:
-    """An `OnActive` without effect."""

@@ -24,8 +24,7 @@ log = structlog.get_logger(__name__)
 SAMPLE_SECONDS = 0.25
 SAMPLES = 8
 EASED = 0.5
-TRIM_SECONDS = 10.0
-"""At 60 the memory of 400 calls varies by 6 % between two of them."""
+TRIM_SECONDS = 10.0  # at 60 the memory of 400 calls varies by 6 % between two of them
 
 
 class LoadLevel(IntEnum):
@@ -36,8 +35,7 @@ class LoadLevel(IntEnum):
     CALLS_REJECTED = 2
 
 
-_BEGINS_AT = {LoadLevel.HEDGES_DISABLED: 0.1, LoadLevel.CALLS_REJECTED: 0.25}
-"""Seconds of lag."""
+_BEGINS_AT = {LoadLevel.HEDGES_DISABLED: 0.1, LoadLevel.CALLS_REJECTED: 0.25}  # seconds of lag
 
 
 class Load:
@@ -91,10 +89,10 @@ class Load:
 
 
 def trim_memory() -> None:
-    """Return free pages of the heap to the system, in about 2 ms; only glibc's C library can.
+    """Return free pages between blocks in use to the system, in about 2 ms; only glibc can.
 
-    glibc keeps freed memory between two blocks in use: 400 calls grow by about 5 % an hour.
-    Rejected: `MALLOC_TRIM_THRESHOLD_`, for the end of the heap only; another allocator.
+    Without it 400 calls grow by about 5 % an hour. Rejected: `MALLOC_TRIM_THRESHOLD_`, which is for
+    the end of the heap only; another allocator.
     """
     trim: Callable[[int], int] | None = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:

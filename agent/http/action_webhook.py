@@ -13,6 +13,7 @@ import structlog
 from aiohttp import web
 
 from agent.call.after_session import (
+    AFTER_FAILURE,
     GIVE_UP,
     ActionReport,
     Apologize,
@@ -24,7 +25,6 @@ from agent.call.after_session import (
     SessionStatus,
     Transfer,
     TransferOutcome,
-    after_failure,
     after_session,
     after_store_error,
 )
@@ -99,7 +99,7 @@ async def follow_up(request: web.Request) -> web.Response:
         code = _error_code(fields)
         fault = session_fault(code)
         log.warning("session.failed", error_code=code, fault=fault)
-        step = after_failure(fault)
+        step = AFTER_FAILURE[fault]
     return await carry_out(request, fields, step)
 
 

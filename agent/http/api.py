@@ -23,7 +23,7 @@ from aiohttp import web
 
 from agent.errors import DialError, DialFault, StoreError
 from agent.http.middleware import CALLS, OUTBOUND, TELEMETRY, form_of, json_of, media_type
-from agent.ports import Access
+from agent.twilio.rest_client import VoiceAccess
 from agent.usecases.caller_identity import is_client
 
 log = structlog.get_logger(__name__)
@@ -104,7 +104,9 @@ class RateLimiter:
 class TokenService:
     """Issues access tokens within rate limits; `clock` is in seconds of any epoch."""
 
-    def __init__(self, access: Access, secrets: Sequence[str], clock: Callable[[], float]) -> None:
+    def __init__(
+        self, access: VoiceAccess, secrets: Sequence[str], clock: Callable[[], float]
+    ) -> None:
         self.access = access
         self.keys = ApiKeys(secrets)
         self.by_key = RateLimiter(TOKENS_OF_A_KEY, _MINUTE, clock)

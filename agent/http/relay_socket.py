@@ -32,8 +32,7 @@ from agent.http.middleware import (
 )
 from agent.ports import Count
 from agent.store.call_state.call_item import TokenUse
-from agent.twilio import inbound_frames as inbound
-from agent.twilio.outbound_frames import render
+from agent.twilio import relay_frames as relay
 from agent.twilio.speech_failover import SpeechHealth, failed_side
 
 log = structlog.get_logger(__name__)
@@ -112,7 +111,7 @@ class RelayTransport:
         try:
             async with asyncio.timeout(SETUP_SECONDS):
                 async for frame in self._frames():
-                    if isinstance(frame, inbound.Setup):
+                    if isinstance(frame, relay.Setup):
                         self._call_sid = frame.call_sid
                         is_ours = account_sid in {"", frame.account_sid}
                         return frame.call_sid == call_sid and is_ours
@@ -124,16 +123,16 @@ class RelayTransport:
     async def events(self) -> AsyncGenerator[Event, None]:
         async for frame in self._frames():
             match frame:
-                case inbound.Setup():
+                case relay.Setup():
                     self._count("agent_relay_frames_ignored_total", kind="repeated_setup")
-                case inbound.RelayError(description, code):
+                case relay.RelayError(description, code):
                     self._count("agent_relay_errors_total")
                     log.warning("relay.error_received", code=code, pii_description=description)
                     if side := failed_side(code or 0):
                         provider = self._speech.failed(self._call_sid, side)
                         log.warning("speech.provider_failed", side=side, provider=provider)
-                case inbound.IgnoredFrame(kind):
-                    if kind is not inbound.IgnoredKind.UNUSED_INFO:
+                case relay.IgnoredFrame(kind):
+                    if kind != "unused_info":
                         self._count("agent_relay_frames_ignored_total", kind=kind)
                 case _:
                     yield frame
@@ -146,7 +145,7 @@ class RelayTransport:
         self._has_ended = isinstance(action, EndCall)
         try:
             async with asyncio.timeout(SEND_SECONDS):
-                await self._socket.send_str(render(action))
+                await self._socket.send_str(relay.render(action))
         except (ConnectionError, TimeoutError) as error:
             log.warning("relay.send_failed", error=type(error).__name__)
             self._has_ended = True
@@ -156,13 +155,13 @@ class RelayTransport:
         self._has_ended = True
         await self._socket.close()
 
-    async def _frames(self) -> AsyncGenerator[inbound.Inbound, None]:
+    async def _frames(self) -> AsyncGenerator[relay.Inbound, None]:
         async for message in self._socket:
             if message.type is not WSMsgType.TEXT:
                 self._count("agent_relay_frames_ignored_total", kind="binary")
                 continue
             try:
-                yield inbound.parse(message.data)
+                yield relay.parse(message.data)
             except RelayProtocolError as error:
                 self._count("agent_relay_frames_ignored_total", kind=error.kind)
                 log.warning("relay.frame_ignored", kind=error.kind)

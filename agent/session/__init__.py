@@ -13,8 +13,6 @@ from agent.ports import Messenger, Store
 from agent.store.call_state.journal import Journals
 from agent.tools import ToolRegistry
 
-__all__ = ["Resources"]
-
 
 @dataclass(frozen=True, slots=True)
 class Resources:

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Coroutine, Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 
 import structlog
 
 from agent.call.conversation import Conversation
-from agent.call.events import EndReason
+from agent.call.events import EndReason, ShutdownMode
 from agent.call.resumption import ResumeCause
 from agent.capacity import Admission
 from agent.errors import StoreError, UseCaseError
@@ -24,8 +24,7 @@ from agent.messaging import ListedMessenger
 from agent.observability.tracing import TracedToolExecutor
 from agent.ports import Item, ToolExecutor, Transport
 from agent.session import Resources, resume
-from agent.session.active_calls import ActiveCalls
-from agent.session.call_setup import CallSetup, SetupResult
+from agent.session.call_setup import CallSetup
 from agent.session.caller_limits import CallerLimits, caller_of
 from agent.session.live_config import ConfigDependencies, LiveConfiguration, open_for_call
 from agent.session.observers import open_observers
@@ -33,12 +32,86 @@ from agent.session.resume import RecoveredCall, ResumeAttempt
 from agent.session.session import CallDependencies, Session
 from agent.settings import Settings
 from agent.store.call_state import call_item
-from agent.store.call_state.call_item import SpentToken, TokenUse
+from agent.store.call_state.call_item import SessionItem, SpentToken, TokenUse
 from agent.tools import CallContext, IdempotencyStore
 from agent.twilio.speech_failover import SpeechHealth
 from agent.usecases import UseCase, prompt
 
 log = structlog.get_logger(__name__)
+
+
+class ActiveCalls:
+    """Counts connections and sessions; `on_active` is called with the number of sessions.
+
+    A connection has a slot from its upgrade to its end, and a session while its call runs. A call
+    may have two connections for a moment: the lost one, and the one on which it resumes.
+    """
+
+    def __init__(self, admission: Admission, on_active: Callable[[int], None]) -> None:
+        self._admission = admission
+        self._on_active = on_active
+        self._running: set[Session] = set()
+        self._latest: dict[str, Session] = {}
+        """The latest session of each call."""
+        self._mode = ShutdownMode.WHEN_QUIET
+        self._is_quiet = asyncio.Event()
+        self._is_quiet.set()
+        self.is_draining = False
+
+    @property
+    def count(self) -> int:
+        """Sessions that run."""
+        return len(self._running)
+
+    @contextmanager
+    def slot(self, call_sid: str) -> Iterator[bool]:
+        """Occupy a slot for a connection; false if none is free."""
+        if not self._admission.take(call_sid):
+            yield False
+            return
+        self._is_quiet.clear()
+        try:
+            yield True
+        finally:
+            self._admission.leave(call_sid)
+            self._note_quiet()
+
+    @contextmanager
+    def in_progress(self, call_sid: str, session: Session) -> Iterator[None]:
+        """Count a session while it runs; one that begins during a drain is stopped at once."""
+        self._running.add(session)
+        self._latest[call_sid] = session
+        self._is_quiet.clear()
+        self._on_active(self.count)
+        if self.is_draining:
+            session.stop(self._mode)
+        try:
+            yield
+        finally:
+            self._running.discard(session)
+            self._on_active(self.count)
+            if self._latest.get(call_sid) is session:
+                del self._latest[call_sid]
+            self._note_quiet()
+
+    async def lose(self, call_sid: str) -> None:
+        """End the session of a call that resumes elsewhere; see `Session.lose_transport`."""
+        if (session := self._latest.get(call_sid)) is not None:
+            await session.lose_transport()
+
+    def drain(self, mode: ShutdownMode = ShutdownMode.WHEN_QUIET) -> None:
+        """Accept no further call, and stop those in progress in this mode."""
+        self.is_draining = True
+        self._mode = mode
+        for session in list(self._running):
+            session.stop(mode)
+
+    async def until_quiet(self) -> None:
+        await self._is_quiet.wait()
+
+    def _note_quiet(self) -> None:
+        if not self._running and not self._admission.running:
+            self._is_quiet.set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,26 +161,23 @@ class CallManager:
 
         The item that opens the connection is written while the rest is read; what was read is
         merged into it afterwards. `outbound` is the use case of an outbound call; a call in
-        progress `is_admitted` without regard to the caller's limits.
-
-        Raises:
-            CallerLimitError: The caller is over a limit.
-            UseCaseError: No use case can answer.
+        progress `is_admitted` without regard to the caller's limits. Raises `CallerLimitError`,
+        and `UseCaseError` if no use case can answer.
         """
         call_sid, token = webhook["CallSid"], secrets.token_urlsafe(24)
         now, trusted = self.clock(), self._settings.trusted_attestation
         opening = call_item.opening_item(
             call_sid, webhook, token=token, now=now, outbound=outbound, trusted=trusted
         )
-        setup, _, _ = await asyncio.gather(
+        (profile, session), _, _ = await asyncio.gather(
             self.setup.read(opening),
             self._open(opening, token),
             asyncio.sleep(0) if is_admitted else self._limits.admit(opening),
         )
-        await open_for_call(self.resources.open_model, setup.use_case)
-        self._complete_later(call_sid, setup)
-        greeting = prompt.greeting(setup.use_case, setup.profile)
-        return PreparedCall(call_sid, setup.use_case, greeting, token)
+        await open_for_call(self.resources.open_model, session.use_case)
+        self._complete_later(call_sid, session)
+        greeting = prompt.greeting(session.use_case, profile)
+        return PreparedCall(call_sid, session.use_case, greeting, token)
 
     async def resume(
         self, webhook: Mapping[str, str], cause: ResumeCause, session_id: str
@@ -161,20 +231,20 @@ class CallManager:
             if attempt is None:
                 self._count("agent_call_resumes_total", cause=cause, outcome="refused")
                 return EndReason.ERROR_RELAY
-        recovered = await self._recover(item, attempt) if attempt else None
-        resumption = recovered.resumption if recovered else None
+        recovered = await self._recover(item, attempt) if attempt else RecoveredCall()
         configuration = await self._configuration(item)
         number = attempt.number if attempt else 0
         observers = open_observers(
-            self.resources, item, configuration, number, resumption, self.clock()
+            self.resources, item, configuration, number, recovered.resumption, self.clock()
         )
         allowance = self._limits.allowance(item, lambda: observers.tokens)
         reason = EndReason.ERROR_RELAY
         try:
-            sequence = recovered.first_sequence if recovered else 0
-            journal = self.resources.journals.open(call_sid, resume.started_ms(item), sequence)
+            began, sequence = resume.started_ms(item), recovered.first_sequence
+            journal = self.resources.journals.open(call_sid, began, sequence)
             dependencies = CallDependencies(transport, configuration, journal, observers, allowance)
-            session = Session(Conversation(configuration.config, resumption), dependencies)
+            conversation = Conversation(configuration.config, recovered.resumption)
+            session = Session(conversation, dependencies)
             with self.active_calls.in_progress(call_sid, session):
                 reason = await session.run()
         finally:
@@ -212,8 +282,8 @@ class CallManager:
         self._writes.add(task)
         task.add_done_callback(self._writes.discard)
 
-    def _complete_later(self, call_sid: str, setup: SetupResult) -> dict[str, object]:
-        attributes = call_item.set_up_attributes(setup.session)
+    def _complete_later(self, call_sid: str, session: SessionItem) -> dict[str, object]:
+        attributes = call_item.set_up_attributes(session)
         self._write_later(self._complete(call_sid, attributes), name="session item")
         return attributes
 
@@ -236,7 +306,8 @@ class CallManager:
             raise UseCaseError("call: it was never set up")
         if call_item.is_set_up(item):
             return item
-        return {**item, **self._complete_later(call_sid, await self.setup.read(item))}
+        _, session = await self.setup.read(item)
+        return {**item, **self._complete_later(call_sid, session)}
 
     async def _recover(self, item: Item, attempt: ResumeAttempt) -> RecoveredCall:
         """The state of a call, after its earlier session in this process has ended."""

@@ -2,17 +2,15 @@
 
 One request reads the profile and the record that most callers need; another use case in the profile
 costs a second one, a canary (`agent.usecases.versions`) another. Nothing is cached, so an edited
-record counts from the next call. Rejected: reading ahead what earlier calls needed. An unusable use
-case of a profile is replaced by the default one; an outbound call gets the use case it was made for
-and no other. A call keeps the version it began with, unless its record says `liveEdits`
-(`agent.session.live_config`). Reading a caller's history never fails a call.
+record counts from the next call. An unusable use case of a profile is replaced by the default one;
+an outbound call gets the use case it was made for and no other. A call keeps the version it began
+with, unless its record says `liveEdits`. Reading a caller's history never fails a call.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
 
@@ -22,6 +20,7 @@ from agent.errors import StoreError, UseCaseError
 from agent.ports import Item, Store
 from agent.settings import Settings
 from agent.store.call_state import call_item
+from agent.store.call_state.call_item import SessionItem
 from agent.tools import ToolRegistry
 from agent.tools.builtin import order_history
 from agent.usecases import PROFILE, Profile, UseCase, profile_from_item, prompt, versions
@@ -30,17 +29,7 @@ from agent.usecases.prompt import HistoryEntry
 
 log = structlog.get_logger(__name__)
 
-_HISTORY_SECONDS = 1.5
-"""How long a set-up waits for the earlier orders or bookings (`order_history`)."""
-
-
-@dataclass(frozen=True, slots=True)
-class SetupResult:
-    """The result of setting a call up; only `session` has the prompt filled."""
-
-    use_case: UseCase
-    profile: Profile
-    session: call_item.SessionItem
+_HISTORY_SECONDS = 1.5  # how long a set-up waits for earlier orders or bookings
 
 
 class CallSetup:
@@ -66,7 +55,7 @@ class CallSetup:
         """What is left out of use cases or makes them unusable, one line each; no personal data."""
         return [remark for name in sorted(self._remarks) for remark in self._remarks[name]]
 
-    async def read(self, webhook: Mapping[str, object]) -> SetupResult:
+    async def read(self, webhook: Mapping[str, object]) -> tuple[Profile, SessionItem]:
         """Set a call up from its item; raises `UseCaseError` if no use case can answer."""
         caller, outbound = call_item.identity_of(webhook), call_item.outbound_use_case(webhook)
         likely = outbound or self._settings.stack_use_case
@@ -79,10 +68,9 @@ class CallSetup:
         if not outbound and profile.use_case not in {"", likely}:
             chosen = await self._chosen_by_profile(profile.use_case, whom)
         use_case, version = chosen or await self._chosen(likely, record, whom)
-        session = await self._session_item(use_case, version, profile, item, webhook)
-        return SetupResult(use_case, profile, session)
+        return profile, await self._session_item(use_case, version, profile, item, webhook)
 
-    async def renew(self, record: Item, item: Mapping[str, object]) -> call_item.SessionItem:
+    async def renew(self, record: Item, item: Mapping[str, object]) -> SessionItem:
         """Set a call up again with a record that was edited while the call runs."""
         use_case, profile = self.parse(record), call_item.profile_of(item)
         known = call_item.profile_item_of(item)
@@ -154,21 +142,14 @@ class CallSetup:
         record = _existing(found, name)
         if number := versions.canary_version(record, whom):
             canary = await self._store.get(*versions.version_key(name, number))
-            if (use_case := self._canary(name, number, canary)) is not None:
-                return use_case, number
+            try:
+                if canary is not None:
+                    return self.parse(versions.as_record(canary)), number
+                log.error("use_case.version_not_found", use_case=name, version=number)
+            except UseCaseError as error:
+                log.error("use_case.broken", use_case=name, version=number, fault=str(error))
         is_pinned = not records.has_live_edits(record)
         return self.parse(record), versions.intact_version(record) if is_pinned else 0
-
-    def _canary(self, name: str, number: int, version: Item | None) -> UseCase | None:
-        """The canary version; None if it is unusable, so that the record is used."""
-        if version is None:
-            log.error("use_case.version_not_found", use_case=name, version=number)
-            return None
-        try:
-            return self.parse(versions.as_record(version))
-        except UseCaseError as error:
-            log.error("use_case.broken", use_case=name, version=number, fault=str(error))
-            return None
 
     async def _session_item(
         self,
@@ -177,7 +158,7 @@ class CallSetup:
         profile: Profile,
         profile_item: Mapping[str, object],
         call: Mapping[str, object],
-    ) -> call_item.SessionItem:
+    ) -> SessionItem:
         now = datetime.fromtimestamp(self._clock(), self._settings.time_zone)
         demos = await records.use_cases(self._store) if prompt.lists_use_cases(use_case) else []
         uses_history = prompt.uses_history(use_case)
@@ -187,7 +168,7 @@ class CallSetup:
             use_case, profile, now, demos, before, is_outbound=is_outbound
         )
         model = use_case.model.identifier or self._settings.model_identifier
-        return call_item.SessionItem(use_case, version, model, filled, profile_item)
+        return SessionItem(use_case, version, model, filled, profile_item)
 
     async def _history(self, use_case: UseCase, caller: str) -> tuple[HistoryEntry, ...]:
         if not caller:

@@ -28,8 +28,7 @@ T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
-LOOK_SECONDS = 1.5
-"""How long a call waits for the use of its caller."""
+LOOK_SECONDS = 1.5  # how long a call waits for the use of its caller
 CALL_SECONDS = 3600
 TOKEN_SECONDS = 24 * 3600
 TEXT_SECONDS = 3600
@@ -59,9 +58,13 @@ class CallerLimits:
         caller = caller_of(item)
         if not caller:
             return
+        used = read_tokens(self._store, caller) if self._tokens else asyncio.sleep(0, 0)
         has_place, tokens = await asyncio.gather(
-            _in_time(self._has_place(caller, str(item["pk"])), otherwise=True),
-            _in_time(self._used(caller), otherwise=0),
+            _in_time(
+                take_place(self._store, caller, str(item["pk"]), self._calls, self._clock()),
+                otherwise=True,
+            ),
+            _in_time(used, otherwise=0),
         )
         if not has_place:
             raise CallerLimitError("caller_rate")
@@ -75,16 +78,8 @@ class CallerLimits:
         caller = caller_of(item)
         if not (caller and self._tokens):
             return None
-        connection = connection_name(str(item["pk"]), self._clock())
+        connection = f"{item['pk']}::{int(self._clock() * 1000)}"
         return CallerAllowance(self._store, self._clock, self._tokens, caller, connection, tokens)
-
-    async def _has_place(self, caller: str, call_sid: str) -> bool:
-        if not self._calls:
-            return True
-        return await take_place(self._store, caller, call_sid, self._calls, self._clock())
-
-    async def _used(self, caller: str) -> int:
-        return await read_tokens(self._store, caller) if self._tokens else 0
 
 
 @dataclass(slots=True)
@@ -93,8 +88,7 @@ class CallerAllowance:
 
     store: Store
     clock: Callable[[], float]
-    most: int
-    """Tokens of all calls of the caller together."""
+    most: int  # tokens of all calls of the caller together
     caller: str
     connection: str
     tokens: Callable[[], int]
@@ -111,12 +105,17 @@ class CallerAllowance:
 
     async def write(self) -> None:
         """Write the tokens used so far, for other calls of the caller; never raises."""
-        if (tokens := self.tokens()) != self.written:
-            await _in_time(self._note(tokens), otherwise=None)
-
-    async def _note(self, tokens: int) -> None:
-        await note_tokens(self.store, self.caller, self.connection, tokens, self.clock())
-        self.written = tokens
+        if (tokens := self.tokens()) == self.written:
+            return
+        item: Item = {
+            "pk": _partition(self.caller),
+            "sk": f"{_TOKENS}{self.connection}",
+            "tokens": tokens,
+            "sequence": tokens,
+            "expireAt": int(self.clock()) + TOKEN_SECONDS,
+        }
+        if await _in_time(self.store.put_newer(item), otherwise=None) is not None:
+            self.written = tokens
 
 
 async def _in_time(asking: Coroutine[object, object, T], *, otherwise: T) -> T:
@@ -134,10 +133,9 @@ def caller_of(item: Mapping[str, object]) -> str:
 
 
 async def take_place(store: Store, caller: str, call_sid: str, most: int, now: float) -> bool:
-    """Count a call of a caller; false if they have `most` already. Mostly one round trip.
-
-    The same call takes no second place: Twilio may repeat a webhook.
-    """
+    """Count a call of a caller, once; false if they have `most` already (0 = no limit)."""
+    if not most:
+        return True
     first = next(_places(caller, call_sid, most, now))
     items, is_first_free = await asyncio.gather(
         store.query(_partition(caller), _CALL), store.put(first, only_if_absent=True)
@@ -165,23 +163,6 @@ async def read_tokens(store: Store, caller: str, *, without: str = "") -> int:
     items = await store.query(_partition(caller), _TOKENS)
     tokens = (item.get("tokens") for item in items if item["sk"] != f"{_TOKENS}{without}")
     return sum(each for each in tokens if isinstance(each, int))
-
-
-def connection_name(call_sid: str, began: float) -> str:
-    """Name of a connection of a call that began at this epoch second."""
-    return f"{call_sid}::{int(began * 1000)}"
-
-
-async def note_tokens(store: Store, caller: str, connection: str, tokens: int, now: float) -> None:
-    """Write how many tokens a connection used so far. `now` is epoch seconds."""
-    item: Item = {
-        "pk": _partition(caller),
-        "sk": f"{_TOKENS}{connection}",
-        "tokens": tokens,
-        "sequence": tokens,
-        "expireAt": int(now) + TOKEN_SECONDS,
-    }
-    await store.put_newer(item)
 
 
 async def may_text(store: Store, number: str, now: float) -> bool:

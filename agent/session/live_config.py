@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import structlog
 
@@ -39,11 +40,7 @@ class ConfigDependencies:
     toolbox: Callable[[UseCase], ToolExecutor]
 
 
-@dataclass(frozen=True, slots=True)
-class _InForce:
-    use_case: UseCase
-    model: LanguageModel
-    toolbox: ToolExecutor
+_InForce = tuple[UseCase, LanguageModel, ToolExecutor]
 
 
 class LiveConfiguration:
@@ -55,29 +52,15 @@ class LiveConfiguration:
         self._deps = dependencies
         self._record = self._seen_record = record
         self._item = self._seen_item = item
-        self._in_force = in_force
+        self.use_case, self.model, self.toolbox = in_force
 
     @classmethod
     async def open(cls, dependencies: ConfigDependencies, item: Item) -> LiveConfiguration:
         """The configuration of the call of this session item; raises `UseCaseError`."""
         record = await dependencies.setup.record_of(item)
-        use_case = dependencies.setup.parse(call_item.record_of_call(record, item))
-        model = await open_for_call(dependencies.open_model, use_case)
-        in_force = _InForce(use_case, model, dependencies.toolbox(use_case))
+        open_model = partial(open_for_call, dependencies.open_model)
+        in_force = await _in_force(replace(dependencies, open_model=open_model), record, item)
         return cls(dependencies, record, item, in_force)
-
-    @property
-    def use_case(self) -> UseCase:
-        """The use case in force, its prompt filled."""
-        return self._in_force.use_case
-
-    @property
-    def model(self) -> LanguageModel:
-        return self._in_force.model
-
-    @property
-    def toolbox(self) -> ToolExecutor:
-        return self._in_force.toolbox
 
     @property
     def template(self) -> object:
@@ -87,10 +70,10 @@ class LiveConfiguration:
     @property
     def config(self) -> CallConfig:
         """What the conversation needs of the use case."""
-        return config_of(self._in_force.use_case, self._item)
+        return config_of(self.use_case, self._item)
 
     def request(self, action: StartReply) -> ReplyRequest:
-        return request_of(self._in_force.use_case, action)
+        return request_of(self.use_case, action)
 
     async def refresh(self) -> CallConfig | None:
         try:
@@ -115,8 +98,9 @@ class LiveConfiguration:
         if item is not None and call_item.is_edited(item, self._seen_item):
             self._seen_item = item
             in_force = await _in_force(self._deps, self._record, item)
-            _refuse_new(in_force.use_case.errors, self._in_force.use_case.errors)
-            self._in_force, self._item = in_force, item
+            _refuse_new(in_force[0].errors, self.use_case.errors)
+            self.use_case, self.model, self.toolbox = in_force
+            self._item = item
             return True
         return False
 
@@ -128,8 +112,8 @@ class LiveConfiguration:
         item = {**self._item, **attributes}
         in_force = await _in_force(self._deps, record, item)
         await self._deps.store.merge(str(item["pk"]), call_item.CONNECTION, attributes)
-        self._record, self._item, self._in_force = record, item, in_force
-        self._seen_item = item
+        self.use_case, self.model, self.toolbox = in_force
+        self._record, self._item, self._seen_item = record, item, item
 
 
 def config_of(use_case: UseCase, item: Item) -> CallConfig:
@@ -175,4 +159,4 @@ def _refuse_new(faults: tuple[str, ...], known: tuple[str, ...]) -> None:
 
 async def _in_force(deps: ConfigDependencies, record: Item, item: Item) -> _InForce:
     use_case = deps.setup.parse(call_item.record_of_call(record, item))
-    return _InForce(use_case, await deps.open_model(use_case), deps.toolbox(use_case))
+    return use_case, await deps.open_model(use_case), deps.toolbox(use_case)

@@ -31,7 +31,7 @@ from agent.observability.recording.serialization import (
     tools_digest,
 )
 from agent.observability.tracing import CallTrace
-from agent.ports import Item, ObservedStep
+from agent.ports import Item, ObservedStep, Observer
 from agent.session import Resources
 from agent.session.call_setup import CallSetup
 from agent.session.live_config import LiveConfiguration, config_of, request_of
@@ -47,10 +47,8 @@ _WEBHOOK = (
 _O = TypeVar("_O", bound="SessionObserver")
 
 
-class SessionObserver(Protocol):
+class SessionObserver(Observer, Protocol):
     """`ports.Observer` that also sees the end of its connection, once."""
-
-    def observe(self, moment: ObservedStep) -> None: ...
 
     def ended(self, reason: EndReason) -> None: ...
 

@@ -26,15 +26,12 @@ from agent.usecases.caller_identity import is_telephone_number
 
 log = structlog.get_logger(__name__)
 
-CALLS_OF_A_NUMBER = (3, 3600)
-"""Number of calls to one number, and within how many seconds."""
-CALLS_OF_ALL = (30, 60)
-DIAL_SECONDS = 3600
-"""How long a call may wait in Twilio's queue and ring."""
+CALLS_OF_A_NUMBER, CALLS_OF_ALL = (3, 3600), (30, 60)
+"""Number of calls, and within how many seconds."""
+DIAL_SECONDS = 3600  # how long a call may wait in Twilio's queue and ring
 FINAL_STATUSES = frozenset({"completed", "busy", "no-answer", "failed", "canceled"})
 _POLL_SECONDS = 2.0
-_LONGEST_SECONDS = 3900.0
-"""The longest ringing and the longest call together."""
+_LONGEST_SECONDS = 3900.0  # the longest ringing and the longest call together
 _DIAL = "dial"
 _CLAIM = "claim"
 _TURNS = "dial::turns"
@@ -55,16 +52,14 @@ class OutboundCalls:
 
     settings: Settings
     store: Store
-    dialer: Dialer | None
-    """None without a Twilio account."""
-    use_case: Callable[[str], Awaitable[UseCase]]
-    """Finds a use case by its name, or raises `UseCaseError`."""
+    dialer: Dialer | None  # None without a Twilio account
+    use_case: Callable[[str], Awaitable[UseCase]]  # by its name; raises UseCaseError
     clock: Callable[[], float]
 
     async def dial(self, to: str, use_case: str, caller_id: str = "") -> str:
-        """Call a number; returns the CallSid when it rings.
+        """Call a number; returns the CallSid when it rings, or raises `DialError`.
 
-        Numbers are E.164; an empty `caller_id` is `OUTBOUND_FROM`. Raises `DialError`.
+        Numbers are E.164; an empty `caller_id` is `OUTBOUND_FROM`.
         """
         dialer = self._ready()
         caller_id = caller_id or self.settings.outbound_from
@@ -87,7 +82,21 @@ class OutboundCalls:
         if not webhook.get("Direction", "").startswith("outbound"):
             return None
         call_sid, to = webhook.get("CallSid", ""), webhook.get("To", "")
-        return await claim_call(self.store, token, call_sid, to, self.clock())
+        partition = _partition(token)
+        item = await self.store.get(partition, _DIAL)
+        if item is None or item.get("to") != to:
+            return None
+        mark: Item = {
+            "pk": partition,
+            "sk": _CLAIM,
+            "callSid": call_sid,
+            "expireAt": int(self.clock()) + DIAL_SECONDS,
+        }
+        if not await self.store.put(mark, only_if_absent=True):
+            owner = await self.store.get(partition, _CLAIM)
+            if owner is None or owner.get("callSid") != call_sid:
+                return None
+        return OutboundCallRecord(to, str(item.get("callerId", "")), str(item.get("useCase", "")))
 
     async def until_over(self, call_sid: str) -> str:
         """Wait for the end of a call; returns its last status, which may not be a final one."""
@@ -143,27 +152,6 @@ async def record_call(store: Store, dial: OutboundCallRecord, now: float) -> str
     }
     await store.put(item)
     return token
-
-
-async def claim_call(
-    store: Store, token: str, call_sid: str, to: str, now: float
-) -> OutboundCallRecord | None:
-    """The record of an answered call to this number; None if the token is not for it."""
-    partition = _partition(token)
-    item = await store.get(partition, _DIAL)
-    if item is None or item.get("to") != to:
-        return None
-    mark: Item = {
-        "pk": partition,
-        "sk": _CLAIM,
-        "callSid": call_sid,
-        "expireAt": int(now) + DIAL_SECONDS,
-    }
-    if not await store.put(mark, only_if_absent=True):
-        owner = await store.get(partition, _CLAIM)
-        if owner is None or owner.get("callSid") != call_sid:
-            return None
-    return OutboundCallRecord(to, str(item.get("callerId", "")), str(item.get("useCase", "")))
 
 
 async def take_turn(store: Store, limit: str, count: int, seconds: int, now: float) -> bool:

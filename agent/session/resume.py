@@ -11,7 +11,7 @@ within `SAME_SECONDS` counts as the same one. `agent.call.resumption` decides wh
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from agent.call.resumption import ResumeCause, Resumption
@@ -33,13 +33,11 @@ _LARGEST = 999_999
 
 @dataclass(frozen=True, slots=True)
 class ResumeAttempt:
-    """One more connection of a call."""
+    """One more connection of a call, numbered from 1; `token` was given out first for it."""
 
     number: int
-    """From 1; 0 is the first connection of the call."""
     cause: ResumeCause
     token: Mapping[str, object] = field(default_factory=dict, compare=False)
-    """Attributes of the token that was given out first for it."""
 
     @property
     def attributes(self) -> dict[str, object]:
@@ -49,12 +47,11 @@ class ResumeAttempt:
 
 @dataclass(frozen=True, slots=True)
 class RecoveredCall:
-    """The state from which a call goes on."""
+    """The state from which a call goes on; `first_sequence` is of its next facts."""
 
-    resumption: Resumption
-    first_sequence: int
-    """Of the facts that are recorded from now on, see `Journals.open`."""
-    repairs: list[HistoryRepair]
+    resumption: Resumption | None = None
+    first_sequence: int = 0
+    repairs: Sequence[HistoryRepair] = ()
 
 
 def latest_attempt(item: Mapping[str, object]) -> ResumeAttempt | None:
@@ -76,30 +73,28 @@ async def begin_attempt(
 ) -> ResumeAttempt | None:
     """Count a new connection of a call; None if it had too many lately.
 
-    `session_id` is of the relay session that is over, empty if not known. `token` has the
-    `token_attributes` of the connection, kept if this is the first request for it.
+    `session_id` is of the relay session that is over, empty if not known. `token`, attributes of
+    the connection, is kept if this is the first request for it.
     """
-    asked = _Entry(0, cause, session_id, now, token or {})
+    asked: Item = {
+        "pk": call_sid,
+        "cause": cause,
+        "sessionId": session_id,
+        "at": now,
+        "expireAt": int(now) + CALL_SECONDS,
+        **(token or {}),
+    }
     for _ in range(_MOST_RIVALS):
-        earlier = [_read(item) for item in await store.query(call_sid, _PREFIX)]
-        if same := [entry for entry in earlier if _are_same(entry, asked)]:
-            return ResumeAttempt(same[0].number, cause, same[0].token)
-        counted = [entry.at for entry in earlier if entry.cause != ResumeCause.NOBODY]
+        earlier = await store.query(call_sid, _PREFIX)
+        if same := [item for item in earlier if _are_same(item, asked)]:
+            return ResumeAttempt(_number(same[0]), cause, _token(same[0]))
+        counted = [_at(item) for item in earlier if item.get("cause") != ResumeCause.NOBODY]
         lately = sum(now - at < WITHIN_SECONDS for at in counted)
         if cause is not ResumeCause.NOBODY and lately >= MOST_CONNECTIONS:
             return None
-        number = max((entry.number for entry in earlier), default=0) + 1
-        item: Item = {
-            "pk": call_sid,
-            "sk": f"{_PREFIX}{number:06d}",
-            "cause": cause,
-            "sessionId": session_id,
-            "at": now,
-            "expireAt": int(now) + CALL_SECONDS,
-            **asked.token,
-        }
-        if await store.put(item, only_if_absent=True):
-            return ResumeAttempt(number, cause, asked.token)
+        number = max(map(_number, earlier), default=0) + 1
+        if await store.put({**asked, "sk": f"{_PREFIX}{number:06d}"}, only_if_absent=True):
+            return ResumeAttempt(number, cause, _token(asked))
     raise StoreError("too many processes resume one call")
 
 
@@ -123,27 +118,24 @@ def started_ms(item: Item) -> int:
     return started if isinstance(started, int) else 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    number: int
-    cause: str
-    session_id: str
-    at: float
-    token: Mapping[str, object]
+def _are_same(item: Item, asked: Item) -> bool:
+    """Whether two requests are for the same connection."""
+    if asked["sessionId"]:
+        return item.get("sessionId") == asked["sessionId"]
+    after_transfer = item.get("cause") == asked["cause"] == ResumeCause.NOBODY
+    is_recent = _at(asked) - _at(item) < SAME_SECONDS
+    return after_transfer and not item.get("sessionId") and bool(_token(item)) and is_recent
 
 
-def _are_same(entry: _Entry, asked: _Entry) -> bool:
-    if asked.session_id:
-        return entry.session_id == asked.session_id
-    after_transfer = entry.cause == asked.cause == ResumeCause.NOBODY and not entry.session_id
-    return after_transfer and bool(entry.token) and asked.at - entry.at < SAME_SECONDS
+def _number(item: Item) -> int:
+    """Of an attempt, which a broken item has in its key as well."""
+    return whole_number(str(item["sk"]).removeprefix(_PREFIX), _LARGEST) or 0
 
 
-def _read(item: Item) -> _Entry:
-    """An entry; a broken one still has its number, which is in its key."""
-    number = whole_number(str(item["sk"]).removeprefix(_PREFIX), _LARGEST) or 0
+def _at(item: Item) -> float:
     at = item.get("at")
-    seconds = float(at) if isinstance(at, int | float) else 0.0
-    token = {name: item[name] for name in TOKEN_ATTRIBUTES if name in item}
-    session_id = str(item.get("sessionId", ""))
-    return _Entry(number, str(item.get("cause")), session_id, seconds, token)
+    return float(at) if isinstance(at, int | float) else 0.0
+
+
+def _token(item: Item) -> dict[str, object]:
+    return {name: item[name] for name in TOKEN_ATTRIBUTES if name in item}

@@ -17,44 +17,9 @@ from functools import partial
 
 import structlog
 
-from agent.call.actions import (
-    Action,
-    CancelReply,
-    CancelTool,
-    EndCall,
-    Play,
-    Record,
-    RunTool,
-    SendDigits,
-    Speak,
-    StartReply,
-    Summarize,
-    SwitchLanguage,
-)
+from agent.call import actions as act
+from agent.call import events as ev
 from agent.call.conversation import Conversation
-from agent.call.events import (
-    AllowanceSpent,
-    CallConfigChanged,
-    CallEnded,
-    CallerPressed,
-    CallerSpoke,
-    CallStarted,
-    EndReason,
-    Event,
-    Playback,
-    PlaybackReported,
-    ReplyDelta,
-    ReplyFailed,
-    ReplyFault,
-    ReplyFinished,
-    ServiceStopping,
-    ShutdownMode,
-    Summarized,
-    SummaryFailed,
-    TimerFired,
-    TokensCounted,
-    ToolFinished,
-)
 from agent.call.messages import ReplyRequest, Stopped, StopReason, TextPiece, ToolCall, Usage
 from agent.call.summarization import SUMMARIZE, SUMMARY_TOKENS
 from agent.call.timers import StartTimer, StopTimer, Timer
@@ -72,15 +37,12 @@ from agent.ports import (
 log = structlog.get_logger(__name__)
 
 REPLY_SECONDS = 20.0
-SUMMARY_SECONDS = 15.0
-"""The caller does not wait for a summary."""
-WARM_SECONDS = 5.0
-"""Time limit for opening a connection to the model in advance."""
+SUMMARY_SECONDS = 15.0  # the caller does not wait for a summary
+WARM_SECONDS = 5.0  # for opening a connection to the model in advance
 FINAL_FLUSH_SECONDS = 5.0
 FLUSH_SECONDS = 1.0
 """How long the journal is waited for before a lasting tool or a change of transport."""
-LONGEST_DELTA = 1_000
-"""Characters of one `ReplyDelta`; longer pieces of a model are split."""
+LONGEST_DELTA = 1_000  # characters of one `ReplyDelta`; longer pieces of a model are split
 _OFFER_AGAIN_SECONDS = 0.01
 REFRESH_SECONDS = 0.1
 """How long the caller's final words wait for edits, whose reading began with the first words."""
@@ -88,8 +50,7 @@ _WARMING = "warming"
 _REFRESHING = "refreshing"
 _LOOKING = "looking at the allowance"
 """Keys of children that run once at a time; no identifier of a tool call looks like them."""
-_INBOX_SIZE = 256
-"""Events; when the inbox is full, children wait until the loop has caught up."""
+_INBOX_SIZE = 256  # events; when it is full, children wait until the loop has caught up
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +70,7 @@ class Session:
     def __init__(self, conversation: Conversation, dependencies: CallDependencies) -> None:
         self._conversation = conversation
         self._deps = dependencies
-        self._inbox: asyncio.Queue[tuple[float, Event]] = asyncio.Queue(_INBOX_SIZE)
+        self._inbox: asyncio.Queue[tuple[float, ev.Event]] = asyncio.Queue(_INBOX_SIZE)
         self._children: dict[int | str, asyncio.Task[None]] = {}
         self._timers: dict[Timer, asyncio.TimerHandle] = {}
         self._tasks = asyncio.TaskGroup()
@@ -117,9 +78,9 @@ class Session:
         self._has_left = asyncio.Event()
         """Set when the loss of the transport was processed and its facts are in the journal."""
 
-    async def run(self) -> EndReason:
+    async def run(self) -> ev.EndReason:
         """Run the call; returns when it is over and its facts are written, or the wait is over."""
-        await self._put(CallStarted())
+        await self._put(ev.CallStarted())
         async with self._tasks:
             self._start_once(_WARMING, self._warm)
             reader = self._tasks.create_task(self._read_transport(), name="transport")
@@ -138,9 +99,9 @@ class Session:
                 log.warning("call.facts_unwritten", facts=unwritten)
         return self._conversation.end_reason
 
-    def stop(self, mode: ShutdownMode = ShutdownMode.WHEN_QUIET) -> None:
+    def stop(self, mode: ev.ShutdownMode = ev.ShutdownMode.WHEN_QUIET) -> None:
         """Announce that the process stops; the conversation decides what to say and when."""
-        self._offer(ServiceStopping(mode))
+        self._offer(ev.ServiceStopping(mode))
 
     async def lose_transport(self) -> None:
         """End this session because the call continues on another transport, from the table.
@@ -149,48 +110,48 @@ class Session:
         """
         with suppress(TimeoutError):
             async with asyncio.timeout(FLUSH_SECONDS):
-                await self._put(CallEnded(EndReason.ERROR_RELAY))
+                await self._put(ev.CallEnded(ev.EndReason.ERROR_RELAY))
                 await self._has_left.wait()
         await self._deps.journal.flush(FLUSH_SECONDS)
 
     async def _step(self) -> None:
         received_at, event = await self._inbox.get()
         actions = self._conversation.receive(event)
-        loop, performed = asyncio.get_running_loop(), list[tuple[Action, float]]()
+        loop, performed = asyncio.get_running_loop(), list[tuple[act.Action, float]]()
         for action in actions:
             performed.append((action, loop.time()))
             await self._carry_out(action)
-        if isinstance(event, CallEnded):
+        if isinstance(event, ev.CallEnded):
             self._has_left.set()
         self._deps.observer.observe(ObservedStep(event, received_at, performed))
 
-    async def _put(self, event: Event) -> None:
+    async def _put(self, event: ev.Event) -> None:
         await self._inbox.put((asyncio.get_running_loop().time(), event))
 
-    async def _carry_out(self, action: Action) -> None:  # noqa: C901 (one case for each action)
+    async def _carry_out(self, action: act.Action) -> None:  # noqa: C901 (one case for each action)
         match action:
-            case Speak() | Play() | SendDigits() | SwitchLanguage():
+            case act.Speak() | act.Play() | act.SendDigits() | act.SwitchLanguage():
                 await self._deps.transport.send(action)
-            case EndCall():  # a process that continues the call reads what was said
+            case act.EndCall():  # a process that continues the call reads what was said
                 await self._deps.journal.flush(FLUSH_SECONDS)
                 await self._deps.transport.send(action)
-            case Record(position, fact):
+            case act.Record(position, fact):
                 self._deps.journal.record(position, fact)
-            case StartReply(reply):
-                work, failed = partial(self._stream, action), partial(ReplyFailed, reply)
+            case act.StartReply(reply):
+                work, failed = partial(self._stream, action), partial(ev.ReplyFailed, reply)
                 self._start(reply, self._ask_model(work, REPLY_SECONDS, failed), name="reply")
-            case RunTool(call):
+            case act.RunTool(call):
                 self._start(call.id, self._run_tool(action), name="tool")
-            case Summarize(summary):
-                work, failure = partial(self._summarize, action), SummaryFailed(summary)
+            case act.Summarize(summary):
+                work, failure = partial(self._summarize, action), ev.SummaryFailed(summary)
                 asking = self._ask_model(work, SUMMARY_SECONDS, lambda _: failure)
                 self._start(f"summary {summary}", asking, name="summary")
-            case CancelReply(child) | CancelTool(child):
+            case act.CancelReply(child) | act.CancelTool(child):
                 if (task := self._children.pop(child, None)) is not None:
                     task.cancel()
             case StartTimer(timer, serial, after_ms):
                 self._stop_timer(timer)
-                fired = TimerFired(timer, serial)
+                fired = ev.TimerFired(timer, serial)
                 loop = asyncio.get_running_loop()
                 self._timers[timer] = loop.call_later(after_ms / 1000, self._offer, fired)
             case StopTimer(timer):
@@ -214,7 +175,7 @@ class Session:
         if (handle := self._timers.pop(timer, None)) is not None:
             handle.cancel()
 
-    def _offer(self, event: Event) -> None:
+    def _offer(self, event: ev.Event) -> None:
         """Put an event from outside a task; retries while the inbox is full."""
         loop = asyncio.get_running_loop()
         try:
@@ -229,21 +190,23 @@ class Session:
             async for event in events:
                 received_at = asyncio.get_running_loop().time()
                 match event:
-                    case CallerSpoke(is_final=False) if is_turn_prepared:
+                    case ev.CallerSpoke(is_final=False) if is_turn_prepared:
                         pass
-                    case CallerSpoke(is_final=False) | PlaybackReported(Playback.CALLER_ON):
+                    case ev.CallerSpoke(is_final=False) | ev.PlaybackReported(
+                        ev.Playback.CALLER_ON
+                    ):
                         self._start_once(_WARMING, self._warm)
                         self._ask_for_news()
                         is_turn_prepared = True
-                    case CallerSpoke():
+                    case ev.CallerSpoke():
                         await self._be_up_to_date(is_asked=is_turn_prepared)
                         is_turn_prepared = False
-                    case CallerPressed():  # no event precedes a key
+                    case ev.CallerPressed():  # no event precedes a key
                         await self._be_up_to_date(is_asked=False)
                     case _:
                         pass
                 await self._inbox.put((received_at, event))
-        await self._put(CallEnded())
+        await self._put(ev.CallEnded())
 
     def _ask_for_news(self) -> None:
         self._start_once(_REFRESHING, self._refresh)
@@ -258,20 +221,20 @@ class Session:
         if asked:
             await asyncio.wait(asked, timeout=REFRESH_SECONDS)
         if self._deps.allowance is not None and self._deps.allowance.is_spent:
-            await self._put(AllowanceSpent())
+            await self._put(ev.AllowanceSpent())
 
     async def _refresh(self) -> None:
         if (config := await self._deps.configuration.refresh()) is not None:
-            await self._put(CallConfigChanged(config))
+            await self._put(ev.CallConfigChanged(config))
 
     async def _ask_model(
         self,
         work: Callable[[LanguageModel], Coroutine[object, object, bool]],
         seconds: float,
-        failed: Callable[[ReplyFault], Event],
+        failed: Callable[[ev.ReplyFault], ev.Event],
     ) -> None:
         """Run a request to the model; `failed` makes the event of one that did not end well."""
-        model, fault = self._deps.configuration.model, ReplyFault.UNAVAILABLE
+        model, fault = self._deps.configuration.model, ev.ReplyFault.UNAVAILABLE
         try:
             async with asyncio.timeout(seconds):
                 if await work(model):
@@ -279,16 +242,16 @@ class Session:
             log.warning("reply.truncated", model=model.name)
         except TimeoutError:
             log.warning("reply.timed_out", model=model.name)
-            fault = ReplyFault.TIMEOUT
+            fault = ev.ReplyFault.TIMEOUT
         except ModelError as error:
             log.warning("reply.failed", model=model.name, fault=error.fault)
             fault = error.fault
         except Exception:  # the reply boundary: whatever a model does, the caller hears a sentence
             log.exception("reply.crashed", model=model.name)
-            fault = ReplyFault.INTERNAL
+            fault = ev.ReplyFault.INTERNAL
         await self._put(failed(fault))
 
-    async def _stream(self, action: StartReply, model: LanguageModel) -> bool:
+    async def _stream(self, action: act.StartReply, model: LanguageModel) -> bool:
         reply, calls, has_finished = action.reply, list[ToolCall](), False
         request = self._deps.configuration.request(action)
         async with aclosing(model.reply(request)) as pieces:
@@ -300,19 +263,19 @@ class Session:
                         calls.append(piece)
                     case Stopped(reason):
                         has_finished = True
-                        await self._put(ReplyFinished(reply, tuple(calls), reason))
+                        await self._put(ev.ReplyFinished(reply, tuple(calls), reason))
                     case Usage():
-                        await self._put(TokensCounted(reply, piece))
+                        await self._put(ev.TokensCounted(reply, piece))
         return has_finished
 
     async def _pass_on(self, reply: int, text: str) -> None:
         """Put text of a reply; a long text in parts, between which other calls are served."""
-        await self._put(ReplyDelta(reply, text[:LONGEST_DELTA]))
+        await self._put(ev.ReplyDelta(reply, text[:LONGEST_DELTA]))
         for start in range(LONGEST_DELTA, len(text), LONGEST_DELTA):
             await asyncio.sleep(0)
-            await self._put(ReplyDelta(reply, text[start : start + LONGEST_DELTA]))
+            await self._put(ev.ReplyDelta(reply, text[start : start + LONGEST_DELTA]))
 
-    async def _summarize(self, action: Summarize, model: LanguageModel) -> bool:
+    async def _summarize(self, action: act.Summarize, model: LanguageModel) -> bool:
         texts, is_whole = list[str](), False
         request = ReplyRequest(SUMMARIZE, action.messages, max_tokens=SUMMARY_TOKENS)
         async with aclosing(model.reply(request)) as pieces:
@@ -323,16 +286,16 @@ class Session:
                     case Stopped(reason):
                         is_whole = reason not in {StopReason.BLOCKED, StopReason.MALFORMED}
                     case Usage():
-                        await self._put(TokensCounted(None, piece))
+                        await self._put(ev.TokensCounted(None, piece))
                     case ToolCall():
                         pass  # none was offered
         if is_whole:
-            await self._put(Summarized(action.summary, "".join(texts)))
+            await self._put(ev.Summarized(action.summary, "".join(texts)))
         return is_whole
 
-    async def _run_tool(self, action: RunTool) -> None:
+    async def _run_tool(self, action: act.RunTool) -> None:
         """Run a tool; the start of a lasting one is written first, for a process that resumes."""
         if action.is_lasting:
             await self._deps.journal.flush(FLUSH_SECONDS)
         outcome = await self._deps.configuration.toolbox.run(action.call, action.standing)
-        await self._put(ToolFinished(action.call.id, outcome))
+        await self._put(ev.ToolFinished(action.call.id, outcome))

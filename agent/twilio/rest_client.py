@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -41,8 +41,7 @@ CONNECT_SECONDS = 2.0
 TOTAL_SECONDS = 5.0
 """Shorter than the limit of `agent.tools.idempotency`, so that the kind of a failure is known."""
 RING_SECONDS = 30
-LONGEST_SECONDS = 3600
-"""After this Twilio ends an outbound call."""
+LONGEST_SECONDS = 3600  # then Twilio ends an outbound call
 _DIAL_SECONDS = 10.0
 _NOT_CONNECTED = aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL
 _UNREADABLE = "Twilio's answer cannot be read; whether it rings is not known"
@@ -55,11 +54,10 @@ class TwilioAccount:
     """Credentials of an account; an API key is preferred to the auth token."""
 
     sid: str = ""
-    auth_token: str = ""
+    auth_token: str = field(default="", repr=False)
     key_sid: str = ""
-    key_secret: str = ""
-    api_url: str = "https://api.twilio.com"
-    """Without a final slash."""
+    key_secret: str = field(default="", repr=False)
+    api_url: str = "https://api.twilio.com"  # without a final slash
 
     @property
     def missing_variable(self) -> str:
@@ -82,22 +80,11 @@ class TwilioHttp(AsyncHttpClient):  # type: ignore[misc] # ships no types
         super().__init__(logging.getLogger(__name__), is_async=True)
         self._http = http
 
-    async def request(  # noqa: PLR0913, PLR0917 (the library's signature)
-        self,
-        method: str,
-        url: str,
-        params: Mapping[str, Any] | None = None,
-        data: Mapping[str, Any] | None = None,
-        headers: Mapping[str, str] | None = None,
-        auth: tuple[str, str] | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109 (never given; the session has its limits)
-        allow_redirects: bool = False,
-    ) -> Response:
-        login = {"Authorization": aiohttp.encode_basic_auth(*auth)} if auth else {}
-        async with self._http.request(
-            method, url, params=params, data=data, headers={**(headers or {}), **login},
-            allow_redirects=False,
-        ) as answer:  # fmt: skip
+    async def request(self, method: str, url: str, **given: Any) -> Response:
+        """As the library calls it; its `timeout` and `allow_redirects` are not used."""
+        content = {"params": given["params"], "data": given["data"], "allow_redirects": False}
+        headers = {**given["headers"], "Authorization": aiohttp.encode_basic_auth(*given["auth"])}
+        async with self._http.request(method, url, headers=headers, **content) as answer:
             return Response(answer.status, await answer.text(), answer.headers)
 
 
@@ -137,10 +124,9 @@ def is_certain_refusal(status: int) -> bool:
 class TwilioDialer:
     """`ports.Dialer` over Twilio's API.
 
-    Twilio requests the TwiML at once for a person and after the greeting for a machine
-    (`DetectMessageEnd`, synchronous,
-    https://www.twilio.com/docs/voice/answering-machine-detection). A person waits a few seconds in
-    silence. Rejected: asynchronous detection, where the agent talks into the machine's greeting.
+    Twilio requests the TwiML after the greeting of a machine, and for a person after a few seconds
+    of silence (https://www.twilio.com/docs/voice/answering-machine-detection). Rejected:
+    asynchronous detection, where the agent talks into the machine's greeting.
     """
 
     def __init__(self, client: Any) -> None:
@@ -189,27 +175,28 @@ async def _dial_answer(request: Awaitable[_T]) -> _T:
 
 @dataclass(frozen=True, slots=True)
 class VoiceAccess:
-    """`ports.Access` of one Twilio account: JWTs signed with an API key's secret.
+    """Issues the access tokens with which an app may call: JWTs signed with an API key's secret.
 
     A token (https://www.twilio.com/docs/iam/access-tokens) cannot be revoked, so it lasts minutes.
-    Its holder can read it, so it carries no trusted values (`outgoing_application_params`).
+    Its holder can read it, so it carries no trusted values.
     """
 
-    account_sid: str
-    key_sid: str
-    key_secret: str = field(repr=False)
+    account: TwilioAccount
     application_sid: str
-    push_credential_sid: str
-    """For incoming calls; empty = outgoing calls only."""
+    push_credential_sid: str  # for incoming calls; empty = outgoing calls only
     clock: Callable[[], float]  # epoch seconds
     seconds: int = 600
 
     def issue(self, identity: str) -> str:
+        """A token for an identity, whose calls then come from `client:<identity>`.
+
+        1-121 characters, valid for `caller_identity.is_client` after `client:`.
+        """
         now = int(self.clock())
         token = AccessToken(
-            self.account_sid,
-            self.key_sid,
-            self.key_secret,
+            self.account.sid,
+            self.account.key_sid,
+            self.account.key_secret,
             identity=identity,
             nbf=now,
             valid_until=now + self.seconds,

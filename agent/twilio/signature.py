@@ -14,14 +14,12 @@ accepted: it is not documented whether a handshake uses them.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
 from urllib.parse import urlsplit
 
 from twilio.request_validator import RequestValidator  # type: ignore[import-untyped] # ships no types
 
-_WELL_FORMED = re.compile(r"[A-Za-z0-9+/]{27}=")
-"""The 20 bytes of an HMAC-SHA1 in Base64."""
+_WELL_FORMED = re.compile(r"[A-Za-z0-9+/]{27}=")  # the 20 bytes of an HMAC-SHA1 in Base64
 
 
 def is_well_formed(signature: str | None) -> bool:
@@ -29,41 +27,27 @@ def is_well_formed(signature: str | None) -> bool:
     return signature is not None and _WELL_FORMED.fullmatch(signature) is not None
 
 
-@dataclass(frozen=True, slots=True)
-class _Base:
-    origin: str
-    prefix: str
-
-
 class Signatures:
-    """Verifies signatures.
+    """Verifies signatures by an auth token, which must not be empty.
 
-    Args:
-        auth_tokens: A signature by any of them is valid, so that a token can be rotated.
-        public_url: Origin of the webhooks, `https` or `http`.
-        ws_url: Of the relay socket, `wss` or `ws`.
-
-    Raises:
-        ValueError: A token is empty, or a URL has another scheme or a user name.
+    `public_url` is the origin of the webhooks, `ws_url` that of the relay socket, as `Settings` has
+    checked them.
     """
 
-    def __init__(self, auth_tokens: Sequence[str], public_url: str, ws_url: str) -> None:
-        if isinstance(auth_tokens, str) or not all(auth_tokens):
-            raise ValueError("auth tokens must be a list of texts that are not empty")
-        self._validators = tuple(RequestValidator(token) for token in auth_tokens)
-        self._public = _base(public_url, "https", "http")
-        self._socket = _base(ws_url, "wss", "ws")
+    def __init__(self, auth_token: str, public_url: str, ws_url: str) -> None:
+        if not auth_token:
+            raise ValueError("the auth token must not be empty")
+        self._validator = RequestValidator(auth_token)
+        self._public = _base(public_url)
+        self._socket = _base(ws_url)
 
     def webhook_is_genuine(
         self, raw_path: str, params: Mapping[str, object], signature: str | None
     ) -> bool:
         """Whether Twilio sent this form.
 
-        Args:
-            raw_path: Path and query, percent-encoded as received.
-            params: A multi-dict if names can repeat, because every value is signed. A form
-                with a value that is not text, such as a file, is refused.
-            signature: The header; None if it is missing.
+        `raw_path` is path and query, percent-encoded as received. `params` is a multi-dict if names
+        can repeat, because every value is signed; a value that is not text, as a file, is refused.
         """
         if not all(isinstance(value, str) for value in params.values()):
             return False
@@ -80,34 +64,30 @@ class Signatures:
         if signature is None or not is_well_formed(signature):
             return False
         try:
-            return any(
-                validator.validate(url, params, signature)
-                for url in urls
-                for validator in self._validators
-            )
+            return any(self._validator.validate(url, params, signature) for url in urls)
         except UnicodeEncodeError:  # bytes that are not text; Twilio signs text only
             return False
 
 
-def _base(url: str, *schemes: str) -> _Base:
+def _base(url: str) -> tuple[str, str]:
+    """The origin of a URL, and its path as a prefix."""
     parts = urlsplit(url)
-    if parts.scheme not in schemes or not parts.hostname or "@" in parts.netloc:
-        raise ValueError(f"must be a URL of {' or '.join(schemes)}, without a user name")
     # The validator tries a URL with and without its port, but takes 80 for the default of wss.
     port = ":443" if parts.scheme == "wss" and parts.port is None else ""
-    return _Base(f"{parts.scheme}://{parts.netloc}{port}", parts.path.rstrip("/"))
+    return f"{parts.scheme}://{parts.netloc}{port}", parts.path.rstrip("/")
 
 
-def _urls(base: _Base, raw_path: str) -> Iterator[str]:
+def _urls(base: tuple[str, str], raw_path: str) -> Iterator[str]:
     if not raw_path.startswith("/"):
         return
-    yield base.origin + base.prefix + raw_path
+    origin, prefix = base
+    yield origin + prefix + raw_path
     path = raw_path.partition("?")[0] + "/"
-    if base.prefix and path.startswith(base.prefix + "/"):
-        yield base.origin + raw_path
+    if prefix and path.startswith(prefix + "/"):
+        yield origin + raw_path
 
 
-def _bare_urls(base: _Base, raw_path: str) -> Iterator[str]:
+def _bare_urls(base: tuple[str, str], raw_path: str) -> Iterator[str]:
     path, mark, query = raw_path.partition("?")
     if path == "/":
-        yield base.origin + base.prefix + mark + query
+        yield "".join(base) + mark + query

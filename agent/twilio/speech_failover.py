@@ -73,10 +73,7 @@ def failed_side(error_code: int) -> SpeechSide | None:
 
 
 def session_fault(error_code: int) -> SessionFault:
-    """Why a session failed with this code; 0 = Twilio gave none.
-
-    An unknown code counts as a lost connection: new sessions are cheap and limited in number.
-    """
+    """Why a session failed with this code (0 = none); an unknown one is a lost connection."""
     return _FAULTS.get(error_code, SessionFault.CONNECTION)
 
 
@@ -105,10 +102,7 @@ class SpeechHealth:
         languages: Iterable[Attributes],
         backups: Mapping[SpeechSide, Attributes],
     ) -> tuple[Attributes, tuple[Attributes, ...]]:
-        """The attributes of a new session, those of the relay and of each language.
-
-        The arguments are those of the use case; empty attributes for no backup.
-        """
+        """The attributes of a new session, of relay and languages, from those of the use case."""
         spoken = tuple(languages)
         for side in SpeechSide:
             before, provider = relay, _NAMES[side].provider

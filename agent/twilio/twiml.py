@@ -29,16 +29,12 @@ def connect(
     parameters: Mapping[str, str] | None = None,
     greeting: str = "",
 ) -> str:
-    """Connect the call to ConversationRelay.
+    """Connect the call to ConversationRelay, which plays the greeting at once.
 
-    Args:
-        url: Where Twilio opens the relay socket, exactly as it will be signed; `ValueError` if it
-            is no WebSocket URL.
-        action_url: See above.
-        attributes: As `relay_attributes` returns them.
-        languages: As `language_settings` returns them.
-        parameters: `customParameters` of the `setup` frame. Twilio logs them, so never secrets.
-        greeting: Played at once by the relay; empty = none.
+    `url` is where Twilio opens the relay socket, exactly as it will be signed; `ValueError` if it
+    is no WebSocket URL. `attributes` and `languages` are as `relay_attributes` and
+    `language_settings` return them. `parameters` are the `customParameters` of the `setup` frame;
+    Twilio logs them, so never secrets.
     """
     ours = {"url": ATTRIBUTES["url"](url), "welcomeGreeting": greeting}
     response = VoiceResponse()
@@ -62,9 +58,7 @@ def say_and_hang_up(text: str, *, language: str = "") -> str:
 
 def redirect(url: str, *, sentence: str = "", pause_seconds: int = 0) -> str:
     """Continue with the TwiML of an absolute URL, after a sentence (empty = none) and a pause."""
-    response = VoiceResponse()
-    if sentence.strip():
-        response.say(_characters(sentence))
+    response = _saying(sentence)
     if pause_seconds:
         response.pause(length=pause_seconds)
     response.redirect(_characters(url), method="POST")
@@ -79,16 +73,11 @@ def dial(
     timeout_seconds: int = 20,
     parameters: Mapping[str, str] | None = None,
 ) -> str:
-    """Connect the call to a person.
+    """Connect the call to a person; the telephone rings for `timeout_seconds`.
 
-    Args:
-        destination: E.164 number, SIP address that begins with `sip:` or `sips:`, or the user of
-            an app as `client:identity`.
-        caller_id: Shown to the person; empty = the caller's own number.
-        action_url: See above.
-        timeout_seconds: How long it rings.
-        parameters: Passed to an app only. Twilio passes at most 8, with names of 32 bytes and
-            values of 128.
+    `destination` is an E.164 number, a SIP address that begins with `sip:` or `sips:`, or the user
+    of an app as `client:identity`. An empty `caller_id` is the caller's own. `parameters` are for
+    an app only: at most 8, with names of 32 bytes and values of 128.
     """
     response = VoiceResponse()
     call = response.dial(
@@ -112,9 +101,7 @@ def dial(
 
 def enqueue(queue: str, *, action_url: str = "", sentence: str = "") -> str:
     """Put the caller into a queue; without `action_url` the call ends after it."""
-    response = VoiceResponse()
-    if sentence.strip():
-        response.say(_characters(sentence))
+    response = _saying(sentence)
     afterwards = {"action": action_url, "method": "POST"} if action_url else {}
     response.enqueue(_characters(queue), **afterwards)
     return str(response)
@@ -149,6 +136,13 @@ def empty() -> str:
     return str(VoiceResponse())
 
 
+def _saying(sentence: str) -> VoiceResponse:
+    response = VoiceResponse()
+    if sentence.strip():
+        response.say(_characters(sentence))
+    return response
+
+
 def _present(attributes: Mapping[str, str]) -> dict[str, str]:
     texts = {_characters(name): _characters(text) for name, text in attributes.items()}
     return {name: text for name, text in texts.items() if name and text.strip()}
@@ -159,8 +153,7 @@ def _characters(text: str) -> str:
 
 
 _MOST_PARAMETERS = 8
-_LONGEST_PARAMETER = 200
-"""Characters. A longer value is dropped, because a part of it may mean another thing."""
+_LONGEST_PARAMETER = 200  # characters; a longer value is dropped, as a part may mean another thing
 _PARAMETER_NAME = re.compile(r"app_[A-Za-z0-9_]{1,32}")
 
 
@@ -168,8 +161,8 @@ def app_parameters(fields: Mapping[str, str]) -> dict[str, str]:
     """The parameters that an app may pass to the relay session, from a verified voice webhook.
 
     The holder of an access token chooses them freely. Those that begin with `app_` become
-    `<Parameter>`s, which Twilio returns in `setup` and shows in its logs. None reaches the model or
-    a tool, or decides about caller, use case or transfer target.
+    `<Parameter>`s. None reaches the model or a tool, or decides about caller, use case or transfer
+    target.
     """
     if not fields.get("From", "").startswith("client:"):
         return {}

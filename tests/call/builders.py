@@ -38,6 +38,10 @@ HELLO = replace(CONFIG, greeting="Hello.")
 """Its greeting takes 400 ms to play."""
 
 
+Step = ev.Event | Timer
+"""What happens; a timer of this name runs out."""
+
+
 class Call:
     """One call in a `World`."""
 
@@ -61,14 +65,14 @@ class Call:
         self.world.resume(cause)
         return self.happens(ev.CallStarted())
 
-    def happens(self, *events: ev.Event) -> list[Action]:
+    def happens(self, *steps: Step) -> list[Action]:
         """Send events; returns the actions after the last one, with serial 0 in every timer.
 
         Left out are `CallerBegan` (see `world.began_at`) and the timer REPEAT (see `running`).
         """
         actions: list[Action] = []
-        for event in events:
-            actions = self.world.happen(event)
+        for step in steps:
+            actions = self.fires(step) if isinstance(step, Timer) else self.world.happen(step)
         return [
             replace(action, serial=0) if isinstance(action, StartTimer) else action
             for action in actions

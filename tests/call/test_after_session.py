@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.call.after_session import (
-    GIVE_UP,
+    AFTER_FAILURE,
     MOST_ATTEMPTS,
     ActionReport,
     Apologize,
@@ -20,7 +20,6 @@ from agent.call.after_session import (
     SessionStatus,
     Transfer,
     TransferOutcome,
-    after_failure,
     after_session,
     after_store_error,
     is_lost_connection,
@@ -46,7 +45,7 @@ REPORTS = st.builds(
 
 
 def _decide(report: ActionReport, fault: SessionFault) -> NextStep:
-    return after_session(report) or after_failure(fault)
+    return after_session(report) or AFTER_FAILURE[fault]
 
 
 @pytest.mark.parametrize(
@@ -77,23 +76,6 @@ def _decide(report: ActionReport, fault: SessionFault) -> NextStep:
 )
 def test_first_row_that_matches_decides(report: ActionReport, step: NextStep | None) -> None:
     assert after_session(report) == step
-
-
-@pytest.mark.parametrize(
-    ("fault", "step"),
-    [
-        (SessionFault.CONNECTION, Reconnect(ResumeCause.LOST)),
-        (SessionFault.SPEECH_SETTINGS, Reconnect(ResumeCause.LOST, with_default_speech=True)),
-        (SessionFault.UNAVAILABLE, GIVE_UP),
-        (SessionFault.CALLER_GONE, HangUpCall()),
-    ],
-)
-def test_failed_session_is_followed_by_its_fault(fault: SessionFault, step: NextStep) -> None:
-    assert after_failure(fault) == step
-
-
-def test_call_that_is_given_up_reaches_a_person_or_an_apology() -> None:
-    assert Transfer(HandoffData(ReasonCode.LIVE_AGENT, "technical trouble"), Apologize()) == GIVE_UP
 
 
 @given(REPORTS, st.sampled_from(SessionFault))

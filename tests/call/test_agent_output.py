@@ -34,7 +34,7 @@ def test_played_text_of_an_earlier_turn_does_not_count() -> None:
     output = AgentOutput(History(), characters_per_second=15)
     output.say_whole("One two.")
     output.note_played("One two.")
-    output.begin_turn()
+    output.has_spoken = False
     output.say_whole("One two three.")
 
     assert output.cut("One", None, is_complete=True) == [

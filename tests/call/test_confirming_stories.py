@@ -1,7 +1,4 @@
-"""A confirmation counts once the caller has answered; equal calls are equal until another effect.
-
-`World` checks all promises (docs/explain/promises.md) after each event.
-"""
+"""A confirmation counts once the caller has answered; equal calls are one until another effect."""
 
 from __future__ import annotations
 
@@ -11,21 +8,7 @@ from agent.call.actions import Action, Record, RunTool, Standing
 from agent.call.history import AgentSaid, CallerSaid, Fact, History, ToolUsed
 from agent.call.timers import Timer
 from agent.call.tool_calls import NOT_ANSWERED, ToolCalls, claims_confirmation, error_content
-from tests.call.builders import (
-    agent_off,
-    agent_on,
-    delta,
-    done,
-    finished,
-    interrupted,
-    pressed,
-    result,
-    spoke,
-    thinking,
-    use,
-    using,
-    wants,
-)
+from tests.call import builders as it
 from tests.call.world import SPECS
 
 READ_BACK = "It is a, d, a at example dot com. Is that right?"
@@ -51,10 +34,10 @@ def results(actions: list[Action]) -> list[str]:
 
 @pytest.mark.parametrize("tool", ["look_up", "mark", "order"])
 def test_a_model_does_not_confirm_in_the_turn_in_which_it_asks(tool: str) -> None:
-    call = using(tool)
-    call.happens(done(1))
+    call = it.using(tool)
+    call.happens(it.done(1))
 
-    actions = call.happens(finished(2, wants(tool, YES)))
+    actions = call.happens(it.finished(2, it.wants(tool, YES)))
 
     assert runs(actions) == []
     assert results(actions) == [error_content(NOT_ANSWERED)]
@@ -62,9 +45,9 @@ def test_a_model_does_not_confirm_in_the_turn_in_which_it_asks(tool: str) -> Non
 
 @pytest.mark.parametrize("yes", ['{"confirmed":"true"}', '{"is_confirmed":1}', '{"confirm":true}'])
 def test_a_confirmation_is_seen_in_any_spelling(yes: str) -> None:
-    call = thinking()
+    call = it.thinking()
 
-    actions = call.happens(finished(1, wants("mark"), wants("mark", yes)))
+    actions = call.happens(it.finished(1, it.wants("mark"), it.wants("mark", yes)))
 
     assert runs(actions) == ["mark"]
     assert error_content(NOT_ANSWERED) in results(actions)
@@ -79,79 +62,80 @@ def test_other_arguments_claim_no_confirmation(arguments: str) -> None:
 
 
 def test_words_of_the_caller_in_between_are_an_answer() -> None:
-    call = using("mark")
-    call.happens(done(1), delta(2, READ_BACK), finished(2), agent_off(), spoke("Yes."))
+    call = it.using("mark")
+    call.happens(
+        it.done(1), it.delta(2, READ_BACK), it.finished(2), it.agent_off(), it.spoke("Yes.")
+    )
 
-    actions = call.happens(finished(3, wants("mark", YES)))
+    actions = call.happens(it.finished(3, it.wants("mark", YES)))
 
     assert runs(actions) == ["mark"]
     assert standing(actions) == Standing(position=5, answered=3)
 
 
 def test_keys_of_the_caller_in_between_are_an_answer() -> None:
-    call = using("mark")
-    call.happens(done(1), delta(2, READ_BACK), finished(2), agent_off(), pressed("7"))
+    call = it.using("mark")
+    call.happens(
+        it.done(1), it.delta(2, READ_BACK), it.finished(2), it.agent_off(), it.pressed("7")
+    )
     call.fires(Timer.DIGITS)
 
-    actions = call.happens(finished(3, wants("mark", YES)))
+    actions = call.happens(it.finished(3, it.wants("mark", YES)))
 
     assert runs(actions) == ["mark"]
 
 
-def test_words_that_were_said_before_anything_was_read_back_are_no_answer() -> None:
-    call = using("mark")
-    call.happens(spoke("And quickly please."), done(1))
-
-    actions = call.happens(finished(2, wants("mark", YES)))
-
-    assert runs(actions) == []
+READ = (it.done(1), it.delta(2, READ_BACK), it.finished(2))
 
 
-def test_a_question_that_was_not_heard_at_all_is_not_answered() -> None:
-    call = using("mark")
-    call.happens(done(1), delta(2, READ_BACK), finished(2), agent_on())
-    call.happens(interrupted(""), spoke("Yes."))
+@pytest.mark.parametrize(
+    ("reply", "steps"),
+    [
+        (2, (it.spoke("And quickly please."), it.done(1))),
+        (3, (*READ, it.agent_on(), it.interrupted(""), it.spoke("Yes."))),
+        (2, (it.done(1), it.delta(2, "One moment. "), it.spoke("Okay."))),
+    ],
+    ids=["before it was read back", "not heard at all", "a backchannel while the model writes"],
+)
+def test_other_words_are_no_answer(reply: int, steps: tuple[it.Step, ...]) -> None:
+    call = it.using("mark")
+    call.happens(*steps)
 
-    actions = call.happens(finished(3, wants("mark", YES)))
-
-    assert runs(actions) == []
-
-
-def test_a_backchannel_while_the_model_writes_is_no_answer() -> None:
-    call = using("mark")
-    call.happens(done(1), delta(2, "One moment. "), spoke("Okay."))
-
-    actions = call.happens(finished(2, wants("mark", YES)))
-
-    assert runs(actions) == []
+    assert runs(call.happens(it.finished(reply, it.wants("mark", YES)))) == []
 
 
 def test_reading_something_else_back_asks_again() -> None:
-    call = using("mark", '{"a":1}')
-    call.happens(done(1), delta(2, READ_BACK), finished(2), agent_off(), spoke("No, with an e."))
-    call.happens(finished(3, wants("mark", '{"a":2}')), done(2))
+    call = it.using("mark", '{"a":1}')
+    call.happens(
+        it.done(1),
+        it.delta(2, READ_BACK),
+        it.finished(2),
+        it.agent_off(),
+        it.spoke("No, with an e."),
+    )
+    call.happens(it.finished(3, it.wants("mark", '{"a":2}')), it.done(2))
 
-    actions = call.happens(finished(4, wants("mark", '{"a":2,"confirmed":true}')))
+    actions = call.happens(it.finished(4, it.wants("mark", '{"a":2,"confirmed":true}')))
 
     assert runs(actions) == []
 
 
 def test_a_tool_that_was_not_called_before_is_run() -> None:
-    call = thinking()
-    call.happens(delta(1, "Shall I?"), finished(1), agent_off(), spoke("Yes."))
+    call = it.thinking()
+    call.happens(it.delta(1, "Shall I?"), it.finished(1), it.agent_off(), it.spoke("Yes."))
 
-    actions = call.happens(finished(2, wants("mark", YES)))
+    actions = call.happens(it.finished(2, it.wants("mark", YES)))
 
     assert runs(actions) == ["mark"]
     assert standing(actions) == Standing(position=4, answered=2)
 
 
 def test_a_call_that_was_resumed_knows_what_was_answered() -> None:
-    asked: list[Fact] = [CallerSaid("Hi."), ToolUsed(1, use(1, "mark"), result(1))]
+    asked: list[Fact] = [CallerSaid("Hi."), ToolUsed(1, it.use(1, "mark"), it.result(1))]
     heard: list[Fact] = [*asked, AgentSaid(READ_BACK), CallerSaid("Yes.")]
-    confirming = ToolUsed(2, use(2, "mark", YES))
+    confirming = ToolUsed(2, it.use(2, "mark", YES))
 
-    refused = ToolCalls(History(asked), SPECS).accept(2, [wants("mark", YES)], is_confirmed=True)
+    refused = ToolCalls(History(asked), SPECS).accept(2, [it.wants("mark", YES)], is_confirmed=True)
     resumed = ToolCalls(History([*heard, confirming]), SPECS).resume()
 
     assert runs(refused) == []
@@ -159,12 +143,12 @@ def test_a_call_that_was_resumed_knows_what_was_answered() -> None:
 
 
 def test_an_equal_call_after_another_effect_is_run() -> None:
-    call = using("order", '{"sms":1}')
-    call.happens(done(1), finished(2, wants("mark", '{"order":2}')), done(2))
+    call = it.using("order", '{"sms":1}')
+    call.happens(it.done(1), it.finished(2, it.wants("mark", '{"order":2}')), it.done(2))
 
-    again = call.happens(finished(3, wants("order", '{"sms":1}')))
-    call.happens(done(3, '{"sent":2}'))
-    retried = call.happens(finished(4, wants("order", '{"sms":1}')))
+    again = call.happens(it.finished(3, it.wants("order", '{"sms":1}')))
+    call.happens(it.done(3, '{"sent":2}'))
+    retried = call.happens(it.finished(4, it.wants("order", '{"sms":1}')))
 
     assert runs(again) == ["order"]
     assert runs(retried) == []
@@ -172,28 +156,28 @@ def test_an_equal_call_after_another_effect_is_run() -> None:
 
 
 def test_what_was_changed_back_is_changed_back() -> None:
-    call = using("mark", '{"name":"Ada"}')
-    call.happens(done(1), finished(2, wants("mark", '{"name":"Eda"}')), done(2))
+    call = it.using("mark", '{"name":"Ada"}')
+    call.happens(it.done(1), it.finished(2, it.wants("mark", '{"name":"Eda"}')), it.done(2))
 
-    actions = call.happens(finished(3, wants("mark", '{"name":"Ada"}')))
+    actions = call.happens(it.finished(3, it.wants("mark", '{"name":"Ada"}')))
 
     assert runs(actions) == ["mark"]
 
 
 def test_an_equal_call_while_another_effect_is_under_way_is_run() -> None:
-    call = thinking()
-    calls = [wants("order", '{"sms":1}'), wants("mark"), wants("order", '{"sms":1}')]
+    call = it.thinking()
+    calls = [it.wants("order", '{"sms":1}'), it.wants("mark"), it.wants("order", '{"sms":1}')]
 
-    actions = call.happens(finished(1, *calls))
+    actions = call.happens(it.finished(1, *calls))
 
     assert runs(actions) == ["order", "mark", "order"]
 
 
 def test_a_look_in_between_changes_nothing() -> None:
-    call = using("order")
-    call.happens(done(1, '{"number":7}'), finished(2, wants("look_up")), done(2))
+    call = it.using("order")
+    call.happens(it.done(1, '{"number":7}'), it.finished(2, it.wants("look_up")), it.done(2))
 
-    actions = call.happens(finished(3, wants("order")))
+    actions = call.happens(it.finished(3, it.wants("order")))
 
     assert runs(actions) == []
     assert results(actions) == ['{"number":7}']
@@ -201,15 +185,15 @@ def test_a_look_in_between_changes_nothing() -> None:
 
 def test_only_the_last_effect_is_remembered_when_facts_are_forgotten() -> None:
     forgotten = [
-        ToolUsed(1, use(1, "order"), result(1)),
-        ToolUsed(2, use(2, "mark"), result(2)),
-        ToolUsed(3, use(3, "look_up"), result(3)),
+        ToolUsed(1, it.use(1, "order"), it.result(1)),
+        ToolUsed(2, it.use(2, "mark"), it.result(2)),
+        ToolUsed(3, it.use(3, "look_up"), it.result(3)),
     ]
 
     def asked_for(name: str) -> list[str]:
         tools = ToolCalls(History(), SPECS)
         tools.remember(forgotten)
-        return runs(tools.accept(4, [wants(name)], is_confirmed=True))
+        return runs(tools.accept(4, [it.wants(name)], is_confirmed=True))
 
     assert asked_for("mark") == []
     assert asked_for("order") == ["order"]

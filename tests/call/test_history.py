@@ -25,8 +25,8 @@ from agent.call.history import (
     ToolUsed,
     is_turn_border,
 )
-from agent.call.messages import Message, Text, ToolCall, ToolResult
-from tests.call.builders import agent, caller, result, use
+from agent.call.messages import Text, ToolCall, ToolResult
+from tests.call import builders as it
 from tests.call.providers import assert_no_provider_refuses
 from tests.call.world import assert_acceptable
 
@@ -51,8 +51,8 @@ def fact_lists(draw: st.DrawFn) -> list[Fact]:
             continue
         for has_result in part:
             number += 1
-            answer = result(number) if has_result else None
-            facts.append(ToolUsed(reply, use(number, "look_up"), answer))
+            answer = it.result(number) if has_result else None
+            facts.append(ToolUsed(reply, it.use(number, "look_up"), answer))
     return facts
 
 
@@ -135,7 +135,7 @@ def test_what_is_summarised_can_be_forgotten(call: tuple[list[Fact], int]) -> No
     gone = history.forget()
 
     assert (gone, list(history)) == (facts[:until], facts[until:])
-    assert (history.first, history.begin, len(history)) == (until, until, len(facts))
+    assert (history.first, history.summary.until, len(history)) == (until, until, len(facts))
     assert [history[at] for at in range(until, len(facts))] == facts[until:]
     assert history.messages(10_000) == read
     assert history.forget() == []
@@ -148,7 +148,7 @@ def test_the_latest_summary_is_in_force() -> None:
     history = History([*TURNS, Summary("One.", 2), Summary("Two.", 5), CallerSaid("i")])
 
     said = "[Summary of the call so far: Two.] gggggggggg hhhhhhhhhh i"
-    assert history.messages(1_000) == (caller(said),)
+    assert history.messages(1_000) == (it.caller(said),)
 
 
 @pytest.mark.parametrize(("limit", "first"), [(58, "c" * 10), (57, "g" * 10)])
@@ -204,11 +204,11 @@ def test_the_words_the_caller_has_answered_are_found() -> None:
 
 
 def test_a_call_begins_with_a_word_for_the_caller() -> None:
-    assert History([]).messages(100) == (caller(CALL_BEGINS),)
+    assert History([]).messages(100) == (it.caller(CALL_BEGINS),)
     assert History([AgentSaid("Hello.", SpeechSource.GREETING)]).messages(100) == (
-        caller(CALL_BEGINS),
-        agent("Hello."),
-        caller(CALLER_WAITS),
+        it.caller(CALL_BEGINS),
+        it.agent("Hello."),
+        it.caller(CALLER_WAITS),
     )
 
 
@@ -225,9 +225,9 @@ def test_neighbours_of_one_side_are_one_message() -> None:
     )
 
     assert history.messages(1_000) == (
-        caller("Hi. [The caller pressed on the keypad: 5 5] [The kitchen closes.]"),
-        agent("One moment. Sure."),
-        caller("Fine."),
+        it.caller("Hi. [The caller pressed on the keypad: 5 5] [The kitchen closes.]"),
+        it.agent("One moment. Sure."),
+        it.caller("Fine."),
     )
 
 
@@ -244,11 +244,11 @@ def test_a_cut_is_noted_before_the_callers_next_words_once() -> None:
     )
 
     assert history.messages(1_000) == (
-        caller("Hi."),
-        agent("We have"),
-        caller(f"{CUT_OFF} What?"),
-        agent("Pizza."),
-        caller("Oh."),
+        it.caller("Hi."),
+        it.agent("We have"),
+        it.caller(f"{CUT_OFF} What?"),
+        it.agent("Pizza."),
+        it.caller("Oh."),
     )
 
 
@@ -257,19 +257,19 @@ def test_calls_of_one_reply_are_answered_together() -> None:
         [
             CallerSaid("Hi."),
             AgentSaid("Let me see. "),
-            ToolUsed(1, use(1, "look_up"), result(1)),
-            ToolUsed(1, use(2, "order")),
-            ToolUsed(2, use(3, "look_up"), result(3)),
+            ToolUsed(1, it.use(1, "look_up"), it.result(1)),
+            ToolUsed(1, it.use(2, "order")),
+            ToolUsed(2, it.use(3, "look_up"), it.result(3)),
             CallerSaid("And?"),
         ]
     )
 
     assert history.messages(1_000) == (
-        caller("Hi."),
-        agent("Let me see.", use(1, "look_up"), use(2, "order")),
-        caller(result(1), result(2, STILL_RUNNING)),
-        agent(use(3, "look_up")),
-        caller(result(3), "And?"),
+        it.caller("Hi."),
+        it.agent("Let me see.", it.use(1, "look_up"), it.use(2, "order")),
+        it.caller(it.result(1), it.result(2, STILL_RUNNING)),
+        it.agent(it.use(3, "look_up")),
+        it.caller(it.result(3), "And?"),
     )
 
 
@@ -277,7 +277,7 @@ TURNS: list[Fact] = [
     CallerSaid("a" * 10),
     AgentSaid("b" * 10),
     CallerSaid("c" * 10),
-    ToolUsed(1, use(1, "look_up", '{"d":1}'), result(1, '{"e":1}')),
+    ToolUsed(1, it.use(1, "look_up", '{"d":1}'), it.result(1, '{"e":1}')),
     AgentSaid("f" * 6),
     CallerSaid("g" * 10),
     CallerSaid("h" * 10),
@@ -307,35 +307,10 @@ def test_a_call_without_any_turn_is_not_trimmed() -> None:
     history = History([AgentSaid("a" * 50, SpeechSource.GREETING), Note("b" * 50)])
 
     assert history.messages(10) == (
-        caller(CALL_BEGINS),
-        agent("a" * 50),
-        caller("[" + "b" * 50 + "]"),
+        it.caller(CALL_BEGINS),
+        it.agent("a" * 50),
+        it.caller("[" + "b" * 50 + "]"),
     )
-
-
-def test_a_note_with_nothing_before_it_begins_a_request() -> None:
-    assert History([Note("Late.")]).messages(10) == (caller("[Late.]"),)
-
-
-def test_facts_keep_their_places() -> None:
-    history = History([CallerSaid("Hi.")])
-
-    position = history.append(AgentSaid("We "))
-    history.extend_speech(position, "have pizza.")
-    history.cut_speech(position, "We have")
-
-    assert position == 1
-    assert len(history) == 2
-    assert list(history) == [CallerSaid("Hi."), AgentSaid("We have", is_cut=True)]
-    assert history[1] == AgentSaid("We have", is_cut=True)
-
-
-def test_a_tool_run_is_given_its_result() -> None:
-    history = History([ToolUsed(1, use(1, "look_up"))])
-
-    history.complete_tool(0, result(1))
-
-    assert history[0] == ToolUsed(1, use(1, "look_up"), result(1))
 
 
 @pytest.mark.parametrize(
@@ -343,19 +318,19 @@ def test_a_tool_run_is_given_its_result() -> None:
     [
         lambda history: history.extend_speech(0, "more"),
         lambda history: history.cut_speech(0, ""),
-        lambda history: history.complete_tool(1, result(1)),
+        lambda history: history.complete_tool(1, it.result(1)),
         lambda history: history.extend_speech(2, "more"),
         lambda history: history.cut_speech(1, ""),
-        lambda history: history.complete_tool(2, result(1)),
-        lambda history: history.speech(2),
-        lambda history: history.tool_run(0),
+        lambda history: history.complete_tool(2, it.result(1)),
+        lambda history: history.fact(2, AgentSaid),
+        lambda history: history.fact(0, ToolUsed),
     ],
 )
 def test_a_fact_is_completed_once_and_by_what_it_is(change: Callable[[History], object]) -> None:
     history = History(
         [
             AgentSaid("We have", is_cut=True),
-            ToolUsed(1, use(1, "look_up"), result(1)),
+            ToolUsed(1, it.use(1, "look_up"), it.result(1)),
             CallerSaid("Hi."),
         ]
     )
@@ -365,12 +340,6 @@ def test_a_fact_is_completed_once_and_by_what_it_is(change: Callable[[History], 
         change(history)
 
     assert list(history) == before
-
-
-def test_messages_have_no_empty_text() -> None:
-    history = History([CallerSaid(" "), AgentSaid("\n"), CallerSaid(" Hi. "), AgentSaid("")])
-
-    assert history.messages(100) == (Message(caller("Hi.").role, (Text("Hi."),)),)
 
 
 def test_last_words_of_the_caller_may_be_heard_anew() -> None:

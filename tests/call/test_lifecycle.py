@@ -18,7 +18,6 @@ from agent.call.lifecycle import (
     IDLE,
     LARGEST,
     MODEL_FAILED,
-    QUIET,
     SPENT,
     TIME_IS_UP,
     CallEnding,
@@ -179,8 +178,3 @@ def test_only_the_code_decides_whether_a_text_is_ours(text: str, data: HandoffDa
 @given(text=st.text() | st.from_regex(r'\{"reasonCode": ?"(goodbye|x)".{0,20}\}?'))
 def test_reading_never_fails(text: str) -> None:
     assert isinstance(HandoffData.read(text), HandoffData | None)
-
-
-def test_only_a_call_that_was_given_up_when_it_was_quiet_says_so() -> None:
-    assert HandoffData(ReasonCode.SERVER_DRAIN, QUIET).was_quiet
-    assert not HandoffData(ReasonCode.SERVER_DRAIN).was_quiet

@@ -1,7 +1,4 @@
-"""Calls that go on after their line was lost, read event by event.
-
-`World` checks all promises (docs/explain/promises.md) after each event.
-"""
+"""Calls that go on after their line was lost, read event by event."""
 
 from __future__ import annotations
 
@@ -10,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from agent.call import events as ev
-from agent.call.actions import Record, RunTool, StartReply, SwitchLanguage
-from agent.call.config import Limits, Phrases
+from agent.call.actions import Action, Record, RunTool, StartReply, SwitchLanguage
+from agent.call.config import CallConfig, Limits, Phrases
 from agent.call.conversation import Conversation
 from agent.call.history import (
     CALLER_WAITS,
@@ -29,113 +26,98 @@ from agent.call.messages import ToolCall, ToolResult
 from agent.call.resumption import BROKEN_OFF, FirstWords, ResumeCause, Resumption, first_words
 from agent.call.timers import StartTimer, Timer
 from agent.call.tool_calls import CANCELLED, error_content
-from tests.call.builders import (
-    HELLO,
-    agent,
-    agent_off,
-    answered,
-    caller,
-    caller_on,
-    delta,
-    done,
-    finished,
-    interrupted,
-    limited,
-    listening,
-    partial,
-    pressed,
-    speaking,
-    spoke,
-    spoken,
-    starts,
-    thinking,
-    using,
-    wants,
-)
+from tests.call import builders as it
 from tests.call.world import MARK, ORDER
 
 PHRASES = Phrases()
 
 
+def resumed(*facts: Fact, config: CallConfig = it.HELLO) -> tuple[Conversation, list[Action]]:
+    """A call that goes on from these facts, and its first actions."""
+    conversation = Conversation(config, Resumption(facts, ResumeCause.LOST))
+    return conversation, conversation.receive(ev.CallStarted())
+
+
 def test_words_that_were_not_answered_are_answered() -> None:
-    call = thinking("Two pizzas please.")
+    call = it.thinking("Two pizzas please.")
 
     actions = call.resumes()
 
-    assert spoken(actions) == [PHRASES.resumed]
+    assert it.spoken(actions) == [PHRASES.resumed]
     (asked,) = [action for action in actions if isinstance(action, StartReply)]
     assert asked.messages == (
-        caller("[The call begins.]"),
-        agent("Hello."),
-        caller("Two pizzas please."),
-        agent(PHRASES.resumed),
-        caller(CALLER_WAITS),
+        it.caller("[The call begins.]"),
+        it.agent("Hello."),
+        it.caller("Two pizzas please."),
+        it.agent(PHRASES.resumed),
+        it.caller(CALLER_WAITS),
     )
 
 
 def test_a_sentence_that_broke_off_is_taken_up_by_the_model() -> None:
-    call = speaking("We have three kinds, ")
+    call = it.speaking("We have three kinds, ")
 
     actions = call.resumes()
 
-    assert spoken(actions) == [PHRASES.resumed]
+    assert it.spoken(actions) == [PHRASES.resumed]
     assert call.facts[-1] == Note(BROKEN_OFF)
     assert [action.reply for action in actions if isinstance(action, StartReply)] == [1]
 
 
 def test_a_call_that_was_handed_over_in_a_quiet_moment_goes_on_without_a_model() -> None:
-    call = answered("Which size?")
+    call = it.answered("Which size?")
 
     actions = call.resumes(ResumeCause.HANDED_OVER)
 
-    assert spoken(actions) == [PHRASES.resumed_quiet]
+    assert it.spoken(actions) == [PHRASES.resumed_quiet]
     assert call.running == {Timer.DURATION, Timer.PLAYBACK}
 
 
 def test_a_caller_who_was_cut_off_is_asked_for_the_last_words() -> None:
-    call = listening()
-    call.happens(caller_on())
+    call = it.listening()
+    call.happens(it.caller_on())
     began = call.world.actions
-    call.happens(partial("I would like"))
+    call.happens(it.partial("I would like"))
     again = call.world.actions
 
     actions = call.resumes()
 
     assert Record(1, CallerBegan()) in began
     assert Record(1, CallerBegan()) not in again
-    assert spoken(actions) == [PHRASES.resumed_unheard]
+    assert it.spoken(actions) == [PHRASES.resumed_unheard]
     assert call.running == {Timer.DURATION, Timer.PLAYBACK}
 
 
-def test_a_caller_who_broke_in_was_about_to_speak() -> None:
-    call = speaking("We have three kinds, ")
-    call.happens(interrupted("We have"))
-
-    assert spoken(call.resumes()) == [PHRASES.resumed_unheard]
+SPEAKS = (it.spoke("Kinds?"), it.delta(1, "We have three kinds, "))
 
 
-def test_keys_that_were_being_typed_are_asked_for() -> None:
-    call = listening()
-    call.happens(pressed("5"), pressed("7"))
+@pytest.mark.parametrize(
+    ("steps", "cause", "said"),
+    [
+        ((*SPEAKS, it.interrupted("We have")), ResumeCause.LOST, PHRASES.resumed_unheard),
+        ((it.pressed("5"), it.pressed("7")), ResumeCause.LOST, PHRASES.resumed_unheard),
+        ((it.caller_on(), it.spoke("Two.")), ResumeCause.LOST, PHRASES.resumed),
+        ((it.spoke("Two."),), ResumeCause.NOBODY, PHRASES.nobody_free),
+    ],
+    ids=["broke in", "was typing", "the words have come", "no person has taken the call"],
+)
+def test_the_first_words_are_those_of_what_was_lost(
+    steps: tuple[it.Step, ...], cause: ResumeCause, said: str
+) -> None:
+    call = it.listening()
+    call.happens(*steps)
 
-    assert spoken(call.resumes()) == [PHRASES.resumed_unheard]
-
-
-def test_words_that_came_are_not_asked_for() -> None:
-    call = listening()
-    call.happens(caller_on(), spoke("Two pizzas."))
-
-    assert spoken(call.resumes()) == [PHRASES.resumed]
+    assert it.spoken(call.resumes(cause)) == [said]
 
 
 def test_a_line_that_came_back_by_itself_is_passed_over_after_a_question() -> None:
-    call = answered("Which size?")
+    call = it.answered("Which size?")
 
     actions = call.resumes(ResumeCause.RECONNECTED)
 
-    assert spoken(actions) == []
-    assert starts(Timer.PLAYBACK, 1_000) in actions
-    assert call.fires(Timer.PLAYBACK) == [starts(Timer.IDLE, 8_000)]
+    assert it.spoken(actions) == []
+    assert it.starts(Timer.PLAYBACK, 1_000) in actions
+    assert call.fires(Timer.PLAYBACK) == [it.starts(Timer.IDLE, 8_000)]
 
 
 @pytest.mark.parametrize(
@@ -161,65 +143,50 @@ def test_speech_of_which_nothing_was_heard_is_no_last_word() -> None:
 
 
 def test_a_call_of_which_nothing_is_known_is_greeted() -> None:
-    conversation = Conversation(HELLO, Resumption([], ResumeCause.LOST))
+    _, actions = resumed()
 
-    actions = conversation.receive(ev.CallStarted())
-
-    assert spoken(actions) == ["Hello."]
+    assert it.spoken(actions) == ["Hello."]
 
 
 def test_where_the_model_speaks_first_it_does() -> None:
-    silent = replace(HELLO, greeting="")
-    conversation = Conversation(silent, Resumption([], ResumeCause.LOST))
-
-    actions = conversation.receive(ev.CallStarted())
+    _, actions = resumed(config=replace(it.HELLO, greeting=""))
 
     assert [action.reply for action in actions if isinstance(action, StartReply)] == [1]
 
 
-def test_a_caller_hears_that_a_transfer_was_not_answered() -> None:
-    call = answered("I will connect you.")
-
-    actions = call.resumes(ResumeCause.NOBODY)
-
-    assert spoken(actions) == [PHRASES.nobody_free]
-
-
 def test_an_order_that_was_being_placed_is_asked_for_again() -> None:
-    call = using("order", '{"a":1}')
+    call = it.using("order", '{"a":1}')
 
     actions = call.resumes()
-    result = call.happens(done(1, '{"placed":true}'))
+    result = call.happens(it.done(1, '{"placed":true}'))
 
     assert RunTool(ToolCall("tool00001", "order", '{"a":1}'), is_lasting=True) in actions
-    assert spoken(actions) == [PHRASES.resumed]
+    assert it.spoken(actions) == [PHRASES.resumed]
     assert Timer.FILLER in call.running
     assert [action.reply for action in result if isinstance(action, StartReply)] == [2]
 
 
 def test_an_order_the_caller_no_longer_waits_for_is_news() -> None:
-    call = using("order")
-    call.happens(spoke("And a drink?"), delta(2, "Sure, which?"), finished(2))
+    call = it.using("order")
+    call.happens(it.spoke("And a drink?"), it.delta(2, "Sure, which?"), it.finished(2))
 
     actions = call.resumes()
-    call.happens(delta(2, "Which drink?"), finished(2), done(1))
+    call.happens(it.delta(2, "Which drink?"), it.finished(2), it.done(1))
 
     assert RunTool(ToolCall("tool00001", "order", "{}"), is_lasting=True) in actions
     assert any(isinstance(fact, Note) and "order" in fact.text for fact in call.facts)
 
 
 def test_a_look_the_caller_waits_for_is_taken_again() -> None:
-    call = using("look_up")
+    call = it.using("look_up")
 
     assert RunTool(ToolCall("tool00001", "look_up", "{}")) in call.resumes()
 
 
 def test_a_tool_without_side_effects_no_turn_waits_for_is_cancelled() -> None:
     open_look = ToolUsed(1, ToolCall("tool00001", "look_up", "{}"))
-    facts: list[Fact] = [CallerSaid("Look."), open_look, CallerSaid("Never mind.")]
-    conversation = Conversation(HELLO, Resumption(facts, ResumeCause.LOST))
 
-    actions = conversation.receive(ev.CallStarted())
+    conversation, actions = resumed(CallerSaid("Look."), open_look, CallerSaid("Never mind."))
 
     assert not [action for action in actions if isinstance(action, RunTool)]
     left = ToolResult("tool00001", error_content(CANCELLED), is_error=True)
@@ -228,35 +195,35 @@ def test_a_tool_without_side_effects_no_turn_waits_for_is_cancelled() -> None:
 
 def test_a_tool_that_is_offered_no_more_is_answered() -> None:
     open_run = ToolUsed(1, ToolCall("tool00001", "gone", "{}"))
-    conversation = Conversation(HELLO, Resumption([CallerSaid("Go."), open_run], ResumeCause.LOST))
 
-    conversation.receive(ev.CallStarted())
+    conversation, _ = resumed(CallerSaid("Go."), open_run)
 
-    used = conversation.history.tool_run(1)
+    used = conversation.history.fact(1, ToolUsed)
     assert used.result == ToolResult("tool00001", error_content(CANCELLED), is_error=True)
 
 
 def test_two_facts_of_one_run_wait_for_one_run() -> None:
     runs = [ToolUsed(1, ToolCall(f"tool0000{n}", "order", '{"a": 1}')) for n in (1, 2)]
-    facts: list[Fact] = [CallerSaid("Go."), *runs]
-    conversation = Conversation(HELLO, Resumption(facts, ResumeCause.LOST))
 
-    actions = conversation.receive(ev.CallStarted())
-    conversation.receive(done(1))
+    conversation, actions = resumed(CallerSaid("Go."), *runs)
+    conversation.receive(it.done(1))
 
     assert [action for action in actions if isinstance(action, RunTool)] == [
         RunTool(runs[0].call, is_lasting=True)
     ]
-    assert [conversation.history.tool_run(at).result is None for at in (1, 2)] == [False, False]
+    assert [conversation.history.fact(at, ToolUsed).result is None for at in (1, 2)] == [
+        False,
+        False,
+    ]
 
 
 def test_new_identifiers_and_replies_come_after_those_of_before() -> None:
-    call = using("look_up")
-    call.happens(done(1), finished(2, wants("look_up")))
+    call = it.using("look_up")
+    call.happens(it.done(1), it.finished(2, it.wants("look_up")))
 
     call.resumes()
-    call.happens(done(2))
-    call.happens(finished(3, wants("mark")))
+    call.happens(it.done(2))
+    call.happens(it.finished(3, it.wants("mark")))
 
     runs = [fact for fact in call.facts if isinstance(fact, ToolUsed)]
     assert [(run.reply, run.call.id) for run in runs] == [
@@ -272,9 +239,8 @@ def test_a_run_of_something_else_is_not_waited_for() -> None:
         ToolUsed(1, ToolCall("tool00002", "order", '{"a": 2}')),
         ToolUsed(1, ToolCall("tool00003", "order", '{"a": 2}')),
     ]
-    conversation = Conversation(HELLO, Resumption([CallerSaid("Go."), *runs], ResumeCause.LOST))
 
-    actions = conversation.receive(ev.CallStarted())
+    _, actions = resumed(CallerSaid("Go."), *runs)
 
     assert [action for action in actions if isinstance(action, RunTool)] == [
         RunTool(run.call, is_lasting=True) for run in runs[:2]
@@ -283,30 +249,26 @@ def test_a_run_of_something_else_is_not_waited_for() -> None:
 
 def test_an_order_two_facts_wait_for_is_news_once() -> None:
     runs = [ToolUsed(1, ToolCall(f"tool0000{n}", "order", "{}")) for n in (1, 2)]
-    facts: list[Fact] = [CallerSaid("Go."), *runs, CallerSaid("And a drink.")]
-    conversation = Conversation(HELLO, Resumption(facts, ResumeCause.LOST))
-    conversation.receive(ev.CallStarted())
+    conversation, _ = resumed(CallerSaid("Go."), *runs, CallerSaid("And a drink."))
 
-    conversation.receive(done(1))
+    conversation.receive(it.done(1))
 
     assert len([fact for fact in conversation.history if isinstance(fact, Note)]) == 1
 
 
 def test_identifiers_of_others_do_not_count() -> None:
     look = ToolUsed(1, ToolCall("old000007", "look_up", "{}"), ToolResult("old000007", "{}"))
-    facts: list[Fact] = [look, CallerSaid("Go.")]
-    conversation = Conversation(HELLO, Resumption(facts, ResumeCause.LOST))
-    conversation.receive(ev.CallStarted())
+    conversation, _ = resumed(look, CallerSaid("Go."))
 
-    actions = conversation.receive(finished(2, wants("look_up")))
+    actions = conversation.receive(it.finished(2, it.wants("look_up")))
 
     assert RunTool(ToolCall("tool00001", "look_up", "{}")) in actions
 
 
 def test_what_may_change_the_world_is_written_down_before_it_begins() -> None:
-    call = thinking()
+    call = it.thinking()
 
-    actions = call.happens(finished(1, wants("mark"), wants("order"), wants("look_up")))
+    actions = call.happens(it.finished(1, it.wants("mark"), it.wants("order"), it.wants("look_up")))
 
     lasting = {a.call.name: a.is_lasting for a in actions if isinstance(a, RunTool)}
     assert lasting == {MARK.name: True, ORDER.name: True, "look_up": False}
@@ -315,7 +277,7 @@ def test_what_may_change_the_world_is_written_down_before_it_begins() -> None:
 def test_the_language_is_the_one_the_call_had_switched_to() -> None:
     resumption = Resumption([CallerSaid("Hola.")], ResumeCause.LOST, language="es-US")
 
-    actions = Conversation(HELLO, resumption).receive(ev.CallStarted())
+    actions = Conversation(it.HELLO, resumption).receive(ev.CallStarted())
 
     assert SwitchLanguage("es-US") in actions
 
@@ -323,7 +285,7 @@ def test_the_language_is_the_one_the_call_had_switched_to() -> None:
 @pytest.mark.parametrize(("elapsed_ms", "left_ms"), [(600_000, 1_140_000), (9_000_000, 1)])
 def test_the_longest_call_is_not_made_longer_by_breaks(elapsed_ms: int, left_ms: int) -> None:
     resumption = Resumption([CallerSaid("Hi.")], ResumeCause.LOST, elapsed_ms=elapsed_ms)
-    conversation = Conversation(limited(Limits(duration_ms=1_800_000)), resumption)
+    conversation = Conversation(it.limited(Limits(duration_ms=1_800_000)), resumption)
 
     actions = conversation.receive(ev.CallStarted())
 
@@ -332,12 +294,12 @@ def test_the_longest_call_is_not_made_longer_by_breaks(elapsed_ms: int, left_ms:
 
 
 def test_a_resumed_call_is_led_like_any_other() -> None:
-    call = answered("Which size?")
+    call = it.answered("Which size?")
     call.resumes(ResumeCause.HANDED_OVER)
-    call.happens(agent_off(), spoke("Large."))
-    call.happens(delta(1, "A large one. Anything else?"), finished(1))
+    call.happens(it.agent_off(), it.spoke("Large."))
+    call.happens(it.delta(1, "A large one. Anything else?"), it.finished(1))
 
-    call.happens(interrupted("A large one"))
+    call.happens(it.interrupted("A large one"))
 
     assert call.facts[-3:] == [
         AgentSaid(PHRASES.resumed_quiet, SpeechSource.SERVICE),
@@ -347,7 +309,7 @@ def test_a_resumed_call_is_led_like_any_other() -> None:
 
 
 def test_an_unfinished_run_is_read_as_running() -> None:
-    call = using("order")
+    call = it.using("order")
     call.resumes()
 
     read = [part for message in History(call.facts).messages(32_000) for part in message.parts]

@@ -1,7 +1,4 @@
-"""Silence, fillers, the longest call, and a service that has to stop.
-
-`World` checks all promises (docs/explain/promises.md) after each event.
-"""
+"""Silence, fillers, the longest call, and a service that has to stop."""
 
 from __future__ import annotations
 
@@ -15,113 +12,92 @@ from agent.call.config import Limits
 from agent.call.events import EndReason, ShutdownMode
 from agent.call.history import AgentSaid, CallerSaid, InputMode, Note, SpeechSource
 from agent.call.timers import StopTimer, Timer
-from tests.call.builders import (
-    HELLO,
-    Call,
-    agent_off,
-    agent_on,
-    caller_on,
-    delta,
-    done,
-    finished,
-    leaving,
-    limited,
-    listening,
-    partial,
-    pressed,
-    speaking,
-    spoke,
-    spoken,
-    starts,
-    thinking,
-    using,
-    wants,
-)
+from tests.call import builders as it
 
 
 def test_silence_is_broken_twice_then_the_call_ends() -> None:
-    call = listening()
+    call = it.listening()
 
     first = call.fires(Timer.IDLE)
-    waits = call.happens(agent_off())
+    waits = call.happens(it.agent_off())
     second = call.fires(Timer.IDLE)
-    call.happens(agent_off())
+    call.happens(it.agent_off())
     goodbye = call.fires(Timer.IDLE)
-    ended = call.happens(agent_off())
+    ended = call.happens(it.agent_off())
 
     assert first == [
         Speak(2, "Are you still there?", is_last=True),
         Record(1, AgentSaid("Are you still there?", SpeechSource.SERVICE)),
-        starts(Timer.PLAYBACK, 2_333),
+        it.starts(Timer.PLAYBACK, 2_333),
     ]
-    assert waits == [StopTimer(Timer.PLAYBACK), starts(Timer.IDLE, 10_000)]
-    assert spoken(second) == ["I am still here if you need anything."]
-    assert spoken(goodbye) == [HELLO.phrases.goodbye_idle]
+    assert waits == [StopTimer(Timer.PLAYBACK), it.starts(Timer.IDLE, 10_000)]
+    assert it.spoken(second) == ["I am still here if you need anything."]
+    assert it.spoken(goodbye) == [it.HELLO.phrases.goodbye_idle]
     assert EndCall('{"reasonCode": "goodbye"}') in ended
     assert call.world.conversation.end_reason is EndReason.IDLE
 
 
 def test_a_caller_who_speaks_has_all_the_silence_again() -> None:
-    call = listening()
+    call = it.listening()
     call.fires(Timer.IDLE)
-    call.happens(spoke("Two pizzas."), delta(1, "Sure."), finished(1))
+    call.happens(it.spoke("Two pizzas."), it.delta(1, "Sure."), it.finished(1))
 
-    assert call.happens(agent_off())[-1] == starts(Timer.IDLE, 8_000)
+    assert call.happens(it.agent_off())[-1] == it.starts(Timer.IDLE, 8_000)
 
 
 def test_speech_of_the_agent_suspends_the_silence() -> None:
-    call = listening()
+    call = it.listening()
 
-    on = call.happens(agent_on())
-    off = call.happens(agent_off())
+    on = call.happens(it.agent_on())
+    off = call.happens(it.agent_off())
 
-    assert on == [StopTimer(Timer.IDLE), starts(Timer.PLAYBACK, 1_000)]
-    assert off == [StopTimer(Timer.PLAYBACK), starts(Timer.IDLE, 8_000)]
+    assert on == [StopTimer(Timer.IDLE), it.starts(Timer.PLAYBACK, 1_000)]
+    assert off == [StopTimer(Timer.PLAYBACK), it.starts(Timer.IDLE, 8_000)]
 
 
 def test_reports_that_change_nothing_are_ignored() -> None:
-    call = speaking("We have three kinds, ")
+    call = it.speaking("We have three kinds, ")
 
-    assert call.happens(agent_on()) == []
-    assert call.happens(agent_off()) == []
+    assert call.happens(it.agent_on()) == []
+    assert call.happens(it.agent_off()) == []
     assert call.happens(ev.PlaybackReported(ev.Playback.CALLER_OFF)) == []
 
 
 def test_a_slow_tool_is_filled_with_three_sentences() -> None:
-    call = thinking()
+    call = it.thinking()
 
-    first = call.happens(finished(1, wants("look_up")))
+    first = call.happens(it.finished(1, it.wants("look_up")))
     fillers = [call.fires(Timer.FILLER) for _ in range(3)]
 
-    assert first[-1] == starts(Timer.FILLER, 800)
-    assert [spoken(filler) for filler in fillers] == [
+    assert first[-1] == it.starts(Timer.FILLER, 800)
+    assert [it.spoken(filler) for filler in fillers] == [
         ["One moment, please."],
         ["I am still on it."],
         ["Thank you for waiting, it will not be long."],
     ]
-    assert fillers[0][-1] == starts(Timer.FILLER, 5_000)
+    assert fillers[0][-1] == it.starts(Timer.FILLER, 5_000)
     assert Timer.FILLER not in call.running
 
 
 def test_no_filler_when_words_came() -> None:
-    call = thinking()
+    call = it.thinking()
 
-    actions = call.happens(delta(1, "Sure, "))
+    actions = call.happens(it.delta(1, "Sure, "))
 
     assert StopTimer(Timer.FILLER) in actions
     assert Timer.FILLER not in call.running
 
 
 def test_a_slow_model_is_filled_too() -> None:
-    call = thinking()
+    call = it.thinking()
 
     filler = call.fires(Timer.FILLER)
-    words = call.happens(delta(1, "Sure, "))
+    words = call.happens(it.delta(1, "Sure, "))
 
     assert filler == [
         Speak(2, "One moment, please.", is_last=True),
         Record(2, AgentSaid("One moment, please.", SpeechSource.SERVICE)),
-        starts(Timer.FILLER, 5_000),
+        it.starts(Timer.FILLER, 5_000),
     ]
     assert words[:3] == [
         StopTimer(Timer.FILLER),
@@ -131,54 +107,54 @@ def test_a_slow_model_is_filled_too() -> None:
 
 
 def test_fillers_are_counted_for_each_turn() -> None:
-    call = thinking(config=limited(Limits(filler_count=1)))
+    call = it.thinking(config=it.limited(Limits(filler_count=1)))
     call.fires(Timer.FILLER)
-    call.happens(delta(1, "Sure."), finished(1))
+    call.happens(it.delta(1, "Sure."), it.finished(1))
 
-    call.happens(spoke("And a salad."))
+    call.happens(it.spoke("And a salad."))
 
     assert Timer.FILLER in call.running
 
 
 def test_a_call_that_gets_too_long_is_warned_and_ended() -> None:
-    call = listening()
+    call = it.listening()
 
     warned = call.fires(Timer.DURATION)
-    call.happens(agent_off(), spoke("Two pizzas."), delta(1, "Sure, "))
+    call.happens(it.agent_off(), it.spoke("Two pizzas."), it.delta(1, "Sure, "))
     ended = call.fires(Timer.DURATION)
-    goodbye = call.happens(agent_off())
+    goodbye = call.happens(it.agent_off())
 
     assert warned == [
-        starts(Timer.DURATION, 60_000),
-        Speak(2, HELLO.phrases.almost_over, is_last=True),
-        Record(1, AgentSaid(HELLO.phrases.almost_over, SpeechSource.SERVICE)),
+        it.starts(Timer.DURATION, 60_000),
+        Speak(2, it.HELLO.phrases.almost_over, is_last=True),
+        Record(1, AgentSaid(it.HELLO.phrases.almost_over, SpeechSource.SERVICE)),
         StopTimer(Timer.IDLE),
-        starts(Timer.PLAYBACK, 4_800),
+        it.starts(Timer.PLAYBACK, 4_800),
     ]
     assert ended == [
-        starts(Timer.DURATION, 60_000),
+        it.starts(Timer.DURATION, 60_000),
         CancelReply(1),
         Speak(3, "", is_last=True),
-        Speak(4, HELLO.phrases.goodbye_duration, is_last=True),
-        Record(4, AgentSaid(HELLO.phrases.goodbye_duration, SpeechSource.SERVICE)),
-        starts(Timer.PLAYBACK, 5_066),
+        Speak(4, it.HELLO.phrases.goodbye_duration, is_last=True),
+        Record(4, AgentSaid(it.HELLO.phrases.goodbye_duration, SpeechSource.SERVICE)),
+        it.starts(Timer.PLAYBACK, 5_066),
     ]
     assert EndCall('{"reasonCode": "goodbye"}') in goodbye
     assert call.world.conversation.end_reason is EndReason.MAX_DURATION
 
 
 def test_a_caller_who_has_spent_everything_hears_so_instead_of_an_answer() -> None:
-    call = listening()
+    call = it.listening()
 
     said = call.happens(ev.AllowanceSpent())
-    more = [*call.happens(spoke("Two pizzas.")), *call.happens(spoke("Please?"))]
+    more = [*call.happens(it.spoke("Two pizzas.")), *call.happens(it.spoke("Please?"))]
     again = call.happens(ev.AllowanceSpent())
-    goodbye = call.happens(agent_off())
+    goodbye = call.happens(it.agent_off())
 
     assert said[:3] == [
         StopTimer(Timer.IDLE),
-        Speak(2, HELLO.phrases.goodbye_spent, is_last=True),
-        Record(1, AgentSaid(HELLO.phrases.goodbye_spent, SpeechSource.SERVICE)),
+        Speak(2, it.HELLO.phrases.goodbye_spent, is_last=True),
+        Record(1, AgentSaid(it.HELLO.phrases.goodbye_spent, SpeechSource.SERVICE)),
     ]
     assert not any(isinstance(action, StartReply) for action in more)
     assert again == []
@@ -187,42 +163,42 @@ def test_a_caller_who_has_spent_everything_hears_so_instead_of_an_answer() -> No
 
 
 def test_a_reply_that_is_being_spoken_is_not_finished_by_one_who_has_spent_everything() -> None:
-    call = thinking()
+    call = it.thinking()
 
-    said = call.happens(delta(1, "Sure, two. "), ev.AllowanceSpent())
+    said = call.happens(it.delta(1, "Sure, two. "), ev.AllowanceSpent())
 
     assert CancelReply(1) in said
     assert [action.text for action in said if isinstance(action, Speak)][-1] == (
-        HELLO.phrases.goodbye_spent
+        it.HELLO.phrases.goodbye_spent
     )
 
 
 def test_a_goodbye_that_stands_needs_no_other_reason() -> None:
-    call = listening()
+    call = it.listening()
     call.fires(Timer.DURATION)
-    call.happens(agent_off())
+    call.happens(it.agent_off())
     call.fires(Timer.DURATION)
 
     assert call.happens(ev.AllowanceSpent()) == []
-    call.happens(agent_off())
+    call.happens(it.agent_off())
     assert call.world.conversation.end_reason is EndReason.MAX_DURATION
 
 
 def test_the_warning_does_not_break_into_a_reply() -> None:
-    call = thinking()
+    call = it.thinking()
 
     actions = call.fires(Timer.DURATION)
 
     assert actions == [
-        starts(Timer.DURATION, 60_000),
-        Record(2, Note(HELLO.phrases.almost_over)),
+        it.starts(Timer.DURATION, 60_000),
+        Record(2, Note(it.HELLO.phrases.almost_over)),
     ]
 
 
 def test_a_call_that_ends_anyway_is_not_warned() -> None:
-    call = leaving(HangUp())
+    call = it.leaving(HangUp())
 
-    assert call.fires(Timer.DURATION) == [starts(Timer.DURATION, 60_000)]
+    assert call.fires(Timer.DURATION) == [it.starts(Timer.DURATION, 60_000)]
 
 
 HAND_OVER = EndCall('{"reasonCode": "server-drain", "reason": "quiet"}')
@@ -230,43 +206,45 @@ TEAR_OFF = EndCall('{"reasonCode": "server-drain"}')
 
 
 def test_a_stopping_service_hands_a_quiet_call_over() -> None:
-    call = listening()
+    call = it.listening()
 
     ended = call.happens(ev.ServiceStopping())
     again = call.happens(ev.ServiceStopping())
 
-    assert spoken(ended) == []
+    assert it.spoken(ended) == []
     assert HAND_OVER in ended
     assert again == []
     assert call.world.conversation.end_reason is EndReason.DRAIN
 
 
 def test_a_stopping_service_lets_the_turn_finish() -> None:
-    call = thinking()
+    call = it.thinking()
 
     at_once = call.happens(ev.ServiceStopping())
-    call.happens(delta(1, "Sure."), finished(1))
-    later = call.happens(agent_off())
+    call.happens(it.delta(1, "Sure."), it.finished(1))
+    later = call.happens(it.agent_off())
 
     assert at_once == []
     assert HAND_OVER in later
 
 
 def test_a_stopping_service_announces_news_first() -> None:
-    call = using("order")
-    call.happens(spoke("And a drink?"), delta(2, "Sure."), finished(2), ev.ServiceStopping())
-    call.happens(done(1))
+    call = it.using("order")
+    call.happens(
+        it.spoke("And a drink?"), it.delta(2, "Sure."), it.finished(2), ev.ServiceStopping()
+    )
+    call.happens(it.done(1))
 
-    news = call.happens(agent_off())
-    call.happens(delta(3, "It is ordered."), finished(3))
+    news = call.happens(it.agent_off())
+    call.happens(it.delta(3, "It is ordered."), it.finished(3))
 
     assert [action.reply for action in news if isinstance(action, StartReply)] == [3]
-    assert HAND_OVER in call.happens(agent_off())
+    assert HAND_OVER in call.happens(it.agent_off())
 
 
 def test_a_stopping_service_does_not_break_in_on_the_caller() -> None:
-    call = listening()
-    call.happens(partial("I would like"))
+    call = it.listening()
+    call.happens(it.partial("I would like"))
 
     at_once = call.happens(ev.ServiceStopping())
     later = call.fires(Timer.IDLE)
@@ -276,7 +254,7 @@ def test_a_stopping_service_does_not_break_in_on_the_caller() -> None:
 
 
 def test_a_service_out_of_time_hands_over_in_mid_sentence() -> None:
-    call = speaking("We have three kinds, ")
+    call = it.speaking("We have three kinds, ")
 
     actions = call.happens(ev.ServiceStopping(ShutdownMode.AT_ONCE))
 
@@ -286,8 +264,8 @@ def test_a_service_out_of_time_hands_over_in_mid_sentence() -> None:
 
 
 def test_a_service_out_of_time_keeps_the_keys_that_were_typed() -> None:
-    call = listening()
-    call.happens(pressed("5"), pressed("7"))
+    call = it.listening()
+    call.happens(it.pressed("5"), it.pressed("7"))
 
     call.happens(ev.ServiceStopping(ShutdownMode.AT_ONCE))
 
@@ -295,54 +273,54 @@ def test_a_service_out_of_time_keeps_the_keys_that_were_typed() -> None:
 
 
 def test_a_service_without_a_successor_says_goodbye() -> None:
-    call = thinking()
+    call = it.thinking()
 
     actions = call.happens(ev.ServiceStopping(ShutdownMode.GOODBYE))
 
-    assert spoken(actions) == [HELLO.phrases.goodbye_stopping]
+    assert it.spoken(actions) == [it.HELLO.phrases.goodbye_stopping]
     assert EndCall('{"reasonCode": "goodbye"}') in actions
     assert call.world.conversation.end_reason is EndReason.DRAIN
 
 
 @pytest.mark.parametrize("departure", [ShutdownMode.AT_ONCE, ShutdownMode.GOODBYE])
 def test_a_call_that_was_being_passed_on_is_passed_on(departure: ShutdownMode) -> None:
-    call = leaving(Handoff("wish", "so"))
+    call = it.leaving(Handoff("wish", "so"))
 
     actions = call.happens(ev.ServiceStopping(departure))
 
     handoff = '{"reasonCode": "live-agent-handoff", "reason": "wish", "summary": "so"}'
-    assert spoken(actions) == []
+    assert it.spoken(actions) == []
     assert EndCall(handoff) in actions
 
 
 def test_the_warning_of_the_last_minute_does_not_talk_over_the_caller() -> None:
-    call = listening()
-    call.happens(caller_on())
+    call = it.listening()
+    call.happens(it.caller_on())
 
     actions = call.fires(Timer.DURATION)
 
-    assert spoken(actions) == []
-    assert call.facts[-1] == Note(HELLO.phrases.almost_over)
+    assert it.spoken(actions) == []
+    assert call.facts[-1] == Note(it.HELLO.phrases.almost_over)
 
 
 def test_a_service_that_stops_before_the_call_begins_ends_it_soon() -> None:
-    call = Call()
+    call = it.Call()
 
     before = call.happens(ev.ServiceStopping())
     call.happens(ev.CallStarted())
-    ended = call.happens(agent_off())
+    ended = call.happens(it.agent_off())
 
     assert before == []
     assert HAND_OVER in ended
 
 
 def test_a_slow_tool_says_its_own_filler_first() -> None:
-    look = replace(HELLO.tools["look_up"], filler="Let me check the oven.")
-    call = using("look_up", config=replace(HELLO, tools={"look_up": look}))
+    look = replace(it.HELLO.tools["look_up"], filler="Let me check the oven.")
+    call = it.using("look_up", config=replace(it.HELLO, tools={"look_up": look}))
 
     fillers = [call.fires(Timer.FILLER) for _ in range(3)]
 
-    assert [spoken(filler) for filler in fillers] == [
+    assert [it.spoken(filler) for filler in fillers] == [
         ["Let me check the oven."],
         ["I am still on it."],
         ["Thank you for waiting, it will not be long."],
@@ -350,8 +328,8 @@ def test_a_slow_tool_says_its_own_filler_first() -> None:
 
 
 def test_a_tool_that_was_announced_keeps_its_own_filler() -> None:
-    look = replace(HELLO.tools["look_up"], filler="Let me check the oven.")
-    call = thinking(config=replace(HELLO, tools={"look_up": look}))
-    call.happens(delta(1, "I will check the oven."), finished(1, wants("look_up")))
+    look = replace(it.HELLO.tools["look_up"], filler="Let me check the oven.")
+    call = it.thinking(config=replace(it.HELLO, tools={"look_up": look}))
+    call.happens(it.delta(1, "I will check the oven."), it.finished(1, it.wants("look_up")))
 
-    assert spoken(call.fires(Timer.FILLER)) == ["One moment, please."]
+    assert it.spoken(call.fires(Timer.FILLER)) == ["One moment, please."]

@@ -25,30 +25,12 @@ from agent.call.messages import StopReason, ToolCall
 from agent.call.summarization import NOTHING, Summarization, cleaned, extract, transcript
 from agent.call.timers import Timer
 from agent.call.tool_calls import NOT_HEARD, ToolCalls, error_content
-from tests.call.builders import (
-    Call,
-    agent,
-    agent_off,
-    asks,
-    caller,
-    delta,
-    done,
-    finished,
-    interrupted,
-    limited,
-    listening,
-    pressed,
-    question,
-    result,
-    spoke,
-    use,
-    wants,
-)
+from tests.call import builders as it
 from tests.call.world import SPECS, assert_acceptable
 
-SOON = limited(Limits(summarize_after_turns=2, kept_turns=2, turns_without_model=9))
+SOON = it.limited(Limits(summarize_after_turns=2, kept_turns=2, turns_without_model=9))
 """A third turn has the first one summarised."""
-SHORT = limited(
+SHORT = it.limited(
     Limits(history_characters=200, summarize_at_percent=50, kept_turns=2, summary_characters=60)
 )
 """So does the hundred and first character."""
@@ -57,35 +39,35 @@ ALWAYS = Limits(summarize_after_turns=0, kept_turns=2)
 TURN: list[Fact] = [CallerSaid("Well."), AgentSaid("Yes?")]
 
 
-def turn(call: Call, words: str, answer: str, *calls: ToolCall) -> list[Action]:
+def turn(call: it.Call, words: str, answer: str, *calls: ToolCall) -> list[Action]:
     """The caller speaks, tools are used and give `{"ok":true}`, the agent answers and is heard."""
-    call.happens(spoke(words))
+    call.happens(it.spoke(words))
     if calls:
-        call.happens(finished(reply(call), *calls))
+        call.happens(it.finished(reply(call), *calls))
         for call_id, state in list(call.world.tools.items()):
             if state == "running":
-                call.happens(done(int(call_id.removeprefix("tool"))))
-    actions = call.happens(delta(reply(call), answer), finished(reply(call)))
-    call.happens(agent_off())
+                call.happens(it.done(int(call_id.removeprefix("tool"))))
+    actions = call.happens(it.delta(reply(call), answer), it.finished(reply(call)))
+    call.happens(it.agent_off())
     return actions
 
 
-def reply(call: Call) -> int:
+def reply(call: it.Call) -> int:
     """The one that is awaited."""
     assert call.world.active is not None
     return call.world.active
 
 
-def three_turns(config: CallConfig = SOON, *calls: ToolCall) -> Call:
+def three_turns(config: CallConfig = SOON, *calls: ToolCall) -> it.Call:
     """The first of which uses these tools; a summary is awaited."""
-    call = listening(config)
+    call = it.listening(config)
     turn(call, "I am Ada.", "Hello Ada.", *calls)
     turn(call, "Two pizzas.", "Which size?")
     turn(call, "Large.", "Fine.")
     return call
 
 
-def summarized(text: str = "Ada is calling.", *calls: ToolCall) -> Call:
+def summarized(text: str = "Ada is calling.", *calls: ToolCall) -> it.Call:
     """The same call, its first turn summarised."""
     call = three_turns(SOON, *calls)
     call.happens(ev.Summarized(1, text))
@@ -93,14 +75,14 @@ def summarized(text: str = "Ada is calling.", *calls: ToolCall) -> Call:
 
 
 def test_a_summary_is_asked_for_when_a_turn_is_over() -> None:
-    call = listening(SOON)
+    call = it.listening(SOON)
     turn(call, "I am Ada.", "Hello Ada.")
     turn(call, "Two pizzas.", "Which size?")
 
     actions = turn(call, "Large.", "Fine.")
 
     text = "Earlier summary: none\nSince then:\nAgent: Hello.\nCaller: I am Ada.\nAgent: Hello Ada."
-    assert actions[-1] == Summarize(1, (caller(text),))
+    assert actions[-1] == Summarize(1, (it.caller(text),))
     assert isinstance(actions[1], Speak)
 
 
@@ -108,7 +90,7 @@ def test_a_summary_takes_the_place_of_what_it_is_of() -> None:
     call = three_turns()
 
     actions = call.happens(ev.Summarized(1, "Ada is calling."))
-    asked = call.happens(spoke("And a salad."))
+    asked = call.happens(it.spoke("And a salad."))
 
     assert actions == [Record(7, Summary("Ada is calling.", 3))]
     assert call.facts[:3] == [
@@ -116,13 +98,13 @@ def test_a_summary_takes_the_place_of_what_it_is_of() -> None:
         AgentSaid("Which size?"),
         CallerSaid("Large."),
     ]
-    assert question(asked) == asks(
+    assert it.question(asked) == it.asks(
         4,
-        caller("[Summary of the call so far: Ada is calling.] Two pizzas."),
-        agent("Which size?"),
-        caller("Large."),
-        agent("Fine."),
-        caller("And a salad."),
+        it.caller("[Summary of the call so far: Ada is calling.] Two pizzas."),
+        it.agent("Which size?"),
+        it.caller("Large."),
+        it.agent("Fine."),
+        it.caller("And a salad."),
     )
 
 
@@ -131,18 +113,18 @@ def test_the_next_summary_is_made_of_the_last_one_and_what_came_since() -> None:
 
     actions = turn(call, "And a salad.", "Sure.")
     call.happens(ev.Summarized(2, "Ada wants two pizzas."))
-    asked = call.happens(spoke("Bye"))
+    asked = call.happens(it.spoke("Bye"))
 
     text = "Earlier summary: Ada is calling.\nSince then:\nCaller: Two pizzas.\nAgent: Which size?"
-    assert actions[-1] == Summarize(2, (caller(text),))
+    assert actions[-1] == Summarize(2, (it.caller(text),))
     first = "[Summary of the call so far: Ada wants two pizzas.] Large."
-    assert question(asked).messages[0] == caller(first)
+    assert it.question(asked).messages[0] == it.caller(first)
 
 
 def test_a_late_summary_is_still_correct() -> None:
     call = three_turns()
     turn(call, "A salad.", "Sure.")
-    call.happens(spoke("And"))
+    call.happens(it.spoke("And"))
 
     actions = call.happens(ev.Summarized(1, "Ada is calling."))
 
@@ -151,7 +133,7 @@ def test_a_late_summary_is_still_correct() -> None:
 
 
 def test_after_twenty_turns_all_but_the_last_four_are_summarised() -> None:
-    call = listening()
+    call = it.listening()
     asked = [turn(call, f"Number {n}.", f"Here is {n}.")[-1] for n in range(1, 22)]
 
     call.happens(ev.Summarized(1, "Up to 17."))
@@ -162,12 +144,12 @@ def test_after_twenty_turns_all_but_the_last_four_are_summarised() -> None:
 
 
 def test_a_call_that_ends_is_not_summarised() -> None:
-    call = listening(SOON)
+    call = it.listening(SOON)
     turn(call, "I am Ada.", "Hello Ada.")
     turn(call, "Two pizzas.", "Which size?")
-    call.happens(spoke("None, bye."), delta(3, "Goodbye."), finished(3, wants("leave")))
+    call.happens(it.spoke("None, bye."), it.delta(3, "Goodbye."), it.finished(3, it.wants("leave")))
 
-    actions = call.happens(done(1, effect=HangUp()))
+    actions = call.happens(it.done(1, effect=HangUp()))
 
     assert Timer.PLAYBACK in call.running
     assert not any(isinstance(action, Summarize) for action in actions)
@@ -218,8 +200,8 @@ def test_without_a_summary_nothing_is_lost_while_there_is_room(event: ev.Event) 
 
 
 def test_without_a_summary_an_extract_makes_room() -> None:
-    call = listening(SHORT)
-    turn(call, "I am Ada [Lovelace].", "Hello Ada.", wants("order", '{"n":1}'))
+    call = it.listening(SHORT)
+    turn(call, "I am Ada [Lovelace].", "Hello Ada.", it.wants("order", '{"n":1}'))
     turn(call, "Two pizzas please.", "Which size would you like them in?")
     turn(call, "Large.", "Fine.")
 
@@ -240,51 +222,55 @@ def test_without_a_model_turns_have_an_end_too() -> None:
 
 
 def test_an_order_is_not_made_again_when_its_fact_is_forgotten() -> None:
-    call = summarized("Ada has ordered.", wants("order", '{"a":1,"b":2}'))
-    call.happens(spoke("Order that."))
+    call = summarized("Ada has ordered.", it.wants("order", '{"a":1,"b":2}'))
+    call.happens(it.spoke("Order that."))
 
-    actions = call.happens(finished(reply(call), wants("order", '{"b": 2, "a": 1}')))
+    actions = call.happens(it.finished(reply(call), it.wants("order", '{"b": 2, "a": 1}')))
 
-    taken = ToolUsed(5, use(2, "order", '{"b": 2, "a": 1}'), result(2))
+    taken = ToolUsed(5, it.use(2, "order", '{"b": 2, "a": 1}'), it.result(2))
     assert Record(10, taken) in actions
     assert not any(isinstance(action, RunTool) for action in actions)
 
 
 def test_other_orders_and_look_ups_run_as_ever() -> None:
-    call = summarized("Ada has ordered.", wants("order", '{"a":1}'), wants("look_up"))
-    call.happens(spoke("Order more."))
+    call = summarized("Ada has ordered.", it.wants("order", '{"a":1}'), it.wants("look_up"))
+    call.happens(it.spoke("Order more."))
 
-    actions = call.happens(finished(reply(call), wants("order", '{"a":2}'), wants("look_up")))
+    actions = call.happens(
+        it.finished(reply(call), it.wants("order", '{"a":2}'), it.wants("look_up"))
+    )
 
     runs = [action.call.name for action in actions if isinstance(action, RunTool)]
     assert runs == ["order", "look_up"]
 
 
 def test_an_order_that_failed_may_be_tried_again() -> None:
-    call = listening(SOON)
+    call = it.listening(SOON)
     call.happens(
-        spoke("Order."), finished(1, wants("order")), done(1, '{"error":"x"}', failed=True)
+        it.spoke("Order."),
+        it.finished(1, it.wants("order")),
+        it.done(1, '{"error":"x"}', failed=True),
     )
-    call.happens(delta(2, "Sorry."), finished(2), agent_off())
+    call.happens(it.delta(2, "Sorry."), it.finished(2), it.agent_off())
     turn(call, "Well.", "Yes?")
     turn(call, "Hm.", "Yes?")
     call.happens(ev.Summarized(1, "It failed."))
 
-    call.happens(spoke("Again."))
-    actions = call.happens(finished(reply(call), wants("order")))
+    call.happens(it.spoke("Again."))
+    actions = call.happens(it.finished(reply(call), it.wants("order")))
 
-    assert RunTool(use(2, "order"), is_lasting=True) in actions
+    assert RunTool(it.use(2, "order"), is_lasting=True) in actions
 
 
 def test_an_order_in_progress_is_not_summarised() -> None:
-    call = listening(SOON)
-    call.happens(spoke("Order."), finished(1, wants("order")))
+    call = it.listening(SOON)
+    call.happens(it.spoke("Order."), it.finished(1, it.wants("order")))
     for _ in range(3):
         turn(call, "Hello?", "Yes.")
 
     assert call.world.summaries == {}
-    call.happens(done(1))
-    actions = call.happens(delta(reply(call), "It is ordered."), finished(reply(call)))
+    call.happens(it.done(1))
+    actions = call.happens(it.delta(reply(call), "It is ordered."), it.finished(reply(call)))
     assert isinstance(actions[-1], Summarize)
 
 
@@ -299,11 +285,11 @@ def test_what_may_still_be_cut_is_not_summarised() -> None:
     text = (
         "Earlier summary: none\nSince then:\nCaller: Hi.\nAgent: Hello.\nCaller: Well.\nAgent: Yes?"
     )
-    assert actions == [Summarize(1, (caller(text),))]
+    assert actions == [Summarize(1, (it.caller(text),))]
 
 
 def test_a_question_that_was_cut_is_not_forgotten() -> None:
-    silent: list[Fact] = [CallerSaid("Yes!"), ToolUsed(1, use(1, "look_up"), result(1))]
+    silent: list[Fact] = [CallerSaid("Yes!"), ToolUsed(1, it.use(1, "look_up"), it.result(1))]
     cut = AgentSaid("Shall I", is_cut=True)
     history = History([CallerSaid("Hi."), cut, *silent, *silent, *silent])
     summarization = Summarization(history, ToolCalls(history, SPECS), ALWAYS)
@@ -313,21 +299,21 @@ def test_a_question_that_was_cut_is_not_forgotten() -> None:
 
 
 def test_an_order_after_a_cut_question_is_refused_long_after() -> None:
-    call = listening(limited(Limits(summarize_after_turns=1, kept_turns=1)))
-    call.happens(spoke("Hi."), delta(1, "Shall I order "), interrupted("Shall I"))
+    call = it.listening(it.limited(Limits(summarize_after_turns=1, kept_turns=1)))
+    call.happens(it.spoke("Hi."), it.delta(1, "Shall I order "), it.interrupted("Shall I"))
     for _ in range(3):
-        call.happens(spoke("Yes!"))
-        call.happens(finished(reply(call), wants("order")))
+        call.happens(it.spoke("Yes!"))
+        call.happens(it.finished(reply(call), it.wants("order")))
 
         orders = [fact for fact in call.facts if isinstance(fact, ToolUsed)]
         assert orders[-1].result is not None
         assert orders[-1].result.content == error_content(NOT_HEARD)
-        call.happens(ev.ReplyFinished(reply(call), stop=StopReason.BLOCKED), agent_off())
+        call.happens(ev.ReplyFinished(reply(call), stop=StopReason.BLOCKED), it.agent_off())
 
 
 def test_no_key_was_pressed_when_a_summary_comes() -> None:
     call = three_turns()
-    call.happens(pressed("5"), ev.Summarized(1, "Ada is calling."), pressed("*"))
+    call.happens(it.pressed("5"), ev.Summarized(1, "Ada is calling."), it.pressed("*"))
 
     actions = call.fires(Timer.DIGITS)
 
@@ -336,13 +322,13 @@ def test_no_key_was_pressed_when_a_summary_comes() -> None:
 
 
 def test_a_call_that_goes_on_elsewhere_remembers_what_was_done() -> None:
-    order = ToolUsed(1, use(1, "order"), result(1))
+    order = ToolUsed(1, it.use(1, "order"), it.result(1))
     facts: list[Fact] = [CallerSaid("Order."), order, *TURN, Summary("It is ordered.", 2)]
     history = History(facts)
     runs = ToolCalls(history, SPECS)
     Summarization(history, runs, Limits())
 
-    actions = runs.accept(9, [wants("order")], is_confirmed=True)
+    actions = runs.accept(9, [it.wants("order")], is_confirmed=True)
 
     assert history.first == 2
     assert [type(action) for action in actions] == [Record]
@@ -364,10 +350,10 @@ def test_a_call_of_two_thousand_turns_stays_small(every: int, most_facts: int) -
         happenings: list[ev.Event] = [
             ev.CallerSpoke(f"Number {number}, please."),
             ev.ReplyFinished(reply, (look,)),
-            done(number + 1, '{"item":"' + "x" * 200 + '"}'),
+            it.done(number + 1, '{"item":"' + "x" * 200 + '"}'),
             ev.ReplyDelta(reply + 1, f"Here is {number}."),
             ev.ReplyFinished(reply + 1),
-            agent_off(),
+            it.agent_off(),
         ]
         for event in happenings:
             for action in conversation.receive(event):
@@ -398,8 +384,8 @@ def test_a_transcript_has_every_kind_of_fact() -> None:
         CallerSaid(" "),
         Note("The kitchen closes."),
         Note(""),
-        ToolUsed(1, use(1, "look_up", '{"a":1}'), result(1, '{"b":2}')),
-        ToolUsed(1, use(2, "order")),
+        ToolUsed(1, it.use(1, "look_up", '{"a":1}'), it.result(1, '{"b":2}')),
+        ToolUsed(1, it.use(2, "order")),
         Summary("Earlier.", 0),
     ]
 
@@ -431,7 +417,7 @@ def test_an_extract_has_the_callers_words_and_tool_results() -> None:
         CallerSaid("First."),
         AgentSaid("Which?"),
         CallerSaid("b" * 300),
-        ToolUsed(1, use(1, "order"), result(1, '{"number":7}')),
+        ToolUsed(1, it.use(1, "order"), it.result(1, '{"number":7}')),
         Note("The kitchen closes."),
     ]
 
@@ -447,7 +433,7 @@ any_facts = st.lists(
     st.builds(CallerSaid, words)
     | st.builds(AgentSaid, words)
     | st.builds(Note, words)
-    | st.builds(lambda text: ToolUsed(1, use(1, "order"), result(1, text)), words),
+    | st.builds(lambda text: ToolUsed(1, it.use(1, "order"), it.result(1, text)), words),
     max_size=8,
 )
 
@@ -483,4 +469,4 @@ def test_a_summary_is_cleaned_like_a_reply() -> None:
 
 @given(facts=any_facts, limit=st.integers(0, 400))
 def test_any_transcript_can_be_asked_about(facts: list[Fact], limit: int) -> None:
-    assert_acceptable((caller(transcript("", facts, limit)),))
+    assert_acceptable((it.caller(transcript("", facts, limit)),))

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from agent.call.history import AgentSaid, CallerSaid, History, Note, Summary, ToolUsed
-from agent.call.messages import Message, ReplyRequest, Role, Text, ToolCall, ToolResult, ToolSpec
+from agent.call.history import AgentSaid, CallerSaid, Note, Summary
+from agent.call.messages import ReplyRequest, Text, ToolCall, ToolResult, ToolSpec
 from agent.call.text import (
     NAME_LENGTH,
     CharacterJoiner,
@@ -104,19 +104,6 @@ VALUES: tuple[Any, ...] = (
 def test_no_value_has_half_a_character(value: object) -> None:
     assert "\\ud83d" not in ascii(value)
     assert "ab" in ascii(value)
-
-
-def test_no_history_has_half_a_character() -> None:
-    history = History([AgentSaid("Hi"), ToolUsed(1, ToolCall("tool00001", "menu", "{}"))])
-    history.extend_speech(0, HALF)
-    history.complete_tool(1, ToolResult("tool00001", f'"{HALF}"'))
-    history.append(CallerSaid(HALF))
-    history.append(AgentSaid(""))
-    history.cut_speech(3, HALF)
-
-    assert "\\ud" not in ascii(list(history))
-    assert "\\ud" not in ascii(history.messages(1_000))
-    assert Message(Role.CALLER, (Text("ab"),)).parts == (Text(HALF),)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from agent.call.actions import Record
 from agent.call.history import History, ToolUsed
 from agent.call.messages import ToolSpec
 from agent.call.tool_calls import ToolCalls, canonical, error_content
-from tests.call.builders import result, use, wants
+from tests.call import builders as it
 from tests.call.world import LOOK, MARK, ORDER
 
 
@@ -44,10 +44,12 @@ def test_any_text_of_a_model_can_be_looked_at(text: str) -> None:
 def test_without_tools_the_error_says_so() -> None:
     runs = ToolCalls(History(), {})
 
-    actions = runs.accept(1, [wants("look_up")], is_confirmed=True)
+    actions = runs.accept(1, [it.wants("look_up")], is_confirmed=True)
 
     told = error_content("There is no tool look_up. Tools: none.")
-    assert actions == [Record(0, ToolUsed(1, use(1, "look_up"), result(1, told, is_error=True)))]
+    assert actions == [
+        Record(0, ToolUsed(1, it.use(1, "look_up"), it.result(1, told, is_error=True)))
+    ]
 
 
 def test_the_filler_is_that_of_a_tool_the_turn_waits_for() -> None:
@@ -57,9 +59,9 @@ def test_the_filler_is_that_of_a_tool_the_turn_waits_for() -> None:
     }
     runs = ToolCalls(History(), specs)
     none = runs.filler
-    runs.accept(1, [wants("order")], is_confirmed=True)
+    runs.accept(1, [it.wants("order")], is_confirmed=True)
     runs.leave()
     left = runs.filler
-    runs.accept(1, [wants("mark"), wants("look_up")], is_confirmed=True)
+    runs.accept(1, [it.wants("mark"), it.wants("look_up")], is_confirmed=True)
 
     assert (none, left, runs.filler) == ("", "", "mark works.")

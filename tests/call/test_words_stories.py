@@ -1,7 +1,4 @@
-"""The caller's voice and words: words given again or in groups, and a voice before its words.
-
-`World` checks all promises (docs/explain/promises.md) after each event.
-"""
+"""The caller's voice and words: words given again or in groups, and a voice before its words."""
 
 from __future__ import annotations
 
@@ -12,39 +9,17 @@ from agent.call.actions import Action, EndCall
 from agent.call.history import CallerSaid
 from agent.call.timers import StartTimer, StopTimer, Timer
 from agent.call.turn_taking import LONGEST_END_OF_TURN_MS, LONGEST_VOICE_MS
-from tests.call.builders import (
-    Call,
-    agent_off,
-    answered,
-    caller_off,
-    caller_on,
-    caller_text,
-    delta,
-    done,
-    failed,
-    finished,
-    interrupted,
-    listening,
-    partial,
-    pressed,
-    question,
-    speaking,
-    spoke,
-    spoken,
-    starts,
-    thinking,
-    using,
-)
+from tests.call import builders as it
 
 GROUPS = ("It's four one five", "five five five", "zero one four two")
 
 
-def after(call: Call, *texts: str) -> list[Action]:
+def after(call: it.Call, *texts: str) -> list[Action]:
     """The caller says these one after the other, within a moment; the answer to the last."""
-    return call.happens(*map(spoke, texts))
+    return call.happens(*map(it.spoke, texts))
 
 
-def said(call: Call) -> list[str]:
+def said(call: it.Call) -> list[str]:
     """The caller's words as they are kept."""
     return [fact.text for fact in call.facts if isinstance(fact, CallerSaid)]
 
@@ -62,34 +37,26 @@ def said(call: Call) -> list[str]:
     ],
 )
 def test_words_heard_again_with_more_take_the_place_of_the_first(first: str, second: str) -> None:
-    call = listening()
+    call = it.listening()
 
     actions = after(call, first, second)
     if Timer.END_OF_TURN_DELAY in call.running:
         actions = call.fires(Timer.END_OF_TURN_DELAY)
 
-    assert caller_text(actions) == second
+    assert it.caller_text(actions) == second
     assert said(call) == [second]
     assert call.world.journal[1] == CallerSaid(second)
 
 
-def test_words_heard_in_three_steps_are_one() -> None:
-    call = listening()
-
-    after(call, "I want two", "I want two large", "I want two large pizzas.")
-
-    assert said(call) == ["I want two large pizzas."]
-
-
 @pytest.mark.parametrize("second", ["Two large pizzas.", "two large pizzas", "Two large"])
 def test_words_heard_again_change_nothing(second: str) -> None:
-    call = thinking("Two large pizzas.")
+    call = it.thinking("Two large pizzas.")
 
-    again = call.happens(spoke(second))
+    again = call.happens(it.spoke(second))
 
     assert again == []
     assert said(call) == ["Two large pizzas."]
-    assert spoken(call.happens(delta(1, "Gladly. "))) == ["Gladly. "]
+    assert it.spoken(call.happens(it.delta(1, "Gladly. "))) == ["Gladly. "]
 
 
 @pytest.mark.parametrize(
@@ -105,7 +72,7 @@ def test_words_heard_again_change_nothing(second: str) -> None:
     ],
 )
 def test_other_words_are_never_lost(first: str, second: str) -> None:
-    call = listening()
+    call = it.listening()
 
     after(call, first, second)
 
@@ -113,36 +80,36 @@ def test_other_words_are_never_lost(first: str, second: str) -> None:
 
 
 def test_words_after_the_moment_are_new() -> None:
-    call = thinking("Two pizzas.")
+    call = it.thinking("Two pizzas.")
     call.fires(Timer.REPEAT)
 
-    actions = call.happens(spoke("Two pizzas."))
+    actions = call.happens(it.spoke("Two pizzas."))
 
-    assert caller_text(actions) == "Two pizzas. Two pizzas."
+    assert it.caller_text(actions) == "Two pizzas. Two pizzas."
 
 
 def test_words_after_the_agent_has_spoken_are_new() -> None:
-    call = thinking("Yes.")
-    call.happens(delta(1, "Great. Pick up?"), finished(1))
+    call = it.thinking("Yes.")
+    call.happens(it.delta(1, "Great. Pick up?"), it.finished(1))
 
-    actions = call.happens(spoke("Yes."))
+    actions = call.happens(it.spoke("Yes."))
 
-    assert caller_text(actions) == "Yes."
+    assert it.caller_text(actions) == "Yes."
     assert said(call) == ["Yes.", "Yes."]
 
 
 def test_words_after_the_agent_has_gone_on_speaking_are_new() -> None:
-    call = speaking("We have a special offer today. ")
-    call.happens(spoke("Okay."))
-    call.happens(delta(1, "Would you like it? "), finished(1))
+    call = it.speaking("We have a special offer today. ")
+    call.happens(it.spoke("Okay."))
+    call.happens(it.delta(1, "Would you like it? "), it.finished(1))
 
-    actions = call.happens(spoke("Okay."))
+    actions = call.happens(it.spoke("Okay."))
 
-    assert caller_text(actions).endswith("Okay. Okay.")
+    assert it.caller_text(actions).endswith("Okay. Okay.")
 
 
 def test_words_after_a_tool_was_called_are_new() -> None:
-    call = using("look_up")
+    call = it.using("look_up")
 
     after(call, "Two pizzas please.")
 
@@ -150,7 +117,7 @@ def test_words_after_a_tool_was_called_are_new() -> None:
 
 
 def test_each_of_two_questions_has_its_own_yes() -> None:
-    call = answered("Is it for pick up? And may I take your order?")
+    call = it.answered("Is it for pick up? And may I take your order?")
 
     after(call, "Yes.", "Yes.")
 
@@ -158,7 +125,7 @@ def test_each_of_two_questions_has_its_own_yes() -> None:
 
 
 def test_words_after_keys_are_new() -> None:
-    call = thinking("Two pizzas.")
+    call = it.thinking("Two pizzas.")
     call.happens(ev.CallerPressed("5"))
 
     after(call, "Two pizzas.")
@@ -167,54 +134,54 @@ def test_words_after_keys_are_new() -> None:
 
 
 def test_a_call_that_goes_on_elsewhere_has_the_words_once() -> None:
-    call = listening()
+    call = it.listening()
     after(call, "Two large", "Two large pizzas.")
 
     asked = call.resumes()
-    call.happens(spoke("Two large pizzas."))
+    call.happens(it.spoke("Two large pizzas."))
 
-    assert str(question(asked).messages).count("Two large") == 1
+    assert str(it.question(asked).messages).count("Two large") == 1
     assert said(call) == ["Two large pizzas.", "Two large pizzas."]
 
 
 def test_a_dictated_number_is_one_turn() -> None:
-    call = listening()
+    call = it.listening()
 
-    answers = [call.happens(spoke(text)) for text in GROUPS]
+    answers = [call.happens(it.spoke(text)) for text in GROUPS]
     asked = call.fires(Timer.END_OF_TURN_DELAY)
 
-    assert all(answer[-1] == starts(Timer.END_OF_TURN_DELAY, 2_000) for answer in answers)
-    assert caller_text(asked) == "It's four one five five five five zero one four two"
-    assert question(asked).reply == 1
+    assert all(answer[-1] == it.starts(Timer.END_OF_TURN_DELAY, 2_000) for answer in answers)
+    assert it.caller_text(asked) == "It's four one five five five five zero one four two"
+    assert it.question(asked).reply == 1
 
 
 def test_a_voice_between_the_groups_keeps_the_pause() -> None:
-    call = listening()
-    call.happens(spoke(GROUPS[0]), caller_on())
+    call = it.listening()
+    call.happens(it.spoke(GROUPS[0]), it.caller_on())
 
-    ended = call.happens(caller_off())
+    ended = call.happens(it.caller_off())
 
-    assert starts(Timer.END_OF_TURN_DELAY, 2_000) in ended
+    assert it.starts(Timer.END_OF_TURN_DELAY, 2_000) in ended
 
 
 def test_a_single_digit_goes_on_with_a_number_or_answers_the_question_for_one() -> None:
-    alone = listening().happens(spoke("two"))
-    going_on = listening()
-    going_on.happens(spoke("My number is 4 1 5"))
-    wanted = answered("What is your phone number?")
-    whole = answered("What is your phone number?").happens(spoke("It's 415 555 0142."))
+    alone = it.listening().happens(it.spoke("two"))
+    going_on = it.listening()
+    going_on.happens(it.spoke("My number is 4 1 5"))
+    wanted = it.answered("What is your phone number?")
+    whole = it.answered("What is your phone number?").happens(it.spoke("It's 415 555 0142."))
 
-    assert question(alone).reply == 1
-    assert question(whole).reply == 2
-    assert going_on.happens(spoke("five"))[-1] == starts(Timer.END_OF_TURN_DELAY, 2_000)
-    assert wanted.happens(spoke("four"))[-1] == starts(Timer.END_OF_TURN_DELAY, 2_000)
+    assert it.question(alone).reply == 1
+    assert it.question(whole).reply == 2
+    assert going_on.happens(it.spoke("five"))[-1] == it.starts(Timer.END_OF_TURN_DELAY, 2_000)
+    assert wanted.happens(it.spoke("four"))[-1] == it.starts(Timer.END_OF_TURN_DELAY, 2_000)
 
 
 def test_a_cough_does_not_hasten_another_attempt() -> None:
-    call = thinking()
-    call.happens(failed(1), spoke("A salad."), failed(2))
+    call = it.thinking()
+    call.happens(it.failed(1), it.spoke("A salad."), it.failed(2))
 
-    coughed = [*call.happens(caller_on()), *call.happens(caller_off())]
+    coughed = [*call.happens(it.caller_on()), *call.happens(it.caller_off())]
 
     timers = [action.timer for action in coughed if isinstance(action, StartTimer)]
     assert Timer.RETRY not in timers
@@ -223,111 +190,116 @@ def test_a_cough_does_not_hasten_another_attempt() -> None:
 
 @pytest.mark.parametrize("is_heard", [True, False])
 def test_another_attempt_waits_for_a_caller_who_speaks(*, is_heard: bool) -> None:
-    call = thinking()
-    call.happens(failed(1), spoke("A salad."), failed(2), caller_on())
+    call = it.thinking()
+    call.happens(it.failed(1), it.spoke("A salad."), it.failed(2), it.caller_on())
     if not is_heard:
-        call.happens(caller_off())
+        call.happens(it.caller_off())
 
     waiting = call.fires(Timer.RETRY)
 
     assert waiting == [
-        starts(Timer.END_OF_TURN_DELAY, LONGEST_END_OF_TURN_MS if is_heard else 1_000)
+        it.starts(Timer.END_OF_TURN_DELAY, LONGEST_END_OF_TURN_MS if is_heard else 1_000)
     ]
-    assert question(call.fires(Timer.END_OF_TURN_DELAY)).reply == 3
+    assert it.question(call.fires(Timer.END_OF_TURN_DELAY)).reply == 3
 
 
 HAND_OVER = EndCall('{"reasonCode": "server-drain", "reason": "quiet"}')
 
 
 def test_a_caller_who_talks_long_is_not_asked_whether_anybody_is_there() -> None:
-    call = listening()
+    call = it.listening()
 
-    began = call.happens(caller_on())
-    ended = call.happens(caller_off())
+    began = call.happens(it.caller_on())
+    ended = call.happens(it.caller_off())
 
-    assert began == [starts(Timer.IDLE, LONGEST_VOICE_MS)]
-    assert ended == [starts(Timer.IDLE, 8_000)]
+    assert began == [it.starts(Timer.IDLE, LONGEST_VOICE_MS)]
+    assert ended == [it.starts(Timer.IDLE, 8_000)]
 
 
 def test_a_caller_who_breaks_in_may_talk_long_too() -> None:
-    call = speaking("We have three kinds, ")
-    call.happens(caller_on())
+    call = it.speaking("We have three kinds, ")
+    call.happens(it.caller_on())
 
-    broken_in = call.happens(interrupted("We have"))
-    call.happens(spoke("Two pizzas."), delta(2, "Sure."), finished(2))
+    broken_in = call.happens(it.interrupted("We have"))
+    call.happens(it.spoke("Two pizzas."), it.delta(2, "Sure."), it.finished(2))
 
-    assert broken_in[-1] == starts(Timer.IDLE, LONGEST_VOICE_MS)
-    assert call.happens(agent_off())[-1] == starts(Timer.IDLE, 8_000)
+    assert broken_in[-1] == it.starts(Timer.IDLE, LONGEST_VOICE_MS)
+    assert call.happens(it.agent_off())[-1] == it.starts(Timer.IDLE, 8_000)
 
 
 def test_unfinished_words_wait_while_the_caller_goes_on() -> None:
-    call = thinking("I would like two pizzas and")
+    call = it.thinking("I would like two pizzas and")
 
-    began = call.happens(caller_on())
-    ended = call.happens(caller_off())
+    began = call.happens(it.caller_on())
+    ended = call.happens(it.caller_off())
 
-    assert began == [starts(Timer.END_OF_TURN_DELAY, LONGEST_END_OF_TURN_MS)]
-    assert ended == [starts(Timer.END_OF_TURN_DELAY, 1_000)]
+    assert began == [it.starts(Timer.END_OF_TURN_DELAY, LONGEST_END_OF_TURN_MS)]
+    assert ended == [it.starts(Timer.END_OF_TURN_DELAY, 1_000)]
 
 
 def test_the_wait_for_a_voice_without_a_reported_end_is_long() -> None:
-    call = listening()
-    call.happens(caller_on())
+    call = it.listening()
+    call.happens(it.caller_on())
 
     actions = call.fires(Timer.IDLE)
 
-    assert spoken(actions) == ["Are you still there?"]
-    assert call.happens(agent_off()) == [StopTimer(Timer.PLAYBACK), starts(Timer.IDLE, 10_000)]
+    assert it.spoken(actions) == ["Are you still there?"]
+    assert call.happens(it.agent_off()) == [
+        StopTimer(Timer.PLAYBACK),
+        it.starts(Timer.IDLE, 10_000),
+    ]
 
 
-@pytest.mark.parametrize("sign", [caller_on(), partial("And also")])
+@pytest.mark.parametrize("sign", [it.caller_on(), it.partial("And also")])
 def test_a_filler_does_not_talk_over_the_caller(sign: ev.Event) -> None:
-    call = using("look_up")
+    call = it.using("look_up")
 
     actions = call.happens(sign)
 
-    assert actions == [starts(Timer.FILLER, 5_000)]
+    assert actions == [it.starts(Timer.FILLER, 5_000)]
 
 
 def test_a_stopping_service_lets_a_caller_finish_who_begins_as_the_agent_ends() -> None:
-    call = thinking()
-    call.happens(ev.ServiceStopping(), delta(1, "Two pizzas."), finished(1), caller_on())
+    call = it.thinking()
+    call.happens(ev.ServiceStopping(), it.delta(1, "Two pizzas."), it.finished(1), it.caller_on())
 
-    at_once = call.happens(agent_off())
-    call.happens(spoke("And a drink."), delta(2, "Sure."), finished(2))
-    later = call.happens(agent_off())
+    at_once = call.happens(it.agent_off())
+    call.happens(it.spoke("And a drink."), it.delta(2, "Sure."), it.finished(2))
+    later = call.happens(it.agent_off())
 
-    assert at_once == [StopTimer(Timer.PLAYBACK), starts(Timer.IDLE, LONGEST_VOICE_MS)]
+    assert at_once == [StopTimer(Timer.PLAYBACK), it.starts(Timer.IDLE, LONGEST_VOICE_MS)]
     assert HAND_OVER in later
 
 
 def test_news_wait_for_a_caller_who_begins_as_the_agent_ends() -> None:
-    call = using("order")
-    call.happens(spoke("How long?"), delta(2, "An hour."), finished(2), done(1), caller_on())
+    call = it.using("order")
+    call.happens(
+        it.spoke("How long?"), it.delta(2, "An hour."), it.finished(2), it.done(1), it.caller_on()
+    )
     call.happens(ev.ServiceStopping())
 
-    at_once = call.happens(agent_off())
+    at_once = call.happens(it.agent_off())
     announced = call.fires(Timer.IDLE)
-    call.happens(delta(3, "It is ordered."), finished(3))
+    call.happens(it.delta(3, "It is ordered."), it.finished(3))
 
-    assert at_once == [StopTimer(Timer.PLAYBACK), starts(Timer.IDLE, LONGEST_VOICE_MS)]
-    assert caller_text(announced).startswith("[order has finished meanwhile")
-    assert HAND_OVER in call.happens(agent_off())
+    assert at_once == [StopTimer(Timer.PLAYBACK), it.starts(Timer.IDLE, LONGEST_VOICE_MS)]
+    assert it.caller_text(announced).startswith("[order has finished meanwhile")
+    assert HAND_OVER in call.happens(it.agent_off())
 
 
 def test_keys_instead_of_words_end_the_callers_turn() -> None:
-    call = speaking("We have three kinds, ")
-    call.happens(interrupted("We have"), pressed("5"), pressed("#"))
-    call.happens(delta(2, "Five it is."), finished(2), agent_off())
+    call = it.speaking("We have three kinds, ")
+    call.happens(it.interrupted("We have"), it.pressed("5"), it.pressed("#"))
+    call.happens(it.delta(2, "Five it is."), it.finished(2), it.agent_off())
 
     assert HAND_OVER in call.happens(ev.ServiceStopping())
 
 
 def test_a_voice_without_words_ends_the_callers_turn() -> None:
-    call = listening()
-    call.happens(caller_on())
+    call = it.listening()
+    call.happens(it.caller_on())
 
-    noise = call.happens(spoke(" "))
+    noise = call.happens(it.spoke(" "))
 
-    assert noise == [starts(Timer.IDLE, 8_000)]
+    assert noise == [it.starts(Timer.IDLE, 8_000)]
     assert HAND_OVER in call.happens(ev.ServiceStopping())

@@ -35,7 +35,6 @@ from agent.call.history import (
     CallerSaid,
     Fact,
     InputMode,
-    Note,
     Recorded,
     SpeechSource,
     Summary,
@@ -43,8 +42,6 @@ from agent.call.history import (
     is_turn_border,
 )
 from agent.call.messages import (
-    Choice,
-    ForcedTool,
     Message,
     Role,
     SideEffect,
@@ -97,7 +94,6 @@ class World:
     conversation: Conversation = field(init=False)
     replies: dict[int, str] = field(default_factory=dict)
     """Every reply ever asked for: `active`, `finished` or `cancelled`."""
-    choices: dict[int, object] = field(default_factory=dict)
     tools: dict[str, str] = field(default_factory=dict)
     """Every tool run: `running`, `finished` or `cancelled`."""
     calls: dict[str, ToolCall] = field(default_factory=dict)
@@ -112,7 +108,6 @@ class World:
     """The position at which it was last recorded that the caller had begun to speak."""
     heard_words: list[str] = field(default_factory=list)
     """What the caller said, in order."""
-    typed: str = ""
     is_started: bool = False
     is_ending: bool = False
     is_gone: bool = False
@@ -226,14 +221,13 @@ class World:
             case _:
                 pass
 
-    def _carry_out(self, action: Action) -> None:  # noqa: C901, PLR0912, PLR0915 (one case each)
+    def _carry_out(self, action: Action) -> None:  # noqa: C901, PLR0912 (one case each)
         match action:
-            case StartReply(reply, messages, choice):
+            case StartReply(reply, messages):
                 assert self.active is None, "2: one reply at a time"
                 assert all(reply > one for one in self.replies), "2: a new reply id"
                 assert not self.is_ending and not self.is_gone, "3: no reply after the end"
                 self.replies[reply] = "active"
-                self.choices[reply] = choice
                 assert_acceptable(messages)
                 if self.check_request is not None:
                     self.check_request(action)
@@ -523,6 +517,3 @@ def _assert_part(part: object) -> None:
             assert content.strip(), "1: no blank result"
         case _:
             raise AssertionError(f"1: unknown part {part!r}")
-
-
-__all__ = ["CONFIG", "Choice", "ForcedTool", "Note", "World", "assert_acceptable"]

@@ -23,19 +23,15 @@ from agent.capacity.ecs_task_protection import (
     OnActive,
     open_protection,
 )
+from tests.listening import listening
 from tests.servers import serving, settings_for
 from tests.virtual_time import run_virtually
 from tests.waiting import until
 
 ON: Mapping[str, Any] = {"ProtectionEnabled": True, "ExpiresInMinutes": LEASE_MINUTES}
 OFF: Mapping[str, Any] = {"ProtectionEnabled": False}
-BLOCKED = {
-    "failure": {
-        "Arn": "arn:aws:ecs:us-east-1:111122223333:task/demo/0123",
-        "Detail": None,
-        "Reason": "DEPLOYMENT_BLOCKED",
-    }
-}
+ARN = "arn:aws:ecs:us-east-1:111122223333:task/demo/0123"
+BLOCKED = {"failure": {"Arn": ARN, "Detail": None, "Reason": "DEPLOYMENT_BLOCKED"}}
 DENIED = {"requestID": "1", "error": {"Code": "AccessDeniedException", "Message": "not allowed"}}
 
 
@@ -44,10 +40,8 @@ class EcsAgent:
     """The agent of ECS as a task sees it."""
 
     uri: str = ""
-    asked: list[tuple[float, Any]] = field(default_factory=list)
-    """When and what, on the loop's clock, in whole seconds."""
-    answers: list[tuple[int, object]] = field(default_factory=list)
-    """Status and JSON of the next answers; then all is granted."""
+    asked: list[tuple[float, Any]] = field(default_factory=list)  # in which second, and what
+    answers: list[tuple[int, object]] = field(default_factory=list)  # then all is granted
     is_silent: bool = False
 
     async def answer(self, request: web.Request) -> web.Response:
@@ -64,14 +58,9 @@ async def ecs_agent(agent: EcsAgent | None = None) -> AsyncIterator[EcsAgent]:
     agent = agent or EcsAgent()
     application = web.Application()
     application.router.add_put("/api/0123/task-protection/v1/state", agent.answer)
-    runner = web.AppRunner(application, access_log=None, handler_cancellation=True)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        agent.uri = f"http://127.0.0.1:{runner.addresses[0][1]}/api/0123"
+    async with listening(application, handler_cancellation=True) as base:
+        agent.uri = f"{base}/api/0123"
         yield agent
-    finally:
-        await runner.cleanup()
 
 
 async def _follow(active: OnActive, timeline: Sequence[tuple[int, float]]) -> None:

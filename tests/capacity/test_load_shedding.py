@@ -92,20 +92,10 @@ def test_the_loop_is_measured_while_it_runs() -> None:
     assert counted.amounts("agent_event_loop_lag_seconds") == [0.0] * 4
 
 
-def test_models_of_a_process_ask_for_its_load_before_each_hedge() -> None:
-    load = Load()
-    options = model_options(Settings(), Telemetry(), load)
-    before = options.may_hedge()
-    for _ in range(8):
-        load.note(LATE)
-
-    assert (before, options.may_hedge()) == (True, False)
-
-
 def test_a_process_under_load_asks_no_model_twice() -> None:
     """The budget saved up before is available when the load is over."""
     load = Load()
-    budget = HedgeBudget(is_allowed=lambda: load.allows_hedges)
+    budget = HedgeBudget(is_allowed=model_options(Settings(), Telemetry(), load).may_hedge)
 
     async def spend() -> int:
         return sum(budget.spend() for _ in range(3))

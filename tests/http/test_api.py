@@ -19,7 +19,7 @@ from agent.http import api
 from agent.http.api import REFUSALS_OF_AN_ADDRESS, TOKENS_OF_AN_IDENTITY, ApiKeys, RateLimiter
 from agent.http.middleware import TELEMETRY
 from agent.observability import Telemetry
-from agent.twilio.rest_client import VoiceAccess
+from agent.twilio.rest_client import TwilioAccount, VoiceAccess
 from tests.fakes import Clock
 from tests.servers import Server, serving, settings_for
 
@@ -190,7 +190,8 @@ async def test_rate_limit_of_an_identity_does_not_affect_others(desk: Server) ->
 
 
 async def test_rate_limit_of_a_key_does_not_affect_others(aiohttp_client: AiohttpClient) -> None:
-    access = VoiceAccess("AC0", "SK0", SECRET, "AP0", "", clock=lambda: 1_900_000_000.0)
+    account = TwilioAccount("AC0", "", "SK0", SECRET)
+    access = VoiceAccess(account, "AP0", "", clock=lambda: 1_900_000_000.0)
     application = web.Application()
     application.add_routes(api.public_routes)
     application[TELEMETRY] = Telemetry()

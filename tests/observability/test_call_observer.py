@@ -17,7 +17,6 @@ from agent.call.actions import (
     StartReply,
     ToolOutcome,
 )
-from agent.call.caller_input import LONGEST_ENTRY
 from agent.call.conversation import Conversation
 from agent.call.events import (
     CallEnded,
@@ -42,6 +41,7 @@ from agent.call.events import (
 from agent.call.history import AgentSaid, CallerSaid
 from agent.call.messages import StopReason, ToolCall, Usage
 from agent.call.timers import StartTimer, Timer
+from agent.call.turn_taking import LONGEST_ENTRY
 from agent.observability import Telemetry
 from tests.call.world import CONFIG
 from tests.fakes import Clock, moment

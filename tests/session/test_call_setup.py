@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -74,12 +74,17 @@ async def prompt_of(store: Store, call_sid: str) -> object:
 
 
 async def measured(
-    filling: Awaitable[MemoryStore], first: str, second: str, **environment: str
+    filling: Awaitable[MemoryStore],
+    first: str,
+    second: str,
+    environment: Mapping[str, str] = UNLIMITED,
+    *,
+    seconds: float = 1.0,
 ) -> tuple[float, list[str], object]:
     """Seconds and requests it takes to set up a process's second call, and its prompt."""
     table = await filling
-    store = CountingStore(table, seconds=1.0)
-    calls = calls_over(store, **(environment or UNLIMITED))
+    store = CountingStore(table, seconds)
+    calls = calls_over(store, **environment)
     await ring(calls, "CA01", first)
     store.asked.clear()
     began = asyncio.get_running_loop().time()
@@ -87,15 +92,6 @@ async def measured(
     ended = asyncio.get_running_loop().time()
     await calls.until_quiet()
     return ended - began, store.asked, await prompt_of(table, "CA02")
-
-
-@pytest.mark.parametrize("caller", [ADA, "anonymous"])
-def test_a_call_of_the_default_use_case_is_set_up_in_one_round_trip(caller: str) -> None:
-    """Profile and record are read together, while the item is written; a request takes a second."""
-    seconds, asked, _ = run_virtually(measured(configured(), caller, caller))
-
-    assert seconds == 1.0
-    assert sorted(asked) == ["get_many", "merge", "put"]
 
 
 def test_another_use_case_costs_one_more_request() -> None:
@@ -132,33 +128,28 @@ async def test_session_item_is_read_once_for_a_connection() -> None:
         (ADA, {"CALLER_TOKENS_PER_DAY": "0"}, ["put", "query"]),
         (ADA, {"CALLER_CALLS_PER_HOUR": "0"}, ["query"]),
         (ADA, UNLIMITED, []),
+        ("anonymous", UNLIMITED, []),
         ("anonymous", {"MAX_CALLS": "9"}, []),
     ],
 )
-def test_limits_of_a_caller_are_part_of_the_one_round_trip(
+def test_a_call_of_the_default_use_case_is_set_up_in_one_round_trip(
     caller: str, limits: dict[str, str], more: list[str]
 ) -> None:
-    seconds, asked, _ = run_virtually(measured(configured(), caller, caller, **limits))
+    """Profile, record and limits are read together, while the item is written."""
+    seconds, asked, _ = run_virtually(measured(configured(), caller, caller, limits))
 
     assert seconds == 1.0
     assert sorted(asked) == sorted(["get_many", "merge", "put", *more])
 
 
-DINER = "+15550100003"
-"""Has ordered before."""
+DINER = "+15550100003"  # has ordered before
 
 
-async def with_memory() -> MemoryStore:
+async def with_memory(store: MemoryStore | None = None) -> MemoryStore:
     """A restaurant that is told what its callers ordered, and one caller who did."""
-    store = MemoryStore()
-    await publish(
-        store,
-        {
-            **PIZZA,
-            "prompt": "You sell pizza.\n\n<<CALLER_HISTORY>>",
-            "tools": '[{"toolSpec": {"name": "PlaceOrderFunction"}}]',
-        },
-    )
+    tools = '[{"toolSpec": {"name": "PlaceOrderFunction"}}]'
+    prompt = "You sell pizza.\n\n<<CALLER_HISTORY>>"
+    await publish(store := store or MemoryStore(), {**PIZZA, "prompt": prompt, "tools": tools})
     line = {"line_item": "Tomato Soup", "line_amount": 8.5}
     order = {"order_items": [line], "order_type": "pickup", "order_total": 8.5}
     sk = f"restaurantOrder::1234::{int(NOW) - 86400}"
@@ -195,44 +186,20 @@ async def test_a_caller_who_did_nothing_before_is_told_apart(caller: str) -> Non
     ]
 
 
-async def test_a_call_is_set_up_when_the_past_cannot_be_read() -> None:
+@pytest.mark.parametrize(("is_slow", "seconds"), [(False, 0.0), (True, 1.5)])
+def test_a_call_does_not_wait_long_for_a_past_that_cannot_be_read(
+    is_slow: bool, seconds: float
+) -> None:
     class Forgetful(MemoryStore):
         async def query(self, pk: str, sk_prefix: str = "") -> list[Item]:
-            if pk == DINER:
+            if pk == DINER and sk_prefix.startswith("restaurantOrder"):
+                await asyncio.sleep(60.0 * is_slow)
                 raise StoreError("throttled")
             return await super().query(pk, sk_prefix)
 
-    store = Forgetful()
-    for item in await (await with_memory()).query("restaurantOrderingUseCase"):
-        await store.put(item)
-    await store.put({"pk": DINER, "sk": "profile", "firstName": "Di"})
+    took, _, told = run_virtually(measured(with_memory(Forgetful()), ADA, DINER, seconds=0.0))
 
-    told = await prompt_of(store, await ring(calls_over(store), "CA01", DINER))
-
-    assert "Nothing is known of earlier orders" in str(told)
-
-
-def test_a_call_does_not_wait_long_for_the_past() -> None:
-    class Slow(MemoryStore):
-        async def query(self, pk: str, sk_prefix: str = "") -> list[Item]:
-            if pk == DINER and sk_prefix.startswith("restaurantOrder"):
-                await asyncio.sleep(60)
-            return await super().query(pk, sk_prefix)
-
-    async def main() -> tuple[float, object]:
-        store = Slow()
-        for item in await (await with_memory()).query("restaurantOrderingUseCase"):
-            await store.put(item)
-        began = asyncio.get_running_loop().time()
-        calls = calls_over(store, **UNLIMITED)
-        await calls.prepare({"CallSid": "CA01", "From": DINER})
-        ended = asyncio.get_running_loop().time()
-        await calls.until_quiet()
-        return ended - began, await prompt_of(store, "CA01")
-
-    seconds, told = run_virtually(main())
-
-    assert seconds == 1.5
+    assert took == seconds
     assert "Nothing is known of earlier orders" in str(told)
 
 
@@ -305,11 +272,8 @@ async def test_record_answers_for_a_canary_whose_version_is_missing() -> None:
     store = await configured()
     canary = {"canary": {"version": 9, "percent": 99}}
     await store.merge("restaurantOrderingUseCase", "configuration", canary)
-    calls = calls_over(store)
+    calls, callers = calls_over(store), [f"+1555020{number:04d}" for number in range(5)]
 
-    prompts = [
-        await prompt_of(store, await ring(calls, f"CA{number}", f"+1555020{number:04d}"))
-        for number in range(5)
-    ]
+    prompts = [await prompt_of(store, await ring(calls, f"CA{one}", one)) for one in callers]
 
     assert prompts == [[{"text": "You sell pizza."}]] * 5

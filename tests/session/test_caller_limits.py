@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from agent.ports import Item
-from agent.session.caller_limits import connection_name, note_tokens, read_tokens, take_place
+from agent.ports import Store
+from agent.session.caller_limits import CallerAllowance, read_tokens, take_place
 from tests.fakes import Clock
 from tests.stores import Stores
 
@@ -62,12 +62,8 @@ async def test_calls_that_an_earlier_version_counted_count(
     stores: Stores, stores_clock: Clock
 ) -> None:
     for number in range(2):
-        earlier: Item = {
-            "pk": f"usage::{ADA}",
-            "sk": f"call::CA{number}",
-            "expireAt": 2_000_000_000,
-        }
-        await stores[0].put(earlier)
+        key = {"pk": f"usage::{ADA}", "sk": f"call::CA{number}"}
+        await stores[0].put({**key, "expireAt": 2_000_000_000})
 
     let = [await take_place(stores[0], ADA, f"CA{n}x", 3, stores_clock()) for n in range(6)]
 
@@ -75,11 +71,14 @@ async def test_calls_that_an_earlier_version_counted_count(
 
 
 async def test_tokens_of_a_line_only_grow(stores: Stores, stores_clock: Clock) -> None:
-    line, other = connection_name("CA1", 1_000.0), connection_name("CA1", 1_001.5)
+    line, other = "CA1::1000000", "CA1::1001500"
+
+    async def use(store: Store, connection: str, tokens: int) -> None:
+        await CallerAllowance(store, stores_clock, 500, ADA, connection, lambda: tokens).write()
 
     for tokens in (100, 400, 300):
-        await note_tokens(stores[0], ADA, line, tokens, stores_clock())
-    await note_tokens(stores[1], ADA, other, 7, stores_clock())
+        await use(stores[0], line, tokens)
+    await use(stores[1], other, 7)
     await take_place(stores[0], ADA, "CA1", 3, stores_clock())
 
     assert await read_tokens(stores[1], ADA) == 407

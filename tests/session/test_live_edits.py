@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -29,20 +30,23 @@ RECORD: Item = {
 }
 
 
+@dataclass(frozen=True, slots=True)
 class Stage:
     """A running service, its table, and the models it answers with, by identifier."""
 
-    def __init__(self, server: Server, store: MemoryStore, models: dict[str, ScriptedModel]):
-        self.server = server
-        self.store = store
-        self.models = models
+    server: Server
+    store: MemoryStore
+    models: dict[str, ScriptedModel]
 
     async def publish(self, record: Item) -> None:
         await Versions(self.store, NAME, datetime(2030, 1, 1, tzinfo=UTC)).publish(record)
 
-    async def edit_session(self, call: TwilioCall, **attributes: object) -> None:
-        await self.server.calls.until_quiet()
+    async def edit(self, call: TwilioCall, **attributes: object) -> None:
+        """Edit the session item."""
         await self.store.merge(call.relay.fields["CallSid"], "connection", attributes)
+
+    async def edit_record(self, **attributes: object) -> None:
+        await self.store.merge(NAME, "configuration", attributes)
 
     def told(self, model: str = OF_THE_PROCESS) -> list[str]:
         """The system prompt of each request."""
@@ -66,16 +70,9 @@ async def test_a_rewritten_session_leads_the_next_turn(stage: Stage) -> None:
 
     async with stage.server.twilio.call() as call:
         await call.say("hello")
-        await stage.store.merge(
-            call.relay.fields["CallSid"],
-            "connection",
-            {
-                "systemPrompt": [{"text": "You sell pasta."}],
-                "tools": "[]",
-                "llmModel": "other",
-                "dtmfHandlers": json.dumps({"7": KEY}),
-            },
-        )
+        pasta, keys = [{"text": "You sell pasta."}], json.dumps({"7": KEY})
+        edit = {"systemPrompt": pasta, "tools": "[]", "llmModel": "other", "dtmfHandlers": keys}
+        await stage.edit(call, **edit)
         await call.say("what do you sell")
         await call.press("7")
         await call.reply()
@@ -90,16 +87,13 @@ async def test_a_broken_edit_is_refused_and_what_was_in_force_stays(stage: Stage
     await stage.publish(RECORD)
 
     async with stage.server.twilio.call() as call:
-        call_sid = call.relay.fields["CallSid"]
         await call.say("hello")
-        for broken in ("[{", json.dumps({"7": {"replyWithFunction": True}})):
-            field = "tools" if broken == "[{" else "dtmfHandlers"
-            await stage.store.merge(
-                call_sid, "connection", {field: broken, "systemPrompt": [{"text": "Never."}]}
-            )
+        keys = json.dumps({"7": {"replyWithFunction": True}})
+        for broken in ({"tools": "[{"}, {"dtmfHandlers": keys}):
+            await stage.edit(call, **broken, systemPrompt=[{"text": "Never."}])
             await call.say("and now")
-        whole = {"tools": "[]", "dtmfHandlers": "{}", "systemPrompt": [{"text": "At last."}]}
-        await stage.store.merge(call_sid, "connection", whole)
+        whole = [{"text": "At last."}]
+        await stage.edit(call, tools="[]", dtmfHandlers="{}", systemPrompt=whole)
         await call.say("and now")
 
     assert stage.told() == ["You sell pizza."] * 3 + ["At last."]
@@ -123,10 +117,9 @@ async def test_a_record_may_ask_that_calls_follow_its_edits(stage: Stage) -> Non
 
     async with stage.server.twilio.call() as call:
         await call.say("hello")
-        edited = {"prompt": "You sell pasta. <<USER_CONTEXT>>"}
-        await stage.store.merge(NAME, "configuration", edited)
+        await stage.edit_record(prompt="You sell pasta. <<USER_CONTEXT>>")
         await call.say("what do you sell")
-        await stage.store.merge(NAME, "configuration", {"prompt": "", "tools": "[{"})
+        await stage.edit_record(prompt="", tools="[{")
         await call.say("and now")
         item = await stage.store.get(call.relay.fields["CallSid"], "connection")
 
@@ -146,7 +139,7 @@ async def test_a_record_that_begins_to_ask_is_told_what_the_caller_did(stage: St
 
     async with stage.server.twilio.call(From=caller) as call:
         await call.say("hello")
-        await stage.store.merge(NAME, "configuration", {"prompt": "<<CALLER_HISTORY>>"})
+        await stage.edit_record(prompt="<<CALLER_HISTORY>>")
         await call.say("what do you sell")
 
     assert '1. Thursday, March 5, 2026, order: "Tomato Soup"; 8.50 dollars' in stage.told()[1]
@@ -158,8 +151,7 @@ async def test_an_edit_of_the_session_outlasts_an_unchanged_record(stage: Stage)
 
     async with stage.server.twilio.call() as call:
         await call.say("hello")
-        prompt = {"systemPrompt": [{"text": "You sell soup."}]}
-        await stage.store.merge(call.relay.fields["CallSid"], "connection", prompt)
+        await stage.edit(call, systemPrompt=[{"text": "You sell soup."}])
         await call.say("what do you sell")
         await call.say("really")
 
@@ -171,11 +163,9 @@ async def test_a_broken_record_does_not_keep_good_edits_out(stage: Stage) -> Non
 
     async with stage.server.twilio.call() as call:
         await call.say("hello")
-        broken = {"conversationRelayParams": "none", "liveEdits": False}
-        await stage.store.merge(NAME, "configuration", broken)
+        await stage.edit_record(conversationRelayParams="none", liveEdits=False)
         await call.say("and now")
-        prompt = {"systemPrompt": [{"text": "You sell soup."}]}
-        await stage.store.merge(call.relay.fields["CallSid"], "connection", prompt)
+        await stage.edit(call, systemPrompt=[{"text": "You sell soup."}])
         await call.say("what do you sell")
         await stage.store.put({**RECORD, "sk": "configuration", "prompt": "You sell tea."})
         await call.say("and now")

@@ -81,15 +81,12 @@ class _Recorder:
         self.seen: list[object] = []
 
     def observe(self, moment: ObservedStep) -> None:
-        self._see(moment)
+        self.ended(moment)
 
-    def ended(self, reason: EndReason) -> None:
-        self._see(reason)
-
-    def _see(self, one: object) -> None:
+    def ended(self, reason: object) -> None:
         if self._fault is not None:
             raise self._fault
-        self.seen.append(one)
+        self.seen.append(reason)
 
 
 def _watch(telemetry: Telemetry, record: Opens, trace: Opens) -> CallObservers:
@@ -110,37 +107,29 @@ def test_observer_that_fails_is_counted_and_logged_once_and_the_others_see_all()
     assert recorder.seen == [impossible, impossible, EndReason.CALLER_HANGUP]
     assert telemetry.value("agent_observer_errors_total", observer="metrics") == 2
     assert telemetry.value("agent_observer_errors_total", observer="trace") == 3
-    assert [one["observer"] for one in logs if one["event"] == "observer.failed"] == [
-        "trace",
-        "metrics",
-    ]
+    failed = [one["observer"] for one in logs if one["event"] == "observer.failed"]
+    assert failed == ["trace", "metrics"]
     assert telemetry.value("agent_active_calls") == 0
 
 
 def test_observer_that_cannot_be_opened_is_done_without() -> None:
-    def broken() -> None:
-        raise ValueError("no")
-
-    telemetry = Telemetry(Clock())
-    watch = _watch(telemetry, broken, broken)
-
-    watch.observe(moment(CallerSpoke("hello"), [], 0.0))
-    watch.ended(EndReason.CALLER_HANGUP)
-
-    assert telemetry.value("agent_observer_errors_total", observer="record") == 1
-    assert telemetry.value("agent_observer_errors_total", observer="trace") == 1
-    assert telemetry.value("agent_calls_total", use_case="pizza", end_reason="caller_hangup") == 1
-
-
-def test_metrics_that_cannot_be_opened_count_no_tokens() -> None:
     def broken() -> CallObserver:
         raise ValueError("no")
 
-    watch = CallObservers(Telemetry(Clock()), broken, lambda: None, lambda: None)
+    telemetry = Telemetry(Clock())
+    watch, without_metrics = (
+        _watch(telemetry, broken, broken),
+        CallObservers(telemetry, broken, lambda: None, lambda: None),
+    )
 
-    watch.observe(moment(CallerSpoke("hello"), [], 0.0))
+    for each in (watch, without_metrics):
+        each.observe(moment(CallerSpoke("hello"), [], 0.0))
+        each.ended(EndReason.CALLER_HANGUP)
 
-    assert watch.tokens == 0
+    for name in ("record", "trace", "metrics"):
+        assert telemetry.value("agent_observer_errors_total", observer=name) == 1
+    assert telemetry.value("agent_calls_total", use_case="pizza", end_reason="caller_hangup") == 1
+    assert without_metrics.tokens == 0
 
 
 async def test_call_goes_on_whatever_its_usage_says(table: Path) -> None:
@@ -150,13 +139,12 @@ async def test_call_goes_on_whatever_its_usage_says(table: Path) -> None:
         async with server.twilio.call() as call:
             replies = [(await call.say(words)).text for words in ("are you open", "and now")]
         await server.calls.until_quiet()
-        errors = server.service.telemetry.value("agent_observer_errors_total", observer="metrics")
-        active = server.service.telemetry.value("agent_active_calls")
+        telemetry = server.service.telemetry
     await store.close()
 
     assert replies == ["Yes.", "Yes."]
-    assert errors > 0
-    assert active == 0
+    assert telemetry.value("agent_observer_errors_total", observer="metrics") > 0
+    assert telemetry.value("agent_active_calls") == 0
 
 
 class _BrokenJournals(Journals):

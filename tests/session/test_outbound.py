@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,9 @@ import pytest
 from agent.errors import DialError, DialFault, UseCaseError
 from agent.ports import Store
 from agent.session.outbound import (
+    FINAL_STATUSES,
     OutboundCallRecord,
     OutboundCalls,
-    claim_call,
     record_call,
     take_turn,
 )
@@ -55,14 +56,9 @@ def outbound(
     own: str = OURS,
     ws_url: str = "wss://voice.example.com/",
 ) -> OutboundCalls:
-    clock = clock or Clock(NOW)
-    settings = settings_for(
-        Path("unused"),
-        TWILIO_ACCOUNT_SID="AC" + "0" * 32,
-        OUTBOUND_NUMBERS=numbers,
-        OUTBOUND_FROM=own,
-        WS_URL=ws_url,
-    )
+    clock, account = clock or Clock(NOW), "AC" + "0" * 32
+    variables = {"OUTBOUND_NUMBERS": numbers, "OUTBOUND_FROM": own, "WS_URL": ws_url}
+    settings = settings_for(Path("unused"), TWILIO_ACCOUNT_SID=account, **variables)
     return OutboundCalls(settings, MemoryStore(clock), dialer, shipped, clock)
 
 
@@ -86,13 +82,13 @@ async def test_number_on_the_list_is_called_from_ours() -> None:
     assert status_url == "https://voice.example.com/calls/status"
 
 
-@pytest.mark.parametrize("to", ["+41445550100", "+15550109999"])
-async def test_list_holds_numbers_and_beginnings(to: str) -> None:
-    dialer = ListeningDialer()
+async def test_list_holds_numbers_and_beginnings() -> None:
+    dialer, listed = ListeningDialer(), ["+41445550100", "+15550109999"]
 
-    await outbound(dialer).dial(to, "pizza", "+15550100009")
+    for to in listed:
+        await outbound(dialer).dial(to, "pizza", "+15550100009")
 
-    assert [call[:2] for call in dialer.dialled] == [(to, "+15550100009")]
+    assert [call[:2] for call in dialer.dialled] == [(to, "+15550100009") for to in listed]
 
 
 @pytest.mark.parametrize(
@@ -167,26 +163,22 @@ async def test_all_together_are_called_thirty_times_a_minute() -> None:
     assert len(dialer.dialled) == 31
 
 
-@pytest.mark.parametrize("final", ["completed", "busy", "no-answer", "failed", "canceled"])
-def test_end_of_a_call_is_awaited(final: str) -> None:
-    async def main() -> str:
-        dialer = ListeningDialer("queued", "ringing", "in-progress", final)
-        return await outbound(dialer).until_over("CA1")
-
-    assert run_virtually(main()) == final
-
-
-def test_call_that_does_not_end_is_not_awaited_for_ever() -> None:
-    async def main() -> str:
-        return await outbound(ListeningDialer("in-progress")).until_over("CA1")
-
-    assert run_virtually(main()) == "in-progress"
+@pytest.mark.parametrize(
+    ("statuses", "last"),
+    [
+        *((("queued", "ringing", "in-progress", final), final) for final in sorted(FINAL_STATUSES)),
+        (("in-progress",), "in-progress"),
+    ],
+)
+def test_end_of_a_call_is_awaited_but_not_for_ever(statuses: tuple[str, ...], last: str) -> None:
+    assert run_virtually(outbound(ListeningDialer(*statuses)).until_over("CA1")) == last
 
 
 async def claimed(
     store: Store, token: str, call_sid: str = "CA1", to: str = ADA
 ) -> OutboundCallRecord | None:
-    return await claim_call(store, token, call_sid, to, NOW)
+    webhook = {"CallSid": call_sid, "To": to, "Direction": "outbound-api"}
+    return await replace(outbound(None), store=store).claim(token, webhook)
 
 
 async def test_first_call_that_comes_with_the_token_owns_it() -> None:
@@ -202,14 +194,14 @@ async def test_first_call_that_comes_with_the_token_owns_it() -> None:
 @pytest.mark.parametrize("token", ["", "x", "\ud800", "dial", "T" * 5_000])
 async def test_unknown_token_claims_nothing(token: str) -> None:
     store = MemoryStore()
-    await record_call(store, PIZZA_CALL, NOW)
+    known = await record_call(store, PIZZA_CALL, NOW)
 
     assert await claimed(store, token) is None
+    assert await store.query(f"dial::{known}") == [], "the token itself is not in the table"
 
 
 async def test_token_is_for_one_number_and_an_hour() -> None:
-    clock = Clock(NOW)
-    store = MemoryStore(clock)
+    store = MemoryStore(clock := Clock(NOW))
     token = await record_call(store, PIZZA_CALL, clock())
 
     other = await claimed(store, token, to=GRACE)
@@ -220,15 +212,6 @@ async def test_token_is_for_one_number_and_an_hour() -> None:
     assert (other, in_time, late) == (None, PIZZA_CALL, None)
 
 
-async def test_token_itself_is_not_in_the_table() -> None:
-    store = MemoryStore()
-
-    token = await record_call(store, PIZZA_CALL, NOW)
-
-    assert await store.query(f"dial::{token}") == []
-    assert await claimed(store, token) == PIZZA_CALL
-
-
 async def test_turns_come_back_with_time_and_are_each_ones_own() -> None:
     clock = Clock(NOW)
     store = MemoryStore(clock)
@@ -236,13 +219,11 @@ async def test_turns_come_back_with_time_and_are_each_ones_own() -> None:
     async def turn(whom: str) -> bool:
         return await take_turn(store, whom, 2, 60, clock())
 
-    first = await turn("ada")
+    assert await turn("ada")
     clock.seconds += 30
-    at_once = [await turn("ada"), await turn("ada"), await turn("adaX")]
+    assert [await turn(whom) for whom in ("ada", "ada", "adaX")] == [True, False, True]
     clock.seconds += 31
-    later = [await turn("ada"), await turn("ada")]
-
-    assert (first, at_once, later) == (True, [True, False, True], [True, False])
+    assert [await turn(whom) for whom in ("ada", "ada")] == [True, False]
 
 
 async def test_turns_taken_at_once_are_not_more_than_there_are() -> None:

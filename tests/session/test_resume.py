@@ -15,21 +15,6 @@ from tests.fakes import MemoryStore
 NOW = 1_000.0
 
 
-async def test_connections_are_numbered_from_one() -> None:
-    store = MemoryStore()
-
-    attempts = [
-        await begin_attempt(store, "CA1", ResumeCause.LOST, f"VX{n}", NOW + 100 * n)
-        for n in range(3)
-    ]
-
-    assert attempts == [
-        ResumeAttempt(1, ResumeCause.LOST),
-        ResumeAttempt(2, ResumeCause.LOST),
-        ResumeAttempt(3, ResumeCause.LOST),
-    ]
-
-
 async def test_two_processes_get_two_numbers() -> None:
     store = MemoryStore()
 
@@ -43,54 +28,48 @@ async def test_two_processes_get_two_numbers() -> None:
     assert sorted(numbers) == [1, 2, 3]
 
 
-async def test_repeated_request_gets_the_same_attempt() -> None:
-    """Twilio repeats a request that had no answer."""
+LOST, RECONNECTED, HANDED_OVER, NOBODY = (
+    ResumeCause.LOST, ResumeCause.RECONNECTED, ResumeCause.HANDED_OVER, ResumeCause.NOBODY,
+)  # fmt: skip
+Request = tuple[ResumeCause, str, float]
+
+
+@pytest.mark.parametrize(
+    ("requests", "numbers"),
+    [
+        ([(LOST, "VX1", 0.0), (LOST, "VX2", 100.0), (LOST, "VX3", 200.0)], [1, 2, 3]),
+        ([(LOST, "VX1", 0.0), (LOST, "VX1", 1.0)], [1, 1]),
+        ([(RECONNECTED, "", 0.0), (RECONNECTED, "", 0.0)], [1, 2]),
+        (
+            [*((HANDED_OVER, f"VX{n}", n) for n in range(3)), (LOST, "a", 119), (LOST, "b", 121.5)],
+            [1, 2, 3, None, 4],
+        ),
+        ([*((NOBODY, f"VX{n}", 0.0) for n in range(4)), (LOST, "VX9", 0.0)], [1, 2, 3, 4, 5]),
+    ],
+    ids=["numbered", "repeated", "no session id", "a fourth in two minutes", "failed transfers"],
+)
+async def test_each_new_connection_gets_the_next_number(
+    requests: list[Request], numbers: list[int | None]
+) -> None:
+    """Twilio repeats a request that had no answer; a failed transfer does not count."""
     store = MemoryStore()
 
-    first = await begin_attempt(store, "CA1", ResumeCause.LOST, "VX1", NOW)
-    again = await begin_attempt(store, "CA1", ResumeCause.LOST, "VX1", NOW + 1)
+    attempts = [
+        await begin_attempt(store, "CA1", cause, session_id, NOW + after)
+        for cause, session_id, after in requests
+    ]
 
-    assert first == again == ResumeAttempt(1, ResumeCause.LOST)
-
-
-async def test_requests_without_a_session_id_are_different_attempts() -> None:
-    store = MemoryStore()
-
-    await begin_attempt(store, "CA1", ResumeCause.RECONNECTED, "", NOW)
-    second = await begin_attempt(store, "CA1", ResumeCause.RECONNECTED, "", NOW)
-
-    assert second == ResumeAttempt(2, ResumeCause.RECONNECTED)
-
-
-async def test_fourth_connection_in_two_minutes_is_refused() -> None:
-    store = MemoryStore()
-    for n in range(3):
-        await begin_attempt(store, "CA1", ResumeCause.HANDED_OVER, f"VX{n}", NOW + n)
-
-    fourth = await begin_attempt(store, "CA1", ResumeCause.LOST, "VX3", NOW + 119)
-    later = await begin_attempt(store, "CA1", ResumeCause.LOST, "VX4", NOW + 121.5)
-
-    assert fourth is None
-    assert later == ResumeAttempt(4, ResumeCause.LOST)
-
-
-async def test_connections_after_a_failed_transfer_are_not_counted() -> None:
-    store = MemoryStore()
-    for n in range(4):
-        await begin_attempt(store, "CA1", ResumeCause.NOBODY, f"VX{n}", NOW)
-
-    assert await begin_attempt(store, "CA1", ResumeCause.LOST, "VX9", NOW) == ResumeAttempt(
-        5, ResumeCause.LOST
-    )
+    assert attempts == [
+        None if number is None else ResumeAttempt(number, cause)
+        for number, (cause, _, _) in zip(numbers, requests, strict=True)
+    ]
 
 
 async def test_unreadable_attempt_does_not_stop_a_call() -> None:
     store = MemoryStore()
     await store.put({"pk": "CA1", "sk": "resume::later", "at": "soon"})
 
-    assert await begin_attempt(store, "CA1", ResumeCause.LOST, "VX1", NOW) == ResumeAttempt(
-        1, ResumeCause.LOST
-    )
+    assert await begin_attempt(store, "CA1", LOST, "VX1", NOW) == ResumeAttempt(1, LOST)
 
 
 async def test_attempt_that_always_collides_is_given_up() -> None:
@@ -106,10 +85,7 @@ async def test_attempt_that_always_collides_is_given_up() -> None:
     ("item", "attempt"),
     [
         ({}, None),
-        (
-            ResumeAttempt(2, ResumeCause.HANDED_OVER).attributes,
-            ResumeAttempt(2, ResumeCause.HANDED_OVER),
-        ),
+        (ResumeAttempt(2, HANDED_OVER).attributes, ResumeAttempt(2, HANDED_OVER)),
         ({"resumeNumber": 0, "resumeCause": "lost"}, None),
         ({"resumeNumber": "2", "resumeCause": "lost"}, None),
         ({"resumeNumber": 2, "resumeCause": "boredom"}, None),

@@ -3,43 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import structlog
 
+from agent.call import events as ev
 from agent.call.actions import EndCall, HangUp, Speak, ToolOutcome
 from agent.call.config import CallConfig, KeyBinding, Limits, Phrases
-from agent.call.events import (
-    CallConfigChanged,
-    CallerInterrupted,
-    CallerPressed,
-    CallerSpoke,
-    EndReason,
-    Event,
-    Playback,
-    PlaybackReported,
-    ReplyDelta,
-    ReplyFault,
-    Summarized,
-    SummaryFailed,
-    TokensCounted,
-)
+from agent.call.events import CallerPressed, CallerSpoke, EndReason, PlaybackReported, ReplyFault
 from agent.call.history import AgentSaid, CallerSaid, Fact, SpeechSource, Summary, ToolUsed
 from agent.call.lifecycle import HandoffData, ReasonCode
-from agent.call.messages import (
-    ReplyRequest,
-    SideEffect,
-    StopReason,
-    ToolCall,
-    ToolResult,
-    ToolSpec,
-    Usage,
-)
+from agent.call.messages import ReplyRequest, SideEffect, StopReason, ToolCall, ToolResult, Usage
+from agent.call.messages import ToolSpec as Spec
 from agent.call.summarization import SUMMARIZE
 from agent.errors import ModelError
-from agent.session.session import FLUSH_SECONDS, LONGEST_DELTA
-from tests.call.builders import caller
+from agent.session.session import FLUSH_SECONDS, LONGEST_DELTA, Session
+from tests.call.builders import caller, caller_on
 from tests.scripted import (
     GREETING,
     ListJournal,
@@ -53,23 +35,55 @@ from tests.scripted import (
 from tests.virtual_time import run_virtually
 
 END = StopReason.END
-ON = Playback.CALLER_ON
-ORDER = ToolSpec("order", "Orders.", '{"type":"object"}', side_effect=SideEffect.ONCE)
-LOOK = ToolSpec("look", "Looks.", '{"type":"object"}')
+ORDER = Spec("order", "Orders.", '{"type":"object"}', side_effect=SideEffect.ONCE)
+LOOK = Spec("look", "Looks.", '{"type":"object"}')
 WITH_TOOLS = CallConfig(greeting="Hello.", tools={"order": ORDER, "look": LOOK})
+PHRASES = Phrases()
+Happenings = Sequence[tuple[float, ev.Event]]
+
+
+def on_stage(
+    happens: str | Happenings,
+    *replies: Sequence[Step],
+    until: float | None = None,
+    **parts: Any,
+) -> Stage:
+    """A caller who says this after a second, or does this, and hangs up `until`; or who stays."""
+    happenings = [(1.0, CallerSpoke(happens))] if isinstance(happens, str) else happens
+    line = ScriptedLine(happenings, until is None, hangs_up_at=until or 0.0)
+    return Stage(line, ScriptedModel(replies), **parts)
+
+
+def meanwhile(
+    stage: Stage, at: float, act: Callable[[Session], Awaitable[object] | None]
+) -> EndReason:
+    """Run a call, and act at this second."""
+
+    async def main() -> EndReason:
+        session = stage.session()
+        running = asyncio.create_task(session.run())
+        await asyncio.sleep(at)
+        if (acting := act(session)) is not None:
+            await acting
+        return await running
+
+    return run_virtually(main())
+
+
+async def timed(running: Awaitable[object]) -> tuple[object, float]:
+    """What is returned, and at which second."""
+    return await running, asyncio.get_running_loop().time()
+
+
+def events_of(stage: Stage) -> list[ev.Event]:
+    return [event for event, _ in stage.observer.seen]
 
 
 def test_caller_is_answered_and_all_is_written_down() -> None:
-    stage = Stage(
-        ScriptedLine(
-            [(1.0, CallerSpoke("Are you open?")), (3.0, CallerSpoke("Thanks."))], hangs_up_at=4.0
-        ),
-        ScriptedModel([["Yes, ", "until nine. ", END], ["You are welcome.", END]]),
-    )
+    turns = [(1.0, CallerSpoke("Are you open?")), (3.0, CallerSpoke("Thanks."))]
+    stage = on_stage(turns, ["Yes, ", "until nine. ", END], ["You are welcome.", END], until=4.0)
 
-    reason = run_virtually(stage.play())
-
-    assert reason is EndReason.CALLER_HANGUP
+    assert run_virtually(stage.play()) is EndReason.CALLER_HANGUP
     assert stage.line.said == "Yes, until nine.\nYou are welcome.\n"
     assert stage.journal.facts == [
         AgentSaid("Hello.", SpeechSource.GREETING),
@@ -82,128 +96,93 @@ def test_caller_is_answered_and_all_is_written_down() -> None:
 
 def test_long_piece_of_a_reply_is_worked_on_in_parts() -> None:
     words = "one two three. " * 500
-    stage = Stage(
-        ScriptedLine([(1.0, CallerSpoke("Count."))], hangs_up_at=4.0),
-        ScriptedModel([[words, END]]),
-    )
+    stage = on_stage("Count.", [words, END], until=4.0)
 
     run_virtually(stage.play())
 
-    events = [event for event, _ in stage.observer.seen]
-    sizes = [len(event.text) for event in events if isinstance(event, ReplyDelta)]
+    sizes = [len(event.text) for event in events_of(stage) if isinstance(event, ev.ReplyDelta)]
     assert sizes == [LONGEST_DELTA] * 7 + [len(words) - 7 * LONGEST_DELTA]
     assert stage.line.said == words + "\n"
 
 
 def test_interrupt_closes_the_stream_at_once() -> None:
-    stage = Stage(
-        ScriptedLine([(1.0, CallerSpoke("Tell me.")), (2.0, CallerInterrupted("Well"))], True),
-        ScriptedModel([["Well, ", 10.0, "too late. ", END]]),
-    )
+    turns: Happenings = [(1.0, CallerSpoke("Tell me.")), (2.0, ev.CallerInterrupted("Well"))]
+    stage = on_stage(turns, ["Well, ", 10.0, "too late. ", END])
+    streams = list[int]()
 
-    async def watch() -> int:
-        running = asyncio.create_task(stage.session().run())
-        await asyncio.sleep(2.01)
-        streams = stage.model.open_streams
+    async def act(_: Session) -> None:
+        streams.append(stage.model.open_streams)
         await stage.line.close()
-        await running
-        return streams
 
-    assert run_virtually(watch()) == 0
+    meanwhile(stage, 2.01, act)
+
+    assert streams == [0]
     assert stage.line.said == "Well, \n"
 
 
 def test_model_that_hangs_is_given_up_with_a_sentence() -> None:
-    stage = Stage(
-        ScriptedLine(
-            [(1.0, CallerSpoke("Hello?")), (44.0, CallerSpoke("Again."))], hangs_up_at=45.0
-        ),
-        ScriptedModel([[3_600.0], ["Here I am.", END]]),
-    )
+    turns = [(1.0, CallerSpoke("Hello?")), (44.0, CallerSpoke("Again."))]
+    stage = on_stage(turns, [3_600.0], ["Here I am.", END], until=45.0)
 
     run_virtually(stage.play())
 
-    phrases = Phrases()
-    assert stage.line.said.splitlines() == [
-        *phrases.fillers,
-        phrases.apology,
-        phrases.still_there[0],
-        "Here I am.",
-    ]
+    told = [*PHRASES.fillers, PHRASES.apology, PHRASES.still_there[0], "Here I am."]
+    assert stage.line.said.splitlines() == told
 
 
 def test_stream_that_breaks_off_is_a_failure() -> None:
-    stage = Stage(
-        ScriptedLine([(1.0, CallerSpoke("Hello?"))], True),
-        ScriptedModel([["I was just "], [ModelError(ReplyFault.THROTTLED)]]),
-    )
+    stage = on_stage("Hello?", ["I was just "], [ModelError(ReplyFault.THROTTLED)])
 
-    reason = run_virtually(stage.play())
-
-    phrases = Phrases()
-    assert reason is EndReason.IDLE
-    assert stage.line.said.splitlines()[:2] == ["I ", phrases.lost_thread]
+    assert run_virtually(stage.play()) is EndReason.IDLE
+    assert stage.line.said.splitlines()[:2] == ["I ", PHRASES.lost_thread]
 
 
 def test_crash_of_a_model_ends_neither_call_nor_process() -> None:
-    stage = Stage(
-        ScriptedLine([(1.0, CallerSpoke("Hello?")), (5.0, CallerSpoke("Hello?"))], True),
-        ScriptedModel([[{}], [{}]]),  # type: ignore[list-item] # a step no model knows
-    )
+    crash: Any = {}  # a step no model knows
+    stage = on_stage([(1.0, CallerSpoke("Hello?")), (5.0, CallerSpoke("Hello?"))], [crash])
 
-    reason = run_virtually(stage.play())
-
-    phrases = Phrases()
-    assert reason is EndReason.ERROR_MODEL
-    first, later = phrases.trying_again
-    assert stage.line.said.splitlines() == [
-        phrases.apology,
-        *[first, later, later],
-        phrases.goodbye_trouble,
-    ]
+    assert run_virtually(stage.play()) is EndReason.ERROR_MODEL
+    first, later = PHRASES.trying_again
+    told = [PHRASES.apology, first, later, later, PHRASES.goodbye_trouble]
+    assert stage.line.said.splitlines() == told
 
 
 def test_order_outlives_the_caller() -> None:
     """A tool with side effects finishes after the hang-up and its result is written."""
-    stage = Stage(
-        ScriptedLine([(1.0, CallerSpoke("Order it.")), (2.0, CallerSpoke("Bye"))]),
-        ScriptedModel([[ToolCall("x", "order", "{}"), END], ["Bye.", END]]),
+    stage = on_stage(
+        [(1.0, CallerSpoke("Order it.")), (2.0, CallerSpoke("Bye"))],
+        [ToolCall("x", "order", "{}"), END],
+        ["Bye.", END],
+        until=2.0,
         toolbox=ScriptedToolbox(seconds=6.0),
         config=WITH_TOOLS,
     )
 
-    reason = run_virtually(stage.play())
-
-    assert reason is EndReason.CALLER_HANGUP
+    assert run_virtually(stage.play()) is EndReason.CALLER_HANGUP
     assert stage.toolbox.finished == ["order"]
     call = ToolCall("tool00001", "order", "{}")
     assert stage.journal.facts[2] == ToolUsed(1, call, ToolResult("tool00001", '{"ok":true}'))
 
 
 def test_look_up_does_not_outlive_the_caller() -> None:
-    stage = Stage(
-        ScriptedLine([(1.0, CallerSpoke("Look."))], hangs_up_at=2.0),
-        ScriptedModel([[ToolCall("x", "look", "{}"), END]]),
-        toolbox=ScriptedToolbox(seconds=6.0),
-        config=WITH_TOOLS,
-    )
+    tools = ScriptedToolbox(seconds=6.0)
+    look: list[Step] = [ToolCall("x", "look", "{}"), END]
+    stage = on_stage("Look.", look, until=2.0, toolbox=tools, config=WITH_TOOLS)
 
     run_virtually(stage.play())
 
-    assert (stage.toolbox.runs, stage.toolbox.finished) == (["look"], [])
+    assert (tools.runs, tools.finished) == (["look"], [])
 
 
 def test_goodbye_is_played_before_the_call_is_ended() -> None:
-    stage = Stage(
-        ScriptedLine([(1.0, CallerSpoke("Bye."))], True),
-        ScriptedModel([["Goodbye, and thank you. ", ToolCall("x", "look", "{}"), END]]),
+    stage = on_stage(
+        "Bye.",
+        ["Goodbye, and thank you. ", ToolCall("x", "look", "{}"), END],
         toolbox=ScriptedToolbox(outcome=ToolOutcome('{"bye":1}', effect=HangUp())),
         config=WITH_TOOLS,
     )
 
-    reason = run_virtually(stage.play())
-
-    assert reason is EndReason.AGENT_END
+    assert run_virtually(stage.play()) is EndReason.AGENT_END
     assert stage.line.sent[-2:] == [
         (1.0, Speak(2, "and thank you.", is_last=True)),
         (3.533, EndCall(HandoffData(ReasonCode.GOODBYE).render())),
@@ -221,61 +200,43 @@ def test_relay_that_does_not_hang_up_is_not_waited_for() -> None:
 
 
 def test_end_of_a_call_waits_for_its_facts_a_few_seconds() -> None:
-    stage = Stage(
-        ScriptedLine([(1.0, CallerSpoke("Hi."))], hangs_up_at=2.0),
-        ScriptedModel([["Hello you.", END]]),
-        journal=ListJournal(is_away=True),
-    )
-
-    async def play() -> tuple[EndReason, float]:
-        reason = await stage.play()
-        return reason, asyncio.get_running_loop().time()
+    away = ListJournal(is_away=True)
+    stage = on_stage("Hi.", ["Hello you.", END], until=2.0, journal=away)
 
     with structlog.testing.capture_logs() as logs:
-        assert run_virtually(play()) == (EndReason.CALLER_HANGUP, 7.0)
+        assert run_virtually(timed(stage.play())) == (EndReason.CALLER_HANGUP, 7.0)
 
-    assert stage.journal.flushed == [5.0]
+    assert away.flushed == [5.0]
     assert logs == [{"event": "call.facts_unwritten", "facts": 3, "log_level": "warning"}]
 
 
-def test_stopping_service_hands_a_call_over_at_a_quiet_moment() -> None:
-    stage = Stage(
-        ScriptedLine([(1.0, CallerSpoke("Hi."))], True),
-        ScriptedModel([["One. ", 1.0, "Two and a good deal more. ", END]]),
-    )
+@pytest.mark.parametrize(
+    ("stage", "at", "said", "ends_at"),
+    [
+        (
+            on_stage("Hi.", ["One. ", 1.0, "Two and a good deal more. ", END]),
+            *(1.5, "One. Two and a good deal more. \n", 5.066),
+        ),
+        (
+            on_stage(
+                [(1.0, PlaybackReported(ev.Playback.AGENT_OFF))],
+                [END],
+                journal=ListJournal(is_away=True),
+            ),
+            *(2.0, "", 3.0),
+        ),
+    ],
+    ids=["in a reply", "with a table that fails, which delays it by a second"],
+)
+def test_stopping_service_hands_a_call_over_at_a_quiet_moment(
+    stage: Stage, at: float, said: str, ends_at: float
+) -> None:
+    """The facts are written first: the next process reads what was said."""
+    assert meanwhile(stage, at, Session.stop) is EndReason.DRAIN
 
-    async def stop_in_between() -> EndReason:
-        session = stage.session()
-        running = asyncio.create_task(session.run())
-        await asyncio.sleep(1.5)
-        session.stop()
-        return await running
-
-    assert run_virtually(stop_in_between()) is EndReason.DRAIN
-    assert stage.line.said == "One. Two and a good deal more. \n"
-    handed_over = HandoffData(ReasonCode.SERVER_DRAIN, "quiet").render()
-    assert stage.line.sent[-1][1] == EndCall(handed_over)
-
-
-def test_call_goes_elsewhere_when_all_is_written() -> None:
-    """The next process reads what was said; a table that fails delays it by a second."""
-    stage = Stage(
-        ScriptedLine([(1.0, PlaybackReported(Playback.AGENT_OFF))], True),
-        ScriptedModel([[END]]),
-        journal=ListJournal(is_away=True),
-    )
-
-    async def hand_over() -> EndReason:
-        session = stage.session()
-        running = asyncio.create_task(session.run())
-        await asyncio.sleep(2.0)
-        session.stop()
-        return await running
-
-    run_virtually(hand_over())
-
+    assert stage.line.said == said
     handed_over = EndCall(HandoffData(ReasonCode.SERVER_DRAIN, "quiet").render())
-    assert stage.line.sent[-1] == (3.0, handed_over)
+    assert stage.line.sent[-1] == (ends_at, handed_over)
 
 
 @pytest.mark.parametrize(("name", "waits"), [("order", [1.0, 5.0]), ("look", [5.0])])
@@ -283,11 +244,8 @@ def test_tool_with_side_effects_starts_after_its_start_is_written(
     name: str, waits: list[float]
 ) -> None:
     """A process that resumes the call then knows that the tool was started."""
-    stage = Stage(
-        ScriptedLine([(1.0, CallerSpoke("Do it."))], hangs_up_at=3.0),
-        ScriptedModel([[ToolCall("x", name, "{}"), END], ["Done.", END]]),
-        config=WITH_TOOLS,
-    )
+    replies: list[list[Step]] = [[ToolCall("x", name, "{}"), END], ["Done.", END]]
+    stage = on_stage("Do it.", *replies, until=3.0, config=WITH_TOOLS)
 
     run_virtually(stage.play())
 
@@ -297,21 +255,15 @@ def test_tool_with_side_effects_starts_after_its_start_is_written(
 
 def test_session_ends_when_its_transport_is_replaced() -> None:
     """It says nothing more; a started tool is finished, and the facts are written first."""
-    stage = Stage(
-        ScriptedLine([(1.0, CallerSpoke("Order it."))], True),
-        ScriptedModel([[ToolCall("x", "order", "{}"), END], ["It is ordered.", END]]),
+    stage = on_stage(
+        "Order it.",
+        [ToolCall("x", "order", "{}"), END],
+        ["It is ordered.", END],
         toolbox=ScriptedToolbox(seconds=2.0),
         config=WITH_TOOLS,
     )
 
-    async def replace_line() -> EndReason:
-        session = stage.session()
-        running = asyncio.create_task(session.run())
-        await asyncio.sleep(1.5)
-        await session.lose_transport()
-        return await running
-
-    assert run_virtually(replace_line()) is EndReason.ERROR_RELAY
+    assert meanwhile(stage, 1.5, Session.lose_transport) is EndReason.ERROR_RELAY
     assert stage.toolbox.finished == ["order"]
     assert stage.line.said == ""
 
@@ -324,43 +276,32 @@ def test_session_ends_when_its_transport_is_replaced() -> None:
     ],
 )
 def test_lost_transport_leaves_all_caller_input_in_the_journal(
-    happened: list[Event], kept: str
+    happened: list[ev.Event], kept: str
 ) -> None:
     """Every word of the caller is recorded: another process reads the keys typed so far."""
-    line = ScriptedLine([(1.0, event) for event in happened], stays_open=True)
-    stage = Stage(line, ScriptedModel([[10.0, END]]))
+    stage = on_stage([(1.0, event) for event in happened], [10.0, END])
     read: list[list[Fact]] = []
 
-    async def lose() -> None:
-        session = stage.session()
-        running = asyncio.create_task(session.run())
-        await asyncio.sleep(1.01)
+    async def lose(session: Session) -> None:
         await session.lose_transport()
         read.append(list(stage.journal.facts))
-        await running
 
-    run_virtually(lose())
+    meanwhile(stage, 1.01, lose)
 
     assert read == [stage.journal.facts]
     assert [fact.text for fact in read[0] if isinstance(fact, CallerSaid)] == [kept]
 
 
 def test_losing_a_stuck_session_takes_bounded_time() -> None:
-    stage = Stage(ScriptedLine([]), ScriptedModel([]))
-
     async def lose() -> float:
-        session, began = stage.session(), asyncio.get_running_loop().time()
-        await session.lose_transport()
-        return asyncio.get_running_loop().time() - began
+        return (await timed(on_stage([]).session().lose_transport()))[1]
 
     assert run_virtually(lose()) == FLUSH_SECONDS
 
 
 def test_stopping_a_session_that_is_over_does_nothing() -> None:
-    stage = Stage(ScriptedLine(), ScriptedModel([[END]]))
-
     async def stop_afterwards() -> EndReason:
-        session = stage.session()
+        session = on_stage([], [END], until=0.0).session()
         reason = await session.run()
         session.stop()
         return reason
@@ -372,9 +313,8 @@ def test_connection_is_warmed_with_the_call_and_with_each_turn() -> None:
     """The first partial of each turn warms the model, once."""
     words = ["I", "I would", "I would like"]
     turn = [CallerSpoke(text, is_final=False) for text in words] + [CallerSpoke("I would like two")]
-    stage = Stage(
-        ScriptedLine([(at, event) for at in (1.0, 5.0) for event in turn], hangs_up_at=9.0),
-        ScriptedModel([["Two. ", END]]),
+    stage = on_stage(
+        [(at, event) for at in (1.0, 5.0) for event in turn], ["Two. ", END], until=9.0
     )
 
     run_virtually(stage.play())
@@ -388,12 +328,14 @@ def test_connection_that_is_slow_to_warm_is_not_asked_for_twice() -> None:
             self.warmed += 1
             await asyncio.sleep(60.0)
 
-    partials = [(at, CallerSpoke("Well", is_final=False)) for at in (1.0, 7.0)]
-    answered = [(at + 0.5, CallerSpoke("Well then")) for at, _ in partials]
-    stage = Stage(
-        ScriptedLine(sorted([*partials, *answered], key=lambda each: each[0]), hangs_up_at=9.0),
-        Slow([["Yes. ", END]]),
-    )
+    turns = [
+        (1.0, "Well", False),
+        (1.5, "Well then", True),
+        (7.0, "Well", False),
+        (7.5, "No", True),
+    ]
+    line = ScriptedLine([(at, CallerSpoke(text, final)) for at, text, final in turns], False, 9.0)
+    stage = Stage(line, Slow([["Yes. ", END]]))
 
     run_virtually(stage.play())
 
@@ -403,7 +345,7 @@ def test_connection_that_is_slow_to_warm_is_not_asked_for_twice() -> None:
 
 def test_flood_of_frames_stops_no_timer() -> None:
     words = [(0.0, CallerSpoke(f"number {n}", is_final=False)) for n in range(2_000)]
-    stage = Stage(ScriptedLine([*words, (1.0, CallerSpoke("And"))], True), ScriptedModel([[END]]))
+    stage = on_stage([*words, (1.0, CallerSpoke("And"))], [END])
 
     assert run_virtually(stage.play()) is EndReason.IDLE
 
@@ -414,55 +356,39 @@ def test_flood_of_frames_stops_no_timer() -> None:
         (0.09, [(1.0, CallerSpoke("Hello?"))], [True]),
         (0.09, [(1.0, CallerPressed("1")), (1.0, CallerSpoke("Hello?"))], [True]),
         (0.9, [(1.0, CallerSpoke("Hel", False)), (2.0, CallerSpoke("Hello?"))], [True]),
-        (0.9, [(1.0, PlaybackReported(ON)), (2.0, CallerSpoke("Hello?"))], [True]),
+        (0.9, [(1.0, caller_on()), (2.0, CallerSpoke("Hello?"))], [True]),
         (0.9, [(1.0, CallerSpoke("Hello?")), (3.0, CallerSpoke("Well?"))], [False, True]),
     ],
-    ids=[
-        "read at the words",
-        "read at a key",
-        "read since the first word",
-        "read since the caller speaks",
-        "read too slowly",
-    ],
+    ids=["at the words", "at a key", "since the first word", "since the caller speaks", "slowly"],
 )
 def test_edits_are_read_when_a_turn_begins(
-    seconds: float, happenings: list[tuple[float, Event]], known: list[bool]
+    seconds: float, happenings: Happenings, known: list[bool]
 ) -> None:
     """They come before the caller's words, which wait at most 100 ms for them."""
-    stage = Stage(
-        ScriptedLine(happenings, hangs_up_at=8.0),
-        ScriptedModel([["Yes. ", END]]),
-        edits=[(seconds, replace(GREETING, phrases=Phrases(apology="Pardon.")))],
-    )
+    edits = [(seconds, replace(GREETING, phrases=Phrases(apology="Pardon.")))]
+    stage = on_stage(happenings, ["Yes. ", END], until=8.0, edits=edits)
 
     run_virtually(stage.play())
 
-    events = [event for event, _ in stage.observer.seen]
-    edit = [type(event) for event in events].index(CallConfigChanged)
+    events = events_of(stage)
+    edit = [type(event) for event in events].index(ev.CallConfigChanged)
     finals = [at for at, one in enumerate(events) if isinstance(one, CallerSpoke) and one.is_final]
     assert [edit < at for at in finals] == known
 
 
 def test_a_key_is_looked_up_afresh_though_the_caller_was_heard_before() -> None:
-    edited = replace(GREETING, keypad={"1": KeyBinding("One.")})
-    stage = Stage(
-        ScriptedLine([(1.0, PlaybackReported(ON)), (5.0, CallerPressed("1"))], hangs_up_at=8.0),
-        ScriptedModel([["Yes. ", END]]),
-        edits=[(0.0, None), (0.0, edited)],
-    )
+    edits = [(0.0, None), (0.0, replace(GREETING, keypad={"1": KeyBinding("One.")}))]
+    happenings: Happenings = [(1.0, caller_on()), (5.0, CallerPressed("1"))]
+    stage = on_stage(happenings, ["Yes. ", END], until=8.0, edits=edits)
 
     run_virtually(stage.play())
 
-    events = [type(event) for event, _ in stage.observer.seen]
-    assert events.index(CallConfigChanged) < events.index(CallerPressed)
+    events = [type(event) for event in events_of(stage)]
+    assert events.index(ev.CallConfigChanged) < events.index(CallerPressed)
 
 
 def test_a_table_that_hangs_delays_a_turn_by_a_moment_only() -> None:
-    stage = Stage(
-        ScriptedLine([(1.0, CallerSpoke("Hello?"))], hangs_up_at=3.0),
-        ScriptedModel([["Yes. ", END]]),
-        edits=[(3_600.0, None)],
-    )
+    stage = on_stage("Hello?", ["Yes. ", END], until=3.0, edits=[(3_600.0, None)])
 
     run_virtually(stage.play())
 
@@ -473,14 +399,14 @@ def test_a_table_that_hangs_delays_a_turn_by_a_moment_only() -> None:
     ("look_seconds", "begins", "answered"),
     [
         (0.0, CallerSpoke("Hello?"), 1),
-        (0.5, PlaybackReported(ON), 1),
+        (0.5, caller_on(), 1),
         (0.5, CallerSpoke("Hel", is_final=False), 1),
-        (3_600.0, PlaybackReported(ON), 3),
+        (3_600.0, caller_on(), 3),
     ],
     ids=["at once", "while the caller speaks", "since a partial", "a table that hangs"],
 )
 def test_what_the_caller_may_spend_is_looked_at_before_each_turn(
-    look_seconds: float, begins: Event, answered: int
+    look_seconds: float, begins: ev.Event, answered: int
 ) -> None:
     """The first turn is answered; at the second all is spent, and the model is not asked."""
     allowance = ScriptedAllowance(spent_at=5.0, look_seconds=look_seconds)
@@ -489,38 +415,33 @@ def test_what_the_caller_may_spend_is_looked_at_before_each_turn(
         for at in (1.0, 10.0, 20.0)
         for seconds, event in ((0.0, begins), (1.0, CallerSpoke("Are you open?")))
     ]
-    stage = Stage(
-        ScriptedLine(happenings, hangs_up_at=40.0),
-        ScriptedModel([["Yes. ", END]] * 6),
-        allowance=allowance,
-    )
+    stage = on_stage(happenings, ["Yes. ", END], until=40.0, allowance=allowance)
 
     reason = run_virtually(stage.play())
 
     spoken = stage.line.said.splitlines()
     assert spoken.count("Yes. ") >= answered
-    is_told = Phrases().goodbye_spent in spoken
+    is_told = PHRASES.goodbye_spent in spoken
     assert is_told == (look_seconds < 1.0)
     assert reason is (EndReason.CALLER_SPEND if is_told else EndReason.CALLER_HANGUP)
     assert len(allowance.looks) >= (2 if is_told else 1)
 
 
 def test_a_key_is_not_answered_when_all_is_spent() -> None:
-    stage = Stage(
-        ScriptedLine([(1.0, CallerPressed("1"))], hangs_up_at=40.0),
-        ScriptedModel([]),
-        allowance=ScriptedAllowance(spent_at=0.0),
-    )
+    allowance = ScriptedAllowance(spent_at=0.0)
+    stage = on_stage([(1.0, CallerPressed("1"))], until=40.0, allowance=allowance)
 
     assert run_virtually(stage.play()) is EndReason.CALLER_SPEND
-    assert stage.line.said.splitlines() == [Phrases().goodbye_spent]
+    assert stage.line.said.splitlines() == [PHRASES.goodbye_spent]
 
 
 def test_tools_of_one_reply_overlap_in_time() -> None:
     calls: list[Step] = [ToolCall(f"c{n}", "look", f'{{"n":{n}}}') for n in range(3)]
-    stage = Stage(
-        ScriptedLine([(1.0, CallerSpoke("Look at all."))], hangs_up_at=5.0),
-        ScriptedModel([[*calls, StopReason.TOOLS], ["All seen. ", END]]),
+    stage = on_stage(
+        "Look at all.",
+        [*calls, StopReason.TOOLS],
+        ["All seen. ", END],
+        until=5.0,
         toolbox=ScriptedToolbox(seconds=2.0),
         config=WITH_TOOLS,
     )
@@ -538,13 +459,12 @@ def long_call(*summary: Step, hangs_up_at: float = 30.0) -> Stage:
     words.append((25.0, "Bye."))
     happenings = [(at, CallerSpoke(text)) for at, text in words if at < hangs_up_at]
     answers: list[list[Step]] = [["Hello Ada.", END], ["Size?", END], ["Fine.", END]]
-    replies: list[list[Step]] = [*answers, [*summary], ["Sure.", END]]
     limits = Limits(summarize_after_turns=2, kept_turns=2, idle_ms=(60_000,))
-    return Stage(
-        ScriptedLine(happenings, hangs_up_at=hangs_up_at),
-        ScriptedModel(replies),
-        config=replace(GREETING, limits=limits),
-    )
+    config = replace(GREETING, limits=limits)
+    return on_stage(happenings, *answers, summary, ["Sure.", END], until=hangs_up_at, config=config)
+
+
+SUMMARIZED = "[Summary of the call so far: Ada wants pizzas.] Two pizzas."
 
 
 def test_a_summary_is_asked_of_the_model_in_words_of_our_own() -> None:
@@ -555,8 +475,7 @@ def test_a_summary_is_asked_of_the_model_in_words_of_our_own() -> None:
     text = "Earlier summary: none\nSince then:\nAgent: Hello.\nCaller: I am Ada.\nAgent: Hello Ada."
     assert stage.model.requests[3] == ReplyRequest(SUMMARIZE, (caller(text),), max_tokens=600)
     assert Summary("Ada wants pizzas.", 3) in stage.journal.facts
-    said = "[Summary of the call so far: Ada wants pizzas.] Two pizzas."
-    assert stage.model.requests[4].messages[0] == caller(said)
+    assert stage.model.requests[4].messages[0] == caller(SUMMARIZED)
 
 
 def test_a_slow_summary_delays_no_reply() -> None:
@@ -568,36 +487,27 @@ def test_a_slow_summary_delays_no_reply() -> None:
     answers = [at for at, one in stage.line.sent if isinstance(one, Speak) and one.text]
     assert answers == [1.0, 1.0, 3.0, 5.0, 7.0, 25.0]
     first = [request.messages[0] for request in stage.model.requests[4:6]]
-    said = "[Summary of the call so far: Ada wants pizzas.] Two pizzas."
-    assert first == [caller("[The call begins.]"), caller(said)]
-
-
-def test_a_summary_that_never_comes_is_given_up() -> None:
-    stage = long_call(3_600.0)
-
-    run_virtually(stage.play())
-
-    assert SummaryFailed(1) in [event for event, _ in stage.observer.seen]
-    assert stage.line.said.splitlines() == ["Hello Ada.", "Size?", "Fine.", "Sure.", "Sure."]
+    assert first == [caller("[The call begins.]"), caller(SUMMARIZED)]
 
 
 @pytest.mark.parametrize(
     "steps",
     [
+        [3_600.0],
         ["Ada wa"],
         ["Ada wa", ModelError(ReplyFault.THROTTLED)],
         ["I cannot", StopReason.BLOCKED],
         ["{", StopReason.MALFORMED],
         [{}],
     ],
-    ids=["broken off", "failed", "blocked", "malformed", "crashed"],
+    ids=["never comes", "broken off", "failed", "blocked", "malformed", "crashed"],
 )
 def test_failed_summary_is_not_heard(steps: list[Step]) -> None:
     stage = long_call(*steps)
 
     run_virtually(stage.play())
 
-    assert SummaryFailed(1) in [event for event, _ in stage.observer.seen]
+    assert ev.SummaryFailed(1) in events_of(stage)
     assert not any(isinstance(fact, Summary) for fact in stage.journal.facts)
     assert stage.line.said.splitlines() == ["Hello Ada.", "Size?", "Fine.", "Sure.", "Sure."]
 
@@ -605,11 +515,7 @@ def test_failed_summary_is_not_heard(steps: list[Step]) -> None:
 def test_a_summary_ends_with_the_call() -> None:
     stage = long_call(10.0, "Too late.", END, hangs_up_at=8.0)
 
-    async def play() -> float:
-        await stage.play()
-        return asyncio.get_running_loop().time()
-
-    assert run_virtually(play()) == 8.0
+    assert run_virtually(timed(stage.play())) == (EndReason.CALLER_HANGUP, 8.0)
 
 
 def test_what_a_summary_costs_is_counted() -> None:
@@ -619,6 +525,5 @@ def test_what_a_summary_costs_is_counted() -> None:
 
     run_virtually(stage.play())
 
-    events = [event for event, _ in stage.observer.seen]
-    assert TokensCounted(None, Usage(900, 40)) in events
-    assert Summarized(1, "Ada wants pizzas.") in events
+    assert ev.TokensCounted(None, Usage(900, 40)) in events_of(stage)
+    assert ev.Summarized(1, "Ada wants pizzas.") in events_of(stage)

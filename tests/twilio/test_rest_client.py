@@ -48,57 +48,48 @@ async def dial(api: TwilioApi) -> str:
         return await asking.dial(ADA, OURS, URL, STATUS_URL)
 
 
+async def dial_error(api: TwilioApi) -> DialError:
+    with pytest.raises(DialError) as caught:
+        await dial(api)
+    return caught.value
+
+
 async def test_request_for_a_call_has_every_field(api: TwilioApi) -> None:
     call_sid = await dial(api)
 
     assert call_sid == "CA" + "1".zfill(32)
+    detection = {"MachineDetection": "DetectMessageEnd", "Timeout": "30", "TimeLimit": "3600"}
+    status = {"StatusCallback": STATUS_URL, "StatusCallbackMethod": "POST"}
     assert api.asked == [
-        {
-            "To": ADA,
-            "From": OURS,
-            "Url": URL,
-            "Method": "POST",
-            "MachineDetection": "DetectMessageEnd",
-            "StatusCallback": STATUS_URL,
-            "StatusCallbackMethod": "POST",
-            "Timeout": "30",
-            "TimeLimit": "3600",
-        }
+        {"To": ADA, "From": OURS, "Url": URL, "Method": "POST", **detection, **status}
     ]
 
 
 @pytest.mark.parametrize(
-    ("refusal", "detail"),
+    ("refusal", "fault", "detail"),
     [
-        ((400, 21211), "Twilio refused: HTTP 400, code 21211"),
-        ((403, 21215), "Twilio refused: HTTP 403, code 21215"),
-        ((429, 20429), "Twilio refused: HTTP 429, code 20429"),
+        ((400, 21211), DialFault.REFUSED, "Twilio refused: HTTP 400, code 21211"),
+        ((403, 21215), DialFault.REFUSED, "Twilio refused: HTTP 403, code 21215"),
+        ((429, 20429), DialFault.REFUSED, "Twilio refused: HTTP 429, code 20429"),
+        *(
+            (
+                (status, 20500),
+                DialFault.UNREACHABLE,
+                f"Twilio failed: HTTP {status}, code 20500; whether it rings is not known",
+            )
+            for status in (408, 500, 503)
+        ),
     ],
 )
-async def test_refused_call_is_an_error_with_the_code_and_not_repeated(
-    api: TwilioApi, refusal: tuple[int, int], detail: str
+async def test_failed_call_is_an_error_with_the_code_and_not_repeated(
+    api: TwilioApi, refusal: tuple[int, int], fault: DialFault, detail: str
 ) -> None:
     """Without Twilio's text, which may contain the number."""
     api.refusal = refusal
 
-    with pytest.raises(DialError) as caught:
-        await dial(api)
+    error = await dial_error(api)
 
-    assert (caught.value.fault, caught.value.detail) == (DialFault.REFUSED, detail)
-    assert len(api.asked) == 1
-
-
-@pytest.mark.parametrize("status", [408, 500, 503])
-async def test_failure_of_twilio_has_an_unknown_outcome_and_is_not_repeated(
-    api: TwilioApi, status: int
-) -> None:
-    api.refusal = (status, 20500)
-
-    with pytest.raises(DialError) as caught:
-        await dial(api)
-
-    assert caught.value.fault is DialFault.UNREACHABLE
-    assert "not known" in caught.value.detail
+    assert (error.fault, error.detail) == (fault, detail)
     assert len(api.asked) == 1
 
 
@@ -106,21 +97,17 @@ async def test_failure_of_twilio_has_an_unknown_outcome_and_is_not_repeated(
 async def test_unreadable_answer_is_a_dial_error(api: TwilioApi, body: str) -> None:
     api.body = body
 
-    with pytest.raises(DialError) as caught:
-        await dial(api)
-
-    assert caught.value.fault is DialFault.UNREACHABLE
+    assert (await dial_error(api)).fault is DialFault.UNREACHABLE
 
 
 async def test_unreachable_api_is_a_dial_error() -> None:
     async with twilio_api("SK1", "signing") as gone:
         pass
 
-    with pytest.raises(DialError) as caught:
-        await dial(gone)
+    error = await dial_error(gone)
 
-    assert caught.value.fault is DialFault.UNREACHABLE
-    assert caught.value.detail == "Twilio gave no answer; whether it rings is not known"
+    assert error.fault is DialFault.UNREACHABLE
+    assert error.detail == "Twilio gave no answer; whether it rings is not known"
 
 
 @pytest.mark.parametrize(
@@ -158,11 +145,10 @@ def test_only_a_connection_that_failed_is_a_certain_refusal(
     assert isinstance(caught.value, MessageRefusedError) is is_certain
 
 
-@pytest.mark.parametrize(
-    ("status", "is_certain"), [(302, False), (400, True), (408, False), (429, True), (500, False)]
-)
-def test_status_tells_whether_nothing_was_done(status: int, is_certain: bool) -> None:
-    assert is_certain_refusal(status) is is_certain
+def test_status_tells_whether_nothing_was_done() -> None:
+    known = {302: False, 400: True, 408: False, 429: True, 500: False}
+
+    assert {status: is_certain_refusal(status) for status in known} == known
 
 
 class SilentCalls:
@@ -201,38 +187,19 @@ PUSH = "CR" + "3" * 32
 
 
 def access(*, push: str = "", now: float | None = None) -> VoiceAccess:
-    return VoiceAccess(
-        "AC" + "0" * 32,
-        "SK" + "1" * 32,
-        SECRET,
-        "AP" + "2" * 32,
-        push,
-        clock=time if now is None else lambda: now,
-    )
+    account = TwilioAccount("AC" + "0" * 32, "", "SK" + "1" * 32, SECRET)
+    clock = time if now is None else lambda: now
+    return VoiceAccess(account, "AP" + "2" * 32, push, clock)
 
 
-@pytest.mark.parametrize(
-    ("push", "voice"),
-    [
-        ("", {"outgoing": {"application_sid": "AP" + "2" * 32}}),
-        (
-            PUSH,
-            {
-                "incoming": {"allow": True},
-                "outgoing": {"application_sid": "AP" + "2" * 32},
-                "push_credential_sid": PUSH,
-            },
-        ),
-    ],
-)
-def test_token_grants_what_is_configured_and_nothing_else(
-    push: str, voice: dict[str, object]
-) -> None:
+@pytest.mark.parametrize("push", ["", PUSH])
+def test_token_grants_what_is_configured_and_nothing_else(push: str) -> None:
     now = int(time())
 
-    text = access(push=push, now=now).issue("ada_1")
-    token = AccessToken.from_jwt(text, SECRET)
+    token = AccessToken.from_jwt(access(push=push, now=now).issue("ada_1"), SECRET)
 
+    outgoing = {"outgoing": {"application_sid": "AP" + "2" * 32}}
+    incoming = {"incoming": {"allow": True}, "push_credential_sid": PUSH} if push else {}
     assert token.headers == {"alg": "HS256", "typ": "JWT", "cty": "twilio-fpa;v=1"}
     assert token.payload == {
         "jti": token.payload["jti"],
@@ -240,7 +207,7 @@ def test_token_grants_what_is_configured_and_nothing_else(
         "sub": "AC" + "0" * 32,
         "nbf": now,
         "exp": now + 600,
-        "grants": {"identity": "ada_1", "voice": voice},
+        "grants": {"identity": "ada_1", "voice": {**incoming, **outgoing}},
     }
 
 

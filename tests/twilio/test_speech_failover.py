@@ -38,32 +38,21 @@ def speech(clock: Clock) -> SpeechHealth:
 
 
 @pytest.mark.parametrize(
-    ("code", "side"),
+    ("codes", "fault", "side"),
     [
-        (64111, SpeechSide.VOICE),
-        (64112, SpeechSide.VOICE),
-        (64114, SpeechSide.TRANSCRIPTION),
-        (64105, None),
-        (64113, None),
-        (0, None),
+        ([64111, 64112], SessionFault.CONNECTION, SpeechSide.VOICE),
+        ([64114], SessionFault.CONNECTION, SpeechSide.TRANSCRIPTION),
+        ([0, 39001, 64102, 64103, 64105, 64107, 64113, 99999], SessionFault.CONNECTION, None),
+        ([64101, 64106], SessionFault.SPEECH_SETTINGS, None),
+        ([64104, 64109, 64110], SessionFault.UNAVAILABLE, None),
+        ([64108], SessionFault.CALLER_GONE, None),
     ],
 )
-def test_code_names_the_side_that_failed(code: int, side: SpeechSide | None) -> None:
-    assert failed_side(code) is side
-
-
-@pytest.mark.parametrize(
-    ("codes", "fault"),
-    [
-        ([0, 39001, 64102, 64103, 64105, 64107, 64111, 64114, 99999], SessionFault.CONNECTION),
-        ([64101, 64106], SessionFault.SPEECH_SETTINGS),
-        ([64104, 64109, 64110], SessionFault.UNAVAILABLE),
-        ([64108], SessionFault.CALLER_GONE),
-    ],
-)
-def test_code_names_the_fault_of_a_session(codes: list[int], fault: SessionFault) -> None:
+def test_code_names_the_fault_of_a_session_and_the_side_that_failed(
+    codes: list[int], fault: SessionFault, side: SpeechSide | None
+) -> None:
     """An unknown code counts as a lost connection."""
-    assert {session_fault(code) for code in codes} == {fault}
+    assert {(session_fault(code), failed_side(code)) for code in codes} == {(fault, side)}
 
 
 def test_voice_attributes_exist() -> None:
@@ -84,18 +73,18 @@ def test_backup_serves_for_a_minute(speech: SpeechHealth, clock: Clock) -> None:
 
 
 def test_without_a_backup_the_next_provider_serves(speech: SpeechHealth) -> None:
+    """Another language gets no English voice."""
     speech.connected("CA1", RELAY, (), {})
     speech.failed("CA1", SpeechSide.VOICE)
     speech.failed("CA1", SpeechSide.TRANSCRIPTION)
+    kept = {"interruptible": "any", "ttsProvider": "Amazon", "transcriptionProvider": "Google"}
+    german = {"language": "de-DE"}
 
     relay, _ = speech.connected("CA2", RELAY, (), {})
+    of_german, _ = speech.connected("CA2", {**RELAY, **german}, (), {})
 
-    assert relay == {
-        "ttsProvider": "Amazon",
-        "voice": "Joanna-Neural",
-        "transcriptionProvider": "Google",
-        "interruptible": "any",
-    }
+    assert relay == {**kept, "voice": "Joanna-Neural"}
+    assert of_german == {**kept, **german}
 
 
 def test_backup_that_fails_as_well_is_avoided(speech: SpeechHealth) -> None:
@@ -129,15 +118,6 @@ def test_languages_change_with_the_provider(speech: SpeechHealth) -> None:
         {"code": "de-DE", "ttsProvider": "Google"},
         {"code": "multi", "ttsProvider": "ElevenLabs"},
     )
-
-
-def test_other_language_gets_no_english_voice(speech: SpeechHealth) -> None:
-    speech.failed("CA1", SpeechSide.VOICE, RELAY)
-
-    relay, _ = speech.connected("CA2", {**RELAY, "language": "de-DE"}, (), {})
-
-    assert relay["ttsProvider"] == "Amazon"
-    assert "voice" not in relay
 
 
 def test_failure_of_an_unknown_session_has_no_effect(speech: SpeechHealth) -> None:

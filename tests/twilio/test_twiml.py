@@ -8,22 +8,9 @@ from xml.etree import ElementTree as ET
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from twilio.twiml.voice_response import (  # type: ignore[import-untyped] # ships no types
-    Connect,
-)
+from twilio.twiml.voice_response import Connect  # type: ignore[import-untyped] # ships no types
 
-from agent.twilio.twiml import (
-    app_parameters,
-    connect,
-    dial,
-    empty,
-    enqueue,
-    enqueue_task,
-    hang_up,
-    redirect,
-    refer,
-    say_and_hang_up,
-)
+from agent.twilio import twiml
 from agent.usecases.relay_attributes import ATTRIBUTES, LANGUAGE_ATTRIBUTES, relay_attributes
 from agent.usecases.validation import RecordErrors
 
@@ -41,8 +28,13 @@ def _find(document: str, path: str) -> ET.Element:
     return element
 
 
+def _relay(attributes: dict[str, str], *, url: str = URL, greeting: str = "") -> dict[str, str]:
+    document = twiml.connect(url, ACTION, attributes, greeting=greeting)
+    return _find(document, "Connect/ConversationRelay").attrib
+
+
 def test_a_call_is_connected_with_everything_it_needs() -> None:
-    document = connect(
+    document = twiml.connect(
         URL,
         ACTION,
         relay_attributes({"speechTimeout": 900, "hints": "Zürich, <Twilio>"}, RecordErrors())[0],
@@ -67,27 +59,15 @@ def test_a_call_is_connected_with_everything_it_needs() -> None:
     )
 
 
-def test_the_least_document_has_no_empty_attribute() -> None:
-    assert connect(URL, ACTION, {}) == (
-        '<?xml version="1.0" encoding="UTF-8"?>'
-        "<Response>"
-        '<Connect action="https://voice.example.com/twiml/action?call=1&amp;v=2" method="POST">'
-        '<ConversationRelay url="wss://voice.example.com/relay?callSid=CA1&amp;t=a%2Fb" />'
-        "</Connect></Response>"
-    )
-
-
 @pytest.mark.parametrize("name", sorted(set(ATTRIBUTES) - {"url", "welcomeGreeting"}))
 def test_every_attribute_of_the_relay_comes_out_as_spelled(name: str) -> None:
-    relay = _find(connect(URL, ACTION, {name: "x"}, greeting="Hi."), "Connect/ConversationRelay")
-
-    assert relay.attrib == {"url": URL, "welcomeGreeting": "Hi.", name: "x"}
+    assert _relay({name: "x"}, greeting="Hi.") == {"url": URL, "welcomeGreeting": "Hi.", name: "x"}
 
 
 def test_every_attribute_of_a_language_comes_out_as_spelled() -> None:
     language = dict.fromkeys(LANGUAGE_ATTRIBUTES, "x")
 
-    document = connect(URL, ACTION, {}, languages=[language])
+    document = twiml.connect(URL, ACTION, {}, languages=[language])
 
     assert _find(document, "Connect/ConversationRelay/Language").attrib == language
 
@@ -102,23 +82,17 @@ def test_the_helper_leaves_camel_case_names_alone() -> None:
 
 
 def test_url_and_greeting_of_the_call_win_over_attributes() -> None:
-    attributes = {"url": "wss://elsewhere.example.com/", "welcomeGreeting": "Boo."}
+    """No attribute is empty; a local socket may use `ws`."""
+    elsewhere = {"url": "wss://elsewhere.example.com/", "welcomeGreeting": "Boo."}
 
-    relay = _find(connect(URL, ACTION, attributes), "Connect/ConversationRelay")
-
-    assert relay.attrib == {"url": URL}
-
-
-def test_a_local_socket_may_use_ws() -> None:
-    document = connect("ws://localhost:3000/", ACTION, {})
-
-    assert _find(document, "Connect/ConversationRelay").attrib == {"url": "ws://localhost:3000/"}
+    assert _relay(elsewhere) == _relay({}) == {"url": URL}
+    assert _relay({}, url="ws://localhost:3000/") == {"url": "ws://localhost:3000/"}
 
 
 def test_only_a_socket_can_be_connected() -> None:
     """Twilio reports 64102 otherwise (https://www.twilio.com/docs/api/errors/64102)."""
     with pytest.raises(ValueError, match="must begin with wss://"):
-        connect("https://voice.example.com/relay", ACTION, {})
+        twiml.connect("https://voice.example.com/relay", ACTION, {})
 
 
 _XML_TEXT = st.text(
@@ -131,7 +105,7 @@ _XML_TEXT = st.text(
 @example("\r\n<&>\"']]>", "\U0010ffff")
 @example(" ", "\n")
 def test_any_text_survives_the_document(greeting: str, value: str) -> None:
-    document = connect(URL, ACTION, {}, parameters={"p": value}, greeting=greeting)
+    document = twiml.connect(URL, ACTION, {}, parameters={"p": value}, greeting=greeting)
 
     relay = _find(document, "Connect/ConversationRelay")
     assert relay.get("welcomeGreeting") == (greeting if greeting.strip() else None)
@@ -141,12 +115,12 @@ def test_any_text_survives_the_document(greeting: str, value: str) -> None:
 @given(st.text(st.characters(codec=None)))
 @example("\x00\x0b\ud800\uffff")
 def test_no_text_makes_the_document_unreadable(text: str) -> None:
-    _read(connect(URL, ACTION, {"hints": text}, parameters={text: text}, greeting=text))
-    _read(say_and_hang_up(text, language=text))
+    _read(twiml.connect(URL, ACTION, {"hints": text}, parameters={text: text}, greeting=text))
+    _read(twiml.say_and_hang_up(text, language=text))
 
 
 def test_a_character_that_xml_cannot_hold_is_left_out() -> None:
-    document = connect(
+    document = twiml.connect(
         URL, ACTION, {}, parameters={"p\x00": "a\x0bb\ud800c", "\x01": "d"}, greeting="\x07"
     )
 
@@ -161,29 +135,29 @@ SIP = "sip:desk@pbx.example.com"
 @pytest.mark.parametrize(
     ("document", "verbs"),
     [
-        (hang_up(), "<Hangup />"),
-        (say_and_hang_up("Sorry & bye.\x00"), "<Say>Sorry &amp; bye.</Say><Hangup />"),
+        (twiml.hang_up(), "<Hangup />"),
+        (twiml.say_and_hang_up("Sorry & bye.\x00"), "<Say>Sorry &amp; bye.</Say><Hangup />"),
         (
-            say_and_hang_up("Adiós.", language="es-US"),
+            twiml.say_and_hang_up("Adiós.", language="es-US"),
             '<Say language="es-US">Adiós.</Say><Hangup />',
         ),
         (
-            dial("+15550003333", caller_id="+15550002222", action_url="/a?dial=1"),
+            twiml.dial("+15550003333", caller_id="+15550002222", action_url="/a?dial=1"),
             '<Dial action="/a?dial=1" answerOnBridge="true" callerId="+15550002222"'
             ' method="POST" timeout="20"><Number>+15550003333</Number></Dial>',
         ),
         (
-            dial(f"{SIP}?x=1&y=2", caller_id="", action_url="/a", timeout_seconds=5),
+            twiml.dial(f"{SIP}?x=1&y=2", caller_id="", action_url="/a", timeout_seconds=5),
             '<Dial action="/a" answerOnBridge="true" method="POST" timeout="5">'
             f"<Sip>{SIP}?x=1&amp;y=2</Sip></Dial>",
         ),
         (
-            dial(SIP.replace("sip", "SIPS"), caller_id="", action_url="/a"),
+            twiml.dial(SIP.replace("sip", "SIPS"), caller_id="", action_url="/a"),
             '<Dial action="/a" answerOnBridge="true" method="POST" timeout="20">'
             "<Sip>SIPS:desk@pbx.example.com</Sip></Dial>",
         ),
         (
-            dial(
+            twiml.dial(
                 "client:ada_1",
                 caller_id="",
                 action_url="/a",
@@ -194,11 +168,11 @@ SIP = "sip:desk@pbx.example.com"
             '<Parameter name="reason" value="a &quot;bill&quot; &amp; co" /></Client></Dial>',
         ),
         (
-            enqueue("bills & co", action_url="/a?b=1&c=2"),
+            twiml.enqueue("bills & co", action_url="/a?b=1&c=2"),
             '<Enqueue action="/a?b=1&amp;c=2" method="POST">bills &amp; co</Enqueue>',
         ),
         (
-            enqueue_task(
+            twiml.enqueue_task(
                 "WW1",
                 {"reason": 'a "bill" <b>', "slots": {"día": "5\x00\uffff"}},
                 priority=0,
@@ -208,25 +182,28 @@ SIP = "sip:desk@pbx.example.com"
             '{"reason": "a \\"bill\\" &lt;b&gt;", "slots": {"día": "5\\u0000"}}</Task></Enqueue>',
         ),
         (
-            enqueue_task("WW1", {}, priority=None, action_url="/a"),
+            twiml.enqueue_task("WW1", {}, priority=None, action_url="/a"),
             '<Enqueue action="/a" method="POST" workflowSid="WW1"><Task>{}</Task></Enqueue>',
         ),
         (
-            refer(f"{SIP}?X-A=1&X-B=2", action_url="/a"),
+            twiml.refer(f"{SIP}?X-A=1&X-B=2", action_url="/a"),
             f'<Refer action="/a" method="POST"><Sip>{SIP}?X-A=1&amp;X-B=2</Sip></Refer>',
         ),
         (
-            redirect("https://eu.example.com/twiml?a=1&b=2"),
+            twiml.redirect("https://eu.example.com/twiml?a=1&b=2"),
             '<Redirect method="POST">https://eu.example.com/twiml?a=1&amp;b=2</Redirect>',
         ),
         (
-            redirect("https://eu.example.com/", sentence="One <moment>.", pause_seconds=1),
+            twiml.redirect("https://eu.example.com/", sentence="One <moment>.", pause_seconds=1),
             '<Say>One &lt;moment&gt;.</Say><Pause length="1" />'
             '<Redirect method="POST">https://eu.example.com/</Redirect>',
         ),
-        (enqueue("Front & desk"), "<Enqueue>Front &amp; desk</Enqueue>"),
-        (enqueue("desk", sentence="Hold\x00 on."), "<Say>Hold on.</Say><Enqueue>desk</Enqueue>"),
-        (enqueue("desk", sentence=" "), "<Enqueue>desk</Enqueue>"),
+        (twiml.enqueue("Front & desk"), "<Enqueue>Front &amp; desk</Enqueue>"),
+        (
+            twiml.enqueue("desk", sentence="Hold\x00 on."),
+            "<Say>Hold on.</Say><Enqueue>desk</Enqueue>",
+        ),
+        (twiml.enqueue("desk", sentence=" "), "<Enqueue>desk</Enqueue>"),
     ],
 )
 def test_each_document_has_its_verbs(document: str, verbs: str) -> None:
@@ -235,12 +212,12 @@ def test_each_document_has_its_verbs(document: str, verbs: str) -> None:
 
 
 def test_document_of_a_call_that_is_over_is_empty() -> None:
-    assert empty() == '<?xml version="1.0" encoding="UTF-8"?><Response />'
+    assert twiml.empty() == '<?xml version="1.0" encoding="UTF-8"?><Response />'
 
 
 @given(st.dictionaries(st.text(st.characters(codec=None)), st.text(st.characters(codec=None))))
 def test_no_text_makes_a_task_unreadable(task: dict[str, str]) -> None:
-    document = enqueue_task("WW1", task, priority=None, action_url="/a")
+    document = twiml.enqueue_task("WW1", task, priority=None, action_url="/a")
 
     assert isinstance(json.loads(_find(document, "Enqueue/Task").text or ""), dict)
 
@@ -264,4 +241,4 @@ def test_app_may_pass_eight_short_parameters_with_the_prefix(
     caller: str, fields: dict[str, str], parameters: dict[str, str]
 ) -> None:
     """A caller on a telephone passes none."""
-    assert app_parameters({"From": caller, **fields}) == parameters
+    assert twiml.app_parameters({"From": caller, **fields}) == parameters

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
+from tests.listening import listening
+
 ACCOUNT = "AC" + "0" * 32
 
 
@@ -22,14 +24,10 @@ class TwilioApi:
     user: str
     secret: str
     url: str = ""
-    asked: list[dict[str, str]] = field(default_factory=list)
-    """The form of each request for a call."""
-    refusal: tuple[int, int] | None = None
-    """HTTP status and code; None = calls are made."""
-    body: str = ""
-    """Answered instead of a call, with 201."""
-    statuses: list[str] = field(default_factory=lambda: ["completed"])
-    """Of a call at each fetch; the last one stays."""
+    asked: list[dict[str, str]] = field(default_factory=list)  # the form of each request
+    refusal: tuple[int, int] | None = None  # HTTP status and code
+    body: str = ""  # answered instead of a call, with 201
+    statuses: list[str] = field(default_factory=lambda: ["completed"])  # the last one stays
     looked_at: list[str] = field(default_factory=list)
 
     async def create(self, request: web.Request) -> web.Response:
@@ -75,11 +73,5 @@ async def twilio_api(user: str, secret: str) -> AsyncIterator[TwilioApi]:
     application = web.Application()
     application.router.add_post("/2010-04-01/Accounts/{account}/Calls.json", api.create)
     application.router.add_get("/2010-04-01/Accounts/{account}/Calls/{call}.json", api.fetch)
-    runner = web.AppRunner(application, handler_cancellation=True, shutdown_timeout=0.1)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        api.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    async with listening(application, handler_cancellation=True, shutdown_timeout=0.1) as api.url:
         yield api
-    finally:
-        await runner.cleanup()

@@ -30,12 +30,7 @@ from tests.twilio_client.playback import Playback, Reading
 if TYPE_CHECKING:
     from tests.twilio_client.client import Answer, Relay, Twilio
 
-_CLOSING = {
-    aiohttp.WSMsgType.CLOSE,
-    aiohttp.WSMsgType.CLOSING,
-    aiohttp.WSMsgType.CLOSED,
-    aiohttp.WSMsgType.ERROR,
-}
+_CLOSING = {getattr(aiohttp.WSMsgType, name) for name in ("CLOSE", "CLOSING", "CLOSED", "ERROR")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +41,8 @@ class Manner:
     grace_seconds: float = 0.05
     """Silence on the socket after which an answer is complete; the only guess in real time."""
     answer_seconds: float = 60.0
-    closing_seconds: float = 20.0
-    """Within this time an interrupted cycle must be closed."""
-    fillers: frozenset[str] = frozenset()
-    """Phrases that are not an answer."""
+    closing_seconds: float = 20.0  # within this time an interrupted cycle must be closed
+    fillers: frozenset[str] = frozenset()  # phrases that are not an answer
     language: str = "en-US"
     setup: Mapping[str, Any] = field(default_factory=dict)
     """Fields of `setup` to replace or add; None leaves a field out."""
@@ -60,8 +53,7 @@ class Reply:
     """The answer of the service to one turn of the caller."""
 
     cycles: tuple[str, ...]
-    first_text_seconds: float
-    """From the caller's final words to the first text."""
+    first_text_seconds: float  # from the caller's final words to the first text
 
     @property
     def text(self) -> str:
@@ -77,10 +69,8 @@ class Ending:
     """The request to the action URL when the session was over, and its answer."""
 
     fields: Mapping[str, str]
-    answer: Answer | None
-    """None = the service set no action URL."""
-    at: float = 0.0
-    """When the session was over, on the clock of the loop."""
+    answer: Answer | None  # None = the service set no action URL
+    at: float = 0.0  # when the session was over, on the clock of the loop
 
     @property
     def status(self) -> str:
@@ -101,8 +91,7 @@ class TwilioCall:
         self.session_id = f"VX{secrets.token_hex(16)}"
         self.ledger = Ledger(closing_seconds=manner.closing_seconds)
         self.playback = Playback()
-        self.ending: Ending | None = None
-        """Set once, when the call is over."""
+        self.ending: Ending | None = None  # set once, when the call is over
         self._twilio = twilio
         self._socket = socket
         self._manner = manner
@@ -168,14 +157,11 @@ class TwilioCall:
         if characters is not None:
             self.playback.play(characters)
         await self._report_played()
-        utterance, milliseconds = self.playback.cut(self._manner.reading)
+        utterance, after = self.playback.cut(self._manner.reading)
         await self._report_speaking(is_on=False)
         self.ledger.interrupted(self._clock())
-        await self.send(
-            type="interrupt",
-            utteranceUntilInterrupt=utterance,
-            durationUntilInterruptMs=milliseconds,
-        )
+        cut = {"utteranceUntilInterrupt": utterance, "durationUntilInterruptMs": after}
+        await self.send(type="interrupt", **cut)
         return utterance
 
     async def settle(self, seconds: float | None = None) -> None:
@@ -255,11 +241,8 @@ class TwilioCall:
 
     @property
     def _answers(self) -> int:
-        return sum(
-            1
-            for cycle in self._turn_cycles
-            if not cycle.is_open and cycle.text.strip() not in {"", *self._manner.fillers}
-        )
+        closed = [cycle.text.strip() for cycle in self._turn_cycles if not cycle.is_open]
+        return sum(text not in {"", *self._manner.fillers} for text in closed)
 
     def _reply(self) -> Reply:
         cycles = self._turn_cycles

@@ -27,15 +27,11 @@ _WEBHOOK_SECONDS = 15
 class Relay:
     """`<Connect><ConversationRelay>` as the service wrote it, with the call it was written for."""
 
-    url: str
-    """Exactly as in the TwiML: this string is signed."""
+    url: str  # exactly as in the TwiML: this string is signed
     attributes: Mapping[str, str]
     parameters: Mapping[str, str]
-    languages: tuple[Mapping[str, str], ...]
-    action: str
-    """Absolute; empty = the service set none."""
-    fields: Mapping[str, str]
-    """Form fields of the voice webhook."""
+    action: str  # absolute; empty = the service set none
+    fields: Mapping[str, str]  # of the voice webhook
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +40,7 @@ class Answer:
 
     status: int
     xml: str
-    verbs: tuple[str, ...]
-    """The TwiML verbs in order, e.g. `("Say", "Hangup")`."""
+    verbs: tuple[str, ...]  # in order, e.g. `("Say", "Hangup")`
     relay: Relay | None
 
 
@@ -85,12 +80,9 @@ class Twilio:
 
     http: aiohttp.ClientSession
     base: str
-    """Where the service listens, e.g. `http://127.0.0.1:3000`, or `https` for what ends TLS before
-    it; `http` must trust its certificate then."""
-    token: str
-    """The Auth Token; signs everything."""
-    public_url: str = ""
-    """The origin the service is known by; empty = `base`."""
+    """Where the service listens, or what ends TLS before it; `http` must trust its certificate."""
+    token: str  # the Auth Token; signs everything
+    public_url: str = ""  # the origin the service is known by; empty = `base`
     manner: Manner = field(default_factory=Manner)
 
     async def webhook(self, fields: Mapping[str, str]) -> Relay:
@@ -191,7 +183,6 @@ def read_twiml(status: int, xml: str, url: str, fields: Mapping[str, str]) -> An
         url=relay.attrib["url"],
         attributes=dict(relay.attrib),
         parameters={item.attrib["name"]: item.attrib["value"] for item in relay.iter("Parameter")},
-        languages=tuple(dict(item.attrib) for item in relay.iter("Language")),
         action=urljoin(url, action) if action else "",
         fields=dict(fields),
     )

@@ -26,18 +26,12 @@ from tests.twilio.schemas import check_outbound
 class Fault(StrEnum):
     """Violations of the protocol."""
 
-    BAD_FRAME = "bad_frame"
-    """Twilio would drop it with error 64107."""
-    NO_WORDS = "no_words"
-    """A cycle without words, or a second closer."""
-    NOT_CLOSED = "not_closed"
-    """A cycle was left open: after an interrupt, or when the service ended the call."""
-    TALKED_ON = "talked_on"
-    """Text after the caller broke in, too late to have been under way."""
-    AFTER_END = "after_end"
-    """A frame after `end`."""
-    HUNG_UP_ON = "hung_up_on"
-    """The service closed the socket instead of sending `end` (64105)."""
+    BAD_FRAME = "bad_frame"  # Twilio would drop it with error 64107
+    NO_WORDS = "no_words"  # a cycle without words, or a second closer
+    NOT_CLOSED = "not_closed"  # left open after an interrupt, or at the end of the call
+    TALKED_ON = "talked_on"  # after the caller broke in, too late to have been under way
+    AFTER_END = "after_end"  # a frame after `end`
+    HUNG_UP_ON = "hung_up_on"  # the socket was closed without an `end` (64105)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +46,12 @@ class Violation:
 class Cycle:
     """One talk cycle as it arrived."""
 
-    turn: int
-    """Number of the caller's turn it came after; 0 = before the caller's first words."""
+    turn: int  # number of the caller's turn it came after; 0 = before the caller's first words
     opened_at: float
     text: str = ""
     closed_at: float | None = None
-    cut_at: float | None = None
-    """When the caller broke in while it was open."""
-    talked_on: bool = False
-    """Reported once, not for every token."""
+    cut_at: float | None = None  # when the caller broke in while it was open
+    talked_on: bool = False  # reported once, not for every token
 
     @property
     def is_open(self) -> bool:
@@ -78,14 +69,11 @@ class Ledger:
     late_tokens: int = 0
     late_cycles: int = 0
     cycles: list[Cycle] = field(default_factory=list)
-    others: list[Mapping[str, Any]] = field(default_factory=list)
-    """Valid frames that are not `text`, in order."""
+    others: list[Mapping[str, Any]] = field(default_factory=list)  # not `text`, but valid
     violations: list[Violation] = field(default_factory=list)
-    cut_seconds: list[float] = field(default_factory=list)
-    """For each cut of an open cycle: how long until the service closed it."""
+    cut_seconds: list[float] = field(default_factory=list)  # from each cut until it was closed
     end: Mapping[str, Any] | None = None
-    _interrupted_at: float | None = None
-    """When the caller last broke in without having said anything since."""
+    _interrupted_at: float | None = None  # when the caller last broke in and said nothing since
 
     @property
     def open_cycle(self) -> Cycle | None:
@@ -144,10 +132,8 @@ class Ledger:
         self.cycles.append(cycle)
         if self._interrupted_at is not None:
             self.late_cycles += 1
-            if at - self._interrupted_at > self.in_flight_seconds:
-                self.blame(
-                    Fault.TALKED_ON, f"a cycle {at - self._interrupted_at:.3f} s after the cut"
-                )
+            if (seconds := at - self._interrupted_at) > self.in_flight_seconds:
+                self.blame(Fault.TALKED_ON, f"a cycle {seconds:.3f} s after the cut")
         return cycle
 
     def _closed(self, cycle: Cycle, at: float) -> None:

@@ -29,12 +29,9 @@ class Playback:
 
     characters_per_second: int = 15
     text: str = ""
-    """What arrived to be spoken since the caller's last words."""
-    heard: int = 0
-    """Characters of `text` already played."""
+    heard: int = 0  # characters of `text` already played
     _messages: list[tuple[int, int]] = field(default_factory=list)
-    _told: int = 0
-    """Messages already given out by `finished_messages`."""
+    _told: int = 0  # messages already given out by `finished_messages`
 
     @property
     def is_playing(self) -> bool:

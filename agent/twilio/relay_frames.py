@@ -1,19 +1,26 @@
-"""Frames that Twilio sends over the relay socket, parsed to events (`docs/reference/relay.md`).
+"""Frames of the relay socket (`docs/reference/relay.md`): Twilio's to events, actions to ours.
 
 `parse` tolerates unknown keys, `null` or `""` for an absent value, and numbers sent as text. An
 unknown frame type or `info` name becomes an `IgnoredFrame`, because Twilio adds new ones. Both sets
 of kinds are closed and hold no text of the sender, so they are safe as metric labels.
+
+Twilio answers an invalid frame with error 64107 and ends the call after ten of them in a row
+(https://www.twilio.com/docs/api/errors/64107), so `render` raises `ValueError` instead of writing
+one. Unpaired surrogates, which a model streams now and then, are left out. Not written: `config`,
+`hints` and per-language settings, whose JSON is not documented.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Annotated, Literal, TypeVar, get_args
+from urllib.parse import urlsplit
 
 import msgspec
-from msgspec import Meta, Raw
+from msgspec import UNSET, Meta, Raw, UnsetType
 
+from agent.call.actions import Play, SendDigits, Speak, SwitchLanguage, TransportAction
 from agent.call.events import (
     CallerInterrupted,
     CallerPressed,
@@ -21,32 +28,18 @@ from agent.call.events import (
     Playback,
     PlaybackReported,
 )
+from agent.call.text import LANGUAGE_TAG
 from agent.errors import RelayProtocolError
 
-MAX_FRAME_BYTES = 64 * 1024
-"""Of a frame in UTF-8. Real frames are below 2 KiB; Twilio publishes no limit."""
+MAX_FRAME_BYTES = 64 * 1024  # in UTF-8; real frames are below 2 KiB, no limit is published
 
 
-class FrameFault(StrEnum):
-    """The kinds of `RelayProtocolError`."""
-
-    TOO_LARGE = "too_large"
-    NOT_JSON = "not_json"
-    """Also JSON that is nested too deeply."""
-    NO_TYPE = "no_type"
-    """Not an object with a string `type`."""
-    BAD_FIELD = "bad_field"
-    """A field of a known type is missing or cannot be read."""
-
-
-class IgnoredKind(StrEnum):
-    """The kinds of `IgnoredFrame`."""
-
-    UNKNOWN_TYPE = "unknown_type"
-    UNUSED_INFO = "unused_info"
-    """`roundTripDelayMs` or `configUpdated`."""
-    UNKNOWN_INFO = "unknown_info"
-    """An `info` frame whose name, or whose on/off value, is not known."""
+FrameFault = Literal["too_large", "not_json", "no_type", "bad_field"]
+"""The kinds of `RelayProtocolError`. `not_json` is also JSON that is nested too deeply, `no_type`
+anything but an object with a string `type`, `bad_field` a missing or unreadable field."""
+IgnoredKind = Literal["unknown_type", "unused_info", "unknown_info"]
+"""Of an `IgnoredFrame`. `unused_info` is `roundTripDelayMs` or `configUpdated`; `unknown_info` an
+`info` frame whose name, or whose on/off value, is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +58,7 @@ class Setup:
 class RelayError:
     """Twilio refused a frame of ours or reports a fault; the session goes on."""
 
-    description: str = ""
-    """May quote our frame, so it can hold personal data."""
+    description: str = ""  # may quote our frame, so it can hold personal data
     code: int | None = None
 
 
@@ -151,20 +143,16 @@ _SPEAKING = {
 
 
 def parse(data: str) -> Inbound:
-    """Parse one text frame of the relay socket.
-
-    Raises:
-        RelayProtocolError: The frame cannot be read; `kind` is a `FrameFault`. The call can go on.
-    """
+    """Parse one text frame; raises `RelayProtocolError`, whose `kind` is a `FrameFault`."""
     try:
         raw = data.encode()
     except UnicodeEncodeError as error:
-        raise RelayProtocolError(FrameFault.NOT_JSON, error.reason) from error
+        raise RelayProtocolError("not_json", error.reason) from error
     if len(raw) > MAX_FRAME_BYTES:
-        raise RelayProtocolError(FrameFault.TOO_LARGE, f"{len(raw)} bytes")
-    if _decode(_HEAD, raw, FrameFault.NO_TYPE).type not in _TYPES:
-        return IgnoredFrame(IgnoredKind.UNKNOWN_TYPE)
-    return _translate(_decode(_FRAME, raw, FrameFault.BAD_FIELD))
+        raise RelayProtocolError("too_large", f"{len(raw)} bytes")
+    if _decode(_HEAD, raw, "no_type").type not in _TYPES:
+        return IgnoredFrame("unknown_type")
+    return _translate(_decode(_FRAME, raw, "bad_field"))
 
 
 def _decode(decoder: msgspec.json.Decoder[_T], raw: bytes | Raw, fault: FrameFault) -> _T:
@@ -173,7 +161,7 @@ def _decode(decoder: msgspec.json.Decoder[_T], raw: bytes | Raw, fault: FrameFau
     except msgspec.ValidationError as error:
         raise RelayProtocolError(fault, str(error)) from error
     except (msgspec.DecodeError, RecursionError) as error:
-        raise RelayProtocolError(FrameFault.NOT_JSON, str(error)) from error
+        raise RelayProtocolError("not_json", str(error)) from error
 
 
 def _translate(frame: _AnyFrame) -> Inbound:
@@ -201,17 +189,17 @@ def _info(frame: _InfoFrame) -> Inbound:
     match frame.name:
         case "agentSpeaking" | "clientSpeaking":
             report = _SPEAKING[frame.name].get(_text(frame.value))
-            return PlaybackReported(report) if report else IgnoredFrame(IgnoredKind.UNKNOWN_INFO)
+            return PlaybackReported(report) if report else IgnoredFrame("unknown_info")
         case "tokensPlayed":
             return PlaybackReported(Playback.PLAYED, _text(frame.value))
         case "roundTripDelayMs" | "configUpdated":
-            return IgnoredFrame(IgnoredKind.UNUSED_INFO)
+            return IgnoredFrame("unused_info")
         case _:
-            return IgnoredFrame(IgnoredKind.UNKNOWN_INFO)
+            return IgnoredFrame("unknown_info")
 
 
 def _text(value: Raw) -> str:
-    return _decode(_TEXT, value, FrameFault.BAD_FIELD) or ""
+    return _decode(_TEXT, value, "bad_field") or ""
 
 
 def _whole(value: Raw) -> int | None:
@@ -221,3 +209,87 @@ def _whole(value: Raw) -> int | None:
     except msgspec.ValidationError:
         return None
     return int(number) if number is not None and 0 <= number < 2**53 else None
+
+
+MAX_LOOP = 1000  # of `play`; 0 stands for this many
+
+
+class _TextFrame(_Frame, tag="text"):
+    token: str
+    last: bool
+    interruptible: bool | UnsetType = UNSET
+    preemptible: bool | UnsetType = UNSET
+
+
+class _PlayFrame(_Frame, tag="play"):
+    source: str
+    loop: int
+    preemptible: bool
+    interruptible: bool | UnsetType = UNSET
+
+
+class _SendDigitsFrame(_Frame, tag="sendDigits"):
+    digits: str
+
+
+class _LanguageFrame(_Frame, tag="language"):
+    tts_language: str
+    transcription_language: str
+
+
+class _EndFrame(_Frame, tag="end"):
+    handoff_data: str | UnsetType = UNSET  # text, never an object
+
+
+_ENCODER = msgspec.json.Encoder()
+
+
+def render(action: TransportAction) -> str:
+    """Write one action as a text frame; `ValueError` if Twilio would refuse it."""
+    return _ENCODER.encode(_frame(action)).decode()
+
+
+def _frame(action: TransportAction) -> _Frame:
+    match action:
+        case Speak():
+            return _TextFrame(
+                _characters(action.text),
+                action.is_last,
+                interruptible=_given(action.interruptible),
+                preemptible=_given(action.preemptible),
+            )
+        case Play():
+            if not 0 <= action.loop <= MAX_LOOP:
+                raise ValueError(f"loop must be 0-{MAX_LOOP}, not {action.loop}")
+            return _PlayFrame(
+                source=_source(action.source),
+                loop=action.loop,
+                preemptible=action.preemptible,
+                interruptible=_given(action.interruptible),
+            )
+        case SendDigits(digits):
+            if not re.fullmatch("[0-9*#w]+", digits):
+                raise ValueError("digits to send are one or more of 0-9, *, # and w")
+            return _SendDigitsFrame(digits)
+        case SwitchLanguage(language):
+            if not LANGUAGE_TAG.fullmatch(language):
+                raise ValueError(f"not a language tag: {language!r}")
+            return _LanguageFrame(tts_language=language, transcription_language=language)
+        case _:  # an EndCall; mypy reports here an action that was added and not handled
+            return _EndFrame(_characters(action.handoff) or UNSET)
+
+
+def _given(flag: bool | None) -> bool | UnsetType:
+    return UNSET if flag is None else flag
+
+
+def _characters(text: str) -> str:
+    return text.encode(errors="ignore").decode()
+
+
+def _source(source: str) -> str:
+    url = urlsplit(source)
+    is_plain = source.isascii() and source.isprintable() and " " not in source
+    if not (is_plain and url.scheme in {"http", "https"} and url.hostname):
+        raise ValueError(f"not a URL that Twilio can fetch: {source!r}")
+    return source
