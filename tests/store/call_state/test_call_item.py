@@ -188,13 +188,17 @@ async def test_a_token_is_used_in_time_and_again_by_a_relay_that_may_reconnect(
 
 
 async def test_a_token_of_another_session_opens_nothing() -> None:
-    """Neither of a call without an item or without a token, nor of an earlier connection."""
+    """Neither of a call without an item, token or expiry, nor of an earlier connection."""
     store = await stored()
     await store.put({"pk": "CA2", "sk": "connection", "useCase": "pizzaUseCase"})
     await store.merge("CA0123", "connection", token_attributes("fresh", 2_000.0))
 
-    for call_sid, token in (("CA9999", "secret"), ("CA2", ""), ("CA0123", "secret")):
-        assert (await spend_token(store, call_sid, token, 2_001.0)).use is REFUSED
+    timeless = {"socketToken": token_attributes("secret", 2_000.0)["socketToken"]}
+    await store.put({"pk": "CA3", "sk": "connection", **timeless})
+
+    assert (await spend_token(store, "CA2", "", 2_001.0)).use is REFUSED
+    for call_sid in ("CA9999", "CA3", "CA0123"):
+        assert (await spend_token(store, call_sid, "secret", 2_001.0)).use is REFUSED
     assert (await spend_token(store, "CA0123", "fresh", 2_001.0)).use is FIRST
 
 
