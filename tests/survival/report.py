@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from agent.call.history import AgentSaid, CallerSaid
+from agent.call.history import AgentSaid, CallerSaid, ToolUsed
 from agent.ports import Store
 from agent.store.call_state.history_loader import LoadedHistory, read_items
 from agent.store.call_state.journal import CHAT
