@@ -22,10 +22,10 @@ from agent import SHIPPED_CONFIGURATION
 from agent.capacity.ecs_task_protection import OnActive, open_protection
 from agent.capacity.load_shedding import Load, keep_memory_trimmed
 from agent.http import PRIVATE_ROUTES, PUBLIC_ROUTES
+from agent.http.action_webhook import SMS_STATUS_PATH
 from agent.http.api import DIAL_KEYS, TOKENS, ApiKeys, TokenService
 from agent.http.middleware import CALLS, OUTBOUND, SETTINGS, SIGNATURES, TELEMETRY, guard_webhooks
 from agent.http.server import PRIVATE_LIMITS, open_site, public_limits
-from agent.http.status_webhooks import SMS_STATUS_PATH
 from agent.http.voice_webhook import at_capacity_texts
 from agent.llm import ModelOptions, TimeLimits, open_models
 from agent.messaging import MessengerOptions, open_messenger

@@ -5,17 +5,11 @@ an engine that `tests/engine.sh` has installed, or ministack as a child process.
 one command line. Without `tests/engine.sh` the engine and the image must be there already: nothing
 is pulled or built from here.
 
-Rules:
-
-- Nothing is skipped: where none of the ways works, tests that ask for a DynamoDB fail.
-- Data is kept over `stop` and `start`, as is the port. The port is outside the range from which the
-  system takes ports for outgoing connections, so no process gets it while the engine is stopped.
-- Ministack writes its data to disk when it gets SIGTERM, after it has answered all requests.
-  Killed, it loses its data, so `stop` always waits for the end, and there is no `kill`. It always
-  forgets which transaction tokens it has seen.
-- Once a minute ministack deletes what has expired: no test relies on expired items being there.
-- No Ryuk, which would have to be pulled: containers carry a label, and one that a dead run has left
-  behind is removed by a later run.
+Nothing is skipped: where none of the ways works, tests that ask for a DynamoDB fail. Data and port
+are kept over `stop` and `start`; no process gets the port meanwhile, as it is outside the range of
+outgoing connections. Ministack writes its data to disk at SIGTERM only, so `stop` waits for the end
+and there is no `kill`; once a minute it deletes what has expired. No Ryuk, which would have to be
+pulled: containers carry a label, and what a dead run has left behind is removed by a later run.
 """
 
 from __future__ import annotations
@@ -48,7 +42,7 @@ from testcontainers.core.config import ConnectionMode, testcontainers_config
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.docker_client import DockerClient, get_docker_host
 
-from agent.store.schema import TABLE, TTL_ATTRIBUTE
+from agent.store.dynamodb_client import TABLE, TTL_ATTRIBUTE
 from tests.llm import accounts
 
 DEFAULT_IMAGE = "amazon/dynamodb-local:3.3.1"
@@ -66,7 +60,7 @@ _POLL_SECONDS = 0.02
 
 
 class EngineError(Exception):
-    """The DynamoDB did not start or did not stop; the text has the end of its log."""
+    """The DynamoDB did not start; the text has its log."""
 
 
 class Engine:
@@ -84,14 +78,10 @@ class Engine:
         self.until_up()
 
     def begin(self) -> None:
-        """Start it like `start`, and do not wait until it answers.
-
-        A server that is a child process ends with the thread that has begun it.
-        """
+        """Start it without waiting; a child process ends with the thread that has begun it."""
         self._server.start()
 
     def until_up(self) -> None:
-        """Wait until it answers."""
         deadline = time.monotonic() + _START_SECONDS
         while not _answers(self.url):
             if time.monotonic() > deadline:
@@ -100,24 +90,20 @@ class Engine:
             time.sleep(_POLL_SECONDS)  # a server that starts has no event for us
 
     def stop(self) -> None:
-        """Stop it; return when it is gone. What was acknowledged is kept for `start`."""
+        """Stop it; return when it is gone."""
         self._server.stop()
 
     def create_table(self) -> str:
-        """Create an empty table as `agent.store.schema` has it, with a unique name."""
+        """Create an empty table with a unique name."""
         name = f"t-{uuid.uuid4()}"
         self._client.create_table(TableName=name, **TABLE)
-        self._client.get_waiter("table_exists").wait(
-            TableName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 30}
-        )
-        self._client.update_time_to_live(
-            TableName=name,
-            TimeToLiveSpecification={"Enabled": True, "AttributeName": TTL_ATTRIBUTE},
-        )
+        polling = {"Delay": 1, "MaxAttempts": 30}
+        self._client.get_waiter("table_exists").wait(TableName=name, WaiterConfig=polling)
+        expiry = {"Enabled": True, "AttributeName": TTL_ATTRIBUTE}
+        self._client.update_time_to_live(TableName=name, TimeToLiveSpecification=expiry)
         return name
 
     def delete_table(self, name: str) -> None:
-        """Delete a table and what is in it."""
         self._client.delete_table(TableName=name)
 
     @cached_property
@@ -266,10 +252,7 @@ def _process(port: int, reason: str) -> tuple[_Process, str, str]:
 
 
 def _is_engine_there() -> bool:
-    """Whether a container engine of this machine listens; one elsewhere is taken at its word.
-
-    The library would leave its socket open where no server listens.
-    """
+    """Whether a container engine listens; the library would leave its socket open if not."""
     host = get_docker_host() or "unix:///var/run/docker.sock"
     if not host.startswith("unix://"):
         return True
@@ -302,11 +285,7 @@ def _remove_left_behind(client: docker.DockerClient) -> None:
 
 
 def _find_containers_at_this_host() -> None:
-    """Set where testcontainers looks for containers, unless it is configured.
-
-    By itself it would take this machine for a container where there is `/.dockerenv`, and look for
-    others through the bridge.
-    """
+    """Set where testcontainers looks, unless configured; `/.dockerenv` would mislead it."""
     testcontainers_config.ryuk_disabled = True
     if os.environ.get("DOCKER_HOST", "unix:").startswith("unix:"):
         testcontainers_config.tc_host_override = (

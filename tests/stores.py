@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.ports import Item, Key, Store
-from agent.store.dynamodb import DynamoDBStore
+from agent.store.dynamodb_table import DynamoDBStore
 from agent.store.sqlite import SqliteStore
 from tests.dynamodb import REGION
 

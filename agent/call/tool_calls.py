@@ -38,7 +38,7 @@ NOT_ANSWERED = (
 LONGEST_ARGUMENTS = 64_000  # characters
 _DEEPEST = 32  # levels of objects and lists in arguments
 _CONFIRMED = re.compile("confirmed|^confirm$", re.IGNORECASE)
-_YES = frozenset({"true", "1"})  # what tools read as true (`agent.tools.executor`)
+_YES = frozenset({"true", "1"})  # what tools read as true (`agent.tools.tool`)
 _MINTED = re.compile(r"tool([0-9]{5})")
 
 _Key = tuple[str, str]  # a tool and its canonical arguments, empty if not a JSON object

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from aiohttp.web import AbstractRouteDef
 
-from agent.http import action_webhook, api, relay_socket, server, status_webhooks, voice_webhook
+from agent.http import action_webhook, api, relay_socket, server, voice_webhook
 
 PUBLIC_ROUTES: tuple[AbstractRouteDef, ...] = (
     *voice_webhook.routes,
     *action_webhook.routes,
-    *status_webhooks.routes,
     *relay_socket.routes,
     *api.public_routes,
     *server.public_routes,

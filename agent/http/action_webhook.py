@@ -1,7 +1,8 @@
-"""`POST /twiml/action`: what follows a relay session or a transfer.
+"""What Twilio reports: the end of a relay session or a transfer, and of an outbound call or SMS.
 
-`agent.call.after_session` decides. This module verifies and parses the request, and carries the
-decision out. Handoff data never decides where a call goes.
+`agent.call.after_session` decides what follows `POST /twiml/action`; this module parses the request
+and carries the decision out. Handoff data never decides where a call goes. The status callbacks are
+counted; number and text of an SMS are neither logged nor stored.
 """
 
 from __future__ import annotations
@@ -29,9 +30,18 @@ from agent.call.after_session import (
 )
 from agent.call.lifecycle import HandoffData
 from agent.call.resumption import ResumeCause
+from agent.call.text import whole_number
 from agent.errors import StoreError
 from agent.http.call_twiml import action_url, connect_document, transfer_document
-from agent.http.middleware import CALLS, SETTINGS, answer, error_code, refuse, verified_form
+from agent.http.middleware import (
+    CALLS,
+    SETTINGS,
+    TELEMETRY,
+    answer,
+    verified_call,
+    verified_form,
+)
+from agent.session.outbound import FINAL_STATUSES
 from agent.twilio import twiml
 from agent.twilio.speech_failover import failed_side, session_fault
 
@@ -42,6 +52,14 @@ routes = web.RouteTableDef()
 LOST = "I am sorry, the connection was lost. Please call again. Goodbye."
 PATIENCE = "One moment, please."
 PATIENCE_SECONDS = 2
+_LARGEST_CODE = 999_999
+SMS_STATUS_PATH = "/messages/status"
+_SMS_STATUSES = frozenset(
+    {
+        "accepted", "scheduled", "queued", "sending", "sent", "delivered", "undelivered", "failed",
+        "canceled", "read", "partially_delivered",
+    }
+)  # fmt: skip
 
 _TRANSFER_FIELDS: Mapping[str, Mapping[str, TransferOutcome]] = {
     "DialCallStatus": dict.fromkeys(("completed", "answered"), TransferOutcome.COMPLETED),
@@ -65,30 +83,24 @@ by a person (a Flex conference does so). `ReferSipResponseCode` comes alone if a
 @routes.post("/twiml/action")
 async def follow_up(request: web.Request) -> web.Response:
     """Answer with what follows."""
-    fields = await verified_form(request)
-    if isinstance(fields, str):
-        return refuse(request, fields, 403)
-    if not fields.get("CallSid"):
-        return refuse(request, "bad_request", 400)
+    fields = await verified_call(request)
     request.app[CALLS].admission.release(fields["CallSid"])
-    step = after_session(_report(request, fields))
+    status, cause = fields.get("SessionStatus"), request.query.get("cause")
+    step = after_session(
+        ActionReport(
+            status=SessionStatus(status) if status in set(SessionStatus) else SessionStatus.FAILED,
+            is_call_completed=fields.get("CallStatus") == "completed",
+            handoff=HandoffData.read(fields.get("HandoffData", "")),
+            transfer=transfer_outcome(fields),
+            repeated=ResumeCause(cause) if cause in set(ResumeCause) else None,
+        )
+    )
     if step is None:
-        code = error_code(fields.get("ErrorCode", ""))
+        code = _error_code(fields)
         fault = session_fault(code)
         log.warning("session.failed", error_code=code, fault=fault)
         step = AFTER_FAILURE[fault]
     return await carry_out(request, fields, step)
-
-
-def _report(request: web.Request, fields: Mapping[str, str]) -> ActionReport:
-    status, cause = fields.get("SessionStatus"), request.query.get("cause")
-    return ActionReport(
-        status=SessionStatus(status) if status in set(SessionStatus) else SessionStatus.FAILED,
-        is_call_completed=fields.get("CallStatus") == "completed",
-        handoff=HandoffData.read(fields.get("HandoffData", "")),
-        transfer=transfer_outcome(fields),
-        repeated=ResumeCause(cause) if cause in set(ResumeCause) else None,
-    )
 
 
 def transfer_outcome(fields: Mapping[str, str]) -> TransferOutcome | None:
@@ -113,7 +125,16 @@ async def carry_out(
         case Reconnect():
             return await _reconnect(request, fields, step)
         case AskAgain():
-            return _ask_again(request, fields, step)
+            url = action_url(  # Twilio repeats the request; the URL has what it sent in this one
+                request.app[SETTINGS],
+                request.query.get("useCase", ""),
+                fields,
+                cause=step.cause,
+                session=_session_id(request, fields),
+                attempt=str(step.attempt),
+            )
+            sentence = PATIENCE if step.attempt == 1 else ""
+            return answer(twiml.redirect(url, sentence=sentence, pause_seconds=PATIENCE_SECONDS))
         case Transfer(handoff, without_target):
             use_case = await request.app[CALLS].setup.use_case(request.query.get("useCase", ""))
             document = transfer_document(
@@ -132,33 +153,52 @@ async def _reconnect(
         prepared = await calls.resume(fields, step.cause, _session_id(request, fields))
     except StoreError as error:
         log.warning("resume.delayed", error=type(error).__name__)
-        attempts = error_code(request.query.get("attempt", ""))
+        attempts = whole_number(request.query.get("attempt", ""), _LARGEST_CODE) or 0
         return await carry_out(request, fields, after_store_error(step.cause, attempts))
     if prepared is None:
         log.warning("resume.refused", cause=step.cause)
         return await carry_out(request, fields, GIVE_UP)
-    speech, is_default = calls.speech, step.with_default_speech
-    if side := failed_side(error_code(fields.get("ErrorCode", ""))):
-        provider = speech.failed(fields["CallSid"], side, prepared.use_case.relay)
+    if side := failed_side(_error_code(fields)):
+        provider = calls.speech.failed(fields["CallSid"], side, prepared.use_case.relay)
         log.warning("speech.provider_failed", side=side, provider=provider)
-    settings = request.app[SETTINGS]
-    document = connect_document(settings, prepared, fields, speech, with_default_speech=is_default)
-    return answer(document)
-
-
-def _ask_again(request: web.Request, fields: Mapping[str, str], step: AskAgain) -> web.Response:
-    """Have Twilio repeat the request; the URL carries what it sent in this one."""
-    url = action_url(
-        request.app[SETTINGS],
-        request.query.get("useCase", ""),
-        fields,
-        cause=step.cause,
-        session=_session_id(request, fields),
-        attempt=str(step.attempt),
+    settings, is_default = request.app[SETTINGS], step.with_default_speech
+    speech = calls.speech
+    return answer(
+        connect_document(settings, prepared, fields, speech, with_default_speech=is_default)
     )
-    sentence = PATIENCE if step.attempt == 1 else ""
-    return answer(twiml.redirect(url, sentence=sentence, pause_seconds=PATIENCE_SECONDS))
 
 
 def _session_id(request: web.Request, fields: Mapping[str, str]) -> str:
     return fields.get("SessionId", "") or request.query.get("session", "")
+
+
+@routes.post("/calls/status")
+async def call_status(request: web.Request) -> web.Response:
+    """Count how an outbound call ended."""
+    fields = await verified_call(request, needs_sid=False)
+    status = fields.get("CallStatus", "")
+    outcome = status if status in FINAL_STATUSES else "other"
+    request.app[TELEMETRY].count("agent_outbound_calls_total", outcome=outcome)
+    log.info("outbound_call.ended", call_sid=fields.get("CallSid", "")[:64], status=outcome)
+    return web.Response(status=204)
+
+
+@routes.post(SMS_STATUS_PATH)
+async def sms_status(request: web.Request) -> web.Response:
+    """Count a change of state of an SMS; operators see in the log that a sender is blocked."""
+    fields = await verified_form(request)
+    if isinstance(fields, str):
+        log.warning("sms.status_refused", reason=fields)
+        return web.Response(status=403, text=f"{fields}\n")
+    status = fields.get("MessageStatus", "")
+    if not status or not fields.get("MessageSid"):
+        return web.Response(status=400, text="bad_request\n")
+    known = status if status in _SMS_STATUSES else "other"
+    request.app[TELEMETRY].count("agent_messages_total", channel="sms", status=known)
+    if status in {"undelivered", "failed"}:
+        log.warning("sms.delivery_failed", status=status, error_code=_error_code(fields))
+    return web.Response(status=204)
+
+
+def _error_code(fields: Mapping[str, str]) -> int:
+    return whole_number(fields.get("ErrorCode", ""), _LARGEST_CODE) or 0

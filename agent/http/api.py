@@ -1,15 +1,13 @@
 """The API for the company's own servers: `POST /token`, and `POST /dial` on the private port.
 
-Both are authenticated by `Authorization: Bearer <API key>`. Several keys are valid at once, so that
+Both are authenticated by `Authorization: Bearer <API key>`; several keys are valid at once, so that
 one can be rotated without a gap. Rejected: signed requests and tokens of an identity provider,
 which need a library in each client and protect no better than a secret over TLS.
 
-The company's server has authenticated the user of `POST /token`, so the identity is what it says.
-An app that holds the key itself can take every identity, which is acceptable for a demonstration
-only. Rates are limited for each key, for each identity, and for each address with wrong
-credentials; an address with valid ones may be a load balancer. Forwarding headers are not read,
-because any client can send them. There are no CORS headers: a page in a browser would contain the
-key.
+The identity is what the company's server says: an app that holds the key itself can take every
+identity. Rates are limited for each key, each identity, and each address with wrong credentials; an
+address with valid ones may be a load balancer. Forwarding headers are not read, because any client
+can send them. There are no CORS headers: a page in a browser would contain the key.
 """
 
 from __future__ import annotations
@@ -38,7 +36,6 @@ TOKENS_OF_A_KEY = 300
 """Requests at once, and again in each minute."""
 TOKENS_OF_AN_IDENTITY = 10
 REFUSALS_OF_AN_ADDRESS = 20
-"""Requests with wrong credentials."""
 _NOT_STORED = {"Cache-Control": "no-store"}
 _ASK_FOR_KEY = {"WWW-Authenticate": "Bearer"}
 
@@ -62,10 +59,7 @@ class ApiKeys:
         self._digests = tuple(_digest(secret) for secret in secrets)
 
     def holder(self, header: str | None) -> int | None:
-        """The index of the key in an `Authorization` header; None if it is not one of the keys.
-
-        Compares digests, in the same time for every wrong key.
-        """
+        """The index of the key in a header, compared in the same time for every key; or None."""
         scheme, _, given = (header or "").partition(" ")
         digest = _digest(given.strip())
         found = [hmac.compare_digest(digest, known) for known in self._digests]
@@ -81,12 +75,7 @@ class RateLimiter:
 
     The generic cell rate algorithm (https://en.wikipedia.org/wiki/Generic_cell_rate_algorithm).
     Rejected: counting by clock minutes, which admits twice as many around a full minute.
-
-    Args:
-        count: At least 1.
-        seconds: The period in which as many are admitted again.
-        clock: Seconds, of any epoch.
-        most: Clients remembered; beyond that, the one admitted longest ago is forgotten.
+    Of more than `most` clients, the one admitted longest ago is forgotten.
     """
 
     def __init__(
@@ -160,7 +149,6 @@ async def issue_token(request: web.Request) -> web.Response:
 
 
 async def _identity(request: web.Request) -> str:
-    """The requested identity, from JSON or a form; empty if it is not valid."""
     try:
         if media_type(request) == "application/json":
             found = await json_of(request, _TokenRequest)
@@ -177,7 +165,7 @@ def _refuse_token(
 ) -> web.Response:
     request.app[TELEMETRY].count("agent_access_tokens_total", outcome=outcome)
     log.warning("token.refused", outcome=outcome, status=status)
-    headers = {**_NOT_STORED, **(_ASK_FOR_KEY if status == 401 else {})}
+    headers = _NOT_STORED | (_ASK_FOR_KEY if status == 401 else {})
     if wait:
         headers["Retry-After"] = str(math.ceil(wait))
     return web.json_response({"error": outcome}, status=status, headers=headers)

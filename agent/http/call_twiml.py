@@ -43,10 +43,9 @@ def connect_document(
     *,
     with_default_speech: bool = False,
 ) -> str:
-    """TwiML that connects a prepared call to ConversationRelay.
+    """TwiML that connects a prepared call; `fields` are of the webhook that is answered, verified.
 
-    `fields` are of the webhook that is answered, verified. `with_default_speech` leaves out the use
-    case's attributes of voice and transcription, because Twilio refused them.
+    `with_default_speech` leaves out the use case's voice and transcription, which Twilio refused.
     """
     use_case = prepared.use_case
     backups = {
@@ -83,44 +82,10 @@ def transfer_document(
     settings: Settings,
     use_case: str,
 ) -> str | None:
-    """TwiML that transfers a call; None if the target cannot be reached from this call.
-
-    `fields` are of the request to the action URL, verified; the call returns to `use_case` if no
-    person is reached.
-    """
+    """TwiML that transfers a call; None if the target cannot be reached from this call."""
     afterwards = action_url(settings, use_case, fields)
-    match target:
-        case None:
-            return None
-        case PhoneTarget(to, ring_seconds, caller_id):
-            return twiml.dial(
-                to,
-                caller_id=caller_id or _our_caller_id(fields, settings),
-                action_url=afterwards,
-                timeout_seconds=ring_seconds,
-                parameters=_app_parameters(handoff, fields, use_case),
-            )
-        case QueueTarget(name):
-            return twiml.enqueue(name, action_url=afterwards)
-        case WorkflowTarget(sid, priority):
-            task = _task(handoff, fields, use_case)
-            return twiml.enqueue_task(sid, task, priority=priority, action_url=afterwards)
-        case ReferralTarget(to):
-            # a referral would end any other call: https://www.twilio.com/docs/api/errors/13801
-            is_sip = fields.get("From", "").lower().startswith(("sip:", "sips:"))
-            return twiml.refer(to, action_url=afterwards) if is_sip else None
-
-
-def _our_caller_id(fields: Mapping[str, str], settings: Settings) -> str:
-    """Our number that was called, if it can be shown; empty = the caller's."""
     ours = our_number(fields) or settings.outbound_from
-    return ours if ours.startswith("+") else ""
-
-
-def _task(
-    handoff: HandoffData, fields: Mapping[str, str], use_case: str
-) -> dict[str, str | dict[str, str]]:
-    return {
+    task: dict[str, str | dict[str, str]] = {
         "reason": handoff.reason,
         "summary": handoff.summary,
         "slots": dict(handoff.slots),
@@ -128,14 +93,30 @@ def _task(
         "useCase": use_case,
         "callSid": fields.get("CallSid", ""),
     }
+    match target:
+        case None:
+            return None
+        case PhoneTarget(to, ring_seconds, caller_id):
+            return twiml.dial(
+                to,
+                caller_id=caller_id or (ours if ours.startswith("+") else ""),
+                action_url=afterwards,
+                timeout_seconds=ring_seconds,
+                parameters=_app_parameters(handoff, task),
+            )
+        case QueueTarget(name):
+            return twiml.enqueue(name, action_url=afterwards)
+        case WorkflowTarget(sid, priority):
+            return twiml.enqueue_task(sid, task, priority=priority, action_url=afterwards)
+        case ReferralTarget(to):
+            # a referral would end any other call: https://www.twilio.com/docs/api/errors/13801
+            is_sip = fields.get("From", "").lower().startswith(("sip:", "sips:"))
+            return twiml.refer(to, action_url=afterwards) if is_sip else None
 
 
-def _app_parameters(
-    handoff: HandoffData, fields: Mapping[str, str], use_case: str
-) -> dict[str, str]:
+def _app_parameters(handoff: HandoffData, task: Mapping[str, object]) -> dict[str, str]:
     slots = "; ".join(f"{name}: {value}" for name, value in handoff.slots.items())
-    texts = {**_task(handoff, fields, use_case), "slots": slots}
     return {
         name: str(text).encode()[:_PARAMETER_BYTES].decode(errors="ignore")
-        for name, text in texts.items()
+        for name, text in {**task, "slots": slots}.items()
     }

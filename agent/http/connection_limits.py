@@ -18,16 +18,16 @@ The share counts waiting connections by address of the peer (IPv6: by network of
 apart from the others. It refuses no new connection, so it is safe where all requests come from one
 load balancer. `X-Forwarded-For` is not read: any client can send it.
 
-Each connection has a protocol of ours between its transport and aiohttp's protocol, and uses
-nothing private of aiohttp. Rejected: a `limit` of the listening socket, behind which Twilio would
-wait in one queue with all others; aiohttp's `TCPSite`, which counts nothing.
+Nothing private of aiohttp is used. Rejected: a `limit` of the listening socket, behind which Twilio
+would wait in one queue with all others; aiohttp's `TCPSite`, which counts nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 from typing import Generic, TypeVar, cast
@@ -52,25 +52,20 @@ _Group = tuple[str, bool]
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """The limits of a port."""
+    """The limits of a port; `name` is a label of metrics."""
 
     name: str
-    """Label of metrics, of a closed set."""
     most: int
     answer_seconds: float = 15.0
     """From the complete request to the answer; Twilio waits no longer."""
     keep_alive_seconds: float = 310.0
     """Longer than the idle limit of the load balancer (300), which must not meet a closing one."""
     head_seconds: float = 5.0
-    """From connecting, or the first bytes of a later request, to the end of the head."""
     body_seconds: float = 5.0
 
 
 class PendingConnections(Generic[T]):
-    """Connections that wait for their peers, the oldest first, counted by address.
-
-    Above `share` of one address, its own are closed first.
-    """
+    """Connections that wait for their peers, the oldest first, counted by address."""
 
     def __init__(self, share: int) -> None:
         self._share = share
@@ -103,30 +98,23 @@ class PendingConnections(Generic[T]):
 
 def network_of(address: str) -> str:
     """What counts as one address: an IPv4 address, or the network of an IPv6 address."""
-    try:
+    with suppress(ValueError):
         parsed = ip_address(address)
-    except ValueError:
-        return address
-    if not isinstance(parsed, IPv6Address):
-        return address
-    if parsed.ipv4_mapped:
-        return str(parsed.ipv4_mapped)
-    return f"{int(parsed) >> _HOST_BITS:x}::/64"
+        if isinstance(parsed, IPv6Address):
+            return str(parsed.ipv4_mapped or f"{int(parsed) >> _HOST_BITS:x}::/64")
+    return address
 
 
 @web.middleware
 async def note_request(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Middleware: tell the connection that the head of a request is complete."""
+    """Tell the connection that the head of a request is complete."""
     if connection := _connection_of(request):
         connection.asked(request.content)
     return await handler(request)
 
 
 async def note_answer(request: web.Request, response: web.StreamResponse) -> None:
-    """`on_response_prepare`: tell the connection that its request is answered.
-
-    A request that is answered before its body has come is the last one of its connection.
-    """
+    """`on_response_prepare`: an answer before the body is the last one of its connection."""
     if not request.content.is_eof():
         response.force_close()
         response.headers[hdrs.CONNECTION] = "close"
@@ -142,31 +130,26 @@ def _connection_of(request: web.Request) -> _Connection | None:
 class OpenConnections:
     """All connections of one port."""
 
-    def __init__(self, runner: web.AppRunner, limits: ConnectionLimits, count: Count) -> None:
-        self._runner = runner
+    def __init__(
+        self, server: Callable[[], asyncio.Protocol], limits: ConnectionLimits, count: Count
+    ) -> None:
+        self._server = server
         self.limits = limits
-        self.waiting: PendingConnections[_Connection] = PendingConnections(
-            max(1, limits.most // _SHARES)
-        )
+        self.waiting = PendingConnections[_Connection](max(1, limits.most // _SHARES))
         self._count = count
         self._open = 0
         self.add_open(0)
 
     def accept(self) -> asyncio.BaseProtocol:
         """The protocol of a new connection; a protocol factory."""
-        if self._open >= self.limits.most and not self._make_room():
+        first = self.waiting.first_to_leave() if self._open >= self.limits.most else None
+        if first is not None:
+            first.cut("idle")
+        elif self._open >= self.limits.most:
             self.count_cut("full")
             return _Refused()
-        server = self._runner.server
-        if server is None:
-            return _Refused()
         self.add_open(1)  # now: the loop accepts many before the first `connection_made`
-        return _Connection(self, server())
-
-    def _make_room(self) -> bool:
-        if first := self.waiting.first_to_leave():
-            first.cut("idle")
-        return first is not None
+        return _Connection(self, self._server())
 
     def add_open(self, more: int) -> None:
         self._open += more
@@ -208,13 +191,13 @@ class _Connection(asyncio.Protocol):
         self._body = body
         if not body.is_eof():
             self._start_limit(self._port.limits.body_seconds)
-        body.on_eof(lambda: self._is_whole(body))
 
-    def _is_whole(self, body: StreamReader) -> None:
-        """The request is complete; it may be answered already."""
-        if self._is_counted and self._body is body:
-            self._port.waiting.leave(self)
-            self._start_limit(self._port.limits.answer_seconds)
+        def await_answer() -> None:
+            if self._is_counted and self._body is body:  # it may be answered already
+                self._port.waiting.leave(self)
+                self._start_limit(self._port.limits.answer_seconds)
+
+        body.on_eof(await_answer)
 
     def answered(self, *, is_complete: bool) -> None:
         """An answer is being sent; an answer without a length has limits of its own."""
@@ -230,11 +213,9 @@ class _Connection(asyncio.Protocol):
         """Close the connection; what the peer has not read by now is lost."""
         self._port.count_cut(reason)
         self._leave()
-        if self._transport is None:
-            return
-        if self._transport.get_write_buffer_size():
+        if self._transport and self._transport.get_write_buffer_size():
             self._transport.abort()
-        else:
+        elif self._transport:
             self._transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -264,7 +245,6 @@ class _Connection(asyncio.Protocol):
     def _stop_limit(self) -> None:
         if self._limit is not None:
             self._limit.cancel()
-            self._limit = None
 
     def _leave(self) -> None:
         self._stop_limit()

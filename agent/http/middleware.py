@@ -1,9 +1,7 @@
 """What all routes share: application keys, verified forms, request bodies, the error boundary.
 
-A webhook never answers 5xx, because Twilio would drop the call without a word. A failure is logged
-and answered with a spoken sentence; a status callback, which has no caller, is answered with 204.
-
-Bodies are read by one rule:
+A webhook never answers 5xx, because Twilio would drop the call without a word. Bodies are read by
+one rule:
 
 - A body has at most `LARGEST_BODY_BYTES`, a form at most `MOST_FIELDS` fields. A larger
   `Content-Length` is refused before the body is read.
@@ -27,7 +25,6 @@ import structlog
 from aiohttp import hdrs, web
 from multidict import MultiDict
 
-from agent.call.text import whole_number
 from agent.errors import AgentError, StoreError, UseCaseError
 from agent.observability import Telemetry
 from agent.session.call_manager import CallManager
@@ -63,8 +60,6 @@ _MUST_BE_UNIQUE = WEBHOOK_FIELDS | {
 }  # fmt: skip
 """Fields that decide something. An app adds fields to a call, and could repeat one of these."""
 _VERSTAT_PARAMETER = "verstat"
-_LOGGED_OF_SID = 64
-"""Characters; a SID of Twilio's has 34."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 T = TypeVar("T")
@@ -82,14 +77,24 @@ def refuse(request: web.Request, reason: str, status: int) -> web.Response:
     return web.Response(status=status, text=f"{reason}\n")
 
 
+async def verified_call(request: web.Request, *, needs_sid: bool = True) -> dict[str, str]:
+    """The fields of a request about a call; raises `HTTPException` if it is refused."""
+    fields = await verified_form(request)
+    if isinstance(fields, str):
+        refuse(request, fields, 403)
+        raise web.HTTPForbidden(text=f"{fields}\n")
+    if needs_sid and not fields.get("CallSid"):
+        refuse(request, "bad_request", 400)
+        raise web.HTTPBadRequest(text="bad_request\n")
+    return fields
+
+
 async def verified_form(request: web.Request) -> dict[str, str] | str:
     """The fields of a form that Twilio signed for our account.
 
     Without a well-formed signature the body is not read. From here on, log lines of the request
     have its CallSid; the fields of an unsigned request are not logged.
-
-    Returns:
-        The fields, or the reason why the request is refused: `signature` or `account`.
+    Returns the reason, `signature` or `account`, if the request is refused.
     """
     signatures = request.app[SIGNATURES]
     header = request.headers.get(SIGNATURE_HEADER)
@@ -102,7 +107,7 @@ async def verified_form(request: web.Request) -> dict[str, str] | str:
         return "signature"
     fields = dict(form)
     if call_sid := fields.get("CallSid"):
-        structlog.contextvars.bind_contextvars(call_sid=call_sid[:_LOGGED_OF_SID])
+        structlog.contextvars.bind_contextvars(call_sid=call_sid[:64])
     if VERSTAT not in fields and (verstat := request.query.get(_VERSTAT_PARAMETER)):
         fields[VERSTAT] = verstat
     is_ours = request.app[SETTINGS].twilio_account_sid in {"", fields.get("AccountSid", "")}
@@ -113,11 +118,6 @@ def forwarded_parameters(fields: Mapping[str, str]) -> dict[str, str]:
     """Query parameters of the next URL: what Twilio sends once; `verified_form` reads them."""
     verstat = fields.get(VERSTAT, "")
     return {_VERSTAT_PARAMETER: verstat} if verstat else {}
-
-
-def error_code(text: str) -> int:
-    """An error code of Twilio's; 0 if the text is not one."""
-    return whole_number(text, 999_999) or 0
 
 
 def error_fields(error: AgentError) -> dict[str, str]:
@@ -143,22 +143,19 @@ async def guard_webhooks(request: web.Request, handler: Handler) -> web.StreamRe
     except web.HTTPException as refusal:
         _measure(request, refusal.status, began)
         raise
-    except AgentError as error:
-        log.error("webhook.failed", **error_fields(error))
-        response = _after_failure(request)
-    except Exception:  # the boundary of webhooks: the caller hears a sentence, not a dial tone
-        log.exception("webhook.crashed")
-        response = _after_failure(request)
+    except Exception as error:  # the boundary of webhooks: the caller hears a sentence
+        if isinstance(error, AgentError):
+            log.error("webhook.failed", **error_fields(error))
+        else:
+            log.exception("webhook.crashed")
+        if request.path.startswith("/twiml"):
+            response = answer(twiml.say_and_hang_up(TROUBLE))
+        else:
+            response = web.Response(status=204)
     finally:
         structlog.contextvars.unbind_contextvars("call_sid")  # the connection outlives the request
     _measure(request, response.status, began)
     return response
-
-
-def _after_failure(request: web.Request) -> web.Response:
-    if request.path.startswith("/twiml"):
-        return answer(twiml.say_and_hang_up(TROUBLE))
-    return web.Response(status=204)
 
 
 def _measure(request: web.Request, status: int, began: float) -> None:
@@ -195,11 +192,7 @@ async def form_of(request: web.Request) -> MultiDict[str]:
 
 
 async def json_of(request: web.Request, kind: type[T]) -> T | None:
-    """The body decoded to this type; None if it does not fit, or is nested too deeply.
-
-    Raises:
-        web.HTTPException: The body is refused.
-    """
+    """The body decoded to this type, None if it does not fit; `HTTPException` as `form_of`."""
     try:
         return msgspec.json.decode(await _body_of(request), type=kind)
     except (msgspec.MsgspecError, ValueError, RecursionError):
@@ -210,21 +203,17 @@ async def _body_of(request: web.Request) -> bytes:
     encodings = ",".join(request.headers.getall(hdrs.CONTENT_ENCODING, ()))
     if any(each.strip().lower() not in {"", "identity"} for each in encodings.split(",")):
         raise _refused_body(request, "encoding", web.HTTPUnsupportedMediaType())
-    _check_size(request, request.content_length or 0)
-    body = bytearray()
+    size, body = request.content_length or 0, bytearray()
     try:
-        while part := await request.content.readany():
+        while size <= LARGEST_BODY_BYTES and (part := await request.content.readany()):
             body += part
-            _check_size(request, len(body))
+            size = max(size, len(body))
     except (web.RequestPayloadError, ConnectionError) as error:
         raise _refused_body(request, "broken", web.HTTPBadRequest()) from error
-    return bytes(body)
-
-
-def _check_size(request: web.Request, size: int) -> None:
     if size > LARGEST_BODY_BYTES:
         too_large = web.HTTPRequestEntityTooLarge(LARGEST_BODY_BYTES, size)
         raise _refused_body(request, "too_large", too_large)
+    return bytes(body)
 
 
 def _refused_body(

@@ -1,9 +1,8 @@
 """The relay socket: one WebSocket is one call's connection to ConversationRelay.
 
-A handshake is refused before the upgrade if its signature is wrong, if its single-use token does
-not belong to the call, if the process drains, or if it has far too many calls. Then the `setup`
-frame must name the same call. When Twilio reopens a socket by itself, it sends the used token and
-perhaps no `setup`; the token alone then identifies the call.
+A handshake is refused before the upgrade; then the `setup` frame must name the same call. When
+Twilio reopens a socket by itself, it sends the used token and perhaps no `setup`; the token alone
+then identifies the call.
 
 aiohttp answers Twilio's pings and sends its own, so that a load balancer never sees an idle socket.
 `handler_cancellation=False`: a lost connection is an event for the conversation, which may have to
@@ -32,7 +31,7 @@ from agent.http.middleware import (
     refuse,
 )
 from agent.ports import Count
-from agent.store.call_state.call_item import SpentToken, TokenUse
+from agent.store.call_state.call_item import TokenUse
 from agent.twilio import relay_frames as relay
 from agent.twilio.speech_failover import SpeechHealth, failed_side
 
@@ -79,17 +78,10 @@ async def _accept(
     await socket.prepare(request)
     transport = RelayTransport(socket, request.app[TELEMETRY].count, request.app[CALLS].speech)
     account_sid = request.app[SETTINGS].twilio_account_sid
-    if spent.use is TokenUse.AGAIN or await transport.is_set_up(call_sid, account_sid):
-        await _run(request, transport, call_sid, spent)
-    else:
+    if spent.use is not TokenUse.AGAIN and not await transport.is_set_up(call_sid, account_sid):
         refuse(request, "setup", 403)
         await socket.close(code=WSCloseCode.POLICY_VIOLATION)
-    return socket
-
-
-async def _run(
-    request: web.Request, transport: RelayTransport, call_sid: str, spent: SpentToken
-) -> None:
+        return socket
     with structlog.contextvars.bound_contextvars(call_sid=call_sid):
         log.info("call.started")
         try:
@@ -101,6 +93,7 @@ async def _run(
         else:
             log.info("call.ended", reason=reason)
         await transport.close()
+    return socket
 
 
 class RelayTransport:
@@ -114,10 +107,7 @@ class RelayTransport:
         self._has_ended = False
 
     async def is_set_up(self, call_sid: str, account_sid: str) -> bool:
-        """Wait for `setup`; whether it comes and names this call, of this account (empty = any).
-
-        Earlier frames are ignored and counted.
-        """
+        """Wait for `setup`; whether it comes and names this call, of this account (empty = any)."""
         try:
             async with asyncio.timeout(SETUP_SECONDS):
                 async for frame in self._frames():

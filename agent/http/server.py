@@ -1,8 +1,4 @@
-"""An application on a port with limited connections, and the routes for health and metrics.
-
-A request that aiohttp cannot read is one log line and a count, without a traceback: any peer can
-send such bytes.
-"""
+"""An application on a port with limited connections, and the routes for health and metrics."""
 
 from __future__ import annotations
 
@@ -11,6 +7,7 @@ import logging
 import resource
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import cast
 
 import structlog
 from aiohttp import http_exceptions, web
@@ -58,11 +55,7 @@ async def open_site(
     limits: ConnectionLimits,
     count: Count,
 ) -> AsyncIterator[int]:
-    """Serve an application on a port; port 0 takes a free one. Yields the port.
-
-    Raises:
-        SettingsError: The port cannot be listened on.
-    """
+    """Serve an application on a port, 0 = a free one, and yield it; raises `SettingsError`."""
     application.middlewares.insert(0, note_request)
     application.on_response_prepare.append(note_answer)
     runner = web.AppRunner(
@@ -76,7 +69,8 @@ async def open_site(
         logger=ProtocolFaults(count),
     )
     await runner.setup()
-    connections = OpenConnections(runner, limits, count)
+    server = cast("web.Server", runner.server)  # set by `setup`
+    connections = OpenConnections(server, limits, count)
     loop = asyncio.get_running_loop()
     try:
         listening = await loop.create_server(connections.accept, host, port, backlog=_BACKLOG)
@@ -94,8 +88,6 @@ async def open_site(
 def raise_file_limit() -> int:
     """Raise the soft limit of open files and sockets to the hard limit; returns the limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == hard:
-        return soft
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     except (OSError, ValueError) as error:  # some systems have a limit below the hard one
@@ -108,7 +100,7 @@ _FAULTS_OF_THE_PEER = http_exceptions.HttpProcessingError, web.RequestPayloadErr
 
 
 class ProtocolFaults(logging.LoggerAdapter[logging.Logger]):
-    """The logger of aiohttp's server: counts faults of the peer instead of logging tracebacks."""
+    """The logger of aiohttp's server: any peer can cause a fault, so it is counted, in one line."""
 
     def __init__(self, count: Count) -> None:
         super().__init__(logging.getLogger("aiohttp.server"), {})
@@ -132,13 +124,11 @@ async def live(_: web.Request) -> web.Response:
 
 @public_routes.get("/health/ready")
 async def ready(request: web.Request) -> web.Response:
-    """503 while draining. A process at capacity is ready: it answers callers itself.
-
-    The second line names sources of tools that cannot be reached.
-    """
-    if request.app[CALLS].active_calls.is_draining:
+    """503 while draining; at capacity it is ready. Names sources of tools that are away."""
+    calls = request.app[CALLS]
+    if calls.active_calls.is_draining:
         return web.Response(status=503, text="Draining")
-    away = request.app[CALLS].resources.tool_registry.unreachable
+    away = calls.resources.tool_registry.unreachable
     return web.Response(text=f"Ready\ntool sources away: {', '.join(away)}" if away else "Ready")
 
 

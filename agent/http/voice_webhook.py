@@ -1,15 +1,13 @@
 """`POST /twiml`: Twilio's voice webhook sets a call up and connects it to ConversationRelay.
 
 The URL may also be the fallback URL of the number: a call whose action URL failed is then
-reconnected. An outbound call brings a token in the URL, which the signature covers and which
-belongs to this call and to the called number (`agent.session.outbound`). A call without a token is
-an inbound call.
+reconnected. An outbound call brings a token in the URL, which the signature covers
+(`agent.session.outbound`); a call without a token is an inbound call.
 
 At capacity a call hears a sentence and is ended, redirected to `BUSY_REDIRECT_URL`, or put into
-`BUSY_QUEUE`, without access to the table. `BUSY_SMS` is sent beside, at most once an hour to a
-number, and never delays or fails the answer. A draining process sends a new call back to the voice
-webhook, where the load balancer chooses another process. A call is redirected `MOST_REDIRECTS`
-times; the count is in the URL, so two full regions that name each other do not redirect for ever.
+`BUSY_QUEUE`, without access to the table; `BUSY_SMS` never delays or fails the answer. A draining
+process sends a new call back to the voice webhook, where the load balancer chooses another process.
+The count of redirects is in the URL: two full regions that name each other do not go on for ever.
 """
 
 from __future__ import annotations
@@ -18,10 +16,10 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import ExitStack
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import structlog
 from aiohttp import web
+from yarl import URL
 
 from agent.call.after_session import Reconnect
 from agent.call.resumption import ResumeCause
@@ -38,7 +36,7 @@ from agent.http.middleware import (
     answer,
     forwarded_parameters,
     refuse,
-    verified_form,
+    verified_call,
 )
 from agent.messaging import may_text
 from agent.ports import TextMessage
@@ -48,7 +46,6 @@ from agent.session.caller_limits import CallerLimitError
 from agent.settings import Settings
 from agent.store.call_state.call_item import is_forged, our_number
 from agent.twilio import twiml
-from agent.usecases import UseCase
 from agent.usecases.caller_identity import identify, is_telephone_number
 
 log = structlog.get_logger(__name__)
@@ -72,11 +69,7 @@ _CLOSE_SECONDS = 5.0
 @routes.post("/twiml")
 async def answer_call(request: web.Request) -> web.Response:
     """Connect a call to ConversationRelay, with the use case of its caller."""
-    fields = await verified_form(request)
-    if isinstance(fields, str):
-        return refuse(request, fields, 403)
-    if not fields.get("CallSid"):
-        return refuse(request, "bad_request", 400)
+    fields = await verified_call(request)
     if fields.get("ErrorCode") and fields.get("CallStatus") == "in-progress":  # the fallback URL
         return await carry_out(request, fields, Reconnect(ResumeCause.LOST))
     outbound_use_case = await _outbound_use_case(request, fields)
@@ -84,7 +77,7 @@ async def answer_call(request: web.Request) -> web.Response:
         return outbound_use_case
     if rejected := _without_slot(request, fields, is_outbound=bool(outbound_use_case)):
         return rejected
-    settings, calls = request.app[SETTINGS], request.app[CALLS]
+    calls = request.app[CALLS]
     with ExitStack() as slot:
         slot.callback(calls.admission.release, fields["CallSid"])
         try:
@@ -93,7 +86,7 @@ async def answer_call(request: web.Request) -> web.Response:
             refuse(request, limit.reason, 429)
             return answer(twiml.say_and_hang_up(TOO_OFTEN))
         slot.pop_all()
-    return answer(connect_document(settings, prepared, fields, calls.speech))
+    return answer(connect_document(request.app[SETTINGS], prepared, fields, calls.speech))
 
 
 async def _outbound_use_case(request: web.Request, fields: Mapping[str, str]) -> str | web.Response:
@@ -114,14 +107,11 @@ async def _outbound_use_case(request: web.Request, fields: Mapping[str, str]) ->
     if answered_by == "fax":
         return answer(twiml.hang_up())
     if answered_by == "machine":
-        return answer(_voicemail(await request.app[CALLS].setup.use_case(dial.use_case)))
+        use_case = await request.app[CALLS].setup.use_case(dial.use_case)
+        language = use_case.relay.get("language", "")
+        known = language if _SAY_LANGUAGE.fullmatch(language) else ""
+        return answer(twiml.say_and_hang_up(use_case.voicemail or VOICEMAIL, language=known))
     return dial.use_case
-
-
-def _voicemail(use_case: UseCase) -> str:
-    language = use_case.relay.get("language", "")
-    known = language if _SAY_LANGUAGE.fullmatch(language) else ""
-    return twiml.say_and_hang_up(use_case.voicemail or VOICEMAIL, language=known)
 
 
 def _without_slot(
@@ -131,7 +121,7 @@ def _without_slot(
     calls, call_sid = request.app[CALLS], fields["CallSid"]
     if calls.active_calls.is_draining and _redirects(request) < MOST_REDIRECTS:
         log.info("call.redirected")
-        own = f"{request.app[SETTINGS].origin}/twiml?{urlencode(list(request.query.items()))}"
+        own = f"{request.app[SETTINGS].origin}/twiml?{request.rel_url.raw_query_string}"
         url = _counted(own, request, fields)
         return answer(twiml.redirect(url, pause_seconds=_PAUSE_SECONDS))
     caller = "" if is_outbound else identify(fields.get("From", ""))
@@ -157,8 +147,7 @@ def _at_capacity(
     """What a call hears at capacity; an outbound call hears the sentence only."""
     settings = request.app[SETTINGS]
     if not is_outbound:
-        if texts := request.app[AT_CAPACITY_TEXTS]:
-            texts.send_later(fields)
+        request.app[AT_CAPACITY_TEXTS].send_later(fields)
         if settings.busy_redirect_url and _redirects(request) < MOST_REDIRECTS:
             url = _counted(settings.busy_redirect_url, request, fields)
             return answer(twiml.redirect(url, sentence=settings.busy_sentence))
@@ -174,37 +163,31 @@ def _redirects(request: web.Request) -> int:
 
 
 def _counted(url: str, request: web.Request, fields: Mapping[str, str]) -> str:
-    parts, forwarded = urlsplit(url), forwarded_parameters(fields)
-    query = [
-        (name, value)
-        for name, value in parse_qsl(parts.query, keep_blank_values=True)
-        if name != _REDIRECTS and name not in forwarded
-    ]
-    query += [*forwarded.items(), (_REDIRECTS, str(_redirects(request) + 1))]
-    return urlunsplit(parts._replace(query=urlencode(query)))
+    count = str(_redirects(request) + 1)
+    return str(URL(url).update_query({**forwarded_parameters(fields), _REDIRECTS: count}))
 
 
 class AtCapacityTexts:
-    """Sends `BUSY_SMS` to callers who were rejected at capacity."""
+    """Sends `BUSY_SMS`, if it is set, to callers who were rejected at capacity."""
 
     def __init__(self, settings: Settings, calls: CallManager) -> None:
-        self._text = settings.busy_sms
-        self._sender = settings.outbound_from
-        self._trusted = settings.trusted_attestation
-        self._store = calls.resources.store
-        self._messenger = calls.messenger
-        self._listed = settings.sms_numbers
-        self._clock = calls.clock
+        self._settings = settings
+        self._calls = calls
         self._rates = RateLimiter(1, caller_limits.TEXT_SECONDS, calls.clock)
         self._sending: set[asyncio.Task[None]] = set()
 
     def send_later(self, fields: Mapping[str, str]) -> None:
         """Text a caller with a telephone number who was not texted lately; returns at once."""
-        ours, caller = our_number(fields), fields.get("From", "")
-        sender = ours if is_telephone_number(ours) else self._sender
-        message = TextMessage(sender, caller, self._text)
-        is_theirs = is_telephone_number(caller) and not is_forged(fields, self._trusted)
-        is_possible = sender and is_theirs and may_text(message, self._listed)
+        settings, ours, caller = self._settings, our_number(fields), fields.get("From", "")
+        sender = ours if is_telephone_number(ours) else settings.outbound_from
+        message = TextMessage(sender, caller, settings.busy_sms)
+        is_possible = (
+            message.body
+            and sender
+            and is_telephone_number(caller)
+            and not is_forged(fields, settings.trusted_attestation)
+            and may_text(message, settings.sms_numbers)
+        )
         if not is_possible or len(self._sending) >= _MOST_TEXTS or self._rates.wait(caller):
             return
         task = asyncio.create_task(self._send(message), name="at-capacity SMS")
@@ -219,25 +202,24 @@ class AtCapacityTexts:
 
     async def _send(self, message: TextMessage) -> None:
         try:
-            if not await caller_limits.may_text(self._store, message.recipient, self._clock()):
+            store, now = self._calls.resources.store, self._calls.clock()
+            if not await caller_limits.may_text(store, message.recipient, now):
                 return
         except StoreError as error:  # the rate limiter of this process has counted it
             log.warning("at_capacity_sms.count_failed", error=type(error).__name__)
         try:
-            await self._messenger.text(message)
+            await self._calls.messenger.text(message)
         except MessageError as error:
             log.warning("at_capacity_sms.send_failed", error=type(error).__name__)
 
 
-AT_CAPACITY_TEXTS: web.AppKey[AtCapacityTexts | None] = web.AppKey("at_capacity_texts")
-"""None: `BUSY_SMS` is not set."""
+AT_CAPACITY_TEXTS = web.AppKey("at_capacity_texts", AtCapacityTexts)
 
 
 async def at_capacity_texts(application: web.Application) -> AsyncIterator[None]:
     """Provide `AT_CAPACITY_TEXTS` while the application runs; for `cleanup_ctx`."""
-    settings = application[SETTINGS]
-    texts = AtCapacityTexts(settings, application[CALLS]) if settings.busy_sms else None
-    application[AT_CAPACITY_TEXTS] = texts
+    texts = application[AT_CAPACITY_TEXTS] = AtCapacityTexts(
+        application[SETTINGS], application[CALLS]
+    )
     yield
-    if texts:
-        await texts.close()
+    await texts.close()

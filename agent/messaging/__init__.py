@@ -1,7 +1,7 @@
 """SMS by Twilio and e-mail by SendGrid: `open_messenger` returns `ports.Messenger` over both.
 
 Twilio answers when it has queued an SMS (https://www.twilio.com/docs/messaging/api/message-resource)
-and reports the delivery to the status callback (`agent.http.status_webhooks`). SendGrid answers 202
+and reports the delivery to the status callback (`agent.http.action_webhook`). SendGrid answers 202
 when it has accepted an e-mail; bounces are visible there only
 (https://www.twilio.com/docs/sendgrid/api-reference/mail-send/mail-send). Rejected: the library
 `sendgrid`, which is synchronous and hides whether a request was written before it failed.

@@ -16,20 +16,16 @@ __all__ = ["create_table", "open_store"]
 async def open_store(
     table_name: str, path: Path, *, region: str, max_calls: int, make: bool = True
 ) -> Store:
-    """Open the table of this process; raises `StoreError`, one line, if it is unusable.
-
-    `make` creates the file if it is missing; a DynamoDB table is never created here. An empty
-    `region` is found by the SDK. Connections to DynamoDB are limited to twice `max_calls`.
-    """
+    """Open the table, or raise `StoreError`; `make` creates a file, never a DynamoDB table."""
     if not table_name:
         return await SqliteStore.open(path, make=make)
-    from agent.store.dynamodb import DynamoDBStore  # noqa: PLC0415 (see the module)
+    from agent.store.dynamodb_table import DynamoDBStore  # noqa: PLC0415 (see the module)
 
     return await DynamoDBStore.open(table_name, region=region, connections=2 * max_calls)
 
 
 async def create_table(table_name: str, *, region: str) -> bool:
     """Create the DynamoDB table if it is missing; returns whether it was."""
-    from agent.store.dynamodb import create_table as create  # noqa: PLC0415 (see the module)
+    from agent.store.dynamodb_client import create_table as create  # noqa: PLC0415 (see the module)
 
     return await create(table_name, region=region)

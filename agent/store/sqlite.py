@@ -17,7 +17,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from itertools import takewhile
 from pathlib import Path
@@ -42,24 +42,29 @@ CREATE INDEX IF NOT EXISTS expiring ON items (expire_at) WHERE expire_at IS NOT 
 _IS_LAID_OUT = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'items'"
 _ALIVE = "(expire_at IS NULL OR expire_at > ?)"
 _GET = f"SELECT item FROM items WHERE pk = ? AND sk = ? AND {_ALIVE}"  # noqa: S608 constant
-_QUERY = (
-    f"SELECT sk, item FROM items WHERE pk = ? AND sk >= ? AND {_ALIVE}"  # noqa: S608 constant
-    " ORDER BY sk"
-)
-_QUERY_INDEX = (
-    f"SELECT sk1, item FROM items WHERE pk1 = ? AND sk1 >= ? AND {_ALIVE}"  # noqa: S608 constant
-    " ORDER BY sk1, pk, sk"
+_QUERY, _QUERY_INDEX = (
+    f"SELECT {sk}, item FROM items WHERE {pk} = ? AND {sk} >= ? AND {_ALIVE}"  # noqa: S608 constant
+    f" ORDER BY {sk}, pk, sk"
+    for pk, sk in (("pk", "sk"), ("pk1", "sk1"))
 )
 
 T = TypeVar("T")
+_Row = tuple[str, str, str | None, str | None, float | None, str]
 
 
 class SqliteStore:
     """`ports.Store` in a file; made by `open`."""
 
-    def __init__(self, table: _Table, worker: ThreadPoolExecutor, answer_seconds: float) -> None:
-        self._table = table
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        worker: ThreadPoolExecutor,
+        now: Callable[[], float],
+        answer_seconds: float,
+    ) -> None:
+        self._connection = connection  # used on the worker's thread only
         self._worker = worker
+        self._now = now
         self._answer_seconds = answer_seconds
         self._is_closed = False
 
@@ -72,52 +77,66 @@ class SqliteStore:
         busy_seconds: float = 5.0,
         make: bool = True,
     ) -> Self:
-        """Open the file; SQLite keeps two more beside it while it is open.
+        """Open the file, or raise `StoreError`; without `make` it must exist and be one of ours.
 
         `now` is epoch seconds, for expiry. `busy_seconds` is how long to wait for another process's
-        write; any method answers or fails within twice that. `make` creates the file and its folder
-        if missing; otherwise it must be one of ours. Raises `StoreError`.
+        write; any method answers or fails within twice that.
         """
         worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite")
-        opening = partial(_Table.open if make else _Table.found, path, now, busy_seconds)
+        opening = partial(_connected, path, busy_seconds, make=make)
         try:
-            table = await _answer(worker, opening, 2 * busy_seconds)
+            connection = await _answer(worker, opening, 2 * busy_seconds)
         except BaseException:
             worker.shutdown(wait=False)
             raise
-        return cls(table, worker, 2 * busy_seconds)
+        return cls(connection, worker, now, 2 * busy_seconds)
 
     async def get(self, pk: str, sk: str) -> Item | None:
-        return await self._run(partial(self._table.get, pk, sk))
+        return await self._run(lambda: self._get(pk, sk))
 
     async def get_many(self, keys: Sequence[Key]) -> list[Item | None]:
-        return await self._run(lambda: [self._table.get(*key) for key in keys])
+        return await self._run(lambda: [self._get(*key) for key in keys])
 
     async def put(self, item: Item, *, only_if_absent: bool = False) -> bool:
-        work = partial(self._table.put, _row(item), only_if_absent=only_if_absent)
-        return await self._run(work)
+        key = keys(item)
+        return await self._put(item, lambda: not only_if_absent or self._get(*key) is None)
 
     async def put_newer(self, item: Item) -> bool:
-        return await self._run(partial(self._table.put_newer, _row(item), sequence(item)))
+        key, number = keys(item), sequence(item)
+
+        def is_newer() -> bool:
+            there = self._get(*key)
+            return there is None or sequence(there) < number
+
+        return await self._put(item, is_newer)
 
     async def merge(self, pk: str, sk: str, attributes: Mapping[str, object]) -> None:
-        await self._run(partial(self._table.merge, pk, sk, dict(attributes)))
+        added = {**attributes, "pk": pk, "sk": sk}
+
+        def work() -> None:
+            with self._writing():
+                self._write(_row({**(self._get(pk, sk) or {}), **added}))
+
+        await self._run(work)
 
     async def query(self, pk: str, sk_prefix: str = "") -> list[Item]:
-        return await self._run(partial(self._table.select, _QUERY, pk, sk_prefix))
+        return await self._run(lambda: self._select(_QUERY, pk, sk_prefix))
 
     async def query_index(self, pk1: str, sk1_prefix: str = "") -> list[Item]:
-        return await self._run(partial(self._table.select, _QUERY_INDEX, pk1, sk1_prefix))
+        return await self._run(lambda: self._select(_QUERY_INDEX, pk1, sk1_prefix))
 
     async def move(self, pk: str, sk: str, item: Item) -> bool:
-        return await self._run(partial(self._table.move, pk, sk, _row(item)))
+        delete = "DELETE FROM items WHERE pk = ? AND sk = ?"
+        return await self._put(
+            item, lambda: self._connection.execute(delete, (pk, sk)).rowcount > 0
+        )
 
     async def close(self) -> None:
         """Finish what was begun and release the file; harmless the second time."""
         if self._is_closed:
             return
         try:
-            await self._run(self._table.close)
+            await self._run(self._connection.close)
         finally:
             self._is_closed = True
             self._worker.shutdown(wait=False)
@@ -127,107 +146,24 @@ class SqliteStore:
             raise StoreError("the table is closed")
         return await _answer(self._worker, work, self._answer_seconds)
 
+    async def _put(self, item: Item, is_possible: Callable[[], bool]) -> bool:
+        """Write an item in the transaction in which the condition holds; false if it does not."""
+        row = _row(item)
 
-async def _answer(worker: ThreadPoolExecutor, work: Callable[[], T], seconds: float) -> T:
-    """Run on the worker's thread, with the time limit and the errors of the port."""
-    try:
-        async with asyncio.timeout(seconds):
-            return await asyncio.get_running_loop().run_in_executor(worker, work)
-    except TimeoutError as error:
-        raise StoreError(f"the table did not answer within {seconds:g} s") from error
-    except (sqlite3.DataError, UnicodeError) as error:
-        raise StoreRefusedError(f"the table refused: {type(error).__name__}") from error
-    except (sqlite3.Error, OSError) as error:
-        raise StoreError(f"the table refused: {error}") from error
+        def work() -> bool:
+            with self._writing():
+                if is_possible():
+                    self._write(row)
+                    return True
+                return False
 
+        return await self._run(work)
 
-def _keep_private(path: Path) -> None:
-    """Create the file, and its folder if missing, readable by this user only.
-
-    Existing files of this user are tightened. SQLite gives the two files beside it the permissions
-    of the first (https://www.sqlite.org/src/file/src/os_unix.c).
-    """
-    for folder in reversed([path.parent, *path.parent.parents]):
-        folder.mkdir(_FOLDER_RIGHTS, exist_ok=True)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_RIGHTS))
-    for each in (path, *(path.with_name(path.name + end) for end in ("-wal", "-shm"))):
-        if each.exists() and each.stat().st_uid == os.geteuid():
-            each.chmod(each.stat().st_mode & _FILE_RIGHTS)
-
-
-_Row = tuple[str, str, str | None, str | None, float | None, str]
-
-
-class _Table:
-    """The file itself; used on the worker's thread only."""
-
-    def __init__(self, connection: sqlite3.Connection, now: Callable[[], float]) -> None:
-        self._connection = connection
-        self._now = now
-
-    @classmethod
-    def open(cls, path: Path, now: Callable[[], float], busy_seconds: float) -> Self:
-        _keep_private(path)
-        connection = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None)
-        try:
-            _prepare(connection, time.monotonic() + busy_seconds)
-        except sqlite3.Error:
-            connection.close()
-            raise
-        return cls(connection, now)
-
-    @classmethod
-    def found(cls, path: Path, now: Callable[[], float], busy_seconds: float) -> Self:
-        """Connect to an existing table; changes nothing."""
-        if not path.is_file():
-            raise StoreError(f"STORE_PATH: there is no file {path}")
-        address = f"{path.absolute().as_uri()}?mode=rw"  # not "ro": WAL needs files beside it
-        connection = sqlite3.connect(address, timeout=busy_seconds, isolation_level=None, uri=True)
-        try:
-            is_ours = connection.execute(_IS_LAID_OUT).fetchone() is not None
-        except sqlite3.Error:
-            connection.close()
-            raise
-        if not is_ours:
-            connection.close()
-            raise StoreError(f"STORE_PATH: {path} is no table of this service")
-        return cls(connection, now)
-
-    def close(self) -> None:
-        self._connection.close()
-
-    def get(self, pk: str, sk: str) -> Item | None:
+    def _get(self, pk: str, sk: str) -> Item | None:
         row = self._connection.execute(_GET, (pk, sk, self._now())).fetchone()
         return None if row is None else _item(row[0])
 
-    def put(self, row: _Row, *, only_if_absent: bool) -> bool:
-        with self._writing():
-            if only_if_absent and self.get(row[0], row[1]) is not None:
-                return False
-            self._write(row)
-            return True
-
-    def put_newer(self, row: _Row, number: int) -> bool:
-        with self._writing():
-            there = self.get(row[0], row[1])
-            if there is not None and sequence(there) >= number:
-                return False
-            self._write(row)
-            return True
-
-    def merge(self, pk: str, sk: str, attributes: Mapping[str, object]) -> None:
-        with self._writing():
-            self._write(_row({**(self.get(pk, sk) or {}), **attributes, "pk": pk, "sk": sk}))
-
-    def move(self, pk: str, sk: str, row: _Row) -> bool:
-        with self._writing():
-            if self.get(pk, sk) is None:
-                return False
-            self._connection.execute("DELETE FROM items WHERE pk = ? AND sk = ?", (pk, sk))
-            self._write(row)
-            return True
-
-    def select(self, statement: str, partition: str, prefix: str) -> list[Item]:
+    def _select(self, statement: str, partition: str, prefix: str) -> list[Item]:
         rows = self._connection.execute(statement, (partition, prefix, self._now()))
         found = [_item(text) for _, text in takewhile(lambda row: row[0].startswith(prefix), rows)]
         rows.close()
@@ -245,11 +181,51 @@ class _Table:
             yield
 
 
-def _prepare(connection: sqlite3.Connection, deadline: float) -> None:
-    """Set the file up; changing to WAL is tried until the deadline.
+async def _answer(worker: ThreadPoolExecutor, work: Callable[[], T], seconds: float) -> T:
+    """Run on the worker's thread, with the time limit and the errors of the port."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await asyncio.get_running_loop().run_in_executor(worker, work)
+    except TimeoutError as error:
+        raise StoreError(f"the table did not answer within {seconds:g} s") from error
+    except (sqlite3.DataError, UnicodeError) as error:
+        raise StoreRefusedError(f"the table refused: {type(error).__name__}") from error
+    except (sqlite3.Error, OSError) as error:
+        raise StoreError(f"the table refused: {error}") from error
 
-    It needs exclusive access, for which SQLite does not always wait.
+
+def _keep_private(path: Path) -> None:
+    """Create the file and its folder if missing, for this user only.
+
+    SQLite gives the files beside it the same rights (https://www.sqlite.org/src/file/src/os_unix.c).
     """
+    for folder in reversed([path.parent, *path.parent.parents]):
+        folder.mkdir(_FOLDER_RIGHTS, exist_ok=True)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_RIGHTS))
+    for each in (path, *(path.with_name(path.name + end) for end in ("-wal", "-shm"))):
+        if each.exists() and each.stat().st_uid == os.geteuid():
+            each.chmod(each.stat().st_mode & _FILE_RIGHTS)
+
+
+def _connected(path: Path, busy_seconds: float, *, make: bool) -> sqlite3.Connection:
+    if make:
+        _keep_private(path)
+    elif not path.is_file():
+        raise StoreError(f"STORE_PATH: there is no file {path}")
+    address = f"{path.absolute().as_uri()}?mode=rw"  # not "ro": WAL needs files beside it
+    connection = sqlite3.connect(address, timeout=busy_seconds, isolation_level=None, uri=True)
+    with ExitStack() as undoing:
+        undoing.callback(connection.close)
+        if make:
+            _prepare(connection, time.monotonic() + busy_seconds)
+        elif connection.execute(_IS_LAID_OUT).fetchone() is None:
+            raise StoreError(f"STORE_PATH: {path} is no table of this service")
+        undoing.pop_all()
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection, deadline: float) -> None:
+    """Set the file up; WAL needs exclusive access, for which SQLite does not always wait."""
     while True:
         try:
             connection.execute("PRAGMA journal_mode = WAL").close()

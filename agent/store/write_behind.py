@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 from typing import Any, Generic, Literal, TypeVar
 
@@ -39,9 +39,9 @@ Chance = Callable[[float, float], float]
 Loss = Literal["refused", "crashed", "too_many", "too_old", "stopped"]
 
 
-@dataclass(frozen=True, slots=True)
-class QueueOptions:
-    """What differs between the queues of a process."""
+@dataclass(eq=False, slots=True)
+class WriteBehindQueue:
+    """All lanes of one kind in a process, with their common bound."""
 
     name: str
     most: int
@@ -49,50 +49,39 @@ class QueueOptions:
     on_waiting: Callable[[int], object]
     """Called with the total size that waits."""
     on_lost: Callable[[int, Loss], object]
-    """Called with an amount that will not be written."""
     on_delayed: Callable[[int], object] = lambda _: None
     """Called with the number of lanes whose table has failed."""
     delay_seconds: float = 0.0
     """Between adding and writing, so that an item that changes again is written once."""
     oldest_seconds: float = inf
     chance: Chance = min
+    turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(WRITES_AT_ONCE))
+    is_closed: bool = field(default=False, init=False)
+    _lanes: dict[QueueLane[Any, Any], None] = field(default_factory=dict, init=False)
+    """Lanes with items, the one that has waited longest first."""
+    _waiting: int = field(default=0, init=False)
+    _delayed: int = field(default=0, init=False)
+    _is_full: bool = field(default=False, init=False)
 
-
-class WriteBehindQueue:
-    """All lanes of one kind in a process, with their common bound."""
-
-    def __init__(self, options: QueueOptions) -> None:
-        self.options = options
-        self.turns = asyncio.Semaphore(WRITES_AT_ONCE)
-        self.is_closed = False
-        self._lanes: dict[QueueLane[Any, Any], None] = {}
-        """Lanes with items, the one that has waited longest first."""
-        self._waiting = 0
-        self._delayed = 0
-        self._is_full = False
-
-    def added(self, lane: QueueLane[Any, Any], size: int) -> None:
-        """More of this size waits; drops what is too much."""
-        self._lanes.setdefault(lane)
-        self._resize(size)
-        while self._waiting > self.options.most:
-            if not self._is_full:
-                log.error("write_queue.filled", queue=self.options.name, most=self.options.most)
-            self._is_full = True
-            next(iter(self._lanes)).drop_oldest("too_many")
-
-    def removed(self, lane: QueueLane[Any, Any], size: int) -> None:
-        """An item of this size waits no longer."""
-        self._resize(-size)
-        if not len(lane):
+    def resize(self, lane: QueueLane[Any, Any], size: int) -> None:
+        """So much more, or less, waits in a lane; drops what is too much."""
+        self._count(size)
+        if len(lane):
+            self._lanes.setdefault(lane)
+        else:
             del self._lanes[lane]
-        if self._waiting < self.options.most // 2:
+        if self._waiting < self.most // 2:
             self._is_full = False
+        while self._waiting > self.most:
+            if not self._is_full:
+                log.error("write_queue.filled", queue=self.name, most=self.most)
+            self._is_full = True
+            next(iter(self._lanes)).drop_oldest()
 
     def delay(self, lanes: int) -> None:
         """So many lanes more, or less, have a table that fails."""
         self._delayed += lanes
-        self.options.on_delayed(self._delayed)
+        self.on_delayed(self._delayed)
 
     async def close(self) -> None:
         """Try a last time to write all that waits; what is added from now on is lost."""
@@ -106,15 +95,15 @@ class WriteBehindQueue:
             if late:
                 await asyncio.wait(late)
         if amount := sum(lane.amount for lane in self._lanes):
-            self.options.on_lost(amount, "stopped")
+            self.on_lost(amount, "stopped")
             lanes = len(self._lanes)
-            log.error("write_queue.items_lost", queue=self.options.name, items=amount, lanes=lanes)
+            log.error("write_queue.items_lost", queue=self.name, items=amount, lanes=lanes)
         self._lanes.clear()
-        self._resize(-self._waiting)
+        self._count(-self._waiting)
 
-    def _resize(self, size: int) -> None:
+    def _count(self, size: int) -> None:
         self._waiting += size
-        self.options.on_waiting(self._waiting)
+        self.on_waiting(self._waiting)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,22 +138,18 @@ class QueueLane(Generic[K, V]):
         return sum(entry.amount for entry in self._entries.values())
 
     def add(self, key: K, value: V, *, size: int = 1, amount: int = 1) -> None:
-        """Have an item written; returns at once, never raises.
-
-        It replaces an unwritten item with the same key. `size` is its share of the bound, `amount`
-        how many things are lost with it.
-        """
+        """Have an item written; `size` counts for the bound, `amount` is lost with it."""
         is_idle = self.writer is None or self.writer.done()
         if self._queue.is_closed and is_idle:
-            self._queue.options.on_lost(amount, "stopped")
+            self._queue.on_lost(amount, "stopped")
             return
         before = self._entries.get(key)
         now = asyncio.get_running_loop().time()
         self._entries[key] = _Entry(value, size, amount, now)
         self._is_empty.clear()
-        self._queue.added(self, size - before.size if before else size)
+        self._queue.resize(self, size - before.size if before else size)
         if is_idle:
-            self.writer = asyncio.create_task(self._write_all(), name=self._queue.options.name)
+            self.writer = asyncio.create_task(self._write_all(), name=self._queue.name)
 
     async def flush(self, seconds: float) -> int:
         """Wait until all is written, at most so long; returns how many items are not."""
@@ -179,31 +164,39 @@ class QueueLane(Generic[K, V]):
         self._is_woken.set()
 
     def hurry(self) -> None:
-        """Try now, and then as often as in the beginning."""
+        """Try now, and then as often as at first."""
         if self._entries:
             self._failures = 0
             self.wake()
 
-    def drop_oldest(self, reason: Loss) -> None:
-        """Drop the item that was added first; there is one."""
-        key, entry = next(iter(self._entries.items()))
-        self._drop(key, entry, reason)
+    def drop_oldest(self) -> None:
+        """Drop the item that was added first, because too many wait."""
+        self._drop(*next(iter(self._entries.items())), "too_many")
 
     async def _write_all(self) -> None:
         while self._entries:
             await self._pause()
-            self._drop_aged()
+            oldest = asyncio.get_running_loop().time() - self._queue.oldest_seconds
+            for key, entry in list(self._entries.items()):
+                if entry.since <= oldest:
+                    self._drop(key, entry, "too_old")
             for key in list(self._entries):
                 if not await self._write_in_turn(key):
                     break
-        self._settle()
+        if self._is_delayed:
+            self._is_delayed = False
+            self._queue.delay(-1)
+            log.info("write_queue.caught_up", queue=self._queue.name)
+        if self._lost:
+            log.error("write_queue.items_lost", queue=self._queue.name, items=self._lost)
+            self._lost = 0
 
     async def _pause(self) -> None:
-        seconds = self._queue.options.delay_seconds
+        seconds = self._queue.delay_seconds
         if self._failures:
             longer = _FIRST_PAUSE_SECONDS * 2.0 ** min(self._failures - 1, 10)
             seconds = min(longer, _LONGEST_PAUSE_SECONDS)
-            seconds = self._queue.options.chance(seconds, seconds * _JITTER)
+            seconds = self._queue.chance(seconds, seconds * _JITTER)
         if not seconds:
             return
         with suppress(TimeoutError):
@@ -216,14 +209,18 @@ class QueueLane(Generic[K, V]):
         async with self._queue.turns:
             if (entry := self._entries.get(key)) is None:
                 return True
-            name = self._queue.options.name
+            name = self._queue.name
             try:
                 await self._write(key, entry.value)
             except StoreRefusedError:
                 log.error("write_queue.item_refused", queue=name, key=key)
                 self._drop(key, entry, "refused")
             except StoreError as error:
-                self._note_failure(error)
+                self._failures += 1
+                if not self._is_delayed:
+                    self._is_delayed = True
+                    self._queue.delay(1)
+                    log.warning("write_queue.delayed", queue=name, error=type(error).__name__)
                 return False
             except Exception:  # the write boundary: an error of ours must not stop the lane
                 log.exception("write_queue.write_crashed", queue=name)
@@ -237,7 +234,7 @@ class QueueLane(Generic[K, V]):
         if self._entries.get(key) is not entry:
             return False
         del self._entries[key]
-        self._queue.removed(self, entry.size)
+        self._queue.resize(self, -entry.size)
         if not self._entries:
             self._is_empty.set()
         return True
@@ -245,28 +242,4 @@ class QueueLane(Generic[K, V]):
     def _drop(self, key: K, entry: _Entry[V], reason: Loss) -> None:
         if self._take_off(key, entry):
             self._lost += entry.amount
-            self._queue.options.on_lost(entry.amount, reason)
-
-    def _drop_aged(self) -> None:
-        oldest = asyncio.get_running_loop().time() - self._queue.options.oldest_seconds
-        for key, entry in list(self._entries.items()):
-            if entry.since <= oldest:
-                self._drop(key, entry, "too_old")
-
-    def _note_failure(self, error: StoreError) -> None:
-        self._failures += 1
-        if not self._is_delayed:
-            self._is_delayed = True
-            self._queue.delay(1)
-            name = self._queue.options.name
-            log.warning("write_queue.delayed", queue=name, error=type(error).__name__)
-
-    def _settle(self) -> None:
-        name = self._queue.options.name
-        if self._is_delayed:
-            self._is_delayed = False
-            self._queue.delay(-1)
-            log.info("write_queue.caught_up", queue=name)
-        if self._lost:
-            log.error("write_queue.items_lost", queue=name, items=self._lost)
-            self._lost = 0
+            self._queue.on_lost(entry.amount, reason)

@@ -14,10 +14,9 @@ from typing import Protocol
 from agent.call.messages import ToolSpec
 from agent.ports import Channel
 from agent.tools.builtin import TOOLS, language_of
-from agent.tools.executor import CallToolExecutor
 from agent.tools.http import HttpTools, OutboundHttp
 from agent.tools.idempotency import IdempotencyStore
-from agent.tools.tool import CallContext, Tool, WithEffect, tool
+from agent.tools.tool import CallContext, CallToolExecutor, Tool, WithEffect, tool
 from agent.usecases import UseCase
 from agent.usecases.http_tool import HttpTool
 
@@ -38,16 +37,13 @@ __all__ = [
 ]
 
 SPECS: Mapping[str, ToolSpec] = MappingProxyType({each.spec.name: each.spec for each in TOOLS})
-"""The built-in tools by name."""
 
 
 class ToolSource(Protocol):
     """A server whose tools can be offered. Its tools may change at any time."""
 
     @property
-    def name(self) -> str:
-        """The name in logs and metrics: from a bounded set, not secret."""
-        ...
+    def name(self) -> str: ...
 
     @property
     def tools(self) -> Mapping[str, Tool]:
@@ -78,7 +74,7 @@ class ToolRegistry:
         self.unavailable: dict[str, str] = {}
         """Built-in tools that cannot be used in this process, each with the reason."""
         for each in tools:
-            if each.needs is not None and each.needs in unconfigured:
+            if each.needs and each.needs in unconfigured:
                 fault = f"not configured here: {unconfigured[each.needs]}"
                 self.unavailable[each.spec.name] = fault
             else:
@@ -102,8 +98,6 @@ class ToolRegistry:
         return CallToolExecutor(offered, context)
 
     def _present(self) -> dict[str, Tool]:
-        """All tools that are present now; a built-in tool wins over a source's of the same name."""
-        tools: dict[str, Tool] = {}
-        for source in self._sources:
-            tools |= source.tools
-        return tools | self._tools
+        """A built-in tool wins over a source's of the same name."""
+        sourced = (source.tools for source in self._sources)
+        return {name: tool for tools in (*sourced, self._tools) for name, tool in tools.items()}

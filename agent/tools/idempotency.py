@@ -2,7 +2,7 @@
 
 A model that retries, a caller who interrupts, or a process that takes the call over may request an
 effect again. Each effect has one record in the partition of its call, under a key made of what
-distinguishes it. That `agent.call.tool_calls` joins equal tool calls is only an optimisation.
+distinguishes it.
 
 A **repeatable** effect leaves the world as it was when it is performed again with the same plan,
 such as writing one item under one key. For any other (a message, a payment) it is unknown whether
@@ -58,10 +58,8 @@ PERFORM_SECONDS = 6.0
 """Time limit of performing. Shorter than the timeout of any tool with effects, so that the outcome
 is recorded before the tool is stopped."""
 _WRITE_SECONDS = 1.0
-"""How long a caller waits for an outcome to be written."""
 _POLL_SECONDS = 0.25
 _KEPT_SECONDS = 24 * 60 * 60
-"""As long as the other items of a call."""
 _MOST_CLAIMS = 5
 _LAST_SEQUENCE = 1_000_000
 
@@ -83,20 +81,16 @@ _CANONICAL = msgspec.json.Encoder(order="sorted")
 Plan = dict[str, object]
 """What to perform, of JSON's types; must not be modified."""
 Result = dict[str, object]
-"""The result of an effect, of JSON's types."""
 Perform = Callable[[Plan], Awaitable[Result]]
 
 
 class EffectState(StrEnum):
-    """The state of an effect, see the tables above."""
+    """The state of an effect, in the sequence that one attempt may go through."""
 
     STARTED = "started"
     UNKNOWN = "unknown"
     REFUSED = "refused"
     DONE = "done"
-
-
-_ORDER = (EffectState.STARTED, EffectState.UNKNOWN, EffectState.REFUSED)
 
 
 class IdempotencyRecord(msgspec.Struct, frozen=True, rename="camel"):
@@ -117,7 +111,7 @@ class IdempotencyRecord(msgspec.Struct, frozen=True, rename="camel"):
     def sequence(self) -> int:
         if self.state is EffectState.DONE:
             return _LAST_SEQUENCE
-        return self.attempt * 3 + _ORDER.index(self.state)
+        return self.attempt * 3 + list(EffectState).index(self.state)
 
 
 class IdempotencyStore:
@@ -130,13 +124,12 @@ class IdempotencyStore:
         self._idle: set[str] = set()
         """Owners of this process whose attempt has ended without an effect."""
         self._done: dict[str, IdempotencyRecord] = {}
-        """By key: what this process has done, whether it could be written or not."""
+        """By key, whether it could be written or not."""
 
     def key(self, effect: str, content: object) -> str:
         """The key of an effect, 64 hex digits.
 
-        `content` distinguishes it: arguments after normalisation, so that other words for the same
-        request have the same key.
+        `content` is normalised, so that other words for the same request have the same key.
         """
         return sha256(_CANONICAL.encode([self._call_id, effect, content])).hexdigest()
 

@@ -22,7 +22,6 @@ _MOST_CHOICES = 100
 _DESCRIPTION_CHARS = 300
 _PATTERN_CHARS = 200
 _READ_CHARS = 4_000
-"""Longer texts are cut before they are processed."""
 _LONGEST_POINTER = 400
 """Steps; those beyond are read as one."""
 _INDEX = re.compile(r"[0-9]{1,9}")
@@ -179,7 +178,7 @@ def _choices(given: Mapping[str, Any]) -> list[Any]:
 
 
 def _without_null(plain: dict[str, Any]) -> dict[str, Any]:
-    """A value that may be null is written as one that may be left out."""
+    """Write a value that may be null as one that may be left out."""
     present = [node for node in plain.get("anyOf", ()) if node != {"type": "null"}]
     if len(present) != 1:
         return plain

@@ -1,29 +1,44 @@
-"""What a tool is, how a typed async function becomes one, and the call it runs for.
+"""What a tool is, how a typed async function becomes one, and how the tools of a call are run.
 
 The signature is the JSON schema, the docstring is what the model reads, `Annotated[…,
 Meta(description=…)]` describes a parameter, `Literal` lists its values. All of it is checked on
 import, so a tool that a model family would refuse never reaches a call. A tool wraps blocking work
 in `asyncio.to_thread` itself. What the model must not decide (who is calling, the time, the table)
 is passed in a `CallContext`.
+
+Every fault of a run becomes an outcome the model can act on. The text of a `ToolError` is given to
+the model; any other exception is logged and given as a generic sentence, because its text may hold
+personal data or a third party's words. Unknown properties are refused, not ignored: a misspelled
+`topping` would become a wrong order. A null for an optional parameter counts as left out, and "3"
+as 3; nothing else is converted. A tool with side effects that was stopped or failed may be called
+again: each tool stores in the table what it has done (`agent.tools.idempotency`).
 """
 
 from __future__ import annotations
 
+import asyncio
 import inspect
+import json
 import re
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
 from typing import Any, get_type_hints
 
 import msgspec
+import structlog
+from msgspec import UNSET, Struct, UnsetType
 
-from agent.call.actions import NOWHERE, Effect, Standing
-from agent.call.messages import SideEffect, ToolSpec
+from agent.call.actions import NOWHERE, Effect, Standing, ToolOutcome
+from agent.call.messages import SideEffect, ToolCall, ToolSpec
+from agent.call.text import whole_json
+from agent.errors import ToolError
 from agent.ports import Channel, Messenger, Store
 from agent.tools.idempotency import IdempotencyStore
 from agent.tools.json_schema import plain_schema
 from agent.usecases import Profile
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +63,7 @@ class CallContext:
     languages: tuple[str, ...] = ()
     """The other languages of the use case."""
     standing: Standing = NOWHERE
-    """Positions of the running tool call, see `agent.tools.builtin.read_back`."""
+    """Positions of the running tool call, see `agent.tools.builtin.caller_profile`."""
 
     @property
     def is_caller_known(self) -> bool:
@@ -64,8 +79,13 @@ class CallContext:
         return datetime.fromtimestamp(self.clock(), self.time_zone)
 
 
-ToolFunction = Callable[..., Awaitable[object]]
+MAX_RESULT_CHARS = 4_000
+_FAILED = "The tool failed because of a technical problem on our side."
+_CUT = "The result was too long and is cut here: the rest is missing."
 _NAME = re.compile(r"[A-Za-z0-9_]{1,64}")
+_BUILTIN_SECONDS = 8.0
+REST = "*"
+"""The property for arguments that a schema allows without naming them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,38 +101,33 @@ class Tool:
     """A tool that can be offered and run."""
 
     spec: ToolSpec
-    arguments: type[msgspec.Struct]
-    """The model's arguments are parsed into this; its fields are the function's parameters."""
-    function: ToolFunction
-    timeout: float
+    arguments: type[Struct]
+    """The model's arguments are parsed into this."""
+    function: Callable[[CallContext, Any], Awaitable[object]]
+    """Takes the call and the parsed arguments."""
+    timeout: float = _BUILTIN_SECONDS
     """Seconds."""
-    max_result_chars: int
     needs: Channel | None = None
     """A channel; while it is not configured, the tool is not offered."""
-    rest: str = ""
-    """The field for arguments that the schema does not name; empty = such arguments are refused."""
 
 
-def tool(  # noqa: PLR0913 (all that a tool may declare, by keyword)
+def tool(
     name: str,
     *,
     side_effect: SideEffect = SideEffect.NONE,
-    timeout: float = 8.0,
     filler: str = "",
-    max_result_chars: int = 4_000,
     rename: Mapping[str, str] | None = None,
     needs: Channel | None = None,
-) -> Callable[[ToolFunction], Tool]:
+) -> Callable[[Callable[..., Awaitable[object]]], Tool]:
     """Make a tool of an async function; `ValueError` or `TypeError` if no model could use it.
 
-    It is stopped after `timeout` seconds, and a result above `max_result_chars` (at least 200) is
-    cut. `filler` is said to the caller when it takes long; empty = one of the use case. `rename`
-    maps a parameter to its property, where that is no Python name.
+    `filler` is said to the caller when it takes long; empty = one of the use case. `rename` maps a
+    parameter to its property, where that is no Python name.
     """
     if not _NAME.fullmatch(name):
         raise ValueError(f"{name!r} is not a tool name: 1-64 letters, digits, underscores")
 
-    def make(function: ToolFunction) -> Tool:
+    def make(function: Callable[..., Awaitable[object]]) -> Tool:
         if not inspect.iscoroutinefunction(function):
             raise TypeError(f"{name}: a tool is an async function")
         description = " ".join((inspect.getdoc(function) or "").split())
@@ -121,14 +136,18 @@ def tool(  # noqa: PLR0913 (all that a tool may declare, by keyword)
         arguments = _arguments(name, function, rename or {})
         parameters = msgspec.json.encode(schema_of(name, arguments)).decode()
         spec = ToolSpec(name, description, parameters, side_effect, filler)
-        return Tool(spec, arguments, function, timeout, max_result_chars, needs)
+
+        async def run(call: CallContext, given: Struct) -> object:
+            return await function(call, **msgspec.structs.asdict(given))
+
+        return Tool(spec, arguments, run, needs=needs)
 
     return make
 
 
 def _arguments(
-    name: str, function: ToolFunction, rename: Mapping[str, str]
-) -> type[msgspec.Struct]:
+    name: str, function: Callable[..., object], rename: Mapping[str, str]
+) -> type[Struct]:
     hints = get_type_hints(function, include_extras=True)
     first, *rest = inspect.signature(function).parameters.values()
     if hints.get(first.name) is not CallContext:
@@ -140,7 +159,21 @@ def _arguments(
     return msgspec.defstruct(name, fields, rename=rename, kw_only=True, forbid_unknown_fields=True)
 
 
-def schema_of(name: str, arguments: type[msgspec.Struct]) -> dict[str, Any]:
+def struct_of(name: str, properties: Iterable[tuple[str, Any, bool]]) -> type[Struct]:
+    """The struct for arguments of these properties: name, type, and whether it is required.
+
+    Its fields are numbered, because a property may have any name. What is left out is `UNSET`.
+    """
+    fields: list[Any] = []
+    rename = {}
+    for number, (each, kind, is_required) in enumerate(properties):
+        field = f"p{number}"
+        rename[field] = each
+        fields.append((field, kind) if is_required else (field, kind | UnsetType, UNSET))
+    return msgspec.defstruct(name, fields, rename=rename, kw_only=True, forbid_unknown_fields=True)
+
+
+def schema_of(name: str, arguments: type[Struct]) -> dict[str, Any]:
     """The JSON schema of a tool's arguments. Raises `TypeError` for an undescribed property."""
     (reference,), definitions = msgspec.json.schema_components([arguments])
     schema = plain_schema({**reference, "$defs": definitions}, keeps_closed=True)
@@ -155,3 +188,106 @@ def _require_descriptions(name: str, schema: Mapping[str, Any]) -> None:
         _require_descriptions(name, node)
     if "items" in schema:
         _require_descriptions(name, schema["items"])
+
+
+class _MissingError(ToolError):
+    def __init__(self, tool: str, names: list[str]) -> None:
+        super().__init__(f"{tool} also needs: {', '.join(names)}. Ask the caller if need be.")
+        self.names = names
+
+
+class CallToolExecutor:
+    """`agent.ports.ToolExecutor` over a choice of tools."""
+
+    def __init__(self, tools: Iterable[Tool], context: CallContext) -> None:
+        self._tools: Mapping[str, Tool] = {each.spec.name: each for each in tools}
+        self._context = context
+
+    async def run(self, call: ToolCall, standing: Standing = NOWHERE) -> ToolOutcome:
+        try:
+            return await self._run(call, replace(self._context, standing=standing))
+        except _MissingError as error:
+            return _failure({"error": str(error), "missing_fields": error.names})
+        except ToolError as error:
+            return _failure({"error": str(error) or _FAILED})
+        except Exception:  # the tool boundary: a failing tool must not end the call
+            log.exception("tool.failed", tool=call.name, tool_call_id=call.id)
+            return _failure({"error": _with_doubt(_FAILED, self._tools[call.name])})
+
+    async def _run(self, call: ToolCall, context: CallContext) -> ToolOutcome:
+        if (tool := self._tools.get(call.name)) is None:
+            names = ", ".join(self._tools) or "none"
+            raise ToolError(f"There is no tool {call.name[:64]!r}. The tools are: {names}.")
+        match await _run_with_timeout(tool, _parse(tool, call.arguments), context):
+            case WithEffect(result, effect):
+                return ToolOutcome(_text(result), effect=effect)
+            case result:
+                return ToolOutcome(_text(result))
+
+
+async def _run_with_timeout(tool: Tool, arguments: msgspec.Struct, context: CallContext) -> object:
+    limit = asyncio.timeout(tool.timeout)
+    try:
+        async with limit:
+            return await tool.function(context, arguments)
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        log.warning("tool.timed_out", tool=tool.spec.name, seconds=tool.timeout)
+        text = f"{tool.spec.name} took longer than {tool.timeout:g} seconds and was stopped."
+        raise ToolError(_with_doubt(text, tool)) from None
+
+
+def _parse(tool: Tool, text: str) -> msgspec.Struct:
+    name = tool.spec.name
+    try:
+        given: Any = msgspec.json.decode(text) if text.strip() else {}
+    except (ValueError, RecursionError) as error:
+        raise ToolError(f"The arguments of {name} are not valid JSON: {error}") from error
+    if not isinstance(given, dict):
+        raise ToolError(f"The arguments of {name} must be a JSON object.")
+    fields = msgspec.structs.fields(tool.arguments)
+    is_required = {field.encode_name: field.required for field in fields}
+    given = {k: v for k, v in given.items() if v is not None or is_required.get(k, True)}
+    if REST in is_required:
+        named = {name: given.pop(name) for name in given.keys() & is_required.keys() - {REST}}
+        given = {**named, REST: given}
+    if missing := [name for name in is_required if is_required[name] and name not in given]:
+        raise _MissingError(name, missing)
+    try:
+        return msgspec.convert(given, tool.arguments, strict=False)
+    except msgspec.ValidationError as error:
+        raise ToolError(f"The arguments of {name} do not fit: {error}") from error
+
+
+def _with_doubt(text: str, tool: Tool) -> str:
+    if tool.spec.side_effect is SideEffect.NONE:
+        return text
+    return f"{text} It is not known whether it took effect; calling it again the same way is safe."
+
+
+def _failure(content: Mapping[str, object]) -> ToolOutcome:
+    return ToolOutcome(_text(content, 1_000), is_error=True)
+
+
+def _text(value: object, limit: int = MAX_RESULT_CHARS) -> str:
+    text = _encoded(value)
+    if not text.startswith("{"):
+        text = _encoded({"result": value})
+    return text if len(text) <= limit else _cut(text, limit)
+
+
+def _encoded(value: object) -> str:
+    try:
+        return msgspec.json.encode(value).decode()
+    except UnicodeEncodeError:  # a lone surrogate, see `agent.call.text`
+        return whole_json(json.dumps(msgspec.to_builtins(value)))
+
+
+def _cut(text: str, limit: int) -> str:
+    kept, cut = text[:limit], text
+    while len(cut) > limit:
+        cut = msgspec.json.encode({"note": _CUT, "beginning": kept}).decode()
+        # A character is escaped to at most two, so this never removes too many.
+        kept = kept[: len(kept) - (len(cut) - limit + 1) // 2]
+    return cut

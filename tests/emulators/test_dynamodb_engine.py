@@ -12,7 +12,7 @@ import aioboto3  # type: ignore[import-untyped]  # it ships no types
 import pytest
 from botocore.exceptions import ClientError  # type: ignore[import-untyped]  # likewise
 
-from agent.store.schema import INDEX, TTL_ATTRIBUTE
+from agent.store.dynamodb_client import INDEX, TTL_ATTRIBUTE
 from tests.dynamodb import REGION, Engine
 
 

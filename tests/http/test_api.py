@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from aiohttp import web
@@ -41,13 +41,12 @@ async def desk(table: Path) -> AsyncIterator[Server]:
         yield server
 
 
-class Reply:
-    """The answer."""
+class Reply(NamedTuple):
+    """An answer."""
 
-    def __init__(self, status: int, headers: dict[str, str], body: Any) -> None:
-        self.status = status
-        self.headers = headers
-        self.body = body
+    status: int
+    headers: dict[str, str]
+    body: Any
 
 
 async def ask(
@@ -57,13 +56,12 @@ async def ask(
     authorization: str | None = f"Bearer {FIRST}",
     content_type: str = "application/json",
 ) -> Reply:
-    """`POST /dial`: status and answer."""
+    """The answer of `POST /token`."""
     headers = {"Content-Type": content_type}
     if authorization is not None:
         headers["Authorization"] = authorization
-    async with server.twilio.http.post(
-        server.url("/token"), data=body, headers=headers
-    ) as response:
+    url = server.url("/token")
+    async with server.twilio.http.post(url, data=body, headers=headers) as response:
         return Reply(response.status, dict(response.headers), json.loads(await response.text()))
 
 
@@ -125,10 +123,15 @@ async def test_token_route_is_closed_without_token_api_keys(table: Path) -> None
         with capture_logs() as logs:
             replies = [await ask(server, authorization=one) for one in (None, "Bearer ")]
 
-    assert [(reply.status, reply.body) for reply in replies] == [
-        (503, {"error": "unavailable"})
-    ] * 2
+    assert {reply.status for reply in replies} == {503}
+    assert [reply.body for reply in replies] == [{"error": "unavailable"}] * 2
     assert [entry["outcome"] for entry in logs] == ["unavailable"] * 2
+
+
+_INVALID: list[object] = [
+    *(None, 7, ["ada"], "", " ada", "ada\n", "client:ada", "+15550100001"),
+    *("ada lovelace", "ad\xe4", "ada/../grace", "a" * 122),
+]
 
 
 @pytest.mark.parametrize(
@@ -138,18 +141,7 @@ async def test_token_route_is_closed_without_token_api_keys(table: Path) -> None
         "{}",
         "[]",
         "null",
-        '{"identity": null}',
-        '{"identity": 7}',
-        '{"identity": ["ada"]}',
-        '{"identity": ""}',
-        '{"identity": " ada"}',
-        '{"identity": "ada\\n"}',
-        '{"identity": "client:ada"}',
-        '{"identity": "+15550100001"}',
-        '{"identity": "ada lovelace"}',
-        '{"identity": "ad\xe4"}',
-        '{"identity": "ada/../grace"}',
-        json.dumps({"identity": "a" * 122}),
+        *(json.dumps({"identity": identity}) for identity in _INVALID),
         b'{"identity": "\xff"}',
         "identity=ada",
         "[" * 60_000,
@@ -162,11 +154,22 @@ async def test_invalid_identity_is_refused(desk: Server, body: str | bytes) -> N
     assert (reply.status, reply.body) == (400, {"error": "invalid"})
 
 
-@pytest.mark.parametrize("content_type", ["text/plain", "multipart/form-data", ""])
-async def test_other_media_types_are_refused(desk: Server, content_type: str) -> None:
-    reply = await ask(desk, content_type=content_type)
+FORM = "application/x-www-form-urlencoded"
 
-    assert reply.status == 400
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "text/plain",
+        "multipart/form-data",
+        "",
+        *(f"{FORM}; charset={name}" for name in ("no", "utf-16", "base64")),
+    ],
+)
+async def test_other_media_types_and_charsets_are_refused(desk: Server, content_type: str) -> None:
+    reply = await ask(desk, "identity=ada", content_type=content_type)
+
+    assert (reply.status, reply.body) == (400, {"error": "invalid"})
 
 
 async def test_identity_may_have_121_characters(desk: Server) -> None:
@@ -249,16 +252,6 @@ def test_empty_key_is_a_value_error() -> None:
             ApiKeys(secrets)
 
 
-@pytest.mark.parametrize("charset", ["no-such-thing", "utf-16", "base64"])
-async def test_form_with_an_unknown_charset_is_refused(desk: Server, charset: str) -> None:
-    """Found by the fuzzer: it was a 500."""
-    content_type = f"application/x-www-form-urlencoded; charset={charset}"
-
-    refused = await ask(desk, "identity=ada", content_type=content_type)
-
-    assert (refused.status, refused.body) == (400, {"error": "invalid"})
-
-
 def test_burst_is_admitted_and_then_one_by_one() -> None:
     clock = Clock(1_000.0)
     rates = RateLimiter(3, 60.0, clock)
@@ -272,12 +265,6 @@ def test_burst_is_admitted_and_then_one_by_one() -> None:
     assert at_once == [0.0, 0.0, 0.0, 20.0]
     assert too_soon == pytest.approx(1.0)
     assert later == [0.0, 20.0]
-
-
-def test_clients_do_not_share_a_limit() -> None:
-    rates = RateLimiter(1, 60.0, Clock(1_000.0))
-
-    assert [rates.wait(asker) for asker in ("ada", "grace", "ada")] == [0.0, 0.0, 60.0]
 
 
 def test_number_of_remembered_clients_is_bounded() -> None:

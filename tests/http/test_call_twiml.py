@@ -26,6 +26,15 @@ HANDOFF = HandoffData(
 )
 
 
+TOLD = {
+    "reason": "user-requested",
+    "summary": 'Cold pizza. "Never <again> & so on"',
+    "language": "es-US",
+    "useCase": RESTAURANT,
+    "callSid": "CA1",
+}
+
+
 @pytest.fixture
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     return settings_for(tmp_path_factory.mktemp("people") / "unused")
@@ -42,18 +51,6 @@ def test_parameter_of_an_app_is_cut_to_128_bytes(settings: Settings) -> None:
     assert summary.get("value") == "界" * 42
 
 
-async def test_phone_target_is_dialled_with_its_settings(server: Server) -> None:
-    await _open(server, kind="dial", to="+15550100098", ring_seconds=45, caller_id="+15550100077")
-
-    answer = await _handed_over(server)
-
-    assert answer.xml == (
-        '<?xml version="1.0" encoding="UTF-8"?><Response>'
-        f'<Dial action="{BACK}" answerOnBridge="true" callerId="+15550100077" method="POST"'
-        ' timeout="45"><Number>+15550100098</Number></Dial></Response>'
-    )
-
-
 async def test_app_target_gets_the_handoff_as_parameters(server: Server) -> None:
     await _open(server, kind="dial", to="client:desk_1")
 
@@ -62,25 +59,7 @@ async def test_app_target_gets_the_handoff_as_parameters(server: Server) -> None
     [client] = ET.fromstring(answer.xml).findall("Dial/Client")  # noqa: S314 - our own document
     told = {each.get("name"): each.get("value") for each in client.findall("Parameter")}
     assert client.findtext("Identity") == "desk_1"
-    assert told == {
-        "reason": "user-requested",
-        "summary": 'Cold pizza. "Never <again> & so on"',
-        "slots": "order: two pizzas; día: jueves",
-        "language": "es-US",
-        "useCase": RESTAURANT,
-        "callSid": "CA1",
-    }
-
-
-async def test_queue_target_is_enqueued(server: Server) -> None:
-    await _open(server, kind="enqueue", queue="the office")
-
-    answer = await _handed_over(server)
-
-    assert answer.xml == (
-        '<?xml version="1.0" encoding="UTF-8"?><Response>'
-        f'<Enqueue action="{BACK}" method="POST">the office</Enqueue></Response>'
-    )
+    assert told == {**TOLD, "slots": "order: two pizzas; día: jueves"}
 
 
 async def test_workflow_target_gets_the_handoff_as_task_attributes(server: Server) -> None:
@@ -93,25 +72,40 @@ async def test_workflow_target_gets_the_handoff_as_task_attributes(server: Serve
     assert waiting.attrib == {"action": BACK, "method": "POST", "workflowSid": WORKFLOW}
     assert task.attrib == {"priority": "5"}
     assert json.loads(task.text or "") == {
-        "reason": "user-requested",
-        "summary": 'Cold pizza. "Never <again> & so on"',
+        **TOLD,
         "slots": {"order": "two pizzas", "día": "jueves"},
-        "language": "es-US",
-        "useCase": RESTAURANT,
-        "callSid": "CA1",
     }
 
 
-async def test_sip_call_is_referred(server: Server) -> None:
-    await _open(server, kind="refer", to="sip:desk@pbx.example.com")
+@pytest.mark.parametrize(
+    ("desk", "caller", "verb"),
+    [
+        (
+            {"kind": "enqueue", "queue": "the office"},
+            "+15550100001",
+            f'<Enqueue action="{BACK}" method="POST">the office</Enqueue>',
+        ),
+        (
+            {"kind": "refer", "to": "sip:desk@pbx.example.com"},
+            "sip:ada@pbx.example.com",
+            f'<Refer action="{BACK}" method="POST"><Sip>sip:desk@pbx.example.com</Sip></Refer>',
+        ),
+        (
+            {"kind": "dial", "to": "+15550100098", "ring_seconds": 45, "caller_id": "+15550100077"},
+            "+15550100001",
+            f'<Dial action="{BACK}" answerOnBridge="true" callerId="+15550100077" method="POST"'
+            ' timeout="45"><Number>+15550100098</Number></Dial>',
+        ),
+    ],
+)
+async def test_each_target_has_its_verb(
+    server: Server, desk: dict[str, object], caller: str, verb: str
+) -> None:
+    await _open(server, **desk)
 
-    answer = await _handed_over(server, From="sip:ada@pbx.example.com")
+    answer = await _handed_over(server, From=caller)
 
-    assert answer.xml == (
-        '<?xml version="1.0" encoding="UTF-8"?><Response>'
-        f'<Refer action="{BACK}" method="POST"><Sip>sip:desk@pbx.example.com</Sip></Refer>'
-        "</Response>"
-    )
+    assert answer.xml == f'<?xml version="1.0" encoding="UTF-8"?><Response>{verb}</Response>'
 
 
 @pytest.mark.parametrize("caller", ["+15550100001", "client:ada", ""])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from pathlib import Path
 
@@ -82,28 +81,6 @@ async def test_socket_without_a_call_that_was_set_up_is_refused(server: Server, 
     assert await server.items("CA0") == []
 
 
-async def test_token_opens_one_socket(server: Server) -> None:
-    relay = await server.relay(From=ADA)
-    signature = server.twilio.sign(relay.url)
-
-    async with asyncio.TaskGroup() as tasks:
-        sockets = [
-            tasks.create_task(server.twilio.handshake(relay.url, signature=signature))
-            for _ in range(2)
-        ]
-
-    assert sorted(socket.result() for socket in sockets) == [101, 403]
-
-
-async def test_token_of_another_call_opens_nothing(server: Server) -> None:
-    mine, other = await server.relay(From=ADA), await server.relay(From=ADA)
-    url = mine.url.replace(mine.fields["CallSid"], other.fields["CallSid"])
-
-    status = await server.twilio.handshake(url, signature=server.twilio.sign(url))
-
-    assert status == 403
-
-
 async def test_setup_that_names_another_call_closes_the_socket(server: Server) -> None:
     other = await server.relay(From="+15550100002")
     manner = Manner(setup={"callSid": other.fields["CallSid"]})
@@ -144,13 +121,18 @@ async def test_setup_of_another_account_closes_the_socket(table: Path) -> None:
         ('{"type": "connected"}', "unknown_type"),
         ('{"type": "info", "name": "weather", "value": 1}', "unknown_info"),
         (json.dumps({"type": "prompt", "voicePrompt": "x" * 65_536, "last": True}), "too_large"),
+        (
+            '{"type": "setup", "callSid": "CA2", "accountSid": "AC", "sessionId": "VX"}',
+            "repeated_setup",
+        ),
+        (b'{"type": "dtmf", "digit": "1"}', "binary"),
     ],
 )
 async def test_frame_that_cannot_be_used_is_counted_and_ignored(
-    server: Server, frame: str, kind: str
+    server: Server, frame: str | bytes, kind: str
 ) -> None:
     async with server.twilio.call(From=ADA) as call:
-        await call.send_raw(frame)
+        await (call.send_raw(frame) if isinstance(frame, str) else call.send_binary(frame))
         reply = await call.say("are you open")
 
     assert reply.text
@@ -159,15 +141,6 @@ async def test_frame_that_cannot_be_used_is_counted_and_ignored(
     assert [text for said, text in await server.said(call) if said == "callerSaid"] == [
         "are you open"
     ]
-
-
-async def test_binary_frame_is_counted_and_ignored(server: Server) -> None:
-    async with server.twilio.call(From=ADA) as call:
-        await call.send_binary(b'{"type": "dtmf", "digit": "1"}')
-        reply = await call.say("are you open")
-
-    assert reply.text
-    assert await server.metric("agent_relay_frames_ignored_total", kind="binary") == 1
 
 
 async def test_frames_before_setup_are_counted_and_ignored(server: Server) -> None:
@@ -184,38 +157,24 @@ async def test_frames_before_setup_are_counted_and_ignored(server: Server) -> No
     assert ("callerSaid", "too early") not in await server.said(call)
 
 
-async def test_second_setup_changes_nothing(server: Server) -> None:
-    async with server.twilio.call(From=ADA) as call:
-        await call.send(type="setup", callSid="CAother", accountSid="AC", sessionId="VX")
-        reply = await call.say("are you open")
-
-    assert reply.text
-    assert await server.metric("agent_relay_frames_ignored_total", kind="repeated_setup") == 1
-
-
-async def test_error_that_the_relay_reports_is_counted(server: Server) -> None:
-    async with server.twilio.call(From=ADA) as call:
-        await call.send(type="error", description="Invalid message received: {}")
-        await call.send(type="info", name="roundTripDelayMs", value="121")
-        reply = await call.say("are you open")
-
-    assert reply.text
-    assert await server.metric("agent_relay_errors_total") == 1
-
-
 @pytest.mark.parametrize(
-    ("code", "attribute"), [("64111", "ttsProvider"), (64114, "transcriptionProvider")]
+    ("code", "replaced"),
+    [(None, set()), ("64111", {"ttsProvider"}), (64114, {"transcriptionProvider"})],
 )
-async def test_provider_that_fails_while_a_call_goes_on_is_avoided(
-    server: Server, code: object, attribute: str
+async def test_error_that_the_relay_reports_is_counted_and_its_provider_avoided(
+    server: Server, code: object, replaced: set[str]
 ) -> None:
     """By new calls."""
     async with server.twilio.call(From=ADA) as call:
         await call.send(type="error", description="Trouble.", code=code)
-        await call.say("are you open")
-    following = await server.relay(From="+15550100077")
+        await call.send(type="info", name="roundTripDelayMs", value="121")
+        reply = await call.say("are you open")
+    following = (await server.relay(From="+15550100077")).attributes
 
-    assert following.attributes[attribute] != call.relay.attributes[attribute]
+    names, before = ("ttsProvider", "transcriptionProvider"), call.relay.attributes
+    assert reply.text
+    assert await server.metric("agent_relay_errors_total") == 1
+    assert {name for name in names if following[name] != before[name]} == replaced
 
 
 async def test_socket_route_without_an_upgrade_answers_426(server: Server) -> None:

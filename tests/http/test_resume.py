@@ -86,22 +86,6 @@ async def test_words_before_the_loss_are_answered_after_it(tmp_path: Path) -> No
     assert len(model.requests) == 2
 
 
-async def test_model_learns_that_its_sentence_was_cut(tmp_path: Path) -> None:
-    store = await seeded(MemoryStore())
-    model = ScriptedModel([["We have three kinds of pizza: ", 3_600.0], ["Three kinds.", END]])
-
-    async with staged(settings_for(tmp_path / "unused"), store, lambda *_: model) as server:
-        async with server.twilio.call(From=ADA) as call:
-            await call.prompt("what do you have")
-            await call.hear(10)
-            relay = new_line(await call.fail())
-        async with server.twilio.connect(relay) as call:
-            await call.reply(cycles=2)
-
-    said = [part for message in model.requests[1].messages for part in message.parts]
-    assert any(BROKEN_OFF in getattr(part, "text", "") for part in said)
-
-
 async def test_caller_who_was_cut_off_is_asked_again(server: Server) -> None:
     """`clientSpeaking` came, the words did not."""
     async with server.twilio.call(From=ADA) as call:
@@ -138,6 +122,7 @@ async def test_call_that_was_handed_over_goes_on_in_another_process(
 
 
 async def test_call_given_up_in_mid_sentence_goes_on_in_another_process(tmp_path: Path) -> None:
+    """The model there learns that the sentence was cut."""
     store = await seeded(MemoryStore())
     settings = settings_for(tmp_path / "unused")
     endless = ScriptedModel([["We have three kinds of pizza: ", 3_600.0]])
@@ -154,7 +139,9 @@ async def test_call_given_up_in_mid_sentence_goes_on_in_another_process(tmp_path
         async with other.twilio.connect(relay) as call:
             resumed = await call.reply(cycles=2)
 
+    said = [part for message in short.requests[0].messages for part in message.parts]
     assert resumed.cycles == (PHRASES.resumed, "Three kinds.")
+    assert any(BROKEN_OFF in getattr(part, "text", "") for part in said)
 
 
 async def test_running_order_is_neither_lost_nor_placed_twice(tmp_path: Path) -> None:
@@ -288,26 +275,20 @@ async def test_failed_speech_provider_is_replaced(
 
 
 async def test_running_call_goes_on_when_twilio_asks_the_fallback_url(server: Server) -> None:
-    """The action URL could not be reached."""
+    """The action URL could not be reached. An unknown call starts as a new one."""
     async with server.twilio.call(From=ADA) as call:
         await call.say("are you open")
     failed = {"CallStatus": "in-progress", "ErrorCode": "11200", "ErrorUrl": ACTION_URL}
     answer = await server.ring({**call.relay.fields, **failed})
+    unknown = await server.ring(call_fields(From=ADA, **failed))
     assert answer.relay is not None
+    assert unknown.relay is not None
     async with server.twilio.connect(answer.relay) as call:
         resumed = await call.reply(cycles=2)
 
+    assert unknown.relay.attributes["welcomeGreeting"]
     assert "welcomeGreeting" not in answer.relay.attributes
     assert resumed.cycles[0] == PHRASES.resumed
-
-
-async def test_unknown_call_at_the_fallback_url_starts_as_a_new_one(server: Server) -> None:
-    failed = {"CallStatus": "in-progress", "ErrorCode": "11200"}
-
-    answer = await server.ring(call_fields(From=ADA, **failed))
-
-    assert answer.relay is not None
-    assert answer.relay.attributes["welcomeGreeting"]
 
 
 class Forgetful(MemoryStore):
@@ -322,7 +303,7 @@ class Forgetful(MemoryStore):
 
 
 async def test_caller_waits_while_the_table_is_unavailable(tmp_path: Path) -> None:
-    """Twilio repeats the request; the URL carries what it sent first."""
+    """Twilio repeats the request; the URL carries what it sent first; the last one apologizes."""
     store = Forgetful()
     await seeded(store)
     async with staged(settings_for(tmp_path / "unused"), store, offline) as server:
@@ -333,6 +314,8 @@ async def test_caller_waits_while_the_table_is_unavailable(tmp_path: Path) -> No
         assert first is not None
         fields = {**call_fields(), "CallSid": call.relay.fields["CallSid"]}
         second = await server.twilio.post(_address(first), fields)
+        late = f"{ACTION_URL}?useCase={RESTAURANT}&cause=lost&session=&attempt={MOST_ATTEMPTS}"
+        last = await server.twilio.post(late, fields)
         store.is_away = False
         third = await server.twilio.post(_address(second), fields)
         assert third.relay is not None
@@ -341,18 +324,9 @@ async def test_caller_waits_while_the_table_is_unavailable(tmp_path: Path) -> No
 
     assert (first.verbs, second.verbs) == (("Say", "Pause", "Redirect"), ("Pause", "Redirect"))
     assert PATIENCE in first.xml
+    assert last.verbs == ("Say", "Hangup")
+    assert LOST in last.xml
     assert resumed.cycles[0] == PHRASES.resumed
-
-
-async def test_last_attempt_is_answered_with_an_apology(tmp_path: Path) -> None:
-    store = Forgetful()
-    store.is_away = True
-    url = f"{ACTION_URL}?useCase={RESTAURANT}&cause=lost&session=&attempt={MOST_ATTEMPTS}"
-    async with staged(settings_for(tmp_path / "unused"), store, offline) as server:
-        answer = await server.twilio.post(url, call_fields())
-
-    assert answer.verbs == ("Say", "Hangup")
-    assert LOST in answer.xml
 
 
 def _address(answer: Answer) -> str:
@@ -416,11 +390,9 @@ async def test_number_of_reconnects_is_limited(reconnecting: Server) -> None:
     relay = await server.relay(From=ADA)
     async with server.twilio.connect(relay) as call:
         await call.say("are you open")
-    for _ in range(MOST_CONNECTIONS):
+    for _ in range(MOST_CONNECTIONS + 1):
         async with server.twilio.dial(relay) as call:
-            await call.say("are you open")
-    async with server.twilio.dial(relay) as call:
-        await call.settle()
+            await call.settle()
 
     refused = {"cause": "reconnected", "outcome": "refused"}
     assert await server.metric("agent_call_resumes_total", **refused) == 1
@@ -430,11 +402,8 @@ async def test_language_the_call_had_switched_to_is_kept(tmp_path: Path) -> None
     store = await seeded(MemoryStore())
     languages = [{"code": "es-US", "ttsProvider": "Amazon", "voice": "Lupe-Neural"}]
     switch = ToolCall("x", "SwitchLanguageFunction", '{"language": "es-US"}')
-    offered = {
-        "tools": tools_text([SPECS["SwitchLanguageFunction"]]),
-        "dtmfHandlers": "{}",
-        "languages": languages,
-    }
+    tools = tools_text([SPECS["SwitchLanguageFunction"]])
+    offered = {"tools": tools, "dtmfHandlers": "{}", "languages": languages}
     await store.merge(RESTAURANT, "configuration", offered)
     model = ScriptedModel([[switch, StopReason.TOOLS], ["Hola.", END]])
 

@@ -40,14 +40,10 @@ class Client:
         self._writer.write(text)
         await self._writer.drain()
 
-    async def answer(self) -> bytes:
-        """The next answer, which ends with `world`."""
+    async def answer(self, end: bytes = b"world") -> bytes:
+        """The next answer, up to this end."""
         async with no_longer():
-            return await self._reader.readuntil(b"world")
-
-    async def head(self) -> bytes:
-        """The head of the next answer."""
-        return await self._reader.readuntil(b"\r\n\r\n")
+            return await self._reader.readuntil(end)
 
     async def closed(self) -> bool:
         """Whether the other side closes."""
@@ -115,14 +111,9 @@ async def open_port(
         return stream
 
     application = web.Application()
-    application.add_routes(
-        [
-            web.get("/hello", hello),
-            web.post("/hello", hello),
-            web.get("/slow", slow),
-            web.get("/events", events),
-        ]
-    )
+    application.router.add_route("*", "/hello", hello)
+    application.router.add_get("/slow", slow)
+    application.router.add_get("/events", events)
     limits = ConnectionLimits("public", most, answer_seconds, keep_alive_seconds, **more)
     async with open_site(application, "127.0.0.1", 0, limits, telemetry.count) as port:
         site = Port(port, telemetry, slowly)
@@ -214,14 +205,14 @@ async def test_oldest_request_that_is_not_complete_makes_room(words: bytes) -> N
         assert site.cut("full") == 0
 
 
-@pytest.mark.parametrize(
-    ("words", "limit"),
-    [
-        *[(words, "head_seconds") for words in INCOMPLETE[:3]],
-        *[(words, "body_seconds") for words in INCOMPLETE[3:]],
-        *[(words, "answer_seconds") for words in INCOMPLETE],
-    ],
-)
+_LIMITED = [
+    *((words, "head_seconds") for words in INCOMPLETE[:3]),
+    *((words, "body_seconds") for words in INCOMPLETE[3:]),
+    *((words, "answer_seconds") for words in INCOMPLETE),
+]
+
+
+@pytest.mark.parametrize(("words", "limit"), _LIMITED)
 async def test_head_and_body_have_limits_of_their_own(words: bytes, limit: str) -> None:
     """`answer_seconds` is the upper limit of both."""
     async with open_port(most=4, **{limit: 0.2}) as site:
@@ -272,8 +263,7 @@ async def test_request_that_is_answered_before_its_body_is_the_last_one() -> Non
     async with open_port(most=4) as site:
         [client] = await site.clients(1)
         await client.say(b"POST /none HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n")
-        async with no_longer():
-            head = await client.head()
+        head = await client.answer(b"\r\n\r\n")
 
         assert b"404" in head and b"Connection: close" in head
         assert await client.closed()

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from agent.cli.main import main
-from agent.store.schema import ACTIONS
+from agent.store.dynamodb_client import ACTIONS
 from tests.repository.test_examples import module
 from tests.templates.loading import CLOUD, LOCAL, ROOT, as_list, load
 

@@ -11,11 +11,12 @@ import pytest
 
 from agent.errors import StoreError
 from agent.observability import Telemetry
-from agent.ports import Item, Store, uncounted
+from agent.ports import Item, Store
 from agent.session import Resources
 from agent.session.call_manager import CallManager
 from agent.store.call_state.call_item import TokenUse
 from agent.store.call_state.journal import Journals
+from agent.store.write_behind import WriteBehindQueue
 from agent.usecases.versions import Versions
 from tests.fakes import TOOL_REGISTRY, UNREACHABLE, MemoryMessenger, MemoryStore
 from tests.scripted import ScriptedLine, ScriptedModel
@@ -33,7 +34,9 @@ TOURS: Item = {"pk": "tours", "prompt": "You show <<AVAILABLE_DEMOS>>.", "title"
 def calls_over(store: Store, **environment: str) -> CallManager:
     resources = Resources(
         store,
-        Journals(store, lambda: NOW, uncounted, max),
+        Journals(
+            store, lambda: NOW, WriteBehindQueue("journal", 9, lambda _: None, lambda *_: None)
+        ),
         opening(lambda identifier, _: ScriptedModel([], identifier)),
         TOOL_REGISTRY,
         MemoryMessenger(UNREACHABLE),

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from random import Random
 from time import time
 
 import pytest
@@ -25,6 +24,7 @@ from agent.session.call_manager import CallManager
 from agent.session.observers import CallObservers, SessionObserver
 from agent.store.call_state.journal import CallJournal, Journals
 from agent.store.sqlite import SqliteStore
+from agent.store.write_behind import WriteBehindQueue
 from tests.fakes import Clock, moment
 from tests.scripted import ScriptedLine, ScriptedModel
 from tests.servers import settings_for, staged
@@ -159,7 +159,9 @@ async def test_call_that_cannot_begin_is_counted_as_ended(table: Path) -> None:
     store = await SqliteStore.open(table)
     async with staged(settings_for(table), store, lambda *_: ScriptedModel([["Yes."]])) as server:
         telemetry = server.service.telemetry
-        journals = _BrokenJournals(store, time, telemetry.count, Random(0).uniform)  # noqa: S311
+        journals = _BrokenJournals(
+            store, time, WriteBehindQueue("journal", 1, lambda _: None, lambda *_: None)
+        )
         calls = CallManager(
             settings_for(table), replace(server.calls.resources, journals=journals), time
         )

@@ -82,7 +82,7 @@ def cancel(*reasons: str) -> Fault:
 
 
 async def fail(_: Exchange) -> web.StreamResponse:
-    """Answer as a balancer does when there is nobody behind it."""
+    """Answer as a load balancer does without a target."""
     return web.Response(status=503, text="<html>Service Unavailable</html>")
 
 
@@ -159,17 +159,12 @@ async def proxying(target: str) -> AsyncIterator[Proxy]:
     async with aiohttp.ClientSession(auto_decompress=False) as http:
 
         async def forward(request: web.Request, body: bytes) -> web.Response:
-            headers = {
-                name: value
-                for name, value in request.headers.items()
-                if name.lower() not in {"host", "content-length", "transfer-encoding"}
-            }
+            headers = request.headers.copy()
+            for name in ("Host", "Content-Length", "Transfer-Encoding"):
+                headers.popall(name, None)
             async with http.post(target, data=body, headers=headers) as answer:
-                return web.Response(
-                    status=answer.status,
-                    body=await answer.read(),
-                    content_type=answer.content_type,
-                )
+                body, kind = await answer.read(), answer.content_type
+                return web.Response(status=answer.status, body=body, content_type=kind)
 
         proxy = Proxy(forward)
         application = web.Application(client_max_size=2**24)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from agent.errors import StoreError
 from agent.ports import Item
-from agent.store.dynamodb.dynamodb_table import from_attributes, to_attributes
+from agent.store.dynamodb_table import from_attributes, to_attributes
 
 _VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text()

@@ -12,8 +12,8 @@ import pytest
 from agent.cli.main import main
 from agent.errors import StoreError
 from agent.settings import Settings
-from agent.store.dynamodb import DynamoDBStore, DynamoDBTimeouts, create_table
-from agent.store.schema import INDEX, TABLE, TTL_ATTRIBUTE
+from agent.store.dynamodb_client import INDEX, TABLE, TTL_ATTRIBUTE, DynamoDBTimeouts, create_table
+from agent.store.dynamodb_table import DynamoDBStore
 from tests.dynamodb import REGION, Engine
 from tests.store import proxy as faults
 from tests.store.proxy import Fault, Proxy
@@ -73,55 +73,49 @@ def _declare_keys_only(table: Any) -> None:
     ]
 
 
-@pytest.mark.usefixtures("table_name")
-async def test_a_table_that_is_not_there_is_refused() -> None:
-    assert (
-        await _line("nothing") == f"TABLE_NAME: table nothing in {REGION}: there is no such table"
-    )
+async def test_a_table_that_is_not_there_is_refused(table_name: str) -> None:
+    """Or is in another region."""
+    for name, region in (("nothing", REGION), (table_name, "eu-central-2")):
+        line = f"TABLE_NAME: table {name} in {region}: there is no such table"
+        assert await _line(name, region) == line
 
 
-async def test_a_table_in_another_region_is_refused(table_name: str) -> None:
-    line = await _line(table_name, "eu-central-2")
-
-    assert line == f"TABLE_NAME: table {table_name} in eu-central-2: there is no such table"
-
-
-NO_PERMISSION, BAD_CREDENTIALS = "these credentials have no permission for", "the credentials are"
-
-
-@pytest.mark.parametrize(
-    ("operation", "code", "fault"),
-    [
-        ("GetItem", "AccessDeniedException", f"{NO_PERMISSION} GetItem"),
-        ("Query", "AccessDeniedException", f"{NO_PERMISSION} Query"),
-        ("GetItem", "UnrecognizedClientException", f"{BAD_CREDENTIALS} refused"),
-        ("GetItem", "ExpiredTokenException", f"{BAD_CREDENTIALS} refused"),
-        ("GetItem", "ThrottlingException", "it cannot be used now: GetItem"),
-    ],
-)
-async def test_refused_check_stops_the_start(
-    proxy: Proxy, table_name: str, operation: str, code: str, fault: str
-) -> None:
-    proxy.plan(operation, *[faults.refuse(code)] * 3)
-
-    detail = "" if fault.startswith(NO_PERMISSION) else f": {code}"
-    assert await _line(table_name) == f"TABLE_NAME: table {table_name} in {REGION}: {fault}{detail}"
+DENIED = "these credentials have no permission for"
 
 
 @pytest.mark.parametrize(
     ("operation", "planned", "fault"),
     [
+        ("GetItem", "AccessDeniedException", f"{DENIED} GetItem"),
+        ("Query", "AccessDeniedException", f"{DENIED} Query"),
+        ("GetItem", "ExpiredTokenException", "the credentials are refused: ExpiredTokenException"),
+        (
+            "GetItem",
+            "UnrecognizedClientException",
+            "the credentials are refused: UnrecognizedClientException",
+        ),
+        ("GetItem", "ThrottlingException", "it cannot be used now: GetItem: ThrottlingException"),
         ("GetItem", faults.fail, "it cannot be used now: GetItem: 503"),
         ("Query", faults.hang_up, "it cannot be reached now: ConnectionClosedError"),
         ("GetItem", faults.keep_answer, "it cannot be reached now: ReadTimeoutError"),
     ],
 )
-async def test_a_table_that_does_not_serve_us_stops_the_start(
-    proxy: Proxy, table_name: str, operation: str, planned: Fault, fault: str
+async def test_refused_check_stops_the_start(
+    proxy: Proxy, table_name: str, operation: str, planned: str | Fault, fault: str
 ) -> None:
-    proxy.plan(operation, *[planned] * 3)
+    refusal = faults.refuse(planned) if isinstance(planned, str) else planned
+    proxy.plan(operation, *[refusal] * 3)
 
     assert await _line(table_name) == f"TABLE_NAME: table {table_name} in {REGION}: {fault}"
+
+
+async def test_a_table_that_cannot_be_made_is_one_line(proxy: Proxy) -> None:
+    proxy.plan("CreateTable", faults.refuse("AccessDeniedException"))
+
+    with pytest.raises(StoreError) as caught:
+        await create_table("new", region=REGION)
+
+    assert str(caught.value) == f"TABLE_NAME: table new in {REGION}: {DENIED} CreateTable"
 
 
 @pytest.mark.parametrize(
@@ -206,16 +200,6 @@ async def test_a_table_is_made_as_the_schema_has_it(environment: str, dynamodb: 
     assert table["GlobalSecondaryIndexes"][0]["IndexName"] == INDEX
     assert expiry["AttributeName"] == TTL_ATTRIBUTE
     assert expiry["TimeToLiveStatus"] in {"ENABLED", "ENABLING"}
-
-
-async def test_a_table_that_cannot_be_made_is_one_line(proxy: Proxy) -> None:
-    proxy.plan("CreateTable", faults.refuse("AccessDeniedException"))
-
-    with pytest.raises(StoreError) as caught:
-        await create_table("new", region=REGION)
-
-    fault = "these credentials have no permission for CreateTable"
-    assert str(caught.value) == f"TABLE_NAME: table new in {REGION}: {fault}"
 
 
 def test_seed_makes_the_table_and_fills_it(

@@ -28,35 +28,23 @@ async def store(tmp_path: Path, clock: Clock) -> AsyncIterator[SqliteStore]:
     await opened.close()
 
 
-async def test_the_folder_is_made_and_items_outlive_the_store(tmp_path: Path) -> None:
-    path = tmp_path / "deep" / ".agent" / "agent.db"
-    first = await SqliteStore.open(path)
-    await first.put({"pk": "a", "sk": "one"})
-    await first.close()
-
-    second = await SqliteStore.open(path)
-
-    assert await second.get("a", "one") == {"pk": "a", "sk": "one"}
-    await second.close()
-
-
 def rights(folder: Path) -> dict[str, int]:
     """Of each file."""
     return {each.name: each.stat().st_mode & 0o777 for each in folder.iterdir()}
 
 
-def loosen(folder: Path, mode: int) -> None:
-    for each in folder.iterdir():
-        each.chmod(mode)
-
-
-async def test_file_and_folder_are_for_this_user_alone(tmp_path: Path) -> None:
+async def test_file_and_folder_are_made_for_this_user_alone(tmp_path: Path) -> None:
+    """Items outlive the store."""
     path = tmp_path / "deep" / ".agent" / "agent.db"
     opened = await SqliteStore.open(path)
     await opened.put({"pk": "a", "sk": "one"})
     files, folders = rights(path.parent), rights(tmp_path) | rights(tmp_path / "deep")
     await opened.close()
+    again = await SqliteStore.open(path)
+    item = await again.get("a", "one")
+    await again.close()
 
+    assert item == {"pk": "a", "sk": "one"}
     assert files == {"agent.db": 0o600, "agent.db-wal": 0o600, "agent.db-shm": 0o600}
     assert folders == {"deep": 0o700, ".agent": 0o700}
 
@@ -68,7 +56,8 @@ async def test_file_that_others_may_read_is_tightened(
     path = tmp_path / "agent.db"
     other = await SqliteStore.open(path)
     await other.put({"pk": "a", "sk": "one"})
-    loosen(tmp_path, before)
+    for name in rights(tmp_path):
+        (tmp_path / name).chmod(before)
     opened = await SqliteStore.open(path)
     found = set(rights(tmp_path).values())
     item = await opened.get("a", "one")
@@ -78,17 +67,10 @@ async def test_file_that_others_may_read_is_tightened(
     assert (found, item) == ({after}, {"pk": "a", "sk": "one"})
 
 
-async def test_the_file_is_in_wal_mode(store: SqliteStore, tmp_path: Path) -> None:
-    connection = sqlite3.connect(tmp_path / "agent.db")
-    mode = connection.execute("PRAGMA journal_mode").fetchone()
-    connection.close()
-
-    assert mode == ("wal",)
-
-
 async def test_any_write_purges_what_has_expired(
     store: SqliteStore, clock: Clock, tmp_path: Path
 ) -> None:
+    """The file is in WAL mode."""
     await store.put({"pk": "a", "sk": "one", "expireAt": 1_010.5})
     await store.put({"pk": "a", "sk": "two", "expireAt": "not a time"})
     clock.seconds = 1_011.0
@@ -97,8 +79,9 @@ async def test_any_write_purges_what_has_expired(
 
     connection = sqlite3.connect(tmp_path / "agent.db")
     rows = connection.execute("SELECT pk, sk FROM items ORDER BY pk, sk").fetchall()
+    mode = connection.execute("PRAGMA journal_mode").fetchone()
     connection.close()
-    assert rows == [("a", "two"), ("b", "three")]
+    assert (rows, mode) == ([("a", "two"), ("b", "three")], ("wal",))
 
 
 _RACER = """

@@ -14,10 +14,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from agent.call.history import AgentSaid, CallerSaid
+from agent.call.history import AgentSaid, CallerSaid, ToolUsed
 from agent.ports import Store
-from agent.store.call_state.facts import CHAT
 from agent.store.call_state.history_loader import LoadedHistory, read_items
+from agent.store.call_state.journal import CHAT
 from benchmarks.replay import percentile
 from tests.survival.phone import Guest, Said, Way
 from tests.twilio_client.ledger import Fault
@@ -83,7 +83,7 @@ class Report:
         self.strange += strange
         self.answered += len(guest.turns)
         self.said_again += len(guest.said) - len({said.text for said in guest.said})
-        self.open_tools += len(found.open_calls)
+        self.open_tools += sum(isinstance(it, ToolUsed) and not it.result for it in found.facts)
         self.repairs += len(found.repairs)
         self.orders[orders] += 1
 

@@ -22,8 +22,8 @@ from agent.call.actions import StartReply
 from agent.call.history import CallerSaid, History, ToolUsed
 from agent.ports import Store
 from agent.store import open_store
-from agent.store.call_state.facts import CHAT
 from agent.store.call_state.history_loader import read_items
+from agent.store.call_state.journal import CHAT
 from agent.tools import SPECS
 from agent.usecases import seed
 from tests.call.providers import assert_no_provider_refuses
@@ -140,7 +140,8 @@ async def judge(store: Store, call: int) -> int:
     items = await store.query(script.call_sid(call), CHAT)
     found = read_items(items)
     assert len(items) == script.FACTS
-    assert (found.repairs, found.open_calls) == ([], [])
+    assert found.repairs == []
+    assert not [it for it in found.facts if isinstance(it, ToolUsed) and it.result is None]
     for position, fact in enumerate(found.facts):
         assert script.is_complete(call, position, fact), (call, position)
         opening = script.opening(call, position)

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from agent.store.schema import ACTIONS, INDEX, MOVE_ACTION, TABLE, TTL_ATTRIBUTE
+from agent.store.dynamodb_client import ACTIONS, INDEX, MOVE_ACTION, TABLE, TTL_ATTRIBUTE
 from tests.templates.loading import (
     CLOUD,
     LOCAL,

@@ -7,7 +7,7 @@ from itertools import chain
 
 from agent.http import PRIVATE_ROUTES, PUBLIC_ROUTES
 from agent.settings import Settings
-from agent.store.schema import ACTIONS, MOVE_ACTION
+from agent.store.dynamodb_client import ACTIONS, MOVE_ACTION
 from tests.templates.loading import (
     as_list,
     attributes,

@@ -16,7 +16,7 @@ from agent.call.messages import SideEffect, ToolCall
 from agent.tools import TOOLS, CallContext, CallToolExecutor, HttpTools, Tool
 from agent.tools.http.http_messages import HttpResponse
 from agent.tools.http.outbound_http import HttpRequest
-from agent.tools.tool import schema_of
+from agent.tools.tool import MAX_RESULT_CHARS, schema_of
 from agent.usecases import Profile
 from agent.usecases.host_allowlist import HostAllowlist
 from tests.fakes import MemoryStore
@@ -153,14 +153,17 @@ def test_the_schema_is_one_object_that_every_model_family_reads(tool: Tool) -> N
 
 @every_tool
 async def test_fitting_arguments_give_an_answer(tool: Tool) -> None:
-    arguments = FITTING[tool.spec.name]
-    jsonschema.validate(arguments, json.loads(tool.spec.parameters))
+    """Also with a null for each that may be left out."""
+    arguments, schema = FITTING[tool.spec.name], json.loads(tool.spec.parameters)
+    nulls = dict.fromkeys(schema["properties"].keys() - set(schema["required"]))
+    jsonschema.validate(arguments, schema)
 
-    outcome = await run(tool, json.dumps(arguments))
+    for given in (arguments, {**nulls, **arguments}):
+        outcome = await run(tool, json.dumps(given))
 
-    assert not outcome.is_error, outcome.content
-    assert json.loads(outcome.content)
-    assert len(outcome.content) <= tool.max_result_chars
+        assert not outcome.is_error, outcome.content
+        assert json.loads(outcome.content)
+        assert len(outcome.content) <= MAX_RESULT_CHARS
 
 
 @every_tool
@@ -195,20 +198,10 @@ async def test_values_of_a_wrong_type_are_an_error(tool: Tool) -> None:
 
 
 @every_tool
-async def test_null_for_what_may_be_left_out_is_left_out(tool: Tool) -> None:
-    schema = json.loads(tool.spec.parameters)
-    nulls = dict.fromkeys(schema["properties"].keys() - set(schema["required"]))
-    fitting = FITTING[tool.spec.name]
-
-    outcome = await run(tool, json.dumps({**nulls, **fitting}))
-
-    assert not outcome.is_error, outcome.content
-
-
-@every_tool
 async def test_a_repeat_changes_nothing_more(tool: Tool) -> None:
-    store = await served()
-    once = await served()
+    """And a tool without side effects changes nothing at all."""
+    store, once = await served(), await served()
+    before = await contents(once)
     call = ToolCall("call00001", tool.spec.name, json.dumps(FITTING[tool.spec.name]))
     await CallToolExecutor(EVERY, caller_of(once)).run(call)
 
@@ -219,16 +212,6 @@ async def test_a_repeat_changes_nothing_more(tool: Tool) -> None:
     await CallToolExecutor(EVERY, caller_of(store, at=caller_of(store).clock() + 600)).run(call)
 
     assert await contents(store) == await contents(once)
-
-
-@every_tool
-async def test_only_tools_with_side_effects_change_the_table(tool: Tool) -> None:
-    store = await served()
-    before = await contents(store)
-    call = ToolCall("call00001", tool.spec.name, json.dumps(FITTING[tool.spec.name]))
-
-    await CallToolExecutor(EVERY, caller_of(store)).run(call)
-
     if tool.spec.side_effect is SideEffect.NONE:
         assert await contents(store) == before
 

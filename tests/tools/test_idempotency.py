@@ -29,21 +29,31 @@ from tests.virtual_time import virtually
 
 CLAIM, SEND, SETTLE = 0, 1, 2
 """The touches of a process without faults."""
+BOTH_KINDS = pytest.mark.parametrize("is_repeatable", [True, False])
+EVERY_FAILURE = pytest.mark.parametrize("fate", FAILURES)
+
+
+async def both(world: World, first: Mortal, *, after: float = 0.0) -> tuple[Told, Told]:
+    """The answers to a process with these fates, and to a sound one that asks meanwhile."""
+    async with asyncio.TaskGroup() as group:
+        one = group.create_task(world.asker("one", first).ask())
+        await asyncio.sleep(after)
+        two = group.create_task(world.ask("two"))
+    return one.result(), two.result()
 
 
 def test_a_key_depends_on_call_effect_and_content_alone() -> None:
     one = IdempotencyStore(MemoryStore(), "CA1", lambda: 0.0)
     other = IdempotencyStore(MemoryStore(), "CA2", lambda: 0.0)
+    content = {"a": 1, "b": 2}
 
-    key = one.key("order", {"a": 1, "b": 2})
+    keys = {
+        one.key("order", content), one.key("order", {"a": 1}), one.key("sms", content),
+        other.key("order", content),
+    }  # fmt: skip
 
-    assert key == one.key("order", {"b": 2, "a": 1})
-    assert len({
-        key,
-        one.key("order", {"a": 1}),
-        one.key("sms", {"a": 1, "b": 2}),
-        other.key("order", {"a": 1, "b": 2}),
-    }) == 4  # fmt: skip
+    assert one.key("order", content) == one.key("order", {"b": 2, "a": 1})
+    assert len(keys) == 4
 
 
 @virtually
@@ -77,7 +87,7 @@ async def test_an_effect_is_written_down_before_and_after() -> None:
     assert done == {**started, "state": "done", "result": {"sid": "SM1"}, "sequence": 1_000_000}
 
 
-@pytest.mark.parametrize("is_repeatable", [True, False])
+@BOTH_KINDS
 @virtually
 async def test_what_was_done_is_answered_and_not_done_again(is_repeatable: bool) -> None:
     world = World(is_repeatable=is_repeatable)
@@ -90,47 +100,37 @@ async def test_what_was_done_is_answered_and_not_done_again(is_repeatable: bool)
     assert await world.happened() == 1
 
 
+@pytest.mark.parametrize(
+    ("pause", "fate", "kind"),
+    [(2.5, Fate.LIVES, "done"), (1.0, Fate.REFUSES, "refused"), (1000.0, Fate.LIVES, "unknown")],
+)
 @virtually
-async def test_who_asks_while_it_is_performed_gets_its_outcome() -> None:
+async def test_who_asks_while_it_is_performed_gets_its_outcome(
+    pause: float, fate: Fate, kind: str
+) -> None:
     world = World(is_repeatable=False)
-    slow = world.asker("slow", Mortal(pauses=[0.0, 2.5, 0.0]))
 
-    async with asyncio.TaskGroup() as group:
-        first = group.create_task(slow.ask())
-        again = group.create_task(slow.ask())
-        other = group.create_task(world.ask("other"))
+    first, other = await both(world, Mortal({SEND: fate}, pauses=[0.0, pause, 0.0]))
 
-    assert {each.result().kind for each in (first, again, other)} == {"done"}
-    assert first.result() == again.result() == other.result()
-    assert await world.happened() == 1
+    assert first == other
+    assert first.kind == kind
+    assert await world.happened() == (kind == "done")
+    assert asyncio.get_running_loop().time() <= PERFORM_SECONDS + 0.5
 
 
-@virtually
-async def test_who_waits_for_a_refusal_is_refused() -> None:
-    world = World(is_repeatable=False)
-    refused = world.asker("one", Mortal({SEND: Fate.REFUSES}, pauses=[0.0, 1.0, 0.0]))
-
-    async with asyncio.TaskGroup() as group:
-        first = group.create_task(refused.ask())
-        other = group.create_task(world.ask("two"))
-
-    assert [first.result(), other.result()] == [Told("refused")] * 2
-
-
-@pytest.mark.parametrize("is_repeatable", [True, False])
+@BOTH_KINDS
 @virtually
 async def test_what_was_refused_may_be_tried_again(is_repeatable: bool) -> None:
     world = World(is_repeatable=is_repeatable)
 
     refused = await world.ask("one", {SEND: Fate.REFUSES})
     entry = await world.entry()
-    async with asyncio.TaskGroup() as group:
-        again = [group.create_task(world.ask(name)) for name in ("two", "three")]
+    again = await both(world, Mortal())
 
     assert refused == Told("refused")
     assert (entry["state"], entry["refusal"]) == ("refused", REFUSED)
-    assert again[0].result() == again[1].result()
-    assert again[0].result().kind == "done"
+    assert again[0] == again[1]
+    assert again[0].kind == "done"
     assert (await world.entry())["attempt"] == 2
     assert (await world.entry())["plan"] == {"by": "one"}
     assert await world.happened() == 1
@@ -147,23 +147,23 @@ async def test_what_was_refused_may_be_tried_again(is_repeatable: bool) -> None:
         (SETTLE, Fate.DIES_AFTER, 1, "done", 1),
     ],
 )
+@pytest.mark.parametrize("skew", [0.0, -3600.0], ids=["", "the clock of the next is behind"])
 @virtually
 async def test_what_cannot_be_repeated_ends_unknown_when_its_process_dies(
-    touch: int, fate: Fate, sent: int, kind: str, sent_after: int
+    touch: int, fate: Fate, sent: int, kind: str, sent_after: int, skew: float
 ) -> None:
     world = World(is_repeatable=False)
 
     died = await world.ask("one", {touch: fate})
     before = await world.happened()
-    at = asyncio.get_running_loop().time()
-    told = [await world.ask("two"), await world.ask("three")]
+    told = [await world.asker("two", Mortal(), skew).ask(), await world.ask("three")]
 
     assert died == Told("died")
     assert before == sent
     assert [each.kind for each in told] == [kind, kind]
     assert (await world.entry())["state"] == kind
     assert await world.happened() == sent_after
-    assert asyncio.get_running_loop().time() <= at + PERFORM_SECONDS + 0.5
+    assert asyncio.get_running_loop().time() <= PERFORM_SECONDS + 0.5
 
 
 @pytest.mark.parametrize("touch", [CLAIM, SEND, SETTLE])
@@ -183,8 +183,8 @@ async def test_what_can_be_repeated_is_completed_at_once_when_its_process_dies(
     assert asyncio.get_running_loop().time() == 0.0
 
 
-@pytest.mark.parametrize("is_repeatable", [True, False])
-@pytest.mark.parametrize("fate", FAILURES)
+@BOTH_KINDS
+@EVERY_FAILURE
 @virtually
 async def test_without_the_table_nothing_is_begun_and_the_next_try_succeeds(
     fate: Fate, is_repeatable: bool
@@ -193,20 +193,17 @@ async def test_without_the_table_nothing_is_begun_and_the_next_try_succeeds(
 
     async with asyncio.TaskGroup() as late:
         asker = world.asker("one", Mortal({CLAIM: fate}, late=late))
-        away = await asker.ask()
-        happened = await world.happened()
-        soon = await asker.ask()
+        away, happened, soon = await asker.ask(), await world.happened(), await asker.ask()
     later = await asker.ask()
 
-    assert away == Told("not begun")
-    assert happened == 0
+    assert (away, happened) == (Told("not begun"), 0)
     assert soon.kind == "done"
     assert later == soon
     assert await world.happened() == 1
 
 
-@pytest.mark.parametrize("is_repeatable", [True, False])
-@pytest.mark.parametrize("fate", FAILURES)
+@BOTH_KINDS
+@EVERY_FAILURE
 @virtually
 async def test_a_result_is_told_though_it_cannot_be_written(
     fate: Fate, is_repeatable: bool
@@ -229,7 +226,21 @@ async def test_a_result_is_told_though_it_cannot_be_written(
     ]
 
 
-@pytest.mark.parametrize("fate", FAILURES)
+@virtually
+async def test_a_result_does_not_wait_long_for_the_table() -> None:
+    world = World(is_repeatable=False)
+    asker = world.asker("one", Mortal(pauses=[0.0, 0.0, 30.0, 0.0]))
+
+    told = await asker.ask()
+    waited = asyncio.get_running_loop().time()
+    states = [(await world.entry())["state"], await asker.ask(), (await world.entry())["state"]]
+
+    assert told.kind == "done"
+    assert waited <= 1.0
+    assert states == ["started", told, "done"]
+
+
+@EVERY_FAILURE
 @virtually
 async def test_a_refusal_that_cannot_be_written_may_be_tried_again(fate: Fate) -> None:
     world = World(is_repeatable=False)
@@ -245,7 +256,7 @@ async def test_a_refusal_that_cannot_be_written_may_be_tried_again(fate: Fate) -
 @pytest.mark.parametrize(
     ("is_repeatable", "kinds"), [(True, ["in doubt", "done"]), (False, ["unknown", "unknown"])]
 )
-@pytest.mark.parametrize("fate", FAILURES)
+@EVERY_FAILURE
 @virtually
 async def test_an_effect_that_broke_off_is_not_called_a_failure(
     fate: Fate, is_repeatable: bool, kinds: list[str]
@@ -263,19 +274,6 @@ async def test_an_effect_that_broke_off_is_not_called_a_failure(
     assert (await world.entry())["state"] == kinds[-1]
     assert await world.happened() <= 1
     assert logs[0]["event"] == "idempotency.outcome_unknown"
-
-
-@virtually
-async def test_performing_has_a_limit() -> None:
-    world = World(is_repeatable=False)
-    endless = world.asker("one", Mortal(pauses=[0.0, 1000.0, 0.0]))
-
-    async with asyncio.TaskGroup() as group:
-        first = group.create_task(endless.ask())
-        other = group.create_task(world.ask("two"))
-
-    assert [first.result(), other.result()] == [Told("unknown")] * 2
-    assert asyncio.get_running_loop().time() == pytest.approx(PERFORM_SECONDS, abs=0.5)
 
 
 @pytest.mark.parametrize(("fate", "kind"), [(Fate.LIVES, "done"), (Fate.REFUSES, "refused")])
@@ -303,16 +301,12 @@ async def test_a_late_outcome_wins_over_unknown(fate: Fate, kind: str) -> None:
 @virtually
 async def test_who_is_refused_what_a_twin_has_done_is_told_that_it_was_done() -> None:
     world = World(is_repeatable=True)
-    slow = world.asker("one", Mortal({SEND: Fate.REFUSES}, pauses=[0.0, 1.0, 0.0]))
+    refused = Mortal({SEND: Fate.REFUSES}, pauses=[0.0, 1.0, 0.0])
 
-    async with asyncio.TaskGroup() as group:
-        first = group.create_task(slow.ask())
-        await asyncio.sleep(0.1)
-        twin = await world.ask("two")
-    again = await slow.ask()
+    first, twin = await both(world, refused, after=0.1)
 
     assert twin.kind == "done"
-    assert first.result() == again == twin
+    assert first == twin == await world.ask("three")
     assert await world.happened() == 1
 
 
@@ -337,32 +331,7 @@ async def test_of_two_results_the_first_stands_for_both() -> None:
     assert await one.once("tour", 1, {}, slow, repeatable=True) == second
 
 
-@virtually
-async def test_a_result_does_not_wait_long_for_the_table() -> None:
-    world = World(is_repeatable=False)
-    asker = world.asker("one", Mortal(pauses=[0.0, 0.0, 30.0, 0.0]))
-
-    told = await asker.ask()
-    waited = asyncio.get_running_loop().time()
-    states = [(await world.entry())["state"], await asker.ask(), (await world.entry())["state"]]
-
-    assert told.kind == "done"
-    assert waited <= 1.0
-    assert states == ["started", told, "done"]
-
-
-@virtually
-async def test_a_clock_that_is_behind_makes_no_request_wait_longer() -> None:
-    world = World(is_repeatable=False)
-    await world.ask("one", {SEND: Fate.DIES_BEFORE})
-
-    told = await world.asker("two", Mortal(), skew=-3600.0).ask()
-
-    assert told == Told("unknown")
-    assert asyncio.get_running_loop().time() <= PERFORM_SECONDS + 0.5
-
-
-@pytest.mark.parametrize("is_repeatable", [True, False])
+@BOTH_KINDS
 @virtually
 async def test_a_write_that_a_client_repeats_is_known_by_its_owner(is_repeatable: bool) -> None:
     class Repeating(MemoryStore):
@@ -379,33 +348,26 @@ async def test_a_write_that_a_client_repeats_is_known_by_its_owner(is_repeatable
     assert await world.happened() == 1
 
 
+@pytest.mark.parametrize(
+    ("pauses", "kind"),
+    [([1.0, *[0.0] * 9], "done"), ([0.0, 1.0, 0.0], "unknown")],
+    ids=["claim", "sending"],
+)
 @virtually
-async def test_a_cancelled_claim_has_done_nothing() -> None:
+async def test_a_cancelled_claim_has_done_nothing_and_a_cancelled_sending_is_not_repeated(
+    pauses: list[float], kind: str
+) -> None:
     world = World(is_repeatable=False)
-    asker = world.asker("one", Mortal(pauses=[1.0]))
+    asker = world.asker("one", Mortal(pauses=pauses))
 
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(1.5):
             await asker.ask()
     began = (await world.entry())["state"]
-    told = await asker.ask()
-
-    assert began == "started"
-    assert told.kind == "done"
-    assert await world.happened() == 1
-
-
-@virtually
-async def test_a_cancelled_sending_is_not_repeated() -> None:
-    world = World(is_repeatable=False)
-    asker = world.asker("one", Mortal(pauses=[0.0, 1.0, 0.0]))
-
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(1.5):
-            await asker.ask()
     told = [await asker.ask(), await world.ask("two")]
 
-    assert told == [Told("unknown")] * 2
+    assert began == "started"
+    assert [each.kind for each in told] == [kind, kind]
     assert await world.happened() == 1
 
 

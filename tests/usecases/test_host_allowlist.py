@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agent.errors import UseCaseError
-from agent.tools.http.http_tools import fault_of
+from agent.tools.http import fault_of
 from agent.tools.http.outbound_http import HttpRequest, OutboundHttp, UnreachableError
 from agent.usecases.host_allowlist import HostAllowlist, Secret, SecretRule, read_host
 from agent.usecases.http_tool import read_http_tools

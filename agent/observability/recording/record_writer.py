@@ -35,7 +35,7 @@ from agent.observability.recording.serialization import (
     text_of,
 )
 from agent.ports import Count, Item, ObservedStep, Store, uncounted
-from agent.store.write_behind import QueueLane, QueueOptions, WriteBehindQueue
+from agent.store.write_behind import QueueLane, WriteBehindQueue
 
 CHUNK_CHARACTERS = 32 * 1024
 """A chunk is full with the line that reaches it."""
@@ -105,14 +105,10 @@ class RecordWriter:
         self._clock = clock
         self._days = days
         self.queue = WriteBehindQueue(
-            QueueOptions(
-                name="records",
-                most=MOST_CHARACTERS,
-                on_waiting=lambda size: count("agent_record_characters_waiting", size),
-                on_lost=lambda lines, reason: count(
-                    "agent_record_lines_lost_total", lines, reason=reason
-                ),
-            )
+            name="records",
+            most=MOST_CHARACTERS,
+            on_waiting=lambda size: count("agent_record_characters_waiting", size),
+            on_lost=lambda lines, why: count("agent_record_lines_lost_total", lines, reason=why),
         )
         self._lane = QueueLane(self.queue, self._write)
 

@@ -41,8 +41,8 @@ from agent.observability.turn_stages import Activity, TrackedTurn
 from agent.observability.turn_tracker import TurnFinished, TurnTracker, interrupt_kind
 from agent.ports import Item, ObservedStep, Store
 from agent.store.call_state import call_item as session
-from agent.store.call_state.facts import CHAT
 from agent.store.call_state.history_loader import GENERATION, read_items
+from agent.store.call_state.journal import CHAT
 from agent.usecases.validation import plain
 
 _RESUMES = "resume::"

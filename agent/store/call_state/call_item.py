@@ -1,11 +1,10 @@
 """The session item of a call, and the single-use tokens of its sockets.
 
 Webhook and socket may reach different processes: what the socket needs is in this item. It is put
-when the call rings and completed after Twilio has its answer; if the socket finds it incomplete,
-the call is set up again. Fields of the webhook come from a closed list and ours are written over
-them. Only Twilio knows a token; the item holds its hash. A token is spent by a marker item written
-only if absent, so of two sockets with one token one is refused. Twilio may request one connection
-twice and use either answer: the second token joins the first (`joined::<hash>`), by one marker.
+when the call rings and completed after Twilio has its answer. Only Twilio knows a token; the item
+holds its hash. A token is spent by a marker item written only if absent, so of two sockets with one
+token one is refused. Twilio may request one connection twice and use either answer: the second
+token joins the first (`joined::<hash>`), by one marker.
 """
 
 from __future__ import annotations
@@ -39,16 +38,15 @@ TOKEN_SECONDS = 120
 
 
 class TokenUse(StrEnum):
-    """What a token of an upgrade request allows."""
+    """What a token of an upgrade request allows; `AGAIN` is a reopening of the same socket."""
 
     FIRST = "first"
     AGAIN = "again"
-    """It has opened the socket before, and the relay may reopen it (`applicationReconnect`)."""
     REFUSED = "refused"
 
 
 class SpentToken(NamedTuple):
-    """A token of an upgrade request after its use, and the session item as it was read for it."""
+    """A token after its use, and the session item as it was read for it."""
 
     use: TokenUse
     item: Item | None
@@ -93,12 +91,10 @@ def opening_item(
     outbound: str = "",
     trusted: str = ATTESTATIONS[0],
 ) -> Item:
-    """The item of a call that rings, from its webhook alone.
+    """The item of a call that rings, from its webhook alone; unknown fields are not stored.
 
-    All fields of the request may be passed; the known ones are stored. `token` is the socket's
-    secret in clear text. `now` is epoch seconds, the start of the call for the order of its facts
-    (`startedMs`). `trusted` is the weakest attestation of the caller's number that is trusted, see
-    `agent.usecases.caller_identity.is_trusted`.
+    `token` is the socket's secret in clear text; `now` is epoch seconds; `trusted` is the weakest
+    attestation that is trusted, see `agent.usecases.caller_identity.is_trusted`.
     """
     item: Item = {
         **{field: value for field, value in webhook.items() if field in WEBHOOK_FIELDS},
@@ -203,43 +199,33 @@ def leading_token(item: Mapping[str, object]) -> str:
 
 
 async def join_token(store: Store, call_sid: str, token: str, leading: str, now: float) -> bool:
-    """Let a second token open the same first socket as the one with the hash `leading`.
-
-    Returns false, and writes nothing, without a first token or after the socket was opened.
-    """
+    """Let a second token open the socket of the one hashed `leading`; False if it was opened."""
     if not leading or await store.get(call_sid, _marker(leading)) is not None:
         return False
-    joined: Item = {
-        "pk": call_sid,
-        "sk": f"joined::{_hash(token)}",
-        "leading": leading,
-        "socketTokenExpireAt": int(now) + TOKEN_SECONDS,
-        "expireAt": int(now) + CALL_SECONDS,
-    }
-    await store.put(joined)
+    kept = {"socketTokenExpireAt": int(now) + TOKEN_SECONDS, "expireAt": int(now) + CALL_SECONDS}
+    await store.put({"pk": call_sid, "sk": f"joined::{_hash(token)}", "leading": leading, **kept})
     return True
 
 
 async def spend_token(store: Store, call_sid: str, token: str, now: float) -> SpentToken:
     """Use a token: it opens the socket of this call for the first time at most once."""
     item = await store.get(call_sid, CONNECTION)
-    if item is None:
-        return SpentToken(TokenUse.REFUSED, None)
-    return SpentToken(await _use_of(store, item, call_sid, _hash(token), now), item)
+    use = await _use_of(store, item, call_sid, _hash(token), now) if item else TokenUse.REFUSED
+    return SpentToken(use, item)
 
 
 async def _use_of(store: Store, item: Item, call_sid: str, presented: str, now: float) -> TokenUse:
     """What the token with the hash `presented` allows; writes the marker for its first use."""
-    leading = leading_token(item)
-    expire_at = await _expiry(store, item, call_sid, presented)
-    if expire_at is None:
+    leading, holder = leading_token(item), item
+    if not hmac.compare_digest(leading, presented):
+        holder = await store.get(call_sid, f"joined::{presented}") or {}
+        if not leading or holder.get("leading") != leading:
+            return TokenUse.REFUSED
+    expire_at = plain(holder.get("socketTokenExpireAt"))
+    if not isinstance(expire_at, int):
         return TokenUse.REFUSED
-    marker: Item = {
-        "pk": call_sid,
-        "sk": _marker(leading),
-        "opened": presented,
-        "expireAt": int(now) + CALL_SECONDS,
-    }
+    marker: Item = {"pk": call_sid, "sk": _marker(leading), "opened": presented}
+    marker["expireAt"] = int(now) + CALL_SECONDS
     if now < expire_at and await store.put(marker, only_if_absent=True):
         return TokenUse.FIRST
     if item.get("mayReconnect") is not True:
@@ -249,37 +235,13 @@ async def _use_of(store: Store, item: Item, call_sid: str, presented: str, now: 
     return TokenUse.AGAIN if was_opened_by_it else TokenUse.REFUSED
 
 
-async def _expiry(
-    store: Store, item: Mapping[str, object], call_sid: str, presented: str
-) -> float | None:
-    """Until when a token opens the first socket of the latest connection; None = never."""
-    leading = leading_token(item)
-    if not hmac.compare_digest(leading, presented):
-        item = await store.get(call_sid, f"joined::{presented}") or {}
-        if not leading or item.get("leading") != leading:
-            return None
-    expire_at = plain(item.get("socketTokenExpireAt"))
-    return expire_at if isinstance(expire_at, int) else None
-
-
 def record_of_call(record: Mapping[str, object], session: Mapping[str, object]) -> Item:
-    """A use case's record as one call has it, to be parsed like any record.
-
-    Prompt (filled), tools, keys and model of the session item override those of the record. The
-    prompt's first block is the part that all calls share.
-    """
+    """A use case's record as one call has it; the first block of the prompt is shared by calls."""
     prompt, context = session.get("systemPrompt"), None
     if isinstance(prompt, list):
         prompt, context = prompt[:1], prompt[1:] or None
-    return {
-        **record,
-        "sk": CONFIGURATION,
-        "prompt": prompt,
-        "promptContext": context,
-        "tools": session.get("tools"),
-        "dtmfHandlers": session.get("dtmfHandlers"),
-        "llmModel": session.get("llmModel"),
-    }
+    kept = {name: session.get(name) for name in ("tools", "dtmfHandlers", "llmModel")}
+    return {**record, "sk": CONFIGURATION, "prompt": prompt, "promptContext": context, **kept}
 
 
 def _marker(leading: str) -> str:

@@ -3,8 +3,7 @@
 One bad fact would break every later model request: the messages of a `History` of these facts are
 valid for every provider, whatever was stored. The position is the identity of a fact, so no fact is
 removed: what is unusable becomes silence. Each content block of a predecessor's item becomes a
-fact. Each repair is logged with its kind and position, without the words. A tool call without a
-result is not repaired: `agent.call.resumption` decides what the model is told.
+fact. A tool call without a result is not repaired: `agent.call.resumption` handles it.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from enum import StrEnum
+from typing import Literal
 
 import structlog
 
@@ -31,7 +30,7 @@ from agent.call.messages import ToolCall, ToolResult
 from agent.call.text import json_object
 from agent.call.tool_calls import safe_name
 from agent.ports import Store
-from agent.store.call_state.facts import CHAT, MOST_FACTS, fact_from_item
+from agent.store.call_state.journal import CHAT, MOST_POSITIONS, fact_from_item
 from agent.usecases.validation import plain
 
 log = structlog.get_logger(__name__)
@@ -46,25 +45,18 @@ _CALL_ID = re.compile(r"[a-z0-9]{9}")
 _STAND_IN = re.compile(r"old[0-9]{6}")
 
 
-class RepairKind(StrEnum):
-    """What was wrong."""
-
-    MISSING = "missing"
-    """One or more facts from this position on were never written."""
-    UNREADABLE = "unreadable"
-    """An item, or a part of it, has an unknown form."""
-    UNKNOWN_BLOCK = "unknown_block"
-    TAKEN = "taken"
-    """Two items have one position; the later item counts."""
-    BLANK = "blank"
-    ORPHAN = "orphan"
-    """A result belongs to no tool call, or to one that has a result."""
-    TOOL_NAME = "tool_name"
-    CALL_ID = "call_id"
-    """It has characters that some provider refuses, or occurs twice."""
-    ARGUMENTS = "arguments"
-    SUMMARY = "summary"
-    """It does not end at a turn border, or ends before an earlier one."""
+RepairKind = Literal[
+    "missing",  # one or more facts from this position on were never written
+    "unreadable",  # an item, or a part of it, has an unknown form
+    "unknown_block",
+    "taken",  # two items have one position; the later item counts
+    "blank",
+    "orphan",  # a result belongs to no tool call, or to one that has a result
+    "tool_name",
+    "call_id",  # it has characters that some provider refuses, or occurs twice
+    "arguments",
+    "summary",  # it does not end at a turn border, or ends before an earlier one
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +73,6 @@ class LoadedHistory:
 
     facts: list[Fact]
     repairs: list[HistoryRepair]
-    open_calls: list[int]
-    """Positions of tool calls without a result: they ran when the process died."""
     is_caller_cut_off: bool
     """The caller had begun to speak, and the words were never recorded."""
     next_sequence: int
@@ -109,11 +99,6 @@ def read_items(items: Iterable[Mapping[str, object]]) -> LoadedHistory:
     return LoadedHistory(
         facts=whole,
         repairs=sorted(reader.repairs + repairs, key=lambda repair: repair.position),
-        open_calls=[
-            position
-            for position, fact in enumerate(whole)
-            if isinstance(fact, ToolUsed) and fact.result is None
-        ],
         is_caller_cut_off=reader.began_at == len(whole),
         next_sequence=(greatest // GENERATION + 1) * GENERATION,
     )
@@ -128,10 +113,12 @@ class _ItemReader:
 
     def add(self, item: Mapping[str, object]) -> None:
         match _plain(item.get("position")):
-            case int(position) if 0 <= position < min(MOST_FACTS, len(self.facts) + _LARGEST_GAP):
+            case int(position) if (
+                0 <= position < min(MOST_POSITIONS, len(self.facts) + _LARGEST_GAP)
+            ):
                 self._place(position, item)
             case int():
-                self._repair(RepairKind.UNREADABLE)
+                self._repair("unreadable")
             case _:
                 self._add_message(item.get("chat"))
 
@@ -141,12 +128,12 @@ class _ItemReader:
             self.began_at = position
             return
         if position > len(self.facts):
-            self.repairs.append(HistoryRepair(RepairKind.MISSING, len(self.facts)))
+            self.repairs.append(HistoryRepair("missing", len(self.facts)))
         elif position < len(self.facts) and position in self._placed:
-            self.repairs.append(HistoryRepair(RepairKind.TAKEN, position))
+            self.repairs.append(HistoryRepair("taken", position))
         self.facts.extend([SILENCE] * (position + 1 - len(self.facts)))
         if fact is None:
-            self.repairs.append(HistoryRepair(RepairKind.UNREADABLE, position))
+            self.repairs.append(HistoryRepair("unreadable", position))
         self.facts[position] = fact or SILENCE
         self._placed.add(position)
 
@@ -163,12 +150,12 @@ class _ItemReader:
                 for block in blocks:
                     self._add_block(role, block)
             case _:
-                self._repair(RepairKind.UNREADABLE)
+                self._repair("unreadable")
 
     def _add_block(self, role: str, block: object) -> None:
         match block:
             case {"text": str(text)} if not text.strip():
-                self._repair(RepairKind.BLANK)
+                self._repair("blank")
             case {"text": str(text)}:
                 self._append(CallerSaid(text) if role == "user" else AgentSaid(text))
             case {"toolUse": {"toolUseId": str(call_id), "name": str(name), **rest}}:
@@ -178,23 +165,23 @@ class _ItemReader:
                 is_error = rest.get("status") == "error"
                 self._complete(ToolResult(call_id, self._content(rest), is_error))
             case _:
-                self._repair(RepairKind.UNKNOWN_BLOCK)
+                self._repair("unknown_block")
 
     def _next_reply(self) -> int:
         """The id of the reply: tool calls without results between them belong to one reply."""
         replies = [fact.reply for fact in self.facts if isinstance(fact, ToolUsed)]
-        if not replies:
-            return 0
-        last = self.facts[-1]
-        follows = isinstance(last, ToolUsed) and last.result is None
-        return replies[-1] if follows else replies[-1] + 1
+        match self.facts[-1:]:
+            case [ToolUsed(reply, _, None)]:
+                return reply
+            case _:
+                return replies[-1] + 1 if replies else 0
 
     def _complete(self, result: ToolResult) -> None:
         for position, fact in enumerate(self.facts):
             if isinstance(fact, ToolUsed) and fact.call.id == result.call_id and not fact.result:
                 self.facts[position] = ToolUsed(fact.reply, fact.call, result)
                 return
-        self._repair(RepairKind.ORPHAN)
+        self._repair("orphan")
 
     def _content(self, tool_result: Mapping[object, object]) -> str:
         match tool_result.get("content"):
@@ -208,12 +195,12 @@ class _ItemReader:
         try:
             return json.dumps(plain(value), allow_nan=False)
         except (TypeError, ValueError, ArithmeticError, RecursionError):
-            self._repair(RepairKind.UNREADABLE)
+            self._repair("unreadable")
             return "{}"
 
 
 def _plain(value: object) -> object:
-    """A value in JSON's types; `None` for a number that is not finite."""
+    """A value in JSON's types; None for a number that is not finite."""
     try:
         return plain(value)
     except ArithmeticError:
@@ -232,7 +219,7 @@ def _repaired(facts: Iterable[Fact]) -> tuple[list[Fact], list[HistoryRepair]]:
             repairs += [HistoryRepair(kind, position) for kind in kinds]
         elif isinstance(fact, CallerSaid | Summary) and not fact.text.strip():
             whole.append(SILENCE)
-            repairs.append(HistoryRepair(RepairKind.BLANK, position))
+            repairs.append(HistoryRepair("blank", position))
         else:
             whole.append(fact)
     return whole, repairs + _silence_false_summaries(whole)
@@ -248,7 +235,7 @@ def _silence_false_summaries(whole: list[Fact]) -> list[HistoryRepair]:
             begin = fact.until
         else:
             whole[position] = SILENCE
-            repairs.append(HistoryRepair(RepairKind.SUMMARY, position))
+            repairs.append(HistoryRepair("summary", position))
     return repairs
 
 
@@ -258,25 +245,21 @@ def _repaired_tool_call(
     call, kinds = used.call, list[RepairKind]()
     if (name := safe_name(call.name)) != call.name:
         call = replace(call, name=name)
-        kinds.append(RepairKind.TOOL_NAME)
-    if (identifier := _identifier(position, call.id, seen)) != call.id:
-        call = replace(call, id=identifier)
-        kinds.append(RepairKind.CALL_ID)
+        kinds.append("tool_name")
+    stand_in = f"old{position:06d}"
+    is_good = _CALL_ID.fullmatch(call.id) and not _STAND_IN.fullmatch(call.id)
+    if call.id != stand_in and (call.id in seen or not is_good):
+        call = replace(call, id=stand_in)
+        kinds.append("call_id")
     if json_object(call.arguments) is None:
         call = replace(call, arguments="{}")
-        kinds.append(RepairKind.ARGUMENTS)
+        kinds.append("arguments")
     if used.result is None:
         return ToolUsed(used.reply, call), kinds
     content = used.result.content
     if not content.strip():
         content = "{}"
-        kinds.append(RepairKind.BLANK)
+        kinds.append("blank")
     if used.result.call_id not in {call.id, used.call.id}:
-        kinds.append(RepairKind.ORPHAN)
+        kinds.append("orphan")
     return ToolUsed(used.reply, call, ToolResult(call.id, content, used.result.is_error)), kinds
-
-
-def _identifier(position: int, call_id: str, seen: set[str]) -> str:
-    """The same id, or a stand-in that no other position has."""
-    is_good = _CALL_ID.fullmatch(call_id) and not _STAND_IN.fullmatch(call_id)
-    return call_id if is_good and call_id not in seen else f"old{position:06d}"

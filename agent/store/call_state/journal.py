@@ -1,27 +1,63 @@
-"""The journal: facts of calls on their way to the table, one lane of a queue for each call.
+"""The facts of a call as items, and the journal: their way to the table, in a lane for each call.
 
-The write belongs to the process (`agent.store.write_behind`) and so outlives the call. Rejected: a
-write task in each session, which would lose facts that wait when the call ends. Each recording has
-a greater `sequence` than all before it in the call and is written by `Store.put_newer`: a late or
-repeated write undoes nothing. A resumed call begins a new generation of sequences
-(`agent.session.resume`).
+The sort key is `chat::`, the epoch milliseconds of the call's start, and the position of the fact:
+writing a fact again replaces it. `chat` is the fact as a Bedrock Converse message, as in the
+predecessor's items, with the result of a tool under `chatResult`. The fact is read from `fact`,
+which has what Converse cannot express. Each recording has a greater `sequence` than all before it
+in the call and is written by `Store.put_newer`: a late or repeated write undoes nothing. A resumed
+call begins a new generation of sequences (`agent.session.resume`).
+
+The write outlives the call. Rejected: a write task in each session, which would lose facts that
+wait when the call ends.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from itertools import count as count_from
 
-from agent.call.history import AgentSaid, Recorded
-from agent.ports import Count, Store, uncounted
-from agent.store.call_state.call_item import CALL_SECONDS
-from agent.store.call_state.facts import fact_item
-from agent.store.write_behind import Chance, QueueLane, QueueOptions, WriteBehindQueue
+import msgspec
 
+from agent.call.history import (
+    KEYS_PRESSED,
+    SUMMARY,
+    AgentSaid,
+    CallerBegan,
+    CallerSaid,
+    InputMode,
+    Note,
+    Recorded,
+    Summary,
+    ToolUsed,
+)
+from agent.call.messages import ToolResult
+from agent.call.text import json_object
+from agent.errors import UseCaseError
+from agent.ports import Count, Item, Store, uncounted
+from agent.store.call_state.call_item import CALL_SECONDS
+from agent.store.write_behind import Chance, QueueLane, WriteBehindQueue
+from agent.usecases.validation import convert_stored
+
+CHAT = "chat::"
+_DEEPEST = 20
+"""Levels inside a message; DynamoDB allows 32 in an item."""
+_SMALLEST, _GREATEST = 1e-100, 1e37
+"""Numbers that every table stores exactly: DynamoDB has 38 digits and 125 powers of ten."""
+MOST_POSITIONS = 1_000_000
+"""The sort key has six digits."""
+_KINDS: dict[str, type[Recorded]] = {
+    "callerBegan": CallerBegan,
+    "callerSaid": CallerSaid,
+    "agentSaid": AgentSaid,
+    "toolUsed": ToolUsed,
+    "note": Note,
+    "summary": Summary,
+}
+_NAMES = {kind: name for name, kind in _KINDS.items()}
 MOST_FACTS = 100_000
 """Some 100 MB of spoken sentences; facts of the call that has waited longest are dropped first."""
 WRITE_DELAY_SECONDS = 0.05
@@ -30,6 +66,85 @@ EARLY_SECONDS = 0.01
 """The same for all facts but speech of the agent, which grows piece by piece: the caller's words
 must not be lost with the process."""
 OLDEST_SECONDS = 3600.0
+
+
+def fact_item(
+    call_sid: str, started_ms: int, position: int, fact: Recorded, sequence: int, expire_at: int
+) -> Item:
+    """The item of a fact; `position` is below `MOST_POSITIONS`, `expire_at` in epoch seconds.
+
+    `started_ms`, in epoch milliseconds, is the same for all of the call, also after a resume.
+    """
+    item: Item = {
+        "pk": call_sid,
+        "sk": f"{CHAT}{started_ms:013d}{position:06d}",
+        "chat": _message(fact),
+        "position": position,
+        "sequence": sequence,
+        "fact": {"kind": _NAMES[type(fact)], **msgspec.to_builtins(fact)},
+        "expireAt": expire_at,
+    }
+    if isinstance(fact, ToolUsed) and fact.result is not None:
+        item["chatResult"] = _result_message(fact.result)
+    return item
+
+
+def fact_from_item(item: Mapping[str, object]) -> Recorded | None:
+    """The fact of one of our items; None if it is unreadable."""
+    match item.get("fact"):
+        case {"kind": str(name)} as raw if name in _KINDS:
+            with suppress(UseCaseError, ArithmeticError, RecursionError):
+                return convert_stored(raw, _KINDS[name])
+    return None
+
+
+def _message(fact: Recorded) -> dict[str, object]:
+    match fact:
+        case CallerBegan():
+            return _said("user", "")
+        case CallerSaid(text, means):
+            return _said("user", KEYS_PRESSED.format(text) if means is InputMode.KEYPAD else text)
+        case Note(text):
+            return _said("user", f"[{text}]")
+        case Summary(text):
+            return _said("user", SUMMARY.format(text))
+        case AgentSaid(text):
+            return _said("assistant", text)
+        case ToolUsed(_, call):
+            arguments = _storable(call.arguments) or {}
+            tool_use = {"toolUseId": call.id, "name": call.name, "input": arguments}
+            return {"role": "assistant", "content": [{"toolUse": tool_use}]}
+
+
+def _said(role: str, text: str) -> dict[str, object]:
+    """A message of one text; without content if it is blank, which Converse refuses."""
+    return {"role": role, "content": [{"text": text}] if text.strip() else []}
+
+
+def _result_message(result: ToolResult) -> dict[str, object]:
+    value = _storable(result.content)
+    content = {"text": result.content} if value is None else {"json": value}
+    status = {"status": "error"} if result.is_error else {}
+    tool_result = {"toolUseId": result.call_id, "content": [content], **status}
+    return {"role": "user", "content": [{"toolResult": tool_result}]}
+
+
+def _storable(text: str) -> dict[str, object] | None:
+    value = json_object(text)
+    return value if value is not None and _fits(value, _DEEPEST) else None
+
+
+def _fits(value: object, depth: int) -> bool:
+    """Whether DynamoDB can store a value: its depth, names and numbers."""
+    match value:
+        case dict():
+            return depth > 0 and all(name and _fits(v, depth - 1) for name, v in value.items())
+        case list():
+            return depth > 0 and all(_fits(inner, depth - 1) for inner in value)
+        case int() | float():
+            return value == 0 or _SMALLEST <= abs(value) <= _GREATEST
+        case _:
+            return True
 
 
 class CallJournal:
@@ -41,7 +156,6 @@ class CallJournal:
 
     @property
     def unwritten(self) -> int:
-        """How many facts wait."""
         return len(self._lane)
 
     def record(self, position: int, fact: Recorded) -> None:
@@ -56,39 +170,15 @@ class CallJournal:
 class Journals:
     """All journals of a process; made by `open_journals`. `clock` is in epoch seconds."""
 
-    def __init__(
-        self, store: Store, clock: Callable[[], float], count: Count, chance: Chance
-    ) -> None:
+    def __init__(self, store: Store, clock: Callable[[], float], queue: WriteBehindQueue) -> None:
         self._store = store
         self._clock = clock
-        self._queue = WriteBehindQueue(
-            QueueOptions(
-                name="journal",
-                most=MOST_FACTS,
-                on_waiting=lambda facts: count("agent_journal_facts_waiting", facts),
-                on_lost=lambda facts, reason: count(
-                    "agent_journal_facts_lost_total", facts, reason=reason
-                ),
-                on_delayed=lambda calls: count("agent_journal_calls_delayed", calls),
-                delay_seconds=WRITE_DELAY_SECONDS,
-                oldest_seconds=OLDEST_SECONDS,
-                chance=chance,
-            )
-        )
+        self._queue = queue
 
     def open(self, call_sid: str, started_ms: int, first_sequence: int = 0) -> CallJournal:
-        """The journal of one call, which began at `started_ms`, also after a resume.
-
-        A call that is resumed has a `first_sequence` greater than all before, see
-        `agent.store.call_state.history_loader.LoadedHistory.next_sequence`.
-        """
-        return CallJournal(
-            QueueLane(self._queue, partial(self._put, call_sid, started_ms)), first_sequence
-        )
-
-    async def close(self) -> None:
-        """Try a last time to write all that waits; what is recorded from now on is lost."""
-        await self._queue.close()
+        """The journal of one call; see `LoadedHistory.next_sequence` for that of a resumed one."""
+        lane = QueueLane(self._queue, partial(self._put, call_sid, started_ms))
+        return CallJournal(lane, first_sequence)
 
     async def _put(
         self, call_sid: str, started_ms: int, position: int, recorded: tuple[Recorded, int]
@@ -107,8 +197,17 @@ async def open_journals(
     chance: Chance = random.uniform,
 ) -> AsyncIterator[Journals]:
     """The journals of this process; on leaving, what waits is written, or lost and counted."""
-    journals = Journals(store, clock, count, chance)
+    queue = WriteBehindQueue(
+        name="journal",
+        most=MOST_FACTS,
+        on_waiting=lambda facts: count("agent_journal_facts_waiting", facts),
+        on_lost=lambda facts, why: count("agent_journal_facts_lost_total", facts, reason=why),
+        on_delayed=lambda calls: count("agent_journal_calls_delayed", calls),
+        delay_seconds=WRITE_DELAY_SECONDS,
+        oldest_seconds=OLDEST_SECONDS,
+        chance=chance,
+    )
     try:
-        yield journals
+        yield Journals(store, clock, queue)
     finally:
-        await journals.close()
+        await queue.close()

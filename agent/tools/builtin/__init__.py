@@ -1,8 +1,4 @@
-"""The built-in tools.
-
-To add a tool, write it in a module of this package (or a new one), list it in that module's
-`TOOLS`, and add a new module to the tuple below. A use case offers it by its name.
-"""
+"""The built-in tools. A new module is added to the tuple below."""
 
 from __future__ import annotations
 

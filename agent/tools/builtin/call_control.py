@@ -21,6 +21,13 @@ from agent.tools.tool import CallContext, Tool, WithEffect, tool
 _REASON_CHARS = 200
 _SUMMARY_CHARS = 1_500
 _SLOTS = 10
+_REASON = (
+    "Why: user-requested, legal, liability, financial, or another sensitive matter in a few words."
+)
+_DETAILS = (
+    "What is known by now, each as `name: value`, for example `order: two pizzas`, "
+    "`day: 2026-03-06`. No card numbers, passwords or health matters."
+)
 
 
 class _Switched(msgspec.Struct, frozen=True):
@@ -30,23 +37,11 @@ class _Switched(msgspec.Struct, frozen=True):
 @tool("LiveAgentHandoffFunction", rename={"summary": "context"})
 async def hand_off(
     call: CallContext,
-    reason: Annotated[
-        str,
-        Meta(
-            description="Why: user-requested, legal, liability, financial, "
-            "or another sensitive matter in a few words."
-        ),
-    ],
+    reason: Annotated[str, Meta(description=_REASON)],
     summary: Annotated[
         str, Meta(description="What was said and done so far, for the person who takes over.")
     ] = "",
-    details: Annotated[
-        tuple[str, ...],
-        Meta(
-            description="What is known by now, each as `name: value`, for example `order: two "
-            "pizzas`, `day: 2026-03-06`. No card numbers, passwords or health matters."
-        ),
-    ] = (),
+    details: Annotated[tuple[str, ...], Meta(description=_DETAILS)] = (),
 ) -> WithEffect:
     """Pass the call to a person.
 

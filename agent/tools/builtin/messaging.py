@@ -11,9 +11,8 @@ same. A repeated or refused message keeps its place: trying out addresses is lim
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from decimal import Decimal
-from functools import partial
 from typing import Annotated, Literal
 from xml.etree import ElementTree as ET
 
@@ -24,24 +23,39 @@ from msgspec import Meta
 from agent.call.messages import SideEffect
 from agent.errors import MessageRefusal, MessageRefusedError, StoreError, ToolError
 from agent.ports import Channel, Item, Mail, TextMessage
-from agent.tools.builtin.apartments import address_of, has_booked
-from agent.tools.builtin.apartments.inventory import Kind, Layout, TourSlot, read_day, read_time
-from agent.tools.builtin.caller_profile import EMAIL
-from agent.tools.builtin.read_back import is_answered, note_read_back, spell_out
-from agent.tools.builtin.restaurant import OrderType, StoredOrder, order_of_call
+from agent.tools.builtin.apartments import (
+    Kind,
+    Layout,
+    TourSlot,
+    address_of,
+    has_booked,
+    read_day,
+    read_time,
+)
+from agent.tools.builtin.caller_profile import (
+    EMAIL,
+    is_answered,
+    note_read_back,
+    remember,
+    spell_out,
+)
+from agent.tools.builtin.order_history import PlacedOrder
+from agent.tools.builtin.restaurant import OrderType, order_of_call
 from agent.tools.idempotency import NOT_BEGUN, Plan, Result
 from agent.tools.tool import CallContext, Tool, tool
 from agent.usecases.caller_identity import is_email_address, is_telephone_number
 
 log = structlog.get_logger(__name__)
 
-PER_CALL = 2
+_PER_CALL = 2
 """By one channel."""
 PER_DAY = 10
-"""Of one caller, and to one recipient, by one channel in `_PLACE_SECONDS`."""
+"""Of one caller, and to one recipient, by one channel."""
 MAX_SMS = 1_500
 """Characters. Twilio takes 1,600, and some count double."""
-_PLACE_SECONDS = 24 * 60 * 60
+_DAY_SECONDS = 24 * 60 * 60
+
+_Send = Callable[[CallContext, Plan], Awaitable[Result]]
 
 _FILLER = "One moment, I am sending that to you."
 _NOT_USED = "Not used: the words come from our records."
@@ -54,7 +68,6 @@ OPTED_OUT = (
     "Nothing was sent: this number has unsubscribed from our text messages. Tell the caller so, "
     "and tell the details instead. Texting START to our number would subscribe it again."
 )
-NO_ORDER = "No order was placed in this call, so there is none to send."
 TOO_MANY = (
     "Nothing was sent: no more messages of this kind can be sent {}. Say so, and tell the caller "
     "the details instead."
@@ -119,9 +132,7 @@ async def send_restaurant_sms(
     if message_type == "location":
         words = _about(restaurant, "address", restaurant.address)
         return await _text(call, [message_type], words)
-    if (found := await order_of_call(call)) is None:
-        raise ToolError(NO_ORDER)
-    key, order = found
+    key, order = await order_of_call(call)
     return await _text(call, ["order", key], order_text(order, restaurant))
 
 
@@ -150,10 +161,8 @@ async def send_restaurant_email(
     address = to_email.strip()
     if not is_email_address(address):
         raise ToolError(f"{address!r} is not an e-mail address. Ask the caller to spell it.")
-    if (found := await order_of_call(call)) is None:
-        raise ToolError(NO_ORDER)
+    key, order = await order_of_call(call)
     await _require_confirmed(call, address.casefold())
-    key, order = found
     restaurant = await _restaurant(call)
     plan: Plan = {
         "to_email": address,
@@ -161,9 +170,7 @@ async def send_restaurant_email(
         "subject": f"Your order at {restaurant.name}",
         "html": order_html(order, restaurant, " ".join(call.profile.first_name.split())),
     }
-    content = ["order", key, address.casefold()]
-    perform = partial(_mail, call, call.idempotency.key("email", content))
-    return await call.idempotency.once("email", content, plan, perform, repeatable=False)
+    return await _once(call, "email", ["order", key, address.casefold()], plan, _mail)
 
 
 @tool(
@@ -207,10 +214,9 @@ async def _require_confirmed(call: CallContext, address: str) -> None:
 
 
 async def _restaurant(call: CallContext) -> Restaurant:
-    """The restaurant by the menu item; missing values by the record of the use case."""
-    record, menu = await call.store.get_many(
-        [(call.use_case, "configuration"), (call.use_case, "menu")]
-    )
+    """What the menu item lacks is taken from the record of the use case."""
+    keys = [(call.use_case, "configuration"), (call.use_case, "menu")]
+    record, menu = await call.store.get_many(keys)
     return msgspec.convert({**(record or {}), **(menu or {})}, Restaurant, strict=False)
 
 
@@ -231,46 +237,50 @@ async def _text(call: CallContext, content: list[str], body: str) -> Result:
     if profile.get("smsOptedOut"):
         raise ToolError(OPTED_OUT)
     plan: Plan = {"To": call.caller, "From": call.to, "MessageBody": body}
-    perform = partial(_send, call, call.idempotency.key("sms", content))
-    return await call.idempotency.once("sms", content, plan, perform, repeatable=False)
+    return await _once(call, "sms", content, plan, _send)
 
 
-async def _send(call: CallContext, key: str, plan: Plan) -> Result:
-    await _take_places(call, "sms", key, str(plan["To"]))
-    message = TextMessage(str(plan["From"]), str(plan["To"]), str(plan["MessageBody"]))
-    try:
-        sid = await call.messenger.text(message)
-    except MessageRefusedError as error:
-        if error.refusal is MessageRefusal.OPTED_OUT:
-            await _store_opt_out(call)
-        raise ToolError(_REFUSALS[error.refusal]) from error
+async def _once(
+    call: CallContext, channel: Channel, content: list[str], plan: Plan, send: _Send
+) -> Result:
+    key = call.idempotency.key(channel, content)
+
+    async def perform(plan: Plan) -> Result:
+        await _take_places(call, channel, key, str(plan.get("To") or plan["to_email"]))
+        try:
+            return await send(call, plan)
+        except MessageRefusedError as error:
+            if error.refusal is MessageRefusal.OPTED_OUT:
+                await _store_opt_out(call)
+            raise ToolError(_REFUSALS[error.refusal]) from error
+
+    return await call.idempotency.once(channel, content, plan, perform, repeatable=False)
+
+
+async def _send(call: CallContext, plan: Plan) -> Result:
+    message = TextMessage(*(str(plan[name]) for name in ("From", "To", "MessageBody")))
+    sid = await call.messenger.text(message)
     return {"status": "sent", "sid": sid, "message": "The text message is on its way."}
+
+
+async def _mail(call: CallContext, plan: Plan) -> Result:
+    mail = Mail(*(str(plan[name]) for name in ("to_email", "to_name", "subject", "html")))
+    await call.messenger.mail(mail)
+    message = f"The e-mail to {mail.recipient} is on its way."
+    return {"status": "sent", "to_email": mail.recipient, "message": message}
 
 
 async def _store_opt_out(call: CallContext) -> None:
     """A failure is only logged: Twilio refuses the next message again."""
     try:
-        await call.store.merge(
-            call.caller, "profile", {"smsOptedOut": True, "pk1": "profile", "sk1": call.caller}
-        )
+        await remember(call, {"smsOptedOut": True})
     except StoreError as error:
         log.warning("sms.opt_out_write_failed", error=type(error).__name__)
 
 
-async def _mail(call: CallContext, key: str, plan: Plan) -> Result:
-    await _take_places(call, "email", key, str(plan["to_email"]))
-    mail = Mail(*(str(plan[name]) for name in ("to_email", "to_name", "subject", "html")))
-    try:
-        await call.messenger.mail(mail)
-    except MessageRefusedError as error:
-        raise ToolError(_REFUSALS[error.refusal]) from error
-    message = f"The e-mail to {mail.recipient} is on its way."
-    return {"status": "sent", "to_email": mail.recipient, "message": message}
-
-
 async def _take_places(call: CallContext, channel: Channel, message: str, recipient: str) -> None:
-    """Take all places a message needs; the same message again needs no further place."""
-    limits = {call.call_id: (PER_CALL, "in this call")}
+    """The same message again needs no further place."""
+    limits = {call.call_id: (_PER_CALL, "in this call")}
     for number in filter(None, (call.caller, recipient.casefold())):
         limits[f"usage::{number}"] = (PER_DAY, "today")
     try:
@@ -288,26 +298,16 @@ async def _take(call: CallContext, partition: str, prefix: str, message: str, mo
     if any(item.get("message") == message for item in items):
         return True
     taken = {item["sk"] for item in items}
+    expires = int(call.clock()) + _DAY_SECONDS
     for place in (f"{prefix}{number:03d}" for number in range(most)):
-        item: Item = {
-            "pk": partition,
-            "sk": place,
-            "message": message,
-            "expireAt": int(call.clock()) + _PLACE_SECONDS,
-        }
+        item: Item = {"pk": partition, "sk": place, "message": message, "expireAt": expires}
         if place not in taken and await call.store.put(item, only_if_absent=True):
             return True
     return False
 
 
-class _Line(msgspec.Struct):
-    line_item: str = ""
-    additional_details: str = ""
-    line_amount: float = 0
-
-
-def order_text(order: StoredOrder, restaurant: Restaurant) -> str:
-    """An order as an SMS of at most `MAX_SMS` characters, with as many lines as fit."""
+def order_text(order: PlacedOrder, restaurant: Restaurant) -> str:
+    """At most `MAX_SMS` characters, with as many lines as fit."""
     head = f"{restaurant.name}: thank you for your order {_handed_over(order)}."
     total = f"Total: {_dollars(order.order_total)}"
     room = MAX_SMS - len(head) - len(total) - len("\n\nand 99 more\n")
@@ -318,8 +318,8 @@ def order_text(order: StoredOrder, restaurant: Restaurant) -> str:
     return "\n".join([head, *shown, *([f"and {left} more"] if left else []), total])
 
 
-def order_html(order: StoredOrder, restaurant: Restaurant, name: str) -> str:
-    """An order as the HTML of an e-mail; all text in it is escaped."""
+def order_html(order: PlacedOrder, restaurant: Restaurant, name: str) -> str:
+    """The HTML of an e-mail; all text in it is escaped."""
     body = ET.Element("body")
     thanks = f"thank you for your order at {restaurant.name}, {_handed_over(order)}."
     for paragraph in (f"Hello {name}," if name else "Hello,", thanks):
@@ -331,18 +331,17 @@ def order_html(order: StoredOrder, restaurant: Restaurant, name: str) -> str:
     return ET.tostring(body, encoding="unicode", method="html")
 
 
-def _dollars(amount: float) -> str:
+def _dollars(amount: object) -> str:
     return f"${Decimal(str(amount)).quantize(Decimal('0.01'))}"
 
 
-def _handed_over(order: StoredOrder) -> str:
+def _handed_over(order: PlacedOrder) -> str:
     to = f" to {order.delivery_address}" if order.delivery_address else ""
     return f"for {order.order_type}{to}"
 
 
-def _lines(order: StoredOrder) -> Iterator[str]:
-    for item in order.order_items:
-        line = msgspec.convert(item, _Line, strict=False)
+def _lines(order: PlacedOrder) -> Iterator[str]:
+    for line in order.order_items:
         remarks = f" ({line.additional_details})" if line.additional_details else ""
         yield f"{line.line_item}{remarks}: {_dollars(line.line_amount)}"
 

@@ -16,12 +16,10 @@ import msgspec
 from agent.call.text import has_link, line_in, whole_number
 from agent.errors import ToolError
 from agent.ports import Item
-from agent.tools.builtin.apartments.inventory import BOOKING, format_time, read_slot
+from agent.tools.builtin.apartments import BOOKING, format_time, read_slot
 from agent.usecases.prompt import HistoryEntry
 
 ORDER = "restaurantOrder"
-"""The beginning of an order's sort key."""
-
 _LOOKED_UP_BY = {
     ORDER: {"PlaceOrderFunction", "CheckPastOrdersFunction"},
     BOOKING: {"ScheduleTourFunction", "CheckExistingAppointmentsFunction"},
@@ -38,6 +36,8 @@ class OrderedLine(msgspec.Struct):
     line_item: str = ""
     additional_details: str = ""
     additonal_details: str = ""
+    line_amount: object = 0
+    """Dollars."""
 
     @property
     def text(self) -> str:
@@ -52,6 +52,7 @@ class PlacedOrder(msgspec.Struct):
     order_items: list[OrderedLine] = []
     order_type: str = ""
     order_total: float = 0
+    delivery_address: str | None = None
 
     @property
     def known_type(self) -> str:

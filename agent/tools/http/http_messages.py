@@ -42,11 +42,10 @@ _HALF = "This cannot be sent: it holds half a character."
 _ABSENT = object()
 
 Values = Mapping[str, Argument]
-"""By the name of the placeholder."""
 
 
 def facts_of(call: CallContext) -> dict[str, Argument]:
-    """The facts of the call that are known and that a template may use."""
+    """The known ones that a template may use."""
     facts = {
         "call.caller": call.caller,
         "call.called": call.to,
@@ -82,12 +81,9 @@ def _is_given(template: Template, values: Values) -> bool:
     missing = [name for name in _names(template) if name not in values]
     for name in missing:
         if name in CALL_FACTS:
-            raise ToolError(f"This cannot be done: {_spoken(name)} is not known in this call.")
+            spoken = name.replace("call.", "the call's ")
+            raise ToolError(f"This cannot be done: {spoken} is not known in this call.")
     return not missing
-
-
-def _spoken(name: str) -> str:
-    return name.replace("call.", "the call's ")
 
 
 def _segment(template: Template, values: Values) -> str:
@@ -95,7 +91,8 @@ def _segment(template: Template, values: Values) -> str:
     for name in _names(template):
         value = _text(values.get(name, ""))
         if not value.strip() or _NOT_IN_PATHS.search(value):
-            raise ToolError(f"{_spoken(name)} cannot be used: it is empty or has a slash.")
+            spoken = name.replace("call.", "the call's ")
+            raise ToolError(f"{spoken} cannot be used: it is empty or has a slash.")
     segment = _encoded(template, values)
     if unquote(segment).strip() in {".", ".."}:
         raise ToolError("This cannot be looked up: it consists of dots.")
@@ -147,13 +144,11 @@ def _filled_text(template: Template, values: Values) -> object:
 
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
-    """A response whose head was read."""
+    """A response whose head was read; media type and charset are in lower case."""
 
     status: int
     media_type: str = ""
-    """In lower case, without parameters."""
     charset: str = ""
-    """In lower case."""
     body: bytes = b""
     fault: str = ""
     """Why the body could not be read; empty = it was read."""
@@ -164,7 +159,7 @@ class UnreadableError(Exception):
 
 
 def result_of(tool: HttpTool, response: HttpResponse) -> dict[str, object]:
-    """The result for the model of an accepted request. Raises `UnreadableError`."""
+    """What the model is told of an accepted request. Raises `UnreadableError`."""
     value = _value(response)
     if value is None:
         return {"message": "Done."}

@@ -24,7 +24,7 @@ from agent.errors import AgentError
 from agent.tools.http.http_messages import MOST_RESPONSE_BYTES, HttpResponse
 from agent.usecases.host_allowlist import HostAllowlist, address_of
 
-CONNECT_SECONDS = 2.5
+_CONNECT_SECONDS = 2.5
 _CHUNK_BYTES = 16 * 1024
 
 
@@ -33,12 +33,11 @@ class UnreachableError(AgentError):
 
 
 class UnansweredError(AgentError):
-    """A request was sent, or may have been, and its outcome is unknown."""
+    """A request may have been sent, and its outcome is unknown; a retry at once may succeed."""
 
     def __init__(self, reason: str, *, may_retry: bool) -> None:
         super().__init__(reason)
         self.may_retry = may_retry
-        """Whether an immediate retry may succeed; false if there is no time left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +91,6 @@ class OutboundHttp:
     async def open(
         cls, hosts: HostAllowlist, resolver: AbstractResolver | None = None
     ) -> AsyncIterator[OutboundHttp]:
-        """Without a resolver the system's is used."""
         guarded = GuardedResolver(hosts, resolver or aiohttp.ThreadedResolver())
         connector = aiohttp.TCPConnector(
             resolver=guarded, use_dns_cache=False, force_close=True, limit=0
@@ -124,15 +122,14 @@ class OutboundHttp:
         if is_address and not self.hosts.admits(request.host, request.port, request.host):
             raise UnreachableError("its address is not admitted")
         deadline = asyncio.get_running_loop().time() + seconds
-        response = await self._head(request, deadline, min(CONNECT_SECONDS, seconds / 2))
+        response = await self._head(request, deadline, min(_CONNECT_SECONDS, seconds / 2))
         try:
             body, fault = await _body(response, deadline)
         finally:
             response.close()
-        media_type, charset = response.content_type, response.charset or ""
-        if "Content-Type" not in response.headers:
-            media_type = ""
-        return HttpResponse(response.status, media_type.lower(), charset.lower(), body, fault)
+        media_type = response.content_type if "Content-Type" in response.headers else ""
+        charset = (response.charset or "").lower()
+        return HttpResponse(response.status, media_type.lower(), charset, body, fault)
 
     async def _head(
         self, request: HttpRequest, deadline: float, connect_seconds: float

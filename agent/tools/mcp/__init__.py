@@ -15,9 +15,9 @@ import asyncio
 import math
 import os
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,7 +29,6 @@ from agent.ports import Count, uncounted
 from agent.tools.mcp.mcp_config import McpFileError, McpServerConfig, read
 from agent.tools.mcp.mcp_tools import (
     McpResult,
-    ServerTools,
     ServerUnavailableError,
     SessionOverError,
     offered_tools,
@@ -37,7 +36,7 @@ from agent.tools.mcp.mcp_tools import (
 from agent.tools.tool import Tool
 
 if TYPE_CHECKING:
-    from agent.tools.mcp.mcp_connection import McpConnection
+    from agent.tools.mcp.mcp_connection import McpConnection, WaitForChange
 
 __all__ = ["McpFileError", "open_sources", "survey"]
 
@@ -45,7 +44,6 @@ log = structlog.get_logger(__name__)
 
 _START_SECONDS = 5.0
 _SURVEY_SECONDS = 15.0
-"""Longer than one attempt to connect, so that the reason of a failure is known."""
 _REFRESH_SECONDS = 15.0
 _LISTEN_AGAIN_SECONDS = 0.5
 _FIRST_WAIT_SECONDS = 0.5
@@ -53,43 +51,32 @@ _LONGEST_WAIT_SECONDS = 60.0
 _STEADY_SECONDS = 30.0
 """After a connection that lasted this long, the back-off starts from the beginning."""
 _CLOSE_SECONDS = 10.0
-"""Longer than the library takes to kill a child process."""
 _RENEW_SECONDS = 3.0
 """How long a call waits for a new session after the server has ended the old one."""
 
-_NOTHING = ServerTools({}, ())
 _AWAY = "The system behind this tool cannot be reached at the moment. Go on without it."
 
 
 class McpServer:
-    """The tools of one server while it answers; a `ToolSource`."""
+    """A `ToolSource`; `fault` says why it is unreachable."""
 
     def __init__(self, name: str, config: McpServerConfig, count: Count) -> None:
         self.name = name
         self._config = config
         self._count = count
         self._connection: McpConnection | None = None
-        self._offered = _NOTHING
+        self.tools: Mapping[str, Tool] = {}
+        self.remarks: Sequence[str] = ()
+        """A line for each tool left out."""
         self._is_closing = False
-        self.tried = asyncio.Event()
-        """Set once the first attempt to connect has succeeded or failed."""
-        self._has_settled = asyncio.Event()
-        """Set while no reconnection is in progress: connected, or unreachable."""
+        self.has_settled = asyncio.Event()
+        """Set while no attempt to connect is awaited: it is connected, or unreachable."""
         self._session = asyncio.timeout(None)
         """The scope of the connection; it expires when the server has ended the session."""
         self.fault = "it was not tried yet"
-        """Why it is unreachable, for operators; empty if it is not."""
         count("agent_tool_source_up", 0, source=name)
         self._owner = asyncio.create_task(self._keep_connected(), name=f"tool source {name}")
         self._owner.add_done_callback(self._report_crash)
-
-    @property
-    def tools(self) -> Mapping[str, Tool]:
-        return self._offered.tools
-
-    @property
-    def remarks(self) -> tuple[str, ...]:
-        return self._offered.remarks
 
     @property
     def is_up(self) -> bool:
@@ -135,24 +122,22 @@ class McpServer:
                 await asyncio.sleep(_LISTEN_AGAIN_SECONDS)
 
     async def _list(self, connection: McpConnection) -> None:
-        listed, remarks = await connection.tools()
-        offered = offered_tools(self.name, self._config, listed, self._call_tool)
-        offered = replace(offered, remarks=(*offered.remarks, *remarks))
-        for remark in sorted(set(offered.remarks) - set(self._offered.remarks)):
+        listed, unreadable = await connection.tools()
+        tools, remarks = offered_tools(self.name, self._config, listed, self._call_tool)
+        remarks += unreadable
+        for remark in sorted(set(remarks) - set(self.remarks)):
             log.warning("tool_source.tool_left_out", source=self.name, remark=remark)
-        self._offered, self._connection = offered, connection
-        self._has_settled.set()
+        self.tools, self.remarks, self._connection = tools, remarks, connection
         if self.fault:
             self.fault = ""
             self._count("agent_tool_source_up", 1, source=self.name)
-            log.info("tool_source.connected", source=self.name, tools=len(offered.tools))
-        self.tried.set()
+            log.info("tool_source.connected", source=self.name, tools=len(tools))
+        self.has_settled.set()
 
     def _lose(self, fault: str) -> None:
-        self._connection, self._offered = None, _NOTHING
+        self._connection, self.tools, self.remarks = None, {}, ()
         is_new, self.fault = fault != self.fault, fault
-        self.tried.set()
-        self._has_settled.set()
+        self.has_settled.set()
         if is_new:
             self._count("agent_tool_source_up", 0, source=self.name)
             log.warning("tool_source.disconnected", source=self.name, fault=fault)
@@ -170,7 +155,7 @@ class McpServer:
         if self._connection is None and not self.fault:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_RENEW_SECONDS):
-                    await self._has_settled.wait()
+                    await self.has_settled.wait()
         if self._connection is None:
             raise ToolError(_AWAY)
         return self._connection
@@ -179,7 +164,7 @@ class McpServer:
         if self._connection is over:
             log.info("tool_source.session_ended", source=self.name)
             self._connection = None
-            self._has_settled.clear()
+            self.has_settled.clear()
             self._session.reschedule(asyncio.get_running_loop().time())
 
     def _report_crash(self, owner: asyncio.Task[None]) -> None:
@@ -188,7 +173,7 @@ class McpServer:
             log.error("tool_source.crashed", source=self.name, exc_info=error)
 
 
-async def _until_due(wait_for_change: Callable[[], Awaitable[bool]]) -> bool:
+async def _until_due(wait_for_change: WaitForChange) -> bool:
     """Wait until the list has to be read; false if no change can be reported any more."""
     with suppress(TimeoutError):
         async with asyncio.timeout(_REFRESH_SECONDS):
@@ -203,15 +188,14 @@ class _LeftOut:
     name: str
     fault: str
     tools: Mapping[str, Tool] = field(default_factory=dict)
-    remarks: tuple[str, ...] = ()
+    remarks: Sequence[str] = ()
     is_up: bool = False
 
 
 async def survey(path: str) -> tuple[dict[str, ToolSpec], list[str], list[str]]:
     """Connect each server of a file once, to check the configuration. Raises `McpFileError`.
 
-    Returns:
-        All tools found; a line for each unreachable server; a line for each tool left out.
+    Returns the tools found, and a line for each unreachable server and for each tool left out.
     """
     async with open_sources(path, uncounted, _SURVEY_SECONDS) as servers:
         specs = {name: tool.spec for server in servers for name, tool in server.tools.items()}
@@ -242,7 +226,7 @@ async def open_sources(
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 for server in servers:
-                    await server.tried.wait()
+                    await server.has_settled.wait()
         yield (*servers, *(_LeftOut(name, fault) for name, fault in left_out.items()))
     finally:
         async with asyncio.TaskGroup() as closing:

@@ -32,7 +32,6 @@ from agent.errors import AgentError
 _NAME = re.compile(r"[A-Za-z0-9]+(?:[_-][A-Za-z0-9]+)*")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _LONGEST_NAME = 24
-"""Of the 64 characters of a tool's name."""
 
 _Text = Annotated[str, Meta(min_length=1)]
 
@@ -42,13 +41,11 @@ class McpFileError(AgentError):
 
 
 class McpServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """One server in the file."""
+    """One server in the file: over streamable HTTP, or a child process spoken to over pipes."""
 
     url: str = ""
-    """Set for a server over streamable HTTP."""
     headers: dict[str, str] = {}
     command: str = ""
-    """Set for a server that is a child process, spoken to over pipes."""
     args: list[str] = []
     env: dict[str, str] = {}
     """Variables of the child; it inherits only `PATH`, `HOME` and the like."""
@@ -112,7 +109,7 @@ def _fault(name: str, entry: McpServerConfig) -> str:
 def _filled(
     entry: McpServerConfig, environment: Mapping[str, str]
 ) -> tuple[McpServerConfig, list[str]]:
-    """The entry with each `${NAME}` replaced, and the variables that are not set."""
+    """Also the variables that are not set."""
     missing: dict[str, None] = {}
 
     def value(found: re.Match[str]) -> str:

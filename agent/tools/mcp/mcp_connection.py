@@ -18,8 +18,7 @@ Defaults of the library that are changed here:
 - It refuses JSON that begins with a byte order mark, and reads an answer of any length. Over HTTP
   an answer is cut off at `_MOST_BYTES`, and refused if it is compressed (`_Bounded`). Over pipes
   nothing is bounded: the operator chose to run that program here.
-- It logs what it could not read, and passes on a child's standard error. Both may hold personal
-  words and are dropped.
+- It logs what it could not read, and passes on a child's standard error. Both are dropped.
 """
 
 from __future__ import annotations
@@ -65,7 +64,7 @@ _ASK_SECONDS = 10.0
 """For any request but a tool call, which has a limit of its own."""
 _DIAL_SECONDS = 5.0
 _GRACE_SECONDS = 1.0
-"""Added to a tool call's limit, so that the caller's own limit expires first."""
+"""So that the caller's own limit expires first."""
 _MOST_BYTES = 1024 * 1024
 _MOST_PAGES = 20
 _MOST_TOOLS = 200
@@ -77,15 +76,19 @@ _FAULTS = (
     anyio.EndOfStream,
 )  # fmt: skip
 """What the library raises for a faulty server."""
-_NOT_BEGUN = frozenset({types.INVALID_PARAMS, types.METHOD_NOT_FOUND})
+_NOT_BEGUN = {types.INVALID_PARAMS, types.METHOD_NOT_FOUND}
 """The server refused the request itself. All other codes may also be the library's own."""
 _REFUSED = -32_060
 """Our code for a refusal over HTTP; its data is the status. Not used by JSON-RPC or MCP."""
 
+_REFUSAL = "The system behind this tool refused this with HTTP status {}: nothing was done."
+_SESSION_OVER = (
+    "The system behind this tool has to be connected again. It may be tried again later."
+)
+
 RAW = "voice-agent/raw"
 WaitForChange = Callable[[], Awaitable[bool]]
 """Waits until the server says that its tools have changed; false if it cannot any more."""
-Incoming = SessionMessage | Exception
 
 
 class McpConnection:
@@ -115,13 +118,7 @@ class McpConnection:
         return [tool for tool in read if tool is not None], remarks
 
     async def call(self, tool: str, arguments: Mapping[str, object], seconds: float) -> McpResult:
-        """Run a tool.
-
-        Raises:
-            SessionOverError: The server did not begin it, because it wants a new session.
-            ToolError: The server did not begin it.
-            ServerUnavailableError: It is not known whether it ran.
-        """
+        """Run a tool; raises as `CallTool`, and `SessionOverError`."""
         params = types.CallToolRequestParams(name=tool, arguments=dict(arguments))
         try:
             result = await self._client.session.send_request(
@@ -133,7 +130,9 @@ class McpConnection:
             if isinstance(error, MCPError) and error.code in _NOT_BEGUN:
                 raise ToolError(error.message[:_ERROR_CHARS]) from error
             if isinstance(error, MCPError) and error.code == _REFUSED:
-                raise _refusal(error.data) from error
+                if error.data == HTTPStatus.NOT_FOUND:
+                    raise SessionOverError(_SESSION_OVER) from error
+                raise ToolError(_REFUSAL.format(error.data)) from error
             self._changed.set()
             raise ServerUnavailableError(_reason(error)) from error
         return read_result(_raw_of(result))
@@ -174,7 +173,6 @@ async def connect(entry: McpServerConfig) -> AsyncIterator[McpConnection]:
     changed = asyncio.Event()
 
     async def note(response: httpx2.Response) -> None:
-        """Store the last refusal over HTTP, which the library does not report."""
         nonlocal refusal
         refused = response.status_code in {401, 403} or response.status_code >= 500
         refusal = f"it answers with HTTP {response.status_code}" if refused else ""
@@ -216,7 +214,6 @@ async def _transport(
 
 
 async def _bound(response: httpx2.Response) -> None:
-    """Response hook: limit how much of the body is read."""
     is_packed = response.headers.get("content-encoding", "identity") != "identity"
     if is_packed or not response.headers.get("content-type", "").startswith("text/event-stream"):
         response.stream = _Bounded(response.stream, 0 if is_packed else _MOST_BYTES)
@@ -247,29 +244,23 @@ class _Bounded(httpx2.AsyncByteStream):
 
 
 async def _settle(response: httpx2.Response) -> None:
-    """Response hook: turn a refusal of a tool call into the error `_REFUSED`."""
+    """Turn a refusal of a tool call into the error `_REFUSED`."""
     status, request = response.status_code, response.request
     is_refusal = status == 503 or (400 <= status < 500 and status != 408)
     if not (is_refusal and request.method == "POST" and b'"tools/call"' in request.content):
         return
-    body = await _body(response)
+    stream: Any = response.stream
+    try:
+        body = b"".join([part async for part in stream])
+    except httpx2.HTTPError:
+        body = b""
+    finally:
+        await stream.aclose()
     if not _is_not_begun(body):
         error = {"code": _REFUSED, "message": "refused", "data": status}
         body = json.dumps({"jsonrpc": "2.0", "id": None, "error": error}).encode()
         response.headers["Content-Type"] = "application/json"
     response.stream = httpx2.ByteStream(body)
-
-
-async def _body(response: httpx2.Response) -> bytes:
-    parts = list[bytes]()
-    try:
-        async for part in response.stream:  # type: ignore[union-attr] # the client's are asynchronous
-            parts.append(part)
-    except httpx2.HTTPError:
-        return b""
-    finally:
-        await response.stream.aclose()  # type: ignore[union-attr] # likewise
-    return b"".join(parts)
 
 
 def _is_not_begun(body: bytes) -> bool:
@@ -282,18 +273,8 @@ def _is_not_begun(body: bytes) -> bool:
     return False
 
 
-def _refusal(status: object) -> ToolError:
-    if status == HTTPStatus.NOT_FOUND:
-        return SessionOverError(
-            "The system behind this tool has to be connected again. It may be tried again later."
-        )
-    return ToolError(
-        f"The system behind this tool refused this with HTTP status {status}: nothing was done."
-    )
-
-
 def _reason(error: BaseException) -> str:
-    """The reason for operators; never the text of an error, which may hold personal data."""
+    """Never the text of an error, which may hold personal data."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     match error:
@@ -335,7 +316,7 @@ def carried(method: str, result: dict[str, Any]) -> dict[str, Any]:
 
 
 def _is_accepted(tool: object) -> bool:
-    """Whether the library accepts a tool in each revision; the newest one requires these fields."""
+    """Whether each revision accepts a tool; the newest one requires these fields of a page."""
     page = {"resultType": "complete", "cacheScope": "private", "ttlMs": 0, "tools": [tool]}
     try:
         for version in KNOWN_PROTOCOL_VERSIONS:
@@ -346,10 +327,10 @@ def _is_accepted(tool: object) -> bool:
 
 
 @asynccontextmanager
-async def _raw_transport(transport: Transport) -> AsyncIterator[tuple[_Reading, _Writing]]:
+async def _raw_transport(transport: Transport) -> AsyncIterator[tuple[Any, Any]]:
     async with transport as (reading, writing):
         asked: dict[object, str] = {}
-        yield _Reading(reading, asked), _Writing(writing, asked)
+        yield _Stream(reading, asked), _Stream(writing, asked)
 
 
 class _Stream:
@@ -359,8 +340,8 @@ class _Stream:
         self._inner = inner
         self._asked = asked
 
-    async def aclose(self) -> None:
-        await self._inner.aclose()
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
 
     async def __aenter__(self) -> Any:
         await self._inner.__aenter__()
@@ -369,29 +350,16 @@ class _Stream:
     async def __aexit__(self, *fault: Any) -> Any:
         return await self._inner.__aexit__(*fault)
 
-
-class _Writing(_Stream):
     async def send(self, item: SessionMessage, /) -> None:
         if isinstance(item.message, types.JSONRPCRequest):
             self._asked[item.message.id] = item.message.method
         await self._inner.send(item)
 
-
-class _Reading(_Stream):
-    @property
-    def last_context(self) -> Any:
-        return getattr(self._inner, "last_context", None)
-
-    async def receive(self) -> Incoming:
-        return self._passed(await self._inner.receive())
-
-    def __aiter__(self) -> _Reading:
+    def __aiter__(self) -> _Stream:
         return self
 
-    async def __anext__(self) -> Incoming:
-        return self._passed(await self._inner.__anext__())
-
-    def _passed(self, item: Incoming) -> Incoming:
+    async def __anext__(self) -> SessionMessage | Exception:
+        item: SessionMessage | Exception = await self._inner.__anext__()
         message = item.message if isinstance(item, SessionMessage) else None
         if isinstance(message, types.JSONRPCResponse | types.JSONRPCError):
             method = self._asked.pop(message.id, "")

@@ -16,8 +16,7 @@ without either it must not be run twice. A tool with effects goes through the id
 | it refuses to begin | not done, may be tried again | the same |
 | none, or unreadable | completed by asking again | unknown, not run again |
 
-A failure is stored as a result because it does not say how far the tool came. Other arguments are
-another effect, so a model can correct itself.
+A failure is stored as a result because it does not say how far the tool came.
 """
 
 from __future__ import annotations
@@ -37,20 +36,14 @@ from agent.errors import AgentError, ToolError
 from agent.tools.idempotency import PERFORM_SECONDS, Plan, Result
 from agent.tools.json_schema import SchemaError, one_line, plain_schema
 from agent.tools.mcp.mcp_config import McpServerConfig
-from agent.tools.tool import CallContext, Tool
+from agent.tools.tool import MAX_RESULT_CHARS, REST, CallContext, Tool, struct_of
 
 _LONGEST_NAME = 64
 _DESCRIPTION_CHARS = 1_000
 _SHOWN_CHARS = 100
-_MOST_RESULT_CHARS = 4_000
 _NOT_INCLUDED = "[{}, not included]"
 _NO_ANSWER = "The system behind this tool did not answer. It may be tried again later."
 _EFFECT_SECONDS = PERFORM_SECONDS + 2.0
-"""Longer than performing and writing the outcome may take."""
-REST = "rest"
-"""The field for arguments that a schema allows without naming them."""
-_REST_KEY = "*"
-"""The property of `REST`, which no other has."""
 _KINDS: Mapping[str, Any] = {
     "string": str, "integer": int, "number": int | float, "boolean": bool, "array": list[Any],
     "object": dict[str, Any],
@@ -78,45 +71,32 @@ class ListedTool:
 
 @dataclass(frozen=True, slots=True)
 class McpResult:
-    """The result of a server's tool."""
+    """The result of a server's tool, of JSON's types, or the failure that it reports."""
 
     value: object
-    """Of JSON's types."""
     is_error: bool
-    """The tool ran and reports a failure."""
 
 
 CallTool = Callable[[str, Mapping[str, object]], Awaitable[McpResult]]
 """Runs a server's tool. Raises `ToolError` (not begun) or `ServerUnavailableError` (unknown)."""
 
 
-@dataclass(frozen=True, slots=True)
-class ServerTools:
-    """The tools of a server by their names here, and a line for each one left out."""
-
-    tools: Mapping[str, Tool]
-    remarks: tuple[str, ...]
-
-
 def read_listed(raw: object) -> ListedTool | None:
     """A tool of a list; `None` if its name or its arguments cannot be read."""
-    match raw:
-        case {"name": str(name), **rest} if name:
-            schema = rest.get("inputSchema")
-            annotations = rest.get("annotations")
-            hints = annotations if isinstance(annotations, dict) else {}
-            texts = (rest.get("description"), rest.get("title"), hints.get("title"))
-            if not isinstance(schema, dict | None):
-                return None
-            return ListedTool(
-                name=name,
-                description=next((each for each in texts if isinstance(each, str) and each), ""),
-                schema={"type": "object"} if schema is None else schema,
-                is_read_only=hints.get("readOnlyHint") is True,
-                is_idempotent=hints.get("idempotentHint") is True,
-            )
-        case _:
-            return None
+    if not isinstance(raw, dict) or not isinstance(name := raw.get("name"), str) or not name:
+        return None
+    if not isinstance(schema := raw.get("inputSchema"), dict | None):
+        return None
+    about = raw.get("annotations")
+    hints: dict[str, Any] = about if isinstance(about, dict) else {}
+    texts = (raw.get("description"), raw.get("title"), hints.get("title"))
+    return ListedTool(
+        name=name,
+        description=next((each for each in texts if isinstance(each, str) and each), ""),
+        schema={"type": "object"} if schema is None else schema,
+        is_read_only=hints.get("readOnlyHint") is True,
+        is_idempotent=hints.get("idempotentHint") is True,
+    )
 
 
 def read_result(raw: Mapping[str, Any]) -> McpResult:
@@ -150,11 +130,12 @@ def _block_text(block: object) -> str:
 
 def offered_tools(
     server: str, config: McpServerConfig, listed: Iterable[ListedTool], call_tool: CallTool
-) -> ServerTools:
-    """The tools of a server that its configuration wants and that can be used."""
+) -> tuple[dict[str, Tool], list[str]]:
+    """The wanted tools of a server by their names here, and a remark for each one left out."""
     found = {each.name: each for each in reversed(list(listed))}
     wanted = found if config.tools is None else {name: found.get(name) for name in config.tools}
-    tools, remarks = {}, []
+    tools = dict[str, Tool]()
+    remarks = list[str]()
     for original, ours in sorted(names(server, wanted).items()):
         if (each := wanted[original]) is None:
             remarks.append(f"{ours}: the server does not have it")
@@ -163,7 +144,7 @@ def offered_tools(
             tools[ours] = _tool(ours, each, config, call_tool)
         except SchemaError as error:
             remarks.append(f"{ours}: {error}, left out")
-    return ServerTools(tools, tuple(remarks))
+    return tools, remarks
 
 
 def names(server: str, originals: Iterable[str]) -> dict[str, str]:
@@ -176,31 +157,25 @@ def names(server: str, originals: Iterable[str]) -> dict[str, str]:
     return {
         original: ours
         if len(ours) <= _LONGEST_NAME and (seen[ours] == 1 or ours == f"{server}__{original}")
-        else _numbered(ours, original)
+        else f"{ours[: _LONGEST_NAME - 9]}_{_number(original)}"
         for original, ours in plain.items()
     }
 
 
-def _numbered(ours: str, original: str) -> str:
-    number = sha256(original.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-    return f"{ours[: _LONGEST_NAME - len(number) - 1]}_{number}"
+def _number(original: str) -> str:
+    return sha256(original.encode("utf-8", "surrogatepass")).hexdigest()[:8]
 
 
 def _tool(name: str, listed: ListedTool, config: McpServerConfig, call_tool: CallTool) -> Tool:
     schema = plain_schema(listed.schema)
-    struct, properties = arguments_of(name, schema)
     effect = _side_effect(listed, config)
-    spec = ToolSpec(
-        name=name,
-        description=one_line(listed.description, _DESCRIPTION_CHARS) or f"The tool {name}.",
-        parameters=msgspec.json.encode(schema).decode(),
-        side_effect=effect,
-    )
+    description = one_line(listed.description, _DESCRIPTION_CHARS) or f"The tool {name}."
+    spec = ToolSpec(name, description, msgspec.json.encode(schema).decode(), effect)
     is_repeatable = effect is SideEffect.IDEMPOTENT
 
-    async def look(_: CallContext, **given: object) -> object:
+    async def look(_: CallContext, given: msgspec.Struct) -> object:
         try:
-            answer = await call_tool(listed.name, _arguments(given, properties))
+            answer = await call_tool(listed.name, _given(given))
         except ServerUnavailableError as error:
             raise ToolError(_NO_ANSWER) from error
         return _value(_storable(answer))
@@ -214,8 +189,8 @@ def _tool(name: str, listed: ListedTool, config: McpServerConfig, call_tool: Cal
             _value(result)
         return result
 
-    async def act(call: CallContext, **given: object) -> object:
-        arguments = _arguments(given, properties)
+    async def act(call: CallContext, given: msgspec.Struct) -> object:
+        arguments = _given(given)
         result = await call.idempotency.once(
             f"mcp.{name}", arguments, {"arguments": arguments}, perform, repeatable=is_repeatable
         )
@@ -224,22 +199,16 @@ def _tool(name: str, listed: ListedTool, config: McpServerConfig, call_tool: Cal
     has_effect = effect is not SideEffect.NONE
     return Tool(
         spec,
-        struct,
+        arguments_of(name, schema),
         act if has_effect else look,
         _EFFECT_SECONDS if has_effect else config.timeout,
-        _MOST_RESULT_CHARS,
-        rest=REST if schema.get("additionalProperties") else "",
     )
 
 
-def _arguments(given: Mapping[str, object], properties: Mapping[str, str]) -> dict[str, object]:
-    named = {
-        properties[name]: value
-        for name, value in given.items()
-        if name in properties and value is not msgspec.UNSET
-    }
-    rest = given.get(REST)
-    return {**(rest if isinstance(rest, dict) else {}), **named}
+def _given(arguments: msgspec.Struct) -> dict[str, object]:
+    named: dict[str, object] = msgspec.to_builtins(arguments)
+    rest = msgspec.convert(named.pop(REST, {}), dict[str, object])
+    return {**rest, **named}
 
 
 def _side_effect(listed: ListedTool, config: McpServerConfig) -> SideEffect:
@@ -250,25 +219,20 @@ def _side_effect(listed: ListedTool, config: McpServerConfig) -> SideEffect:
     return SideEffect.IDEMPOTENT if listed.is_idempotent else SideEffect.ONCE
 
 
-def arguments_of(
-    tool: str, schema: Mapping[str, Any]
-) -> tuple[type[msgspec.Struct], dict[str, str]]:
-    """The struct for the model's arguments, and the property of each of its fields.
+def arguments_of(tool: str, schema: Mapping[str, Any]) -> type[msgspec.Struct]:
+    """The struct for the model's arguments.
 
     Only the outermost level is checked, enough to correct or report a model's slip early; the
-    server checks the rest. Arguments that the schema does not name are in the field `REST`.
+    server checks the rest.
     """
-    properties = {f"argument_{number}": name for number, name in enumerate(schema["properties"])}
-    required = set(schema.get("required", ()))
-    fields: list[Any] = []
-    for field, name in properties.items():
-        kind = _KINDS.get(schema["properties"][name].get("type", ""), Any)
-        fields.append((field, kind) if name in required else (field, kind, msgspec.UNSET))
+    required = schema.get("required", ())
+    properties = [
+        (name, _KINDS.get(node.get("type", ""), Any), name in required)
+        for name, node in schema["properties"].items()
+    ]
     if schema.get("additionalProperties"):
-        fields.append((REST, dict[str, Any], msgspec.field(default_factory=dict)))
-    renamed = {**properties, REST: _REST_KEY}
-    made = msgspec.defstruct(tool, fields, rename=renamed, kw_only=True, forbid_unknown_fields=True)
-    return made, properties
+        properties.append((REST, dict[str, Any], False))
+    return struct_of(tool, properties)
 
 
 def _storable(answer: McpResult) -> Result:
@@ -276,11 +240,11 @@ def _storable(answer: McpResult) -> Result:
         text = msgspec.json.encode(answer.value).decode()
     except (ValueError, TypeError, OverflowError, RecursionError):
         return {"told": "It answered with something that cannot be read.", "failed": True}
-    if len(text) <= _MOST_RESULT_CHARS:
-        return {"told": msgspec.json.decode(text), "failed": answer.is_error}
-    kept = answer.value if isinstance(answer.value, str) else text
-    cut = {"note": "The answer was too long: the rest is missing.", "beginning": kept[:3_000]}
-    return {"told": cut, "failed": answer.is_error}
+    told = msgspec.json.decode(text)
+    if len(text) > MAX_RESULT_CHARS:
+        kept = told if isinstance(told, str) else text
+        told = {"note": "The answer was too long: the rest is missing.", "beginning": kept[:3_000]}
+    return {"told": told, "failed": answer.is_error}
 
 
 def _value(result: Result) -> object:

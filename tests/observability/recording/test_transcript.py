@@ -38,8 +38,8 @@ from agent.observability.recording.transcript import (
     transcript_text,
 )
 from agent.ports import Item
-from agent.store.call_state.facts import fact_item
 from agent.store.call_state.history_loader import GENERATION
+from agent.store.call_state.journal import fact_item
 from tests.fakes import MemoryStore
 from tests.observability.recording.taping import ADA_CALLS, NOW, Tape, beginning, write
 from tests.virtual_time import run_virtually

@@ -58,23 +58,14 @@ def test_a_session_has_the_shape_of_the_predecessor() -> None:
         now=1_772_733_600.25,
     )
 
-    assert json.loads(str(item.pop("tools"))) == [
-        {
-            "toolSpec": {
-                "name": "PlaceOrderFunction",
-                "description": "Stores.",
-                "inputSchema": {"json": {"type": "object"}},
-            }
-        }
-    ]
-    assert json.loads(str(item.pop("dtmfHandlers"))) == {
-        "1": {
-            "replyWithText": True,
-            "replyText": "One.",
-            "replyWithFunction": True,
-            "replyFunction": "PlaceOrderFunction",
-        }
-    }
+    schema = {"inputSchema": {"json": {"type": "object"}}}
+    spec = {"name": "PlaceOrderFunction", "description": "Stores.", **schema}
+    text = {"replyWithText": True, "replyText": "One."}
+    call = {"replyWithFunction": True, "replyFunction": "PlaceOrderFunction"}
+    assert json.loads(str(item.pop("tools"))) == [{"toolSpec": spec}]
+    assert json.loads(str(item.pop("dtmfHandlers"))) == {"1": {**text, **call}}
+    whole = replace(SESSION, system_prompt=("Filled.", ""))
+    assert set_up_attributes(whole)["systemPrompt"] == [{"text": "Filled."}]
     assert item == {
         "pk": "CA0123",
         "sk": "connection",
@@ -142,9 +133,8 @@ def test_attestation_is_for_callers_by_telephone(
 
 def test_no_field_of_the_webhook_makes_a_number_trusted_or_not() -> None:
     item = opening_item("CA0123", {**FAILED, "callerUntrusted": ""}, token="secret", now=1.0)
-    honest = opening_item(
-        "CA0123", {"From": "+15550100001", "callerUntrusted": "true"}, token="secret", now=1.0
-    )
+    forged = {"From": "+15550100001", "callerUntrusted": "true"}
+    honest = opening_item("CA0123", forged, token="secret", now=1.0)
 
     assert (identity_of(item), identity_of(honest)) == ("", "+15550100001")
 
@@ -157,86 +147,71 @@ def test_an_edit_is_told_from_other_changes(name: str) -> None:
     assert is_edited(before | {"socketToken": "new", "expireAt": 2}, before) is False
 
 
-async def stored() -> MemoryStore:
+async def stored(*, may_reconnect: bool = False) -> MemoryStore:
     store = MemoryStore()
-    await store.put(session_item({}, now=1_000.0))
+    await store.put({**session_item({}, now=1_000.0), "mayReconnect": may_reconnect})
     return store
+
+
+FIRST, AGAIN, REFUSED = TokenUse.FIRST, TokenUse.AGAIN, TokenUse.REFUSED
 
 
 async def test_a_token_opens_one_socket_once() -> None:
     store = await stored()
 
-    async with asyncio.TaskGroup() as group:
-        tasks = [
-            group.create_task(spend_token(store, "CA0123", "secret", 1_001.0)) for _ in range(5)
-        ]
+    spent = await asyncio.gather(
+        *(spend_token(store, "CA0123", "secret", 1_001.0) for _ in range(5))
+    )
 
-    assert sorted(task.result().use for task in tasks) == [TokenUse.FIRST, *[TokenUse.REFUSED] * 4]
-    assert (await spend_token(store, "CA0123", "secret", 1_002.0)).use is TokenUse.REFUSED
+    assert sorted(each.use for each in spent) == [FIRST, *[REFUSED] * 4]
 
 
-async def test_a_wrong_token_opens_nothing_and_spends_nothing() -> None:
+@pytest.mark.parametrize(
+    ("tries", "may_reconnect"),
+    [
+        ([("guess", 1_001, REFUSED), ("", 1_001, REFUSED), ("secret", 1_001, FIRST)], False),
+        ([("secret", 1_120, REFUSED), ("secret", 1_119, FIRST)], False),
+        ([("secret", 1_001, FIRST), ("secret", 1_002, REFUSED)], False),
+        ([("secret", 1_000, FIRST), ("secret", 1_001, AGAIN), ("guess", 1_001, REFUSED)], True),
+        ([("secret", 1_000, FIRST), ("secret", 9_000, AGAIN)], True),
+        ([("secret", 1_120, REFUSED)], True),
+    ],
+)
+async def test_a_token_is_used_in_time_and_again_by_a_relay_that_may_reconnect(
+    tries: list[tuple[str, float, TokenUse]], *, may_reconnect: bool
+) -> None:
+    """Where the use case allows it (`applicationReconnect`), as long as the session item exists."""
+    store = await stored(may_reconnect=may_reconnect)
+
+    for token, now, use in tries:
+        assert (await spend_token(store, "CA0123", token, now)).use is use
+
+
+async def test_a_token_of_another_session_opens_nothing() -> None:
+    """Neither of a call without an item, token or expiry, nor of an earlier connection."""
     store = await stored()
-
-    assert (await spend_token(store, "CA0123", "guess", 1_001.0)).use is TokenUse.REFUSED
-    assert (await spend_token(store, "CA0123", "", 1_001.0)).use is TokenUse.REFUSED
-    assert (await spend_token(store, "CA9999", "secret", 1_001.0)).use is TokenUse.REFUSED
-    assert (await spend_token(store, "CA0123", "secret", 1_001.0)).use is TokenUse.FIRST
-
-
-async def test_a_token_expires() -> None:
-    store = await stored()
-
-    assert (await spend_token(store, "CA0123", "secret", 1_120.0)).use is TokenUse.REFUSED
-    assert (await spend_token(store, "CA0123", "secret", 1_119.9)).use is TokenUse.FIRST
-
-
-async def test_a_session_without_a_token_opens_nothing() -> None:
-    store = MemoryStore()
-    await store.put({"pk": "CA0123", "sk": "connection", "useCase": "pizzaUseCase"})
-
-    assert (await spend_token(store, "CA0123", "", 1_001.0)).use is TokenUse.REFUSED
-
-
-async def test_a_resumed_call_gets_a_new_token() -> None:
-    store = await stored()
+    await store.put({"pk": "CA2", "sk": "connection", "useCase": "pizzaUseCase"})
     await store.merge("CA0123", "connection", token_attributes("fresh", 2_000.0))
 
-    assert (await spend_token(store, "CA0123", "secret", 2_001.0)).use is TokenUse.REFUSED
-    assert (await spend_token(store, "CA0123", "fresh", 2_001.0)).use is TokenUse.FIRST
+    timeless = {"socketToken": token_attributes("secret", 2_000.0)["socketToken"]}
+    await store.put({"pk": "CA3", "sk": "connection", **timeless})
+
+    assert (await spend_token(store, "CA2", "", 2_001.0)).use is REFUSED
+    for call_sid in ("CA9999", "CA3", "CA0123"):
+        assert (await spend_token(store, call_sid, "secret", 2_001.0)).use is REFUSED
+    assert (await spend_token(store, "CA0123", "fresh", 2_001.0)).use is FIRST
 
 
-@pytest.mark.parametrize("now", [1_001.0, 9_000.0])
-async def test_a_relay_that_reconnects_brings_the_spent_token(now: float) -> None:
-    """Where the use case allows it (`applicationReconnect`), as long as the session item exists."""
-    store = await stored()
-    await store.merge("CA0123", "connection", {"mayReconnect": True})
-    first = (await spend_token(store, "CA0123", "secret", 1_000.0)).use
-
-    again = (await spend_token(store, "CA0123", "secret", now)).use
-
-    assert (first, again) == (TokenUse.FIRST, TokenUse.AGAIN)
-    assert (await spend_token(store, "CA0123", "guess", now)).use is TokenUse.REFUSED
-
-
-async def test_a_relay_that_may_reconnect_does_not_come_late_the_first_time() -> None:
-    store = await stored()
-    await store.merge("CA0123", "connection", {"mayReconnect": True})
-
-    assert (await spend_token(store, "CA0123", "secret", 1_120.0)).use is TokenUse.REFUSED
+A, B, C = ({"text": letter} for letter in "ABC")
 
 
 @pytest.mark.parametrize(
     ("stored", "prompt", "context"),
     [
-        ([{"text": "Filled."}], [{"text": "Filled."}], None),
+        ([A], [A], None),
         ("Filled.", "Filled.", None),
         ('[{"text": "Filled."}]', '[{"text": "Filled."}]', None),
-        (
-            [{"text": "A."}, {"text": "B."}, {"text": "C."}],
-            [{"text": "A."}],
-            [{"text": "B."}, {"text": "C."}],
-        ),
+        ([A, B, C], [A], [B, C]),
     ],
 )
 def test_a_prompt_of_any_shape_is_found_again(
@@ -245,12 +220,6 @@ def test_a_prompt_of_any_shape_is_found_again(
     merged = record_of_call({}, {"systemPrompt": stored})
 
     assert (merged["prompt"], merged["promptContext"]) == (prompt, context)
-
-
-def test_a_prompt_without_a_part_of_its_own_is_one_block() -> None:
-    whole = replace(SESSION, system_prompt=("Filled.", ""))
-
-    assert set_up_attributes(whole)["systemPrompt"] == [{"text": "Filled."}]
 
 
 def test_a_rewritten_session_changes_the_use_case_of_its_call() -> None:

@@ -6,68 +6,46 @@ import pytest
 
 from agent.call.history import AgentSaid, CallerSaid, Fact, InputMode, Note, Summary, ToolUsed
 from agent.call.messages import ToolCall, ToolResult
-from agent.store.call_state.facts import fact_from_item, fact_item
+from agent.store.call_state.journal import fact_from_item, fact_item
 
 CALL = ToolCall("abcdefghi", "PlaceOrderFunction", '{"order_total": 25}')
 
 
+def used(name: str, arguments: object) -> dict[str, object]:
+    return {"toolUse": {"toolUseId": "abcdefghi", "name": name, "input": arguments}}
+
+
 @pytest.mark.parametrize(
-    ("fact", "chat"),
+    ("fact", "role", "content"),
     [
-        (
-            CallerSaid("Two small pizzas please"),
-            {"role": "user", "content": [{"text": "Two small pizzas please"}]},
-        ),
+        (CallerSaid("Two pizzas please"), "user", [{"text": "Two pizzas please"}]),
         (
             CallerSaid("42", InputMode.KEYPAD),
-            {"role": "user", "content": [{"text": "[The caller pressed on the keypad: 42]"}]},
+            "user",
+            [{"text": "[The caller pressed on the keypad: 42]"}],
         ),
         (
             Summary("Ada is calling.", 3),
-            {
-                "role": "user",
-                "content": [{"text": "[Summary of the call so far: Ada is calling.]"}],
-            },
+            "user",
+            [{"text": "[Summary of the call so far: Ada is calling.]"}],
         ),
-        (Note("The order is in."), {"role": "user", "content": [{"text": "[The order is in.]"}]}),
-        (AgentSaid("Gladly."), {"role": "assistant", "content": [{"text": "Gladly."}]}),
-        (AgentSaid("", is_cut=True), {"role": "assistant", "content": []}),
-        (
-            ToolUsed(1, CALL),
-            {
-                "role": "assistant",
-                "content": [
-                    {
-                        "toolUse": {
-                            "toolUseId": "abcdefghi",
-                            "name": "PlaceOrderFunction",
-                            "input": {"order_total": 25},
-                        }
-                    }
-                ],
-            },
-        ),
-        (
-            ToolUsed(1, ToolCall("abcdefghi", "F", "not JSON")),
-            {
-                "role": "assistant",
-                "content": [{"toolUse": {"toolUseId": "abcdefghi", "name": "F", "input": {}}}],
-            },
-        ),
+        (Note("The order is in."), "user", [{"text": "[The order is in.]"}]),
+        (AgentSaid("Gladly."), "assistant", [{"text": "Gladly."}]),
+        (AgentSaid("", is_cut=True), "assistant", []),
+        (ToolUsed(1, CALL), "assistant", [used("PlaceOrderFunction", {"order_total": 25})]),
+        (ToolUsed(1, ToolCall("abcdefghi", "F", "not JSON")), "assistant", [used("F", {})]),
     ],
 )
-def test_a_fact_is_a_converse_message(fact: Fact, chat: object) -> None:
-    assert fact_item("CA1", 1_772_733_600_000, 0, fact, 1, 9)["chat"] == chat
+def test_a_fact_is_a_converse_message(fact: Fact, role: str, content: object) -> None:
+    item = fact_item("CA1", 1_772_733_600_000, 0, fact, 1, 9)
+
+    assert item["chat"] == {"role": role, "content": content}
 
 
 @pytest.mark.parametrize(
     ("result", "content", "status"),
     [
-        (
-            ToolResult("abcdefghi", '{"message":"ok"}'),
-            [{"json": {"message": "ok"}}],
-            {},
-        ),
+        (ToolResult("abcdefghi", '{"message":"ok"}'), [{"json": {"message": "ok"}}], {}),
         (ToolResult("abcdefghi", '"ok"', is_error=True), [{"text": '"ok"'}], {"status": "error"}),
     ],
 )
@@ -103,16 +81,11 @@ def test_the_key_of_a_fact_is_its_position() -> None:
 )
 def test_what_no_table_keeps_as_a_map_is_kept_as_text(hostile: str) -> None:
     """A model or a tool may write anything; the fact is not lost for it."""
-    used = ToolUsed(1, ToolCall("tool00001", "look", hostile), ToolResult("tool00001", hostile))
+    fact = ToolUsed(1, ToolCall("abcdefghi", "F", hostile), ToolResult("abcdefghi", hostile))
 
-    item = fact_item("CA01", 0, 0, used, 0, 1)
+    item = fact_item("CA01", 0, 0, fact, 0, 1)
 
-    assert item["chat"] == {
-        "role": "assistant",
-        "content": [{"toolUse": {"toolUseId": "tool00001", "name": "look", "input": {}}}],
-    }
-    assert item["chatResult"] == {
-        "role": "user",
-        "content": [{"toolResult": {"toolUseId": "tool00001", "content": [{"text": hostile}]}}],
-    }
-    assert fact_from_item(item) == used
+    result = {"toolResult": {"toolUseId": "abcdefghi", "content": [{"text": hostile}]}}
+    assert item["chat"] == {"role": "assistant", "content": [used("F", {})]}
+    assert item["chatResult"] == {"role": "user", "content": [result]}
+    assert fact_from_item(item) == fact

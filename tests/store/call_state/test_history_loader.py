@@ -31,15 +31,13 @@ from agent.call.history import (
 )
 from agent.call.messages import ToolCall, ToolResult
 from agent.ports import Item
-from agent.store.call_state.facts import fact_item
 from agent.store.call_state.history_loader import (
     HistoryRepair,
     LoadedHistory,
-    RepairKind,
     load_history,
     read_items,
 )
-from agent.store.call_state.journal import open_journals
+from agent.store.call_state.journal import fact_item, open_journals
 from agent.store.sqlite import SqliteStore
 from tests.call.providers import assert_no_provider_refuses
 from tests.fakes import MemoryStore
@@ -210,47 +208,29 @@ def test_of_two_items_with_one_position_the_later_stands() -> None:
     assert read(*items) == ([Note("y")], [("taken", 0)])
 
 
+def used(call_id: str, name: str, result: str = "", arguments: str = "{}") -> ToolUsed:
+    """A tool call with this result, which may name another call before a `|`."""
+    call = ToolCall(call_id, name, arguments)
+    other, _, content = result.rpartition("|")
+    return ToolUsed(1, call, ToolResult(other or call_id, content) if result else None)
+
+
+GOOD = "abcdefghi"
+
+
 @pytest.mark.parametrize(
     ("kept", "good", "kinds"),
     [
         (CallerSaid(" "), SILENCE, ["blank"]),
         (CallerSaid("", InputMode.KEYPAD), SILENCE, ["blank"]),
         (AgentSaid("", is_cut=True), AgentSaid("", is_cut=True), []),
-        (
-            ToolUsed(1, ToolCall("abcdefghi", "no-such tool", "{}")),
-            ToolUsed(1, ToolCall("abcdefghi", "no_such_tool", "{}")),
-            ["tool_name"],
-        ),
-        (
-            ToolUsed(1, ToolCall("abcdefghi", "", "{}")),
-            ToolUsed(1, ToolCall("abcdefghi", "unknown", "{}")),
-            ["tool_name"],
-        ),
-        (
-            ToolUsed(1, ToolCall("tooluse_ab12", "F", "{}"), ToolResult("tooluse_ab12", "1")),
-            ToolUsed(1, ToolCall("old000000", "F", "{}"), ToolResult("old000000", "1")),
-            ["call_id"],
-        ),
-        (
-            ToolUsed(1, ToolCall("abcdefghi", "F", '{"n": NaN}')),
-            ToolUsed(1, ToolCall("abcdefghi", "F", "{}")),
-            ["arguments"],
-        ),
-        (
-            ToolUsed(1, CALL, ToolResult("abcdefghi", "\n")),
-            ToolUsed(1, CALL, ToolResult("abcdefghi", "{}")),
-            ["blank"],
-        ),
-        (
-            ToolUsed(1, CALL, ToolResult("abcdefghi", "\ud800")),
-            ToolUsed(1, CALL, ToolResult("abcdefghi", "{}")),
-            ["blank"],
-        ),
-        (
-            ToolUsed(1, CALL, ToolResult("another12", "1")),
-            ToolUsed(1, CALL, ToolResult("abcdefghi", "1")),
-            ["orphan"],
-        ),
+        (used(GOOD, "no-such tool"), used(GOOD, "no_such_tool"), ["tool_name"]),
+        (used(GOOD, ""), used(GOOD, "unknown"), ["tool_name"]),
+        (used("tooluse_ab12", "F", "1"), used("old000000", "F", "1"), ["call_id"]),
+        (used(GOOD, "F", arguments='{"n": NaN}'), used(GOOD, "F"), ["arguments"]),
+        (used(GOOD, "F", "\n"), used(GOOD, "F", "{}"), ["blank"]),
+        (used(GOOD, "F", "\ud800"), used(GOOD, "F", "{}"), ["blank"]),
+        (used(GOOD, "F", "another12|1"), used(GOOD, "F", "1"), ["orphan"]),
     ],
 )
 def test_fact_that_a_provider_would_refuse_is_repaired(
@@ -307,7 +287,7 @@ def test_tool_calls_that_ran_when_the_process_died_are_open() -> None:
 
     found = read_items([item_of(0, done), item_of(1, running), item_of(2, Note("x"))])
 
-    assert (found.facts, found.open_calls, found.repairs) == ([done, running, Note("x")], [1], [])
+    assert (found.facts, found.repairs) == ([done, running, Note("x")], [])
 
 
 async def test_each_repair_is_logged_without_words() -> None:
@@ -319,8 +299,8 @@ async def test_each_repair_is_logged_without_words() -> None:
         found = await load_history(store, "CA1")
 
     assert found.repairs == [
-        HistoryRepair(RepairKind.MISSING, 0),
-        HistoryRepair(RepairKind.CALL_ID, 2),
+        HistoryRepair("missing", 0),
+        HistoryRepair("call_id", 2),
     ]
     level = {"event": "history.repaired", "log_level": "warning"}
     assert logs == [

@@ -8,16 +8,15 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import structlog
+from structlog.testing import capture_logs
 
-from agent.call.history import AgentSaid, CallerSaid, Fact, Note
+from agent.call.history import AgentSaid, CallerSaid
 from agent.errors import StoreError, StoreRefusedError
 from agent.ports import Item
-from agent.store.call_state.journal import Journals, open_journals
+from agent.store.call_state.journal import CallJournal, Journals, open_journals
 from tests.fakes import Counted, MemoryStore
-from tests.virtual_time import run_virtually
+from tests.virtual_time import virtually
 
-STARTED = 1_772_733_600_000
 WAITING = "agent_journal_facts_waiting"
 DELAYED = "agent_journal_calls_delayed"
 LOST = "agent_journal_facts_lost_total"
@@ -28,12 +27,11 @@ LOSS = {"event": "write_queue.items_lost", **NAMED, "log_level": "error"}
 class FickleStore(MemoryStore):
     """A table that takes its time, is away, refuses, or breaks, as it is told to."""
 
-    def __init__(self, seconds: float = 0.0) -> None:
+    def __init__(self, seconds: float = 0.0, *, is_away: bool = False, refused: str = "-") -> None:
         super().__init__()
         self.seconds = seconds
-        self.is_away = False
-        self.refused = ""
-        """Words that it does not take."""
+        self.is_away = is_away
+        self.refused = refused
         self.attempts: list[tuple[float, int]] = []
         """When which position was to be written, on the loop's clock."""
         self.kept: dict[object, list[object]] = {}
@@ -42,6 +40,8 @@ class FickleStore(MemoryStore):
         self.most_writings = 0
 
     async def put_newer(self, item: Item) -> bool:
+        if "poison" in str(item):
+            raise ZeroDivisionError
         at = round(asyncio.get_running_loop().time(), 3)
         self.attempts.append((at, int(str(item["position"]))))
         self.writings += 1
@@ -52,24 +52,15 @@ class FickleStore(MemoryStore):
             self.writings -= 1
         if self.is_away:
             raise StoreError("the table is away")
-        if self.refused and self.refused in str(item):
+        if self.refused in str(item):
             raise StoreRefusedError("such an item cannot be written")
         self.kept.setdefault(item["pk"], []).append(item["position"])
         return await super().put_newer(item)
 
-    async def texts(self, call_sid: str) -> list[str]:
+    async def texts(self, call_sid: str = "CA1") -> list[str]:
         """What a reader would find."""
         items: list[Any] = await self.query(call_sid, "chat::")
         return [item["fact"]["text"] for item in items]
-
-
-class BrokenStore(FickleStore):
-    """Raises for some words what no table should."""
-
-    async def put_newer(self, item: Item) -> bool:
-        if "poison" in str(item):
-            raise ZeroDivisionError
-        return await super().put_newer(item)
 
 
 @dataclass(slots=True)
@@ -79,6 +70,13 @@ class Process:
     journals: Journals
     counted: Counted
 
+    def open(self, call_sid: str = "CA1", first_sequence: int = 0) -> CallJournal:
+        return self.journals.open(call_sid, 1_772_733_600_000, first_sequence)
+
+    @property
+    def lost(self) -> dict[str, float]:
+        return self.counted.by("reason", LOST)
+
 
 @asynccontextmanager
 async def running(store: FickleStore) -> AsyncIterator[Process]:
@@ -87,24 +85,23 @@ async def running(store: FickleStore) -> AsyncIterator[Process]:
         yield Process(journals, counted)
 
 
-def words(number: int) -> Fact:
-    return CallerSaid(f"words {number}")
+def record(journal: CallJournal, *positions: int) -> None:
+    for position in positions:
+        journal.record(position, CallerSaid(f"words {position}"))
 
 
-def test_facts_are_written_in_the_order_in_which_they_were_recorded() -> None:
+@virtually
+async def test_facts_are_written_in_the_order_in_which_they_were_recorded() -> None:
     store = FickleStore(seconds=0.01)
 
-    async def main() -> float:
-        async with running(store) as process:
-            journal = process.journals.open("CA1", STARTED)
-            for position in range(3):
-                journal.record(position, words(position))
-            await asyncio.sleep(1.0)
-            return process.counted.value(WAITING)
+    async with running(store) as process:
+        record(process.open(), 0, 1, 2)
+        await asyncio.sleep(1.0)
+        waiting = process.counted.value(WAITING)
 
-    assert run_virtually(main()) == 0
+    assert waiting == 0
     assert store.attempts == [(0.01, 0), (0.02, 1), (0.03, 2)]
-    assert run_virtually(store.query("CA1"))[2] == {
+    assert (await store.query("CA1"))[2] == {
         "pk": "CA1",
         "sk": "chat::1772733600000000002",
         "chat": {"role": "user", "content": [{"text": "words 2"}]},
@@ -115,110 +112,90 @@ def test_facts_are_written_in_the_order_in_which_they_were_recorded() -> None:
     }
 
 
-def test_what_changes_again_before_it_is_written_is_written_once() -> None:
+@virtually
+async def test_what_changes_again_before_it_is_written_is_written_once() -> None:
     store = FickleStore()
 
-    async def main() -> None:
-        async with running(store) as process:
-            journal = process.journals.open("CA1", STARTED)
-            for text in ("One. ", "One. Two. ", "One. Two. Three."):
-                journal.record(0, AgentSaid(text))
-                await asyncio.sleep(0.01)  # of virtual time
-            await journal.flush(1.0)
-
-    run_virtually(main())
+    async with running(store) as process:
+        journal = process.open()
+        for text in ("One. ", "One. Two. ", "One. Two. Three."):
+            journal.record(0, AgentSaid(text))
+            await asyncio.sleep(0.01)
+        await journal.flush(1.0)
 
     assert len(store.attempts) == 1
-    assert run_virtually(store.texts("CA1")) == ["One. Two. Three."]
+    assert await store.texts() == ["One. Two. Three."]
 
 
-def test_what_changes_while_it_is_written_is_written_again_behind_the_others() -> None:
+@virtually
+async def test_what_changes_while_it_is_written_is_written_again_behind_the_others() -> None:
     store = FickleStore(seconds=0.5)
 
-    async def main() -> None:
-        async with running(store) as process:
-            journal = process.journals.open("CA1", STARTED)
-            journal.record(0, AgentSaid("One."))
-            journal.record(1, words(1))
-            await asyncio.sleep(0.3)  # of virtual time
-            journal.record(0, AgentSaid("One. Two."))
-            await journal.flush(5.0)
-
-    run_virtually(main())
+    async with running(store) as process:
+        journal = process.open()
+        journal.record(0, AgentSaid("One."))
+        record(journal, 1)
+        await asyncio.sleep(0.3)
+        journal.record(0, AgentSaid("One. Two."))
+        await journal.flush(5.0)
 
     assert [position for _, position in store.attempts] == [0, 1, 0]
-    assert run_virtually(store.texts("CA1")) == ["One. Two.", "words 1"]
+    assert await store.texts() == ["One. Two.", "words 1"]
 
 
-def test_an_older_writing_never_replaces_a_newer_one() -> None:
+@virtually
+async def test_an_older_writing_never_replaces_a_newer_one() -> None:
     """The item with the greatest sequence stands, in whatever order writes arrive."""
     store = FickleStore()
 
-    async def main() -> None:
-        async with running(store) as first, running(store) as second:
-            earlier = first.journals.open("CA1", STARTED)
-            later = second.journals.open("CA1", STARTED, first_sequence=1_000_000_000)
-            later.record(0, AgentSaid("One", is_cut=True))
-            await later.flush(1.0)
-            earlier.record(0, AgentSaid("One two"))
-            earlier.record(0, AgentSaid("One two three."))
-            await earlier.flush(1.0)
+    async with running(store) as first, running(store) as second:
+        earlier, later = first.open(), second.open(first_sequence=1_000_000_000)
+        later.record(0, AgentSaid("One", is_cut=True))
+        await later.flush(1.0)
+        earlier.record(0, AgentSaid("One two"))
+        earlier.record(0, AgentSaid("One two three."))
+        await earlier.flush(1.0)
 
-    run_virtually(main())
-
-    assert run_virtually(store.texts("CA1")) == ["One"]
+    assert await store.texts() == ["One"]
 
 
-def test_table_that_failed_has_all_facts_afterwards() -> None:
+@virtually
+async def test_table_that_failed_has_all_facts_afterwards() -> None:
     """The end of the call waits five seconds; the log has a line at the start and at the end."""
-    store = FickleStore()
-    store.is_away = True
+    store, loop = FickleStore(is_away=True), asyncio.get_running_loop()
 
-    async def main() -> tuple[int, float, float, float, float]:
-        loop = asyncio.get_running_loop()
+    with capture_logs() as logs:
         async with running(store) as process:
-            journal = process.journals.open("CA1", STARTED)
+            journal = process.open()
             for position in range(8):
-                journal.record(position, words(position))
+                record(journal, position)
                 await asyncio.sleep(1.0)
-            unwritten = await journal.flush(5.0)
-            ended, delayed = loop.time(), process.counted.value(DELAYED)
+            assert (await journal.flush(5.0), loop.time()) == (8, 13.0)
+            assert process.counted.value(DELAYED) == 1
             await asyncio.sleep(30.0 - loop.time())
             store.is_away = False
             await asyncio.sleep(6.0)
-            journal.record(8, words(8))
-            await asyncio.sleep(0.1)  # of virtual time
-            return (
-                unwritten,
-                ended,
-                delayed,
-                process.counted.value(DELAYED),
-                process.counted.value(WAITING),
-            )
+            record(journal, 8)
+            await asyncio.sleep(0.1)
+            assert (process.counted.value(DELAYED), process.counted.value(WAITING)) == (0, 0)
 
-    with structlog.testing.capture_logs() as logs:
-        assert run_virtually(main()) == (8, 13.0, 1, 0, 0)
-
-    assert run_virtually(store.texts("CA1")) == [f"words {position}" for position in range(9)]
+    assert await store.texts() == [f"words {position}" for position in range(9)]
     assert logs == [
         {"event": "write_queue.delayed", **NAMED, "error": "StoreError", "log_level": "warning"},
         {"event": "write_queue.caught_up", **NAMED, "log_level": "info"},
     ]
 
 
-def test_attempts_become_rarer_until_a_flush() -> None:
+@virtually
+async def test_attempts_become_rarer_until_a_flush() -> None:
     """After 0.5 s at first and 4 s in the end; the end of a call tries at once."""
-    store = FickleStore()
-    store.is_away = True
+    store = FickleStore(is_away=True)
 
-    async def main() -> None:
-        async with running(store) as process:
-            journal = process.journals.open("CA1", STARTED)
-            journal.record(0, words(0))
-            await asyncio.sleep(13.0)
-            await journal.flush(2.0)
-
-    run_virtually(main())
+    async with running(store) as process:
+        journal = process.open()
+        record(journal, 0)
+        await asyncio.sleep(13.0)
+        await journal.flush(2.0)
 
     assert [at for at, _ in store.attempts] == [
         *(0.01, 0.51, 1.51, 3.51, 7.51, 11.51),
@@ -227,97 +204,76 @@ def test_attempts_become_rarer_until_a_flush() -> None:
     ]
 
 
-def test_attempts_of_calls_that_failed_together_spread() -> None:
+@virtually
+async def test_attempts_of_calls_that_failed_together_spread() -> None:
     asked: list[tuple[float, float]] = []
-    store = FickleStore()
-    store.is_away = True
+    store = FickleStore(is_away=True)
 
     def chance(least: float, most: float) -> float:
         asked.append((least, most))
         return most
 
-    async def main() -> None:
-        async with open_journals(store, lambda: 0.0, chance=chance) as journals:
-            journals.open("CA1", STARTED).record(0, words(0))
-            await asyncio.sleep(13.0)
-            store.is_away = False
-
-    run_virtually(main())
+    async with open_journals(store, lambda: 0.0, chance=chance) as journals:
+        record(journals.open("CA1", 0), 0)
+        await asyncio.sleep(13.0)
+        store.is_away = False
 
     assert asked == [(0.5, 0.75), (1.0, 1.5), (2.0, 3.0), (4.0, 6.0), (4.0, 6.0)]
 
 
-def test_process_that_ends_with_the_table_away_says_how_much_is_lost() -> None:
+@virtually
+async def test_process_that_ends_with_the_table_away_says_how_much_is_lost() -> None:
     """After three seconds."""
-    store = FickleStore()
-    store.is_away = True
-    counted = Counted()
+    before = asyncio.all_tasks()
 
-    async def main() -> float:
-        before = asyncio.all_tasks()
-        async with open_journals(store, lambda: 0.0, counted, min) as journals:
+    with capture_logs() as logs:
+        async with running(FickleStore(is_away=True)) as process:
             for call in range(3):
-                journal = journals.open(f"CA{call}", STARTED)
-                for position in range(4):
-                    journal.record(position, words(position))
+                record(process.open(f"CA{call}"), 0, 1, 2, 3)
             await asyncio.sleep(10.0)
-        assert asyncio.all_tasks() == before
-        return asyncio.get_running_loop().time()
 
-    with structlog.testing.capture_logs() as logs:
-        assert run_virtually(main()) == 13.0
-
-    assert counted.by("reason", LOST) == {"stopped": 12}
+    assert (asyncio.all_tasks(), asyncio.get_running_loop().time()) == (before, 13.0)
+    assert process.lost == {"stopped": 12}
     assert logs[3:] == [{**LOSS, "items": 12, "lanes": 3}]
 
 
-def test_process_that_ends_writes_what_waits() -> None:
+@virtually
+async def test_process_that_ends_writes_what_waits() -> None:
+    store = FickleStore(is_away=True)
+
+    async with running(store) as process:
+        record(process.open(), 0)
+        await asyncio.sleep(8.0)
+        store.is_away = False
+
+    assert asyncio.get_running_loop().time() == 8.0
+    assert await store.texts() == ["words 0"]
+
+
+@virtually
+async def test_what_is_recorded_after_the_end_is_lost_and_counted() -> None:
     store = FickleStore()
-    store.is_away = True
+    async with running(store) as process:
+        journal = process.open()
 
-    async def main() -> float:
-        async with running(store) as process:
-            process.journals.open("CA1", STARTED).record(0, words(0))
-            await asyncio.sleep(8.0)
-            store.is_away = False
-        return asyncio.get_running_loop().time()
+    record(journal, 0)
 
-    assert run_virtually(main()) == 8.0
-    assert run_virtually(store.texts("CA1")) == ["words 0"]
+    assert (await journal.flush(5.0), store.attempts) == (0, [])
+    assert (process.lost, process.counted.value(WAITING)) == ({"stopped": 1}, 0)
 
 
-def test_what_is_recorded_after_the_end_is_lost_and_counted() -> None:
-    store, counted = FickleStore(), Counted()
-
-    async def main() -> int:
-        async with open_journals(store, lambda: 0.0, counted) as journals:
-            journal = journals.open("CA1", STARTED)
-        journal.record(0, words(0))
-        return await journal.flush(5.0)
-
-    assert run_virtually(main()) == 0
-    assert store.attempts == []
-    assert (counted.by("reason", LOST), counted.value(WAITING)) == ({"stopped": 1}, 0)
-
-
-def test_no_more_than_a_hundred_thousand_facts_wait() -> None:
+@virtually
+async def test_no_more_than_a_hundred_thousand_facts_wait() -> None:
     """Beyond that the oldest fact of the call that has waited longest is dropped; logged once."""
-    store = FickleStore()
-    store.is_away = True
-
-    async def main() -> tuple[list[int], float, dict[str, float]]:
-        async with running(store) as process:
-            journals = [process.journals.open(f"CA{call}", STARTED) for call in range(1_001)]
+    with capture_logs() as logs:
+        async with running(FickleStore(is_away=True)) as process:
+            journals = [process.open(f"CA{call}") for call in range(1_001)]
             for journal in journals:
-                for position in range(100):
-                    journal.record(position, words(position))
-            journals[2].record(100, Note("One more."))
-            await asyncio.sleep(0.1)  # of virtual time
-            waiting = [journal.unwritten for journal in journals[:3]]
-            return waiting, process.counted.value(WAITING), process.counted.by("reason", LOST)
-
-    with structlog.testing.capture_logs() as logs:
-        assert run_virtually(main()) == ([0, 99, 101], 100_000, {"too_many": 101})
+                record(journal, *range(100))
+            record(journals[2], 100)
+            await asyncio.sleep(0.1)
+            assert [journal.unwritten for journal in journals[:3]] == [0, 99, 101]
+            assert (process.counted.value(WAITING), process.lost) == (100_000, {"too_many": 101})
 
     assert [one for one in logs if one["log_level"] == "error"] == [
         {"event": "write_queue.filled", **NAMED, "most": 100_000, "log_level": "error"},
@@ -326,111 +282,93 @@ def test_no_more_than_a_hundred_thousand_facts_wait() -> None:
     ]
 
 
-def test_a_fact_that_could_not_be_written_for_an_hour_is_given_up() -> None:
-    store = FickleStore()
-    store.is_away = True
+@virtually
+async def test_a_fact_that_could_not_be_written_for_an_hour_is_given_up() -> None:
+    store = FickleStore(is_away=True)
 
-    async def main() -> dict[str, float]:
+    with capture_logs() as logs:
         async with running(store) as process:
-            journal = process.journals.open("CA1", STARTED)
-            journal.record(0, words(0))
+            journal = process.open()
+            record(journal, 0)
             await asyncio.sleep(1_800.0)
-            journal.record(1, words(1))
+            record(journal, 1)
             await asyncio.sleep(1_810.0)
             store.is_away = False
             await asyncio.sleep(10.0)
-            return process.counted.by("reason", LOST)
 
-    with structlog.testing.capture_logs() as logs:
-        assert run_virtually(main()) == {"too_old": 1}
-
-    assert run_virtually(store.texts("CA1")) == ["words 1"]
-    assert [one["event"] for one in logs] == [
-        "write_queue.delayed",
-        "write_queue.caught_up",
-        "write_queue.items_lost",
-    ]
+    assert (process.lost, await store.texts()) == ({"too_old": 1}, ["words 1"])
+    kinds = ("delayed", "caught_up", "items_lost")
+    assert [one["event"] for one in logs] == [f"write_queue.{kind}" for kind in kinds]
 
 
-def test_what_the_table_never_takes_does_not_block_what_follows() -> None:
-    store = FickleStore()
-    store.refused = "words 1"
+@virtually
+async def test_what_the_table_never_takes_does_not_block_what_follows() -> None:
+    store = FickleStore(refused="words 1")
 
-    async def main() -> tuple[int, dict[str, float]]:
+    with capture_logs() as logs:
         async with running(store) as process:
-            journal = process.journals.open("CA1", STARTED)
-            for position in range(3):
-                journal.record(position, words(position))
-            return await journal.flush(1.0), process.counted.by("reason", LOST)
-
-    with structlog.testing.capture_logs() as logs:
-        assert run_virtually(main()) == (0, {"refused": 1})
+            journal = process.open()
+            record(journal, 0, 1, 2)
+            assert (await journal.flush(1.0), process.lost) == (0, {"refused": 1})
 
     assert [position for _, position in store.attempts] == [0, 1, 2]
-    assert run_virtually(store.texts("CA1")) == ["words 0", "words 2"]
+    assert await store.texts() == ["words 0", "words 2"]
     assert logs == [
         {"event": "write_queue.item_refused", **NAMED, "key": 1, "log_level": "error"},
         {**LOSS, "items": 1},
     ]
 
 
-def test_a_fault_of_ours_costs_the_fact_at_which_it_happened() -> None:
-    store = BrokenStore()
+@virtually
+async def test_a_fault_of_ours_costs_the_fact_at_which_it_happened() -> None:
+    store = FickleStore()
 
-    async def main() -> tuple[int, dict[str, float]]:
+    with capture_logs() as logs:
         async with running(store) as process:
-            journal, other = (process.journals.open(call, STARTED) for call in ("CA1", "CA2"))
+            journal = process.open()
             for position, text in enumerate(("before", "poison", "after", "poison")):
                 journal.record(position, CallerSaid(text))
-            other.record(0, words(0))
-            return await journal.flush(1.0), process.counted.by("reason", LOST)
+            record(process.open("CA2"), 0)
+            assert (await journal.flush(1.0), process.lost) == (0, {"crashed": 2})
 
-    with structlog.testing.capture_logs() as logs:
-        assert run_virtually(main()) == (0, {"crashed": 2})
-
-    assert run_virtually(store.texts("CA1")) == ["before", "after"]
-    assert run_virtually(store.texts("CA2")) == ["words 0"]
+    assert (await store.texts(), await store.texts("CA2")) == (["before", "after"], ["words 0"])
+    crashed = ("write_queue.write_crashed", None)
     assert [(one["event"], one.get("items")) for one in logs] == [
-        ("write_queue.write_crashed", None),
-        ("write_queue.write_crashed", None),
+        *(crashed, crashed),
         ("write_queue.items_lost", 2),
     ]
 
 
-def test_a_thousand_calls_write_at_once_but_not_all_at_the_same_time() -> None:
+@virtually
+async def test_a_thousand_calls_write_at_once_but_not_all_at_the_same_time() -> None:
     """One slow call delays no other; at most 32 writes at once."""
     store = FickleStore(seconds=0.01)
 
-    async def main() -> int:
-        async with running(store) as process:
-            journals = [process.journals.open(f"CA{call:04d}", STARTED) for call in range(1_000)]
-            for position in range(3):
-                for journal in journals:
-                    journal.record(position, words(position))
-            async with asyncio.TaskGroup() as tasks:
-                flushes = [tasks.create_task(journal.flush(5.0)) for journal in journals]
-            return sum(flush.result() for flush in flushes)
+    async with running(store) as process:
+        journals = [process.open(f"CA{call:04d}") for call in range(1_000)]
+        for position in range(3):
+            for journal in journals:
+                record(journal, position)
+        unwritten = await asyncio.gather(*(journal.flush(5.0) for journal in journals))
 
-    assert run_virtually(main()) == 0
+    assert sum(unwritten) == 0
     assert store.most_writings == 32
     assert store.kept == {f"CA{call:04d}": [0, 1, 2] for call in range(1_000)}
 
 
-def test_what_changes_while_it_waits_for_its_turn_is_written_once() -> None:
+@virtually
+async def test_what_changes_while_it_waits_for_its_turn_is_written_once() -> None:
     store = FickleStore(seconds=0.5)
 
-    async def main() -> None:
-        async with running(store) as process:
-            journals = [process.journals.open(f"CA{call:02d}", STARTED) for call in range(33)]
-            for journal in journals[:-1]:
-                journal.record(0, words(0))
-            await asyncio.sleep(0.1)  # of virtual time
-            journals[-1].record(0, AgentSaid("One."))
-            await asyncio.sleep(0.1)  # of virtual time
-            journals[-1].record(0, AgentSaid("One. Two."))
-            await journals[-1].flush(5.0)
-
-    run_virtually(main())
+    async with running(store) as process:
+        *others, last = [process.open(f"CA{call:02d}") for call in range(33)]
+        for journal in others:
+            record(journal, 0)
+        await asyncio.sleep(0.1)
+        for text in ("One.", "One. Two."):
+            last.record(0, AgentSaid(text))
+            await asyncio.sleep(0.1)
+        await last.flush(5.0)
 
     assert len(store.attempts) == 33
-    assert run_virtually(store.texts("CA32")) == ["One. Two."]
+    assert await store.texts("CA32") == ["One. Two."]

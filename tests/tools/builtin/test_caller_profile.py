@@ -99,13 +99,20 @@ async def test_a_choice_routes_the_next_call() -> None:
     assert await store.get(ADA, "profile") == {**PROFILE, **chosen}
 
 
-async def test_a_use_case_that_is_none_is_refused() -> None:
-    error = await refused(call_of(await seeded()), "DefaultSaveUseCase", useCase="taxi")
-
-    assert error == (
-        "There is no use case 'taxi'. The keys are: albertEinsteinUseCase, "
-        "apartmentSearchUseCase, defaultUseCase, restaurantOrderingUseCase."
-    )
+@pytest.mark.parametrize(
+    ("name", "arguments", "error"),
+    [
+        ("DefaultSaveUseCase", {"useCase": "taxi"},
+         "There is no use case 'taxi'. The keys are: albertEinsteinUseCase, "
+         "apartmentSearchUseCase, defaultUseCase, restaurantOrderingUseCase."),
+        ("SaveEmailFunction", {"email": "ada at home"},
+         "That is no e-mail address I can read. Ask the caller to spell it, with at and dot."),
+    ],
+)  # fmt: skip
+async def test_what_is_no_use_case_or_address_is_refused(
+    name: str, arguments: dict[str, object], error: str
+) -> None:
+    assert await refused(call_of(await seeded()), name, **arguments) == error
 
 
 async def test_an_address_is_saved_after_it_was_read_back() -> None:
@@ -126,11 +133,8 @@ async def test_an_address_is_saved_after_it_was_read_back() -> None:
         "and after a clear yes call this again with confirmed true.",
     }
     assert between == kept
-    assert answer == {
-        "saved": True,
-        "email": "ada.l@example.com",
-        "message": "The e-mail address is saved.",
-    }
+    saved = {"saved": True, "email": "ada.l@example.com"}
+    assert answer == {**saved, "message": "The e-mail address is saved."}
     assert await store.get(ADA, "profile") == {**kept, "email": "ada.l@example.com"}
 
 
@@ -170,12 +174,10 @@ async def test_an_address_is_not_confirmed_in_the_turn_that_reads_it_back(again:
 
 async def test_reading_back_again_does_not_undo_an_answer() -> None:
     store = MemoryStore()
-    await save_email(call_of(store, turn=1), "ada@example.com")
-    await save_email(call_of(store, turn=2), "ada@example.com")
+    for turn in (1, 2):
+        await save_email(call_of(store, turn=turn))
 
-    saved = await save_email(call_of(store, turn=2), "ada@example.com", confirmed=True)
-
-    assert saved["saved"]
+    assert (await save_email(call_of(store, turn=2), confirmed=True))["saved"]
 
 
 _ADA: dict[str, object] = {"firstName": "Ada", "lastName": "Example"}
@@ -213,14 +215,6 @@ def test_saving_in_any_order_erases_nothing(steps: list[str]) -> None:
             expected |= {"pk1": "profile", "sk1": ADA}
 
     assert asyncio.run(main()) == expected
-
-
-async def test_what_is_no_address_is_asked_for_again() -> None:
-    error = await refused(call_of(MemoryStore()), "SaveEmailFunction", email="ada at home")
-
-    assert error == (
-        "That is no e-mail address I can read. Ask the caller to spell it, with at and dot."
-    )
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from agent.tools.builtin.read_back import read_address, spell_out
+from agent.tools.builtin.caller_profile import read_address, spell_out
 
 SIGNS = {
     "@": ["at", "at sign", "@"],

@@ -21,12 +21,12 @@ from tests.tools.worlds import (
     ZONE,
     call_of,
     refused,
-    run,
     seeded,
     told,
 )
 
 Line = dict[str, object]
+PICK_UP, DELIVERY = "CheckRestaurantPickUpTime", "CheckRestaurantDeliveryTime"
 
 LARGE_LIGHTHOUSE: Line = {
     "line_item": "Lighthouse", "size": "large", "toppings": ["bacon", "spinach"],
@@ -130,6 +130,10 @@ async def test_a_wrong_total_is_corrected_and_told() -> None:
     assert answer["order_items"][0]["line_amount"] == 12.5
 
 
+def small(item: str, remark: str = "") -> Line:
+    return {"line_item": item, "size": "small", "additional_details": remark}
+
+
 @pytest.mark.parametrize(
     ("line", "title", "amount"),
     [
@@ -157,21 +161,19 @@ async def test_a_line_is_read_as_people_say_it(line: Line, title: str, amount: f
 
 @pytest.mark.parametrize(
     "remark",
-    ["well done", "no onions and olives", "cut in squares, without basil", "extra crispy", "fresh"],
-)
+    [
+        "well done", "no onions, olives", "cut in squares, without basil", "extra crispy", "fresh",
+        "cut into small pieces", "cut in eight", "no garlic knots", "ring twice", "one",
+    ],
+)  # fmt: skip
 async def test_a_remark_costs_nothing(remark: str) -> None:
-    answer = await place({"line_item": "Garden", "size": "small", "additional_details": remark})
+    """Also one with numbers, or written into the name."""
+    answers = [await place(small("Garden", remark.replace(", o", " and o")))]
+    if remark.startswith("no "):
+        answers.append(await place(small(f"Garden with {remark}")))
 
-    assert answer["order_total"] == "13.00"
-    assert answer["order_items"][0]["additional_details"] == remark.replace(" and ", ", ")
-
-
-async def test_what_is_left_out_in_the_name_is_a_remark() -> None:
-    answer = await place({"line_item": "Garden with no red onion", "size": "small"})
-
-    assert answer["order_items"] == [
-        {"line_item": "Small Garden", "additional_details": "no red onion", "line_amount": 13.0}
-    ]
+    line = {"line_item": "Small Garden", "additional_details": remark, "line_amount": 13.0}
+    assert [answer["order_items"] for answer in answers] == [[line]] * len(answers)
 
 
 @pytest.mark.parametrize(
@@ -198,7 +200,7 @@ async def test_what_is_left_out_in_the_name_is_a_remark() -> None:
          "bacon, chicken, extra cheese."),
         ({"line_item": "Caesar Salad", "toppings": ["chicken"]},
          "Toppings go on pizzas only, not on Caesar Salad."),
-        ({"line_item": "Cheese", "size": "small", "additional_details": "double bacon"},
+        (small("Cheese", "double bacon"),
          "'double bacon' reads like a topping, which costs extra. "
          "Put it into toppings by its name, twice for double."),
         ({"line_item": "2 Garlic Knots", "quantity": 3},
@@ -208,38 +210,22 @@ async def test_what_is_left_out_in_the_name_is_a_remark() -> None:
         ({"line_item": "Cheese", "size": "small", "topping": "bacon"},
          "The arguments of PlaceOrderFunction do not fit: Object contains unknown field `topping` "
          "- at `$.current_order[0]`"),
-    ],
-)  # fmt: skip
-async def test_what_is_not_on_the_menu_is_refused(line: Line, error: str) -> None:
-    assert await refuse(line) == error
-
-
-@pytest.mark.parametrize(
-    ("remark", "error"),
-    [
-        ("make it large", "'make it large' is no remark: write the size into size."),
-        ("medium please", "'medium please' is no remark: write the size into size."),
-        ("times two", "'times two' is no remark: write how many into quantity."),
-        ("x3", "'x3' is no remark: write how many into quantity."),
-        ("also Garlic Knots",
+        (small("Cheese", "make it large"),
+         "'make it large' is no remark: write the size into size."),
+        (small("Cheese", "medium please"),
+         "'medium please' is no remark: write the size into size."),
+        (small("Cheese", "times two"), "'times two' is no remark: write how many into quantity."),
+        (small("Cheese", "x3"), "'x3' is no remark: write how many into quantity."),
+        (small("Cheese", "also Garlic Knots"),
          "'also Garlic Knots' is no remark: Garlic Knots needs a line of its own."),
-        ("and a small garden pizza",
+        (small("Cheese", "and a small garden pizza"),
          "'a small garden pizza' is no remark: Garden needs a line of its own."),
     ],
 )  # fmt: skip
-async def test_a_remark_does_not_change_what_is_paid_for(remark: str, error: str) -> None:
-    line: Line = {"line_item": "Cheese", "size": "small"}
-
-    assert await refuse({**line, "additional_details": remark}) == error
-
-
-@pytest.mark.parametrize(
-    "remark", ["cut into small pieces", "cut in eight", "no garlic knots", "ring twice", "one"]
-)
-async def test_numbers_and_sizes_in_other_remarks_are_remarks(remark: str) -> None:
-    answer = await place({"line_item": "Cheese", "size": "large", "additional_details": remark})
-
-    assert answer["order_items"][0]["additional_details"] == remark
+async def test_what_is_not_on_the_menu_or_would_be_unpaid_is_refused(
+    line: Line, error: str
+) -> None:
+    assert await refuse(line) == error
 
 
 LINKS = ["see https://evil.example", "evil.com", "evil dot com", "evil[.]com", "me@evil.example"]
@@ -286,10 +272,9 @@ async def test_the_largest_order_is_taken_and_without_a_menu_a_larger_one_is_not
     calzones: list[Line] = [{"line_item": f"Calzone {n}", "line_amount": 900} for n in range(2)]
 
     answer = await place({"line_item": "Cheese", "size": "large", "quantity": 50})
-    error = await refuse(*calzones, store=MemoryStore())
 
     assert answer["order_total"] == "950.00"
-    assert error.startswith("Nothing was ordered")
+    assert (await refuse(*calzones, store=MemoryStore())).startswith("Nothing was ordered")
 
 
 async def test_the_same_order_in_other_words_or_another_sequence_is_stored_once() -> None:
@@ -358,8 +343,9 @@ async def test_an_order_keeps_its_prices_when_the_menu_changes() -> None:
 async def test_an_order_that_differs_in_one_value_is_another_order(other: Line) -> None:
     store = await seeded()
 
-    await place(LARGE_LIGHTHOUSE, store=store)
-    await place(other, store=store)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(place(LARGE_LIGHTHOUSE, store=store))
+        group.create_task(place(other, store=store))
 
     assert len(await orders(store)) == 2
 
@@ -373,16 +359,6 @@ async def test_a_repeat_leaves_what_the_kitchen_noted() -> None:
     await place(LARGE_LIGHTHOUSE, store=store)
 
     assert await orders(store) == [{**order, "status": "in the oven"}]
-
-
-async def test_two_orders_in_one_second_are_two() -> None:
-    store = await seeded()
-
-    async with asyncio.TaskGroup() as group:
-        group.create_task(place(LARGE_LIGHTHOUSE, store=store))
-        group.create_task(place({"line_item": "Tomato Soup"}, store=store))
-
-    assert len(await orders(store)) == 2
 
 
 async def test_a_caller_without_number_can_order() -> None:
@@ -495,24 +471,17 @@ async def test_times_depend_on_how_busy_the_kitchen_is(
     store = await seeded() if has_menu else MemoryStore()
     call = call_of(store, at=datetime(2026, 3, day, hour, tzinfo=ZONE).timestamp())
 
-    assert await told(call, "CheckRestaurantPickUpTime", order_type="pickup") == {
+    assert await told(call, PICK_UP, order_type="pickup") == {
         "pickupTime": pickup[0],
         "message": f"The order will be ready in {pickup[0]}, at about {pickup[1]}.",
     }
-    assert await told(call, "CheckRestaurantDeliveryTime", order_type="delivery") == {
+    assert await told(call, DELIVERY, order_type="delivery") == {
         "deliveryTime": delivery[0],
         "message": f"The order will arrive in {delivery[0]}, at about {delivery[1]}.",
     }
-
-
-async def test_a_time_of_the_other_kind_is_refused() -> None:
-    call = call_of(await seeded())
-
-    pickup = await run(call, "CheckRestaurantPickUpTime", order_type="delivery")
-    delivery = await run(call, "CheckRestaurantDeliveryTime", order_type="pickup")
-
-    assert "Use CheckRestaurantDeliveryTime" in pickup.content
-    assert "Use CheckRestaurantPickUpTime" in delivery.content
+    for name, other in ((PICK_UP, "delivery"), (DELIVERY, "pickup")):
+        error = await refused(call, name, order_type=other)
+        assert f"Use {DELIVERY if name == PICK_UP else PICK_UP}" in error
 
 
 async def test_past_orders_are_told_newest_first() -> None:
@@ -542,9 +511,7 @@ async def test_past_orders_are_told_newest_first() -> None:
 
 async def test_past_orders_are_told_with_their_remarks() -> None:
     store = await seeded()
-    await place(
-        {"line_item": "Garden", "size": "small", "additional_details": "no red onion"}, store=store
-    )
+    await place(small("Garden", "no red onion"), store=store)
 
     answer = await told(call_of(store), "CheckPastOrdersFunction")
     again = await place({"line_item": answer["orders"][0]["order_items"][0]}, store=store)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Any
 
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -15,11 +16,11 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from agent.call.actions import ToolOutcome
 from agent.call.messages import ToolCall
 from agent.ports import Store
-from agent.tools import CallContext, CallToolExecutor, HttpTools, OutboundHttp
+from agent.tools import CallToolExecutor, HttpTools, OutboundHttp
 from agent.usecases.host_allowlist import HostAllowlist, Secret, SecretRule
 from agent.usecases.http_tool import HttpTool, read_http_tools
 from tests.fakes import MemoryStore
-from tests.tools.worlds import call_of
+from tests.tools.worlds import ADA, call_of
 
 DROP = b""
 """Closes the connection without a response."""
@@ -108,16 +109,10 @@ class Names(AbstractResolver):
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
         return [
-            ResolveResult(
-                hostname=host,
-                host=address,
-                port=port,
-                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
-                proto=0,
-                flags=0,
-            )
+            {"hostname": host, "host": address, "port": port, "proto": 0, "flags": 0,
+             "family": socket.AF_INET6 if ":" in address else socket.AF_INET}
             for address in self._answers.pop(0)
-        ]
+        ]  # fmt: skip
 
     async def close(self) -> None:
         pass
@@ -131,21 +126,31 @@ def declared(name: str = "T", /, **table: object) -> HttpTool:
 
 @asynccontextmanager
 async def offering(
-    tool: HttpTool, call: CallContext, hosts: str = ""
+    tool: HttpTool,
+    hosts: str = "",
+    store: Store | None = None,
+    caller: str = ADA,
+    clock: Callable[[], float] = monotonic,
 ) -> AsyncIterator[CallToolExecutor]:
     """An executor of one declared tool, whose host is listed."""
     async with OutboundHttp.open(HostAllowlist.read(hosts or tool.url.origin)) as outbound:
-        yield CallToolExecutor([HttpTools(outbound, SECRETS).tool(tool)], call)
+        http = HttpTools(outbound, SECRETS, clock)
+        yield CallToolExecutor([http.tool(tool)], call_of(store or MemoryStore(), caller=caller))
 
 
 @asynccontextmanager
 async def offered(
-    *answers: bytes, store: Store | None = None, url: str = "", **table: object
+    *answers: bytes,
+    store: Store | None = None,
+    caller: str = ADA,
+    clock: Callable[[], float] = monotonic,
+    url: str = "",
+    **table: Any,
 ) -> AsyncIterator[tuple[StandIn, CallToolExecutor]]:
     """A server with these responses, and an executor of one tool that requests its `url`."""
     async with standing_in(*answers) as other:
         tool = declared(url=other.origin + url, **table)
-        async with offering(tool, call_of(store or MemoryStore())) as toolbox:
+        async with offering(tool, store=store, caller=caller, clock=clock) as toolbox:
             yield other, toolbox
 
 

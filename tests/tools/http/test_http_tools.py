@@ -12,8 +12,8 @@ import pytest
 import structlog
 
 from agent.errors import AgentError
-from agent.tools import CallToolExecutor, HttpTools, OutboundHttp
-from agent.tools.http.http_tools import FAILURES, REST_SECONDS, CircuitOpenError, HostCircuit
+from agent.tools import OutboundHttp
+from agent.tools.http import FAILURES, REST_SECONDS, CircuitOpenError, HostCircuit
 from agent.tools.http.outbound_http import HttpRequest, UnreachableError
 from agent.tools.idempotency import IN_DOUBT, UNKNOWN
 from agent.usecases.host_allowlist import HostAllowlist
@@ -31,7 +31,7 @@ from tests.tools.http.stand_in import (
     said,
     standing_in,
 )
-from tests.tools.worlds import CALL_ID, call_of
+from tests.tools.worlds import CALL_ID
 
 TEXT = {"description": "A text."}
 OK = reply(body='{"ok": true}')
@@ -131,10 +131,8 @@ async def test_arguments_that_do_not_fit_are_never_sent(arguments: dict[str, obj
 
 @pytest.mark.parametrize("url", ["/?of={call.caller}", "/{call.caller}"])
 async def test_withheld_number_is_never_an_empty_filter(url: str) -> None:
-    async with standing_in() as other:
-        tool = declared(url=other.origin + url)
-        async with offering(tool, call_of(MemoryStore(), caller="")) as toolbox:
-            outcome = await run(toolbox)
+    async with offered(url=url, caller="") as (other, toolbox):
+        outcome = await run(toolbox)
 
     assert said(outcome) == {
         "error": "This cannot be done: the call's caller is not known in this call."
@@ -202,48 +200,37 @@ BAD_ANSWERS = {
     ),
 }
 
-every_bad_answer = pytest.mark.parametrize(
-    ("answer", "fault"), BAD_ANSWERS.values(), ids=BAD_ANSWERS.keys()
-)
-
 
 def limit_for(answer: bytes) -> float:
     """Seconds: short only where it has to expire, because a busy machine may stall for longer."""
     return 0.4 if answer.endswith(HANG) else 5.0
 
 
-@every_bad_answer
-async def test_look_up_with_a_bad_answer_is_one_error(answer: bytes, fault: str) -> None:
-    async with offered(answer, timeout=limit_for(answer)) as (other, toolbox):
+@pytest.mark.parametrize(("answer", "fault"), BAD_ANSWERS.values(), ids=BAD_ANSWERS.keys())
+async def test_bad_answer_is_one_error_of_a_look_up_and_a_deed_is_done(
+    answer: bytes, fault: str
+) -> None:
+    limit = limit_for(answer)
+    async with offered(answer, timeout=limit) as (looked_at, toolbox):
+        look = await run(toolbox)
+    async with offered(answer, method="POST", timeout=limit) as (told, toolbox):
+        deed, again = await run(toolbox), await run(toolbox)
+
+    assert said(look) == {"error": f"T cannot be used at the moment: {fault}."}
+    assert said(deed) == said(again) == {"message": f"Done, but {fault}."}
+    assert (len(looked_at.asked), len(told.asked)) == (1, 1)
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_long_result_is_cut_for_the_model_and_for_the_idempotency_store(method: str) -> None:
+    store = MemoryStore()
+    answer = reply(body=json.dumps({"a": "x" * 50_000}))
+    async with offered(answer, store=store, method=method) as (_, toolbox):
         outcome = await run(toolbox)
 
-    assert said(outcome) == {"error": f"T cannot be used at the moment: {fault}."}
-    assert len(other.asked) == 1
-
-
-@every_bad_answer
-async def test_deed_with_a_bad_answer_is_done(answer: bytes, fault: str) -> None:
-    async with offered(answer, method="POST", timeout=limit_for(answer)) as (other, toolbox):
-        first, second = await run(toolbox), await run(toolbox)
-
-    assert said(first) == said(second) == {"message": f"Done, but {fault}."}
-    assert len(other.asked) == 1
-
-
-async def test_long_result_is_cut_for_the_model_and_for_the_idempotency_store() -> None:
-    body = json.dumps({"a": "x" * 50_000})
-    store = MemoryStore()
-    async with standing_in(reply(body=body)) as other:
-        look, deed = declared(url=other.origin), declared(url=other.origin, method="POST")
-        async with offering(look, call_of(MemoryStore())) as toolbox:
-            looked = await run(toolbox)
-        async with offering(deed, call_of(store)) as toolbox:
-            done = await run(toolbox)
-
-    (entry,) = await store.query(CALL_ID, "effect::")
-    assert len(json.dumps(entry)) < 6_000
-    assert [len(each.content) <= 4_000 for each in (looked, done)] == [True, True]
-    assert not looked.is_error and not done.is_error
+    assert len(json.dumps(await store.query(CALL_ID, "effect::"))) < 6_000
+    assert len(outcome.content) <= 4_000
+    assert not outcome.is_error
 
 
 REASON = "No such order. " + "x" * 1_000
@@ -301,10 +288,8 @@ async def test_what_must_not_be_repeated_is_asked_once(trouble: bytes) -> None:
 
 
 async def test_doubt_is_cleared_by_the_same_call_with_the_same_key() -> None:
-    async with offered(reply(503), reply(409), OK, method="POST", idempotency_key=True) as (
-        other,
-        toolbox,
-    ):
+    deed: dict[str, Any] = {"method": "POST", "idempotency_key": True}
+    async with offered(reply(503), reply(409), OK, **deed) as (other, toolbox):
         first, second, third = [await run(toolbox) for _ in range(3)]
 
     assert said(first) == {"error": IN_DOUBT}
@@ -314,10 +299,8 @@ async def test_doubt_is_cleared_by_the_same_call_with_the_same_key() -> None:
 
 
 async def test_deed_is_done_once_however_often_it_is_asked_for() -> None:
-    async with offered(method="POST", body={"n": "{n}"}, parameters={"n": TEXT}) as (
-        other,
-        toolbox,
-    ):
+    deed: dict[str, Any] = {"method": "POST", "body": {"n": "{n}"}, "parameters": {"n": TEXT}}
+    async with offered(**deed) as (other, toolbox):
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(run(toolbox, n="1")) for _ in range(3)]
         await run(toolbox, n=" 1")
@@ -329,10 +312,8 @@ async def test_deed_is_done_once_however_often_it_is_asked_for() -> None:
 
 async def test_idempotency_store_holds_no_secret() -> None:
     store = MemoryStore()
-    async with offered(store=store, method="POST", headers={"X-Key": "${ORDERS_TOKEN}"}) as (
-        other,
-        toolbox,
-    ):
+    headers = {"X-Key": "${ORDERS_TOKEN}"}
+    async with offered(store=store, method="POST", headers=headers) as (other, toolbox):
         await run(toolbox)
 
     (entry,) = await store.query(CALL_ID, "effect::")
@@ -347,7 +328,7 @@ async def test_redirect_is_not_followed(status: int) -> None:
         async with standing_in(answer) as other:
             tool = declared(url=other.origin)
             hosts = f"{other.origin},{elsewhere.origin}"
-            async with offering(tool, call_of(MemoryStore()), hosts) as toolbox:
+            async with offering(tool, hosts=hosts) as toolbox:
                 outcome = await run(toolbox)
 
     assert said(outcome) == {
@@ -357,30 +338,17 @@ async def test_redirect_is_not_followed(status: int) -> None:
     assert len(other.asked) == 1
 
 
-async def test_cookie_is_not_kept() -> None:
-    async with offered(reply(extra="Set-Cookie: session=1; Path=/\r\n")) as (other, toolbox):
-        await run(toolbox)
-        await run(toolbox)
-
-    assert [("cookie" in asked.headers) for asked in other.asked] == [False, False]
-
-
-async def test_proxy_of_the_environment_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with standing_in() as proxy, standing_in() as other:
+async def test_neither_cookie_nor_proxy_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    cookie = reply(extra="Set-Cookie: session=1; Path=/\r\n")
+    async with standing_in() as proxy, standing_in(cookie) as other:
         for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
             monkeypatch.setenv(name, proxy.origin)
-        async with offering(declared(url=other.origin), call_of(MemoryStore())) as toolbox:
+        async with offering(declared(url=other.origin)) as toolbox:
+            await run(toolbox)
             await run(toolbox)
 
-    assert (len(proxy.asked), len(other.asked)) == (0, 1)
-
-
-async def test_silent_host_is_told_after_the_time_limit() -> None:
-    async with offered(HANG, timeout=0.2) as (other, toolbox):
-        outcome = await run(toolbox)
-
-    assert said(outcome) == {"error": "T cannot be used at the moment: it did not answer in time."}
-    assert len(other.asked) == 1
+    assert proxy.asked == []
+    assert [("cookie" in asked.headers) for asked in other.asked] == [False, False]
 
 
 async def test_caller_who_moves_on_cancels_a_look_up() -> None:
@@ -399,7 +367,7 @@ async def test_host_that_is_down_is_an_error_and_nothing_was_done(method: str) -
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         tool = declared(url=f"http://127.0.0.1:{taken.getsockname()[1]}", method=method)
-        async with offering(tool, call_of(MemoryStore())) as toolbox:
+        async with offering(tool) as toolbox:
             first, second = await run(toolbox), await run(toolbox)
 
     told = {"error": "T cannot be used at the moment: it cannot be connected to."}
@@ -408,17 +376,13 @@ async def test_host_that_is_down_is_an_error_and_nothing_was_done(method: str) -
 
 async def test_host_that_keeps_failing_is_left_alone_for_a_while() -> None:
     clock = Clock(0.0)
-    async with standing_in(*[reply(500)] * FAILURES, OK) as other:
-        tool = declared(url=other.origin)
-        async with OutboundHttp.open(HostAllowlist.read(other.origin)) as outbound:
-            http = HttpTools(outbound, {}, clock)
-            toolbox = CallToolExecutor([http.tool(tool)], call_of(MemoryStore()))
-            for _ in range(FAILURES):
-                await run(toolbox)
-            resting = await run(toolbox)
-            asked = len(other.asked)
-            clock.seconds = REST_SECONDS
-            back = await run(toolbox)
+    async with offered(*[reply(500)] * FAILURES, OK, clock=clock) as (other, toolbox):
+        for _ in range(FAILURES):
+            await run(toolbox)
+        resting = await run(toolbox)
+        asked = len(other.asked)
+        clock.seconds = REST_SECONDS
+        back = await run(toolbox)
 
     assert said(resting) == {"error": "T cannot be used at the moment: the host rests."}
     assert asked == FAILURES
@@ -442,43 +406,33 @@ def test_one_request_tries_whether_a_host_is_back() -> None:
     clock = Clock(0.0)
     circuit = HostCircuit(clock)
 
-    def fail(error: BaseException) -> None:
-        with circuit.asking():
-            raise error
+    def fail(error: BaseException, times: int = 1) -> None:
+        for _ in range(times):
+            with pytest.raises(type(error)), circuit.asking():
+                raise error
 
-    for _ in range(FAILURES):
-        with pytest.raises(AgentError):
-            fail(AgentError())
+    fail(AgentError(), FAILURES)
     clock.seconds = REST_SECONDS
-    with pytest.raises(asyncio.CancelledError):
-        fail(asyncio.CancelledError())
+    fail(asyncio.CancelledError())
     with circuit.asking(), pytest.raises(CircuitOpenError), circuit.asking():
         pass
     with circuit.asking():
         pass
-    for _ in range(FAILURES):
-        with pytest.raises(AgentError):
-            fail(AgentError())
-    with pytest.raises(CircuitOpenError):
-        fail(AgentError())
+    fail(AgentError(), FAILURES)
+    with pytest.raises(CircuitOpenError), circuit.asking():
+        pass
 
 
 async def test_failure_is_logged_by_host_and_reason_alone() -> None:
-    async with standing_in(reply(500)) as other:
-        tool = declared(url=f"{other.origin}/{{call.caller}}")
+    async with offered(reply(500), url="/{call.caller}") as (_, toolbox):
         with structlog.testing.capture_logs() as logs:
-            async with offering(tool, call_of(MemoryStore())) as toolbox:
-                await run(toolbox)
+            await run(toolbox)
 
+    reason = "it answered with status 500"
     assert logs == [
-        {
-            "event": "http_tool.failed",
-            "log_level": "warning",
-            "tool": "T",
-            "host": "127.0.0.1",
-            "reason": "it answered with status 500",
-        }
-    ]
+        {"event": "http_tool.failed", "log_level": "warning", "tool": "T", "host": "127.0.0.1",
+         "reason": reason},
+    ]  # fmt: skip
 
 
 LOCAL, NEXT = ["127.0.0.1"], ["127.0.0.2"]

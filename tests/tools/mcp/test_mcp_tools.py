@@ -16,6 +16,7 @@ from agent.tools import CallToolExecutor
 from agent.tools.idempotency import IN_DOUBT, UNKNOWN
 from agent.tools.mcp.mcp_config import McpServerConfig
 from agent.tools.mcp.mcp_tools import (
+    CallTool,
     ListedTool,
     McpResult,
     ServerUnavailableError,
@@ -26,8 +27,11 @@ from tests.fakes import MemoryStore
 from tests.tools.worlds import call_of
 from tests.virtual_time import virtually
 
-ENTRY = McpServerConfig(url="http://127.0.0.1/mcp")
+URL = "http://127.0.0.1/mcp"
+ENTRY = McpServerConfig(url=URL)
 SCHEMA = {"type": "object", "properties": {"what": {"type": "string"}}}
+OK = McpResult("ok", is_error=False)
+LOST = ServerUnavailableError("cut")
 
 
 def listed(name: str, **more: Any) -> ListedTool:
@@ -50,10 +54,12 @@ class Asked:
         return answer
 
 
-async def run(asked: Asked, *, times: int = 1, **hints: Any) -> list[ToolOutcome]:
+async def run(
+    asked: CallTool, *, times: int = 1, store: MemoryStore | None = None, **hints: Any
+) -> list[ToolOutcome]:
     """Run the same tool `times` times in one call."""
-    offered = offered_tools("shop", ENTRY, [listed("order", **hints)], asked)
-    toolbox = CallToolExecutor(offered.tools.values(), call_of(MemoryStore()))
+    tools, _ = offered_tools("shop", ENTRY, [listed("order", **hints)], asked)
+    toolbox = CallToolExecutor(tools.values(), call_of(store or MemoryStore()))
     call = ToolCall("call00001", "shop__order", '{"what": "pears"}')
     return [await toolbox.run(call) for _ in range(times)]
 
@@ -82,16 +88,16 @@ def test_names_are_safe_unique_and_the_same_in_every_process() -> None:
 
 
 def test_only_wanted_tools_are_offered_and_faults_are_told() -> None:
-    entry = McpServerConfig(url="http://127.0.0.1/mcp", tools=["find", "gone", "odd"])
-    tools = [listed("find"), listed("delete"), listed("odd", schema={"type": "string"})]
+    entry = McpServerConfig(url=URL, tools=["find", "gone", "odd"])
+    there = [listed("find"), listed("delete"), listed("odd", schema={"type": "string"})]
 
-    offered = offered_tools("shop", entry, tools, Asked(McpResult("", is_error=False)))
+    tools, remarks = offered_tools("shop", entry, there, Asked(LOST))
 
-    assert list(offered.tools) == ["shop__find"]
-    assert offered.remarks == (
+    assert list(tools) == ["shop__find"]
+    assert remarks == [
         "shop__gone: the server does not have it",
         "shop__odd: its arguments are not plainly an object, left out",
-    )
+    ]
 
 
 @pytest.mark.parametrize(
@@ -107,17 +113,11 @@ def test_only_wanted_tools_are_offered_and_faults_are_told() -> None:
 def test_side_effect_is_the_operators_word_then_the_servers_hint(
     hints: dict[str, bool], operator: dict[str, SideEffect], effect: SideEffect
 ) -> None:
-    entry = McpServerConfig(url="http://127.0.0.1/mcp", side_effects=operator)
+    entry = McpServerConfig(url=URL, side_effects=operator)
 
-    offered = offered_tools(
-        "shop", entry, [listed("order", **hints)], Asked(ServerUnavailableError())
-    )
+    tools, _ = offered_tools("shop", entry, [listed("order", **hints)], Asked(LOST))
 
-    assert offered.tools["shop__order"].spec.side_effect is effect
-
-
-OK = McpResult("ok", is_error=False)
-LOST = ServerUnavailableError("cut")
+    assert tools["shop__order"].spec.side_effect is effect
 
 
 @pytest.mark.parametrize(
@@ -145,14 +145,12 @@ async def test_tool_with_effect_is_repeated_only_where_that_is_safe(
 
 @pytest.mark.parametrize("hints", [{}, {"is_read_only": True}])
 @virtually
-async def test_tool_that_takes_too_long_is_given_up_in_time(hints: dict[str, bool]) -> None:
+async def test_tool_that_takes_too_long_is_given_up_in_time(hints: dict[str, Any]) -> None:
     async def forever(_: str, __: Mapping[str, object]) -> McpResult:
         await asyncio.Event().wait()
         raise AssertionError
 
-    offered = offered_tools("shop", ENTRY, [listed("order", **hints)], forever)
-    toolbox = CallToolExecutor(offered.tools.values(), call_of(MemoryStore()))
-    outcome = await toolbox.run(ToolCall("call00001", "shop__order", "{}"))
+    (outcome,) = await run(forever, **hints)
 
     assert outcome.is_error
     assert asyncio.get_running_loop().time() <= 8.0
@@ -186,12 +184,8 @@ async def test_answer_is_data_in_json(value: object, told: dict[str, object]) ->
 @pytest.mark.parametrize("hints", [{}, {"is_read_only": True}])
 async def test_huge_answer_is_cut_before_it_is_kept(value: object, hints: dict[str, bool]) -> None:
     store = MemoryStore()
-    offered = offered_tools(
-        "shop", ENTRY, [listed("order", **hints)], Asked(McpResult(value, is_error=False))
-    )
-    toolbox = CallToolExecutor(offered.tools.values(), call_of(store))
 
-    outcome = await toolbox.run(ToolCall("call00001", "shop__order", "{}"))
+    (outcome,) = await run(Asked(McpResult(value, is_error=False)), store=store, **hints)
 
     told = json.loads(outcome.content)
     kept = json.dumps(await store.query(call_of(store).call_id))

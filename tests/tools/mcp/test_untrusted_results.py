@@ -33,10 +33,8 @@ from tests.fuzzing import FEW_RUNS, RUNS
 from tests.tools.mcp_servers import written
 from tests.tools.raw_mcp_server import TOOL, Raw, RawPeer, Script, raw_peering, refused, result
 from tests.tools.worlds import call_of
-from tests.waiting import until
 
 BOOKED = {"content": [{"type": "text", "text": "Booked, number 7."}]}
-NO_SESSION = {"jsonrpc": "2.0", "id": None, "error": {"code": -32000, "message": "No session"}}
 BYTE_ORDER_MARK = "\ufeff"
 
 
@@ -62,7 +60,14 @@ async def book(toolbox: CallToolExecutor, **arguments: object) -> ToolOutcome:
     return await toolbox.run(ToolCall("call00001", "shop__book", json.dumps(arguments)))
 
 
-NO_SUCH_SESSION = refused(400, json.dumps(NO_SESSION), "application/json")
+def refused_with(code: int, message: str) -> Script:
+    error = {"jsonrpc": "2.0", "id": None, "error": {"code": code, "message": message}}
+    return refused(400, json.dumps(error), "application/json")
+
+
+WORDS = "guests must be a number"
+WITH_WORDS = refused_with(-32602, WORDS)
+NO_SUCH_SESSION = refused_with(-32000, "No session")
 
 
 @pytest.mark.parametrize(
@@ -74,6 +79,7 @@ NO_SUCH_SESSION = refused(400, json.dumps(NO_SESSION), "application/json")
         (refused(429, '{"error": "slow down"}', "application/json"), True),
         (refused(503, "busy"), True),
         (NO_SUCH_SESSION, True),
+        (WITH_WORDS, True),
         (refused(409, "[", "application/json"), True),
         (refused(422, "data: {}\n\n", "text/event-stream"), True),
         (refused(500), False),
@@ -97,49 +103,25 @@ async def test_booking_is_repeated_only_if_a_refusal_proves_that_nothing_was_don
     assert second.is_error is not proves_that_nothing_was_done
     assert len(peer.calls) == (2 if proves_that_nothing_was_done else 1)
     if proves_that_nothing_was_done:
-        assert "nothing was done" in first.content
+        reason = WORDS if answer is WITH_WORDS else "nothing was done"
+        assert reason in first.content
         assert json.loads(second.content) == {"result": "Booked, number 7."}
 
 
-async def test_error_of_the_protocol_keeps_its_words_over_a_refusal(
-    tmp_path: Path, peer: RawPeer
-) -> None:
-    error = {"code": -32602, "message": "guests must be a number"}
-    peer.answers = refused(
-        400, json.dumps({"jsonrpc": "2.0", "id": 1, "error": error}), "application/json"
-    )
-    async with connected(tmp_path, peer) as source:
-        told = await book(calls_of(source))
-
-    assert json.loads(told.content) == {"error": "guests must be a number"}
-
-
-async def test_session_that_is_over_is_opened_again_and_the_call_made_once(
+async def test_session_that_is_over_is_opened_again_once_and_each_call_made_once(
     tmp_path: Path, peer: RawPeer
 ) -> None:
     peer.answers = result(BOOKED)
     async with connected(tmp_path, peer) as source:
-        await until(lambda: source.is_up)
-        offered = dict(source.tools)
+        offered = source.tools.keys()
         peer.sessions.clear()
-        told = await book(calls_of(source))
-        kept, is_up = dict(source.tools), source.is_up
+        outcomes = [await book(calls_of(source)) for _ in range(10)]
+        kept, is_up = source.tools.keys(), source.is_up
 
-    assert json.loads(told.content) == {"result": "Booked, number 7."}
-    assert len(peer.calls) == 1
-    assert peer.opened == 2
-    assert kept.keys() == offered.keys() and is_up
-
-
-async def test_calls_at_once_share_the_new_session(tmp_path: Path, peer: RawPeer) -> None:
-    peer.answers = result(BOOKED)
-    async with connected(tmp_path, peer) as source:
-        peer.sessions.clear()
-        boxes = [calls_of(source) for _ in range(10)]
-        told = [outcome for box in boxes for outcome in [await book(box)]]
-
-    assert all(not outcome.is_error for outcome in told)
-    assert peer.opened == 2
+    told = [json.loads(outcome.content) for outcome in outcomes]
+    assert told == [{"result": "Booked, number 7."}] * 10
+    assert (len(peer.calls), peer.opened) == (10, 2)
+    assert kept == offered and is_up
 
 
 async def test_server_that_ends_every_session_is_not_asked_for_ever(
@@ -212,27 +194,19 @@ async def test_what_was_done_is_told_beside_malformed_parts(
         outcome = await book(calls_of(source))
 
     assert json.loads(outcome.content) == {"result": told}
-    assert not outcome.is_error
 
 
-async def test_byte_order_mark_is_no_fault(tmp_path: Path, peer: RawPeer) -> None:
-    peer.lists = result({"tools": [TOOL]}, prefix=BYTE_ORDER_MARK)
-    peer.answers = result(BOOKED, prefix=BYTE_ORDER_MARK)
-    async with connected(tmp_path, peer) as source:
-        outcome = await book(calls_of(source))
-
-    assert json.loads(outcome.content) == {"result": "Booked, number 7."}
-
-
-async def test_arguments_without_a_name_reach_the_server(tmp_path: Path, peer: RawPeer) -> None:
+async def test_unnamed_arguments_reach_the_server_and_byte_order_marks_are_no_fault(
+    tmp_path: Path, peer: RawPeer
+) -> None:
     schema = {"type": "object", "properties": {"rest": {"type": "string"}},
               "additionalProperties": True}  # fmt: skip
-    peer.lists = result({"tools": [{**TOOL, "inputSchema": schema}]})
-    peer.answers = result(BOOKED)
+    peer.lists = result({"tools": [{**TOOL, "inputSchema": schema}]}, prefix=BYTE_ORDER_MARK)
+    peer.answers = result(BOOKED, prefix=BYTE_ORDER_MARK)
     async with connected(tmp_path, peer) as source:
         outcome = await book(calls_of(source), rest="a", guests=2, **{"*": [1]})
 
-    assert not outcome.is_error
+    assert json.loads(outcome.content) == {"result": "Booked, number 7."}
     assert peer.calls[0]["arguments"] == {"rest": "a", "guests": 2, "*": [1]}
 
 
@@ -262,13 +236,13 @@ def test_no_answer_of_a_server_is_more_than_it_can_be(answer: dict[str, Any], me
     read = read_result(answer)
     tools = answer.get("tools")
     listed = [one for one in map(read_listed, tools if isinstance(tools, list) else []) if one]
-    offered = offered_tools("shop", McpServerConfig(url="https://example.com"), listed, ask)
+    offered, remarks = offered_tools(
+        "shop", McpServerConfig(url="https://example.com"), listed, ask
+    )
 
     assert given_to_library["_meta"][RAW] is answer
-    assert len(offered.tools) + len(offered.remarks) <= len(listed)
-    assert all(
-        json.loads(tool.spec.parameters)["type"] == "object" for tool in offered.tools.values()
-    )
+    assert len(offered) + len(remarks) <= len(listed)
+    assert all(json.loads(tool.spec.parameters)["type"] == "object" for tool in offered.values())
 
 
 class Wire:

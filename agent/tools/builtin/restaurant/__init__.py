@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from itertools import islice
-from typing import Annotated, Literal, TypedDict
+from typing import Annotated, Literal
 
 import msgspec
 import structlog
@@ -41,26 +41,9 @@ OrderType = Annotated[
     Literal["pickup", "delivery"], Meta(description="How the order is handed over.")
 ]
 
+NO_ORDER = "No order was placed in this call, so there is none to send."
 _DAY = 24 * 60 * 60
 _SHOWN_ORDERS = 3
-
-
-class StoredOrder(msgspec.Struct):
-    """The attribute `order` of an item that this service has written."""
-
-    order_items: list[dict[str, object]] = []
-    order_type: str = ""
-    order_total: float = 0
-    delivery_address: str = ""
-
-
-class PastOrder(TypedDict):
-    """One past order in a tool result."""
-
-    ordered: str
-    order_items: list[str]
-    order_type: str
-    order_total: float
 
 
 @tool(
@@ -103,7 +86,7 @@ async def place_order(
     item = _item(call, key, _order(lines, order_type, address))
     perform = partial(_store, call)
     order = await call.idempotency.once(ORDER, content, item, perform, repeatable=True)
-    return _result(msgspec.convert(order, StoredOrder, strict=False), order_total)
+    return _result(order, order_total)
 
 
 @tool("CheckRestaurantPickUpTime")
@@ -131,26 +114,27 @@ async def check_past_orders(call: CallContext) -> dict[str, object]:
     """Look up the caller's latest orders of the past days, the newest first."""
     items = await call.store.query(call.owner, f"{ORDER}::")
     newest = sorted(items, key=ordered_at, reverse=True)
-    readable = ((item, order) for item in newest if (order := read_order(item)) is not None)
-    orders = [_past_order(item, order, call) for item, order in islice(readable, _SHOWN_ORDERS)]
+    readable = (
+        _past_order(item, order, call) for item in newest if (order := read_order(item)) is not None
+    )
+    orders = list(islice(readable, _SHOWN_ORDERS))
     if not orders:
         return {"orders": [], "message": "There are no past orders of this caller."}
     return {"orders": orders, "message": "These are the latest orders of this caller."}
 
 
-async def order_of_call(call: CallContext) -> tuple[str, StoredOrder] | None:
-    """The sort key and content of the latest order of this call; `None` if there is none."""
+async def order_of_call(call: CallContext) -> tuple[str, PlacedOrder]:
+    """The sort key and content of the latest order of this call. Raises `ToolError`."""
     prefix = f"{ORDER}::{call.call_id[-4:]}::"
     items = await call.store.query(call.owner, prefix)
     placed = [item for item in items if item.get("callSid") == call.call_id]
     if not placed:
-        return None
+        raise ToolError(NO_ORDER)
     second = max(map(ordered_at, placed))
     last = [item for item in placed if ordered_at(item) == second]
     begun = [await call.idempotency.begun_at(str(item.get("idempotencyKey", ""))) for item in last]
     latest = last[begun.index(max(begun))]
-    order = msgspec.convert(latest.get("order", {}), StoredOrder, strict=False)
-    return str(latest["sk"]), order
+    return str(latest["sk"]), msgspec.convert(latest.get("order", {}), PlacedOrder, strict=False)
 
 
 async def _menu(call: CallContext) -> Menu:
@@ -166,12 +150,9 @@ def _order(lines: list[PricedLine], order_type: str, address: str) -> dict[str, 
         }
         for line in lines
     ]
-    order: dict[str, object] = {
-        "order_items": items,
-        "order_type": order_type,
-        "order_total": float(sum(line.amount for line in lines)),
-    }
-    return {**order, "delivery_address": address} if address else order
+    total = float(sum(line.amount for line in lines))
+    where = {"delivery_address": address} if address else {}
+    return {"order_items": items, "order_type": order_type, "order_total": total, **where}
 
 
 def _item(call: CallContext, key: str, order: dict[str, object]) -> Item:
@@ -193,20 +174,16 @@ async def _store(call: CallContext, item: Item) -> dict[str, object]:
     return msgspec.convert(item["order"], dict[str, object])
 
 
-def _result(order: StoredOrder, named_total: float | None) -> dict[str, object]:
-    total = Decimal(str(order.order_total)).quantize(Decimal("0.01"))
+def _result(order: Item, named_total: float | None) -> dict[str, object]:
+    total = Decimal(str(order["order_total"])).quantize(Decimal("0.01"))
     message = f"The order is placed. The total is {total} dollars."
-    if named_total is not None and round(named_total, 2) != order.order_total:
+    if named_total is not None and round(named_total, 2) != order["order_total"]:
         message += f" The total of {named_total:g} was wrong: tell the caller the right one."
-    return {
-        "message": message,
-        "order_total": total,
-        "order_type": order.order_type,
-        "order_items": order.order_items,
-    }
+    told = {name: order[name] for name in ("order_type", "order_items")}
+    return {"message": message, "order_total": total, **told}
 
 
-def _past_order(item: Item, order: PlacedOrder, call: CallContext) -> PastOrder:
+def _past_order(item: Item, order: PlacedOrder, call: CallContext) -> dict[str, object]:
     day = datetime.fromtimestamp(ordered_at(item), call.time_zone)
     return {
         "ordered": f"{day:%A, %B} {day.day}",

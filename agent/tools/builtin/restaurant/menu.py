@@ -52,7 +52,6 @@ _COUNTS = {word: number for number, word in enumerate(_NUMBERS, start=1)}
 _SIZES: tuple[Size, ...] = ("small", "medium", "large")
 _CENT = Decimal("0.01")
 _MOST_AMOUNT = Decimal(1_000)
-"""Dollars of a line without a menu price."""
 _PARTS = re.compile(r"[,;.()]|\bwith\b|\bplus\b", re.IGNORECASE)
 
 
@@ -88,7 +87,6 @@ class MenuItem(msgspec.Struct, frozen=True):
     price: Decimal | None = None
     sizes: dict[Size, Decimal] = {}
     description: str = ""
-    """Its ingredients."""
 
 
 class Menu(msgspec.Struct, frozen=True, rename="camel"):
@@ -99,9 +97,8 @@ class Menu(msgspec.Struct, frozen=True, rename="camel"):
     pickup_minutes: int = 15
     delivery_minutes: int = 45
     max_quantity: int = 100
-    """Pieces of one order."""
+    """Of one order."""
     max_total: Decimal = Decimal(1_000)
-    """Dollars of one order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +121,6 @@ class PricedLine:
 
 
 NO_MENU = Menu(())
-"""For a restaurant without one: usual times, and prices by the model."""
 
 
 def read_menu(item: Item | None) -> Menu:
@@ -187,25 +183,21 @@ def _plain(line: OrderLine) -> OrderLine:
 
 
 def _as_written(line: OrderLine) -> PricedLine:
-    words = line.line_item.split()
-    name = " ".join(words[1:] if words[:1] == [str(line.quantity)] else words)
-    size = line.size if line.size and line.size not in name.casefold().split() else ""
-    details = dict.fromkeys([line.additional_details, line.additonal_details])
-    remarks = ", ".join(filter(None, (" ".join(text.split()) for text in details)))
-    return PricedLine(
-        name, size, tuple(line.toppings or ()), line.quantity, remarks, _amount(line, name)
-    )
-
-
-def _amount(line: OrderLine, name: str) -> Decimal:
+    name = f"{line.line_item} ".removeprefix(f"{line.quantity} ").strip()
     if not name:
         raise ToolError("A line has no name. Ask the caller what it is.")
+    size = line.size if line.size and line.size not in name.casefold().split() else ""
+    remarks = ", ".join(filter(None, _details(line)))
     amount = Decimal(str(line.line_amount or 0))
     if not (0 < amount <= _MOST_AMOUNT and (cents := amount.quantize(_CENT, ROUND_HALF_UP))):
         raise ToolError(
             f"{name!r} needs its line_amount in dollars, more than 0 and at most {_MOST_AMOUNT}."
         )
-    return cents
+    return PricedLine(name, size, tuple(line.toppings or ()), line.quantity, remarks, cents)
+
+
+def _details(line: OrderLine) -> Collection[str]:
+    return dict.fromkeys([line.additional_details, line.additonal_details])
 
 
 def _take(words: list[str], wanted: Callable[[str], bool]) -> tuple[list[str], list[str]]:
@@ -247,8 +239,7 @@ def _additions(line: OrderLine, parts: list[str], dish: Dish) -> tuple[list[str]
     """The toppings, each as often as listed (in a text it is no further portion), and remarks."""
     listed = [_topping_named(each, dish.toppings) for each in line.toppings or ()]
     written, left_out = sort_text(", ".join(parts), dish)
-    details = dict.fromkeys([line.additional_details, line.additonal_details])
-    mentioned, remarks = sort_text("; ".join(filter(None, details)), dish)
+    mentioned, remarks = sort_text("; ".join(filter(None, _details(line))), dish)
     for piece in left_out:
         if piece.wish is Wish.OPEN:
             _topping_named(piece.text, dish.toppings)

@@ -24,7 +24,6 @@ from unicodedata import combining, normalize
 from agent.errors import ToolError
 
 Toppings = Mapping[str, Decimal]
-"""Names and prices."""
 
 
 def words_of(text: str) -> list[str]:
@@ -57,13 +56,11 @@ _ASKING_MORE = _set(
 _TURNING = _set("but however though although yet instead rather then while whereas only just")
 """These words end a wish."""
 _DENYING = _set("or nor")
-"""The piece after one of these is left out like the piece before."""
 _CONJOINED = frozenset({"and", "but"}) | _DENYING
 _NOISE = _set(
     "the any a an of on in my it to at all please thanks pizza toppings put want include need have"
 )
 _DROPPED = frozenset({"with", "plus"})
-"""Markers that are not part of a remark."""
 _MARKERS = _ADDING | _LEAVING_OUT | _REDUCING
 _EXCEPTING = _set("except excluding exclude")
 _ALL_BUT = re.compile(
@@ -96,17 +93,15 @@ class Piece:
 
     @property
     def words(self) -> set[str]:
-        """In the form of `words_of`, without turning words such as "but"."""
         return set(words_of(self.text)) - _TURNING
 
 
 @dataclass(frozen=True, slots=True)
 class Dish:
-    """The dish a text is about."""
+    """The dish a text is about; `about` has its ingredients, and is empty if they are unknown."""
 
     name: str
     about: str
-    """Its ingredients; empty = unknown."""
     toppings: Toppings
 
     def has(self, topping: str) -> bool:
@@ -161,7 +156,7 @@ def _as_read(text: str) -> Iterator[Piece]:
 
 
 def _remark(piece: Piece, named: list[str], dish: Dish) -> Piece:
-    """A piece that costs nothing, in words for the kitchen. Raises `ToolError` if it may cost."""
+    """In words for the kitchen. Raises `ToolError` if it may cost something."""
     if not named:
         return piece
     is_there = all(map(dish.has, named)) and not piece.words & _ASKING_MORE

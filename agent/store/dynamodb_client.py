@@ -1,10 +1,13 @@
-"""One client of the AWS SDK for the whole process; the start-up check; creating a table.
+"""One client of the AWS SDK for the whole process; the table's schema, its check, its creation.
+
+One table holds everything. An item is found by its owner (`pk`) and its kind (`sk`). Items that are
+searched by kind also carry `pk1` and `sk1`, and only those are in the index. The names are those of
+the predecessor: both services read the same table. The CloudFormation template creates it.
 
 The SDK repeats failed connections, late answers, statuses 500 to 504 and throttling, at most twice;
-`DynamoDBClient.call` repeats write transactions that conflict or are throttled. A repeated write
-may meet its own first attempt, see `dynamodb_table`. DynamoDB's own text may quote an item, so it
-stays in the cause. A process may have no permission to describe its table: the check reads an item
-and a page of the index with keys that no item has. A table that cannot be reached stops the start.
+`DynamoDBClient.call` repeats write transactions that conflict or are throttled. DynamoDB's own text
+may quote an item, so it stays in the cause. A process may have no permission to describe its table:
+the check reads an item and a page of the index with keys that no item has.
 """
 
 from __future__ import annotations
@@ -27,17 +30,43 @@ from botocore.exceptions import (  # type: ignore[import-untyped] # ships no typ
 )
 
 from agent.errors import StoreError, StoreRefusedError, provider_kind
-from agent.store.schema import INDEX, TABLE, TTL_ATTRIBUTE
 
 Attributes = dict[str, dict[str, object]]
 """An item in the form of DynamoDB's low-level API: `{"pk": {"S": …}, …}`."""
+
+INDEX = "index-1-full"
+ACTIONS = ("BatchGetItem", "GetItem", "PutItem", "Query", "UpdateItem")
+"""Permissions of the service on the table; `Query` also on the index."""
+MOVE_ACTION = "DeleteItem"
+"""The same, but only inside a transaction, which writes elsewhere what it deletes."""
+TTL_ATTRIBUTE = "expireAt"
+
+
+def _keys(partition: str, sort: str) -> list[dict[str, str]]:
+    return [
+        {"AttributeName": partition, "KeyType": "HASH"},
+        {"AttributeName": sort, "KeyType": "RANGE"},
+    ]
+
+
+_PROJECTION = {"ProjectionType": "ALL"}
+TABLE: dict[str, Any] = {
+    "AttributeDefinitions": [
+        {"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk", "pk1", "sk1")
+    ],
+    "KeySchema": _keys("pk", "sk"),
+    "GlobalSecondaryIndexes": [
+        {"IndexName": INDEX, "KeySchema": _keys("pk1", "sk1"), "Projection": _PROJECTION}
+    ],
+    "BillingMode": "PAY_PER_REQUEST",
+}
+"""Arguments of `CreateTable` but the name."""
 
 _KEEP_ALIVE_SECONDS = 120.0
 """NAT gateways drop a connection after 350 s."""
 _ATTEMPTS = 3
 _FIRST_PAUSE_SECONDS = 0.05
 _LONGEST_PAUSE_SECONDS = 1.0
-_CONDITION = "ConditionalCheckFailed"
 _PASSING = frozenset({"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"})
 """Reasons of a cancelled transaction that may pass."""
 
@@ -73,14 +102,14 @@ class ConditionFailedError(Exception):
         self.there = there
 
 
+@dataclass(slots=True)
 class DynamoDBClient:
     """Calls operations of DynamoDB; made by `open`."""
 
-    def __init__(self, client: Any, stack: AsyncExitStack, timeouts: DynamoDBTimeouts) -> None:
-        self.client = client
-        self._stack = stack
-        self._timeouts = timeouts
-        self._is_closed = False
+    client: Any
+    _stack: AsyncExitStack
+    _timeouts: DynamoDBTimeouts
+    _is_closed: bool = False
 
     @classmethod
     async def open(
@@ -122,12 +151,7 @@ class DynamoDBClient:
             raise StoreError(f"the table did not answer within {seconds:g} s") from error
 
     async def call(self, name: str, **arguments: object) -> Mapping[str, Any]:
-        """Call an operation by its SDK name; only inside `operation`, which ends repetitions.
-
-        Raises:
-            ConditionFailedError: The condition did not hold; nothing was written.
-            StoreError: DynamoDB refuses, or cannot be reached.
-        """
+        """Call an operation by its SDK name; only inside `operation`, which ends repetitions."""
         repetition = 0
         while True:
             try:
@@ -160,7 +184,7 @@ def _judge(name: str, error: ClientError) -> None:
         case "TransactionCanceledException":
             cancelled = error.response["CancellationReasons"]
             reasons = {provider_kind(each.get("Code", "None")) for each in cancelled} - {"None"}
-            if _CONDITION in reasons:
+            if "ConditionalCheckFailed" in reasons:
                 raise ConditionFailedError({}) from error
             if reasons and reasons <= _PASSING:
                 return
@@ -194,24 +218,21 @@ async def check(name: str, connection: DynamoDBClient) -> None:
 
 def unusable(name: str, region: str, error: Exception, wrong: str = "") -> StoreError:
     """The one-line error of an unusable table; `wrong` is the cause if a request was invalid."""
-    fault = " ".join(_fault(error, wrong).split())
-    return StoreError(f"TABLE_NAME: table {name} in {region or 'no region'}: {fault}")
-
-
-def _fault(error: Exception, wrong: str) -> str:
     match error:
         case ClientError():
-            return _refusal(error, wrong)
+            fault = _refusal(error, wrong)
         case NoRegionError():
-            return "AWS_REGION must be set"
+            fault = "AWS_REGION must be set"
         case NoCredentialsError():
-            return "no AWS credentials were found"
+            fault = "no AWS credentials were found"
         case HTTPClientError():
-            return f"it cannot be reached now: {type(error).__name__}"
+            fault = f"it cannot be reached now: {type(error).__name__}"
         case StoreError() | BotoCoreError() | ValueError():
-            return str(error)
+            fault = str(error)
         case _:
-            return type(error).__name__
+            fault = type(error).__name__
+    where = region or "no region"
+    return StoreError(f"TABLE_NAME: table {name} in {where}: {' '.join(fault.split())}")
 
 
 def _refusal(error: ClientError, wrong: str) -> str:

@@ -20,7 +20,8 @@ from uuid import uuid4
 
 from agent.errors import StoreRefusedError
 from agent.ports import Item, Key
-from agent.store.dynamodb.dynamodb_client import (
+from agent.store.dynamodb_client import (
+    INDEX,
     Attributes,
     ConditionFailedError,
     DynamoDBClient,
@@ -28,7 +29,6 @@ from agent.store.dynamodb.dynamodb_client import (
     check,
     pause,
 )
-from agent.store.schema import INDEX
 from agent.usecases.validation import keys, sequence, size_error
 
 _WRITE_ID = "writeId"
@@ -135,13 +135,10 @@ class DynamoDBStore:
     async def _put(self, item: Item, condition: dict[str, Any] | None) -> bool:
         attributes = to_attributes(item)
         arguments: dict[str, object] = {"TableName": self._name, "Item": attributes}
-        if condition is None:
-            await self._connection.call("put_item", **arguments)
-            return True
         ours: dict[str, object] = {"S": uuid4().hex}
-        attributes[_WRITE_ID] = ours
-        arguments |= condition
-        arguments["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
+        if condition is not None:
+            attributes[_WRITE_ID] = ours
+            arguments |= {**condition, "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
         try:
             await self._connection.call("put_item", **arguments)
         except ConditionFailedError as failed:
@@ -226,7 +223,7 @@ def _key(pk: str, sk: str) -> Attributes:
 
 
 def to_attributes(item: Mapping[str, object]) -> Attributes:
-    """An item in the form of the low-level API; raises `StoreRefusedError`."""
+    """An item in the form of the low-level API, or `StoreRefusedError`."""
     return {name: to_attribute(value) for name, value in item.items()}
 
 

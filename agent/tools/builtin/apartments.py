@@ -4,32 +4,38 @@ Booking deletes the item of a free slot and writes the booking in one step, so t
 the same slot, without a lock. The booking's key contains the slot's, so the same caller's second
 request finds it, also in another call; its index attributes name the slot, so that seeding leaves
 out those taken. A slot that is taken or past is a refusal: it may be free again a moment later.
+
+A free slot is one item with the key `<date>::<time>::<apartmentType>::<type>`, the date as
+`YYYY-MM-DD` and the time as `2:00 PM`, to which each of the model's times is converted.
 """
 
 from __future__ import annotations
 
+import re
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Literal
 
+import msgspec
 from msgspec import Meta
 
 from agent.call.messages import SideEffect
 from agent.errors import ToolError
 from agent.ports import Item
-from agent.tools.builtin.apartments.inventory import (
-    BOOKING,
-    Apartment,
-    Kind,
-    Layout,
-    Subject,
-    TourSlot,
-    read_apartments,
-    read_day,
-    read_slot,
-    read_time,
-)
 from agent.tools.tool import CallContext, Tool, tool
 
+BOOKING = "apartmentAppointment"
+
+Subject = Literal[
+    "pet policy", "fees", "parking", "specials", "income requirements", "utilities", "location"
+]
+Layout = Literal["studio", "one-bedroom", "two-bedroom", "three-bedroom"]
+Kind = Literal["in-person", "self-guided"]
+
+_TWELVE = re.compile(r"(\d{1,2})(?:[:.](\d{2}))?\s*([ap])\.?\s*m\.?", re.IGNORECASE)
+_TWENTY_FOUR = re.compile(r"(\d{1,2})[:.](\d{2})(?:[:.]\d{2})?")
 _Layout = Annotated[Layout, Meta(description="Layout.")]
 _Kind = Annotated[Kind, Meta(description="Kind of tour.")]
 _Day = Annotated[str, Meta(description="Day, YYYY-MM-DD.", max_length=40)]
@@ -39,6 +45,81 @@ _NAMES = {"day": "date", "start": "time", "kind": "type", "layout": "apartmentTy
 _FREE = "availableApartmentAppointments"
 _KEPT_SECONDS = 7 * 24 * 60 * 60
 _SHOWN_SLOTS = 6
+_TAKEN = "This slot is not free. Check the availability again and offer another."
+
+
+class _Fees(msgspec.Struct, frozen=True, rename="camel"):
+    application_fee: int | None = None
+    security_deposit: int | None = None
+
+
+class _Location(msgspec.Struct, frozen=True, rename="camel"):
+    street: str = ""
+    city: str = ""
+    state: str = ""
+    zip_code: str = ""
+
+
+class _Apartment(msgspec.Struct, frozen=True, rename="camel"):
+    layout: str
+    rent: int
+    """Dollars a month."""
+    move_in_date: date
+    """The first possible day."""
+    square_feet: int | None = None
+    features: tuple[str, ...] = ()
+    pet_policy: str = ""
+    fees: _Fees = _Fees()
+    parking: str = ""
+    specials: str = ""
+    income_requirements: str = ""
+    utilities: str = ""
+    location: _Location = _Location()
+
+    @property
+    def overview(self) -> dict[str, object]:
+        shown = ("layout", "rent", "squareFeet", "moveInDate", "features", "specials")
+        told: dict[str, object] = msgspec.to_builtins(self)
+        return {name: told[name] for name in shown}
+
+    @property
+    def address(self) -> str:
+        at = self.location
+        return f"{at.street}, {at.city}, {at.state} {at.zip_code}" if at.street else ""
+
+    def answer(self, subject: Subject) -> object:
+        return self.address if subject == "location" else getattr(self, subject.replace(" ", "_"))
+
+
+@dataclass(frozen=True, slots=True)
+class TourSlot:
+    """A tour that one caller can book."""
+
+    day: date
+    start: time
+    layout: str
+    kind: str
+
+    @property
+    def key(self) -> str:
+        return f"{self.day}::{format_time(self.start)}::{self.layout}::{self.kind}"
+
+    @property
+    def appointment(self) -> dict[str, str]:
+        return {
+            "date": str(self.day),
+            "time": format_time(self.start),
+            "type": self.kind,
+            "apartmentType": self.layout,
+        }
+
+    def is_past(self, now: datetime) -> bool:
+        return datetime.combine(self.day, self.start, now.tzinfo) <= now
+
+    def day_ends(self, now: datetime) -> int:
+        """The end of the slot's day in the zone of `now`, epoch seconds."""
+        end = datetime.combine(self.day + timedelta(days=1), time(), now.tzinfo)
+        return int(end.timestamp())
 
 
 class _NotFreeError(ToolError): ...
@@ -146,13 +227,20 @@ async def has_booked(call: CallContext, slot: TourSlot) -> bool:
 
 async def address_of(call: CallContext, layout: str) -> str:
     """The address of an apartment; empty if unknown."""
-    item = await call.store.get("apartments", "database")
-    apartment = read_apartments(item).get(layout) if item else None
-    return apartment.address if apartment else ""
+    with suppress(ToolError):
+        if apartment := (await _apartments(call)).get(layout):
+            return apartment.address
+    return ""
 
 
-async def _apartments(call: CallContext) -> dict[str, Apartment]:
-    return read_apartments(await call.store.get("apartments", "database"))
+async def _apartments(call: CallContext) -> dict[str, _Apartment]:
+    """By layout; the attribute is JSON text or a map. Raises `ToolError`."""
+    if (item := await call.store.get("apartments", "database")) is None:
+        raise ToolError("There is no data about the apartments, so no question can be answered.")
+    details = item["apartmentDetails"]
+    if isinstance(details, str):
+        details = msgspec.json.decode(details)
+    return msgspec.convert(details, dict[str, _Apartment], strict=False)
 
 
 async def _free(call: CallContext, layout: str, kind: str, day: str = "") -> list[TourSlot]:
@@ -165,7 +253,7 @@ async def _free(call: CallContext, layout: str, kind: str, day: str = "") -> lis
 
 
 def _in_order(items: list[Item]) -> list[TourSlot]:
-    """Sorted by day and time; as a key, "10:00 AM" would come before "9:00 AM"."""
+    # As a key, "10:00 AM" would come before "9:00 AM".
     return sorted(map(read_slot, items), key=lambda slot: (slot.day, slot.start, slot.key))
 
 
@@ -192,9 +280,7 @@ async def _book(call: CallContext, booking: Item) -> dict[str, object]:
     if slot.is_past(call.now):
         raise _NotFreeError("This time has passed. Offer another slot.")
     if not (await call.store.move(_FREE, slot.key, booking) or await _is_stored(call, booking)):
-        raise _NotFreeError(
-            "This slot is not free. Check the availability again and offer another."
-        )
+        raise _NotFreeError(_TAKEN)
     when = f"{slot.day:%A, %B} {slot.day.day} at {slot.appointment['time']}"
     message = f"The tour is booked: {when}, {slot.layout}, {slot.kind}."
     return {"available": True, "message": message}
@@ -202,6 +288,47 @@ async def _book(call: CallContext, booking: Item) -> dict[str, object]:
 
 async def _is_stored(call: CallContext, booking: Item) -> bool:
     return await call.store.get(str(booking["pk"]), str(booking["sk"])) is not None
+
+
+def read_slot(item: Item) -> TourSlot:
+    """The slot in the sort key of a free slot or a booking."""
+    day, start, layout, kind = str(item["sk"]).split("::")[-4:]
+    return TourSlot(date.fromisoformat(day), read_time(start), layout, kind)
+
+
+def format_time(start: time) -> str:
+    """A time as in the table: `2:00 PM`."""
+    return f"{start:%I:%M %p}".lstrip("0")
+
+
+def read_day(text: str, now: datetime) -> date:
+    """A day of the model. Raises `ToolError` with today's date, so that the model can count."""
+    try:
+        return date.fromisoformat(text.strip())
+    except ValueError as error:
+        today = f"{now:%A}, {now.date()}"
+        raise ToolError(f"{text!r} is not a day as YYYY-MM-DD. Today is {today}.") from error
+
+
+def read_time(text: str) -> time:
+    """A time in any usual form: `14:00`, `2 pm`, `2:00 PM`, `noon`. Raises `ToolError`."""
+    stripped = text.strip()
+    if stripped.casefold() == "noon":
+        return time(12)
+    try:
+        if found := _TWELVE.fullmatch(stripped):
+            return _from_twelve(int(found[1]), int(found[2] or 0), found[3].casefold())
+        if found := _TWENTY_FOUR.fullmatch(stripped):
+            return time(int(found[1]), int(found[2]))
+    except ValueError as error:
+        raise ToolError(f"There is no time {text!r}.") from error
+    raise ToolError(f"{text!r} is not a time. Write it like 2:00 PM.")
+
+
+def _from_twelve(hour: int, minute: int, half: str) -> time:
+    if not 1 <= hour <= 12:
+        raise ValueError(hour)
+    return time(hour % 12 + (12 if half == "p" else 0), minute)
 
 
 TOOLS: tuple[Tool, ...] = (
