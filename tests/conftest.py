@@ -7,6 +7,7 @@ service, its SDKs and a container engine.
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -16,6 +17,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests import needs
 
 if TYPE_CHECKING:
     from agent.settings import Settings
@@ -41,6 +44,25 @@ settings.register_profile(
     ),
 )
 settings.load_profile("everywhere")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--quick", action="store_true", help="only tests that need nothing installed")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("quick"):
+        os.environ[needs.QUICK] = "1"
+        settings.register_profile("quick", settings.get_profile("everywhere"), max_examples=30)
+        settings.load_profile("quick")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what a quick run cannot do; see `tests.needs`."""
+    if config.getoption("quick"):
+        left_out = [item for item in items if needs.needs_of(item)]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in set(left_out)]
 
 
 @pytest.fixture(scope="session")
