@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 TABLES = ("fault matrix", "streams left early", "DynamoDB", "torture", "survival", "image")
 """Names of the properties that are shown at the end of a run."""
-_CONFIGURATION = Path(__file__).parents[1] / "configuration"
+_TESTS = Path(__file__).parent
+_CONFIGURATION = _TESTS.parent / "configuration"
 
 settings.register_profile(
     "everywhere",
@@ -55,6 +56,12 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ[needs.QUICK] = "1"
         settings.register_profile("quick", settings.get_profile("everywhere"), max_examples=30)
         settings.load_profile("quick")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not even import what a quick run leaves out as a whole."""
+    is_left_out = collection_path.parent == _TESTS and collection_path.name in needs.FOLDERS
+    return True if config.getoption("quick") and is_left_out else None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

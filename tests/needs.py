@@ -8,7 +8,6 @@ it by mistake.
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import pytest
 
@@ -36,7 +35,4 @@ def needs_of(item: pytest.Item) -> set[str]:
     needs = {FIXTURES[name] for name in fixtures if name in FIXTURES}
     if "dynamodb" in (spec.params.values() if (spec := getattr(item, "callspec", None)) else ()):
         needs.add("engine")
-    folder = item.path.relative_to(Path(__file__).parent).parts[0]
-    if folder in FOLDERS:
-        needs.add(FOLDERS[folder])
     return needs.union(*(marker.args for marker in item.iter_markers("needs")))
