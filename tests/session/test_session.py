@@ -131,9 +131,14 @@ def test_model_that_hangs_is_given_up_with_a_sentence() -> None:
 
 
 def test_stream_that_breaks_off_is_a_failure() -> None:
-    stage = on_stage("Hello?", ["I was just "], [ModelError(ReplyFault.THROTTLED)])
+    error = ModelError(ReplyFault.THROTTLED, "HTTP 429", remedy="Wait.", detail="words")
+    stage = on_stage("Hello?", ["I was just "], [error])
 
-    assert run_virtually(stage.play()) is EndReason.IDLE
+    with structlog.testing.capture_logs() as logs:
+        assert run_virtually(stage.play()) is EndReason.IDLE
+
+    [failed] = [entry for entry in logs if entry["event"] == "reply.failed"]
+    assert (failed["reason"], failed["pii_detail"]) == ("HTTP 429. Wait.", "words")
     assert stage.line.said.splitlines()[:2] == ["I ", PHRASES.lost_thread]
 
 
