@@ -131,15 +131,20 @@ def test_model_that_hangs_is_given_up_with_a_sentence() -> None:
 
 
 def test_stream_that_breaks_off_is_a_failure() -> None:
-    error = ModelError(ReplyFault.THROTTLED, "HTTP 429", remedy="Wait.", detail="words")
-    stage = on_stage("Hello?", ["I was just "], [error])
+    stage = on_stage("Hello?", ["I was just "], [ModelError(ReplyFault.THROTTLED)])
+
+    assert run_virtually(stage.play()) is EndReason.IDLE
+    assert stage.line.said.splitlines()[:2] == ["I ", PHRASES.lost_thread]
+
+
+def test_fault_of_a_model_is_logged_with_its_reason() -> None:
+    error = ModelError(ReplyFault.THROTTLED, "HTTP 429", remedy="Wait.", detail="as was said")
 
     with structlog.testing.capture_logs() as logs:
-        assert run_virtually(stage.play()) is EndReason.IDLE
+        run_virtually(on_stage("Hello?", ["I was ", error]).play())
 
     [failed] = [entry for entry in logs if entry["event"] == "reply.failed"]
-    assert (failed["reason"], failed["pii_detail"]) == ("HTTP 429. Wait.", "words")
-    assert stage.line.said.splitlines()[:2] == ["I ", PHRASES.lost_thread]
+    assert (failed["reason"], failed["pii_detail"]) == ("HTTP 429. Wait.", "as was said")
 
 
 def test_crash_of_a_model_ends_neither_call_nor_process() -> None:
