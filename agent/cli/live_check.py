@@ -21,7 +21,7 @@ from twilio.base.exceptions import TwilioException, TwilioRestException  # type:
 from agent import app
 from agent.call.messages import Message, ReplyRequest, Role, Stopped, Text
 from agent.capacity.load_shedding import Load
-from agent.errors import REMEDIES, AgentError, ModelError
+from agent.errors import AgentError
 from agent.llm import open_models
 from agent.observability import Telemetry
 from agent.settings import Settings
@@ -70,8 +70,6 @@ async def live_checks(settings: Settings) -> AsyncIterator[LiveCheck]:
 async def _tried(name: str, trial: Callable[[], Awaitable[str]]) -> LiveCheck:
     try:
         return LiveCheck(name, await trial())
-    except ModelError as error:
-        return LiveCheck(name, fault=f"{error.reason or error.fault}. {REMEDIES[error.fault]}")
     except AgentError as error:
         return LiveCheck(name, fault=str(error))
     except TimeoutError:
