@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
-import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,17 +21,16 @@ from datetime import datetime
 
 import structlog
 
-from agent import SHIPPED_CONFIGURATION
 from agent.app import running
 from agent.call.events import ShutdownMode
-from agent.cli.command import Commands
+from agent.cli.command import Commands, add_config, read_settings
 from agent.http.server import raise_file_limit
 from agent.llm.offline import OFFLINE_NOTICE
 from agent.observability import configure_logging
 from agent.session.call_manager import CallManager
 from agent.settings import Settings, log_format_for
 from agent.store import open_store
-from agent.tools import SPECS
+from agent.tools import load_tools, specs_of
 from agent.usecases import seed
 
 log = structlog.get_logger(__name__)
@@ -49,14 +47,15 @@ def add(commands: Commands) -> None:
     serving.add_argument(
         "--seed",
         action="store_true",
-        help="create the file at STORE_PATH with the shipped configuration if it is missing;"
+        help="create the file at STORE_PATH with the configuration if it is missing;"
         " no effect with TABLE_NAME",
     )
+    add_config(serving)
     serving.set_defaults(run=_run)
 
 
 async def _run(asked: argparse.Namespace) -> int:
-    settings = Settings.read(os.environ)
+    settings = read_settings(asked)
     log_format, with_personal = log_format_for(settings), settings.log_personal_data
     configure_logging(settings.log_level, log_format, with_personal=with_personal)
     if asked.seed and not settings.table_name and not settings.store_path.exists():
@@ -66,12 +65,14 @@ async def _run(asked: argparse.Namespace) -> int:
 
 
 async def _make_file(settings: Settings) -> None:
-    """Create the embedded table with the shipped configuration, or no file if that fails."""
+    """Create the embedded table with the configuration, or no file if that fails."""
+    folder = settings.configuration
+    specs, now = specs_of(load_tools(folder)), datetime.now(settings.time_zone)
     draft = settings.store_path.with_name(f"{settings.store_path.name}.new")
     draft.unlink(missing_ok=True)
     store = await open_store("", draft, region="", max_calls=settings.max_calls)
     try:
-        await seed.seed(store, SHIPPED_CONFIGURATION, SPECS, now=datetime.now(settings.time_zone))
+        await seed.seed(store, folder, specs, now=now)
     finally:
         await store.close()
     draft.replace(settings.store_path)
