@@ -42,7 +42,7 @@ def load_tools(configuration: Path) -> tuple[Tool, ...]:
         try:
             for each in _tools_of(load(), places):
                 tools[each.spec.name], places[each.spec.name] = each, place
-        except (Exception, SystemExit) as error:  # noqa: BLE001 (it ran code of somebody else)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 (the modules are not ours)
             faults.append(f"{place}: {_reason(error, place)}")
     if faults:
         raise UseCaseError("\n".join(faults))
