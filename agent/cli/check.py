@@ -12,10 +12,10 @@ from agent import SHIPPED_CONFIGURATION, app
 from agent.call.messages import ToolSpec
 from agent.cli.command import Commands, add_config, read_settings
 from agent.cli.live_check import live_checks
-from agent.errors import AgentError
+from agent.errors import AgentError, UseCaseError
 from agent.observability import configure_logging
 from agent.settings import Settings
-from agent.tools import SPECS, load_tools, specs_of
+from agent.tools import load_tools, specs_of
 from agent.tools.http import fault_of
 from agent.tools.mcp import survey
 from agent.usecases import seed
@@ -48,12 +48,11 @@ async def _run(asked: argparse.Namespace) -> int:
             print(f"{name:32} {default or '-':28} {meaning}")
         return 0
     configure_logging("error", "console")
-    specs, faults, usable = dict(SPECS), list[str](), usable_everywhere
+    specs, faults, usable = dict[str, ToolSpec](), list[str](), usable_everywhere
     folder = SHIPPED_CONFIGURATION
     try:
         settings = read_settings(asked)
         folder = settings.configuration
-        specs = specs_of(load_tools(folder))
         app.prices_of(settings)
         found, away, remarks = await survey(settings.mcp_config)
     except AgentError as error:
@@ -61,10 +60,15 @@ async def _run(asked: argparse.Namespace) -> int:
     else:
         hosts, secrets = settings.http_tool_hosts, settings.secrets
         usable = partial(fault_of, hosts=hosts, secrets=secrets)
-        specs |= found
+        specs = dict(found)
         faults += away
         print(*remarks, sep="\n", end="\n" if remarks else "")
-    faults += seed.check(folder, specs, usable)
+    try:
+        specs |= specs_of(load_tools(folder))
+    except UseCaseError as error:
+        faults.append(str(error))
+    else:
+        faults += seed.check(folder, specs, usable)
     if asked.table:
         faults += await _table_faults(asked, specs, usable)
     for fault in faults:
