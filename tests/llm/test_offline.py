@@ -263,6 +263,7 @@ async def test_forced_tool_is_called_with_what_is_known() -> None:
         ("{result.text:money}", "$1,250"),
         ("{result.word:money}, {result.word:day}", "soon, soon"),
         ("{result.list}, {result.list.count}, {result.list.first:title}", "a and b, 2, A"),
+        ("{result.list.second} and {result.list.last}. Then {result.list.third}.", "b and b."),
         ("Yes. {result.word.more}! {result.huge}, no. {result.first}?", "Yes. 1250?"),
         ("{result.nothing.first}.", "Done."),
     ],
