@@ -278,6 +278,16 @@ async def test_texts_speak_any_value(say: str, answer: str) -> None:
     assert heard == answer
 
 
+async def test_texts_said_once_leave_the_turn_to_the_next_intent() -> None:
+    lamp = {"name": "lamp", "phrases": ["lamp"], "once": True, "say": ["Red.", "Blue."]}
+    model = lamps(intents=[lamp, {"when": ["intent.lamp"], "say": "No more."}])
+    said = [caller("a lamp")]
+
+    for answer in ("Red.", "Blue.", "No more.", "No more."):
+        assert await words(*said, model=model) == answer
+        said += [agent(answer), caller("a lamp")]
+
+
 async def test_words_are_counted_as_tokens() -> None:
     asked = asking(*LOOKED, caller(ToolResult("1", '{"text": "so so"}')), system="Be kind.")
 

@@ -70,6 +70,7 @@ class Intent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     when: tuple[str, ...] = ()
     needs: dict[str, str] = {}  # condition → text that asks for what is missing, in order
     say: str | tuple[str, ...] = ()  # texts, of which the first that was not said yet is taken
+    once: bool = False  # no text is said again; when all were said, the next intent applies
     call: str = ""
     arguments: dict[str, object] = {}  # added to those of the tool
     otherwise: str = ""  # said if the tool is not offered or has just run; empty = next intent
