@@ -280,7 +280,8 @@ async def test_texts_speak_any_value(say: str, answer: str) -> None:
 
 async def test_texts_said_once_leave_the_turn_to_the_next_intent() -> None:
     lamp = {"name": "lamp", "phrases": ["lamp"], "once": True, "say": ["Red.", "Blue."]}
-    model = lamps(intents=[lamp, {"when": ["intent.lamp"], "say": "No more."}])
+    rest = {"when": ["intent.lamp"], "say": "No more."}
+    model = lamps(slots={}, updates=[], tools={}, intents=[lamp, rest])
     said = [caller("a lamp")]
 
     for answer in ("Red.", "Blue.", "No more.", "No more."):
