@@ -284,7 +284,9 @@ class Dialogue:
         return self._pick([text for text in rendered if text], once=once)
 
     def _pick(self, texts: list[str] | tuple[str, ...], *, once: bool = False) -> str:
-        new = (text for text in texts if plain(text) not in self._spoken)
+        # the question at the end does not make a text a new one
+        said = [plain(text.rpartition(". ")[0] or text) in self._spoken for text in texts]
+        new = (text for text, is_said in zip(texts, said, strict=True) if not is_said)
         return next(new, texts[self._agent_turns % len(texts)] if texts and not once else "")
 
     def _arguments(self, name: str, added: Mapping[str, object]) -> str:
