@@ -9,11 +9,12 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
+from time import monotonic
 
 import httpx2
 import pytest
@@ -108,9 +109,14 @@ async def test_reply_is_streamed_and_ends_by_itself(model: LanguageModel) -> Non
 
 
 @pytest.mark.parametrize("most", [1, 200])
-async def test_limit_cuts_the_reply_at_its_token(model: LanguageModel, most: int) -> None:
+async def test_limit_cuts_the_reply_at_its_token(
+    model: LanguageModel, most: int, record_property: Callable[[str, object], None]
+) -> None:
     """One word, and more than anybody says in one breath."""
+    began = monotonic()
     pieces = await contract.pieces_of(model, said_so_far(STORY, most=most))
+    if most > 1:
+        record_property("local model", f"{most / (monotonic() - began):.0f} tokens a second")
 
     assert stop_of(pieces) is StopReason.LENGTH
     assert [piece.output for piece in pieces if isinstance(piece, Usage)] == [most]
@@ -163,7 +169,7 @@ async def test_too_long_conversation_has_its_fault(model: LanguageModel) -> None
 async def test_call_in_the_terminal_of_three_turns(local_model: Settings, table: Path) -> None:
     """The model is offered no tools, and each turn is answered."""
     shown: list[str] = []
-    lines = ("Who are you?", "Was Einstein a physicist?", "Thank you.", "/trace")
+    lines = ("Say only: yes.", "Say only: no.", "Say only: bye.", "/trace")
     typed: asyncio.Queue[str | None] = asyncio.Queue()
     for line in (*lines, None):
         typed.put_nowait(line)
