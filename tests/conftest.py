@@ -26,7 +26,15 @@ if TYPE_CHECKING:
     from tests.servers import Server
     from tests.stores import Stores
 
-TABLES = ("fault matrix", "streams left early", "DynamoDB", "torture", "survival", "image")
+TABLES = (
+    "fault matrix",
+    "streams left early",
+    "DynamoDB",
+    "torture",
+    "survival",
+    "image",
+    "local model",
+)
 """Names of the properties that are shown at the end of a run."""
 _TESTS = Path(__file__).parent
 
