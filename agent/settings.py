@@ -20,6 +20,7 @@ from typing import Annotated, Any, get_type_hints
 from urllib.parse import SplitResult, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from agent import SHIPPED_CONFIGURATION
 from agent.errors import AgentError
 from agent.usecases.caller_identity import (
     ATTESTATIONS,
@@ -27,6 +28,7 @@ from agent.usecases.caller_identity import (
     is_number_prefix,
     is_telephone_number,
 )
+from agent.usecases.folders import configuration_folder
 from agent.usecases.host_allowlist import HostAllowlist, Secret, SecretRule
 
 _OFF = False
@@ -236,6 +238,10 @@ class Settings:
     aws_config_file: Path = _env(Path("~/.aws/config"), "where profiles name their region")
     aws_endpoint_url_dynamodb: _Url = _env("", "endpoint of DynamoDB; unset = the region's own")
     aws_endpoint_url_bedrock_runtime: _Url = _env("", "endpoint of Bedrock; unset = the region's")
+    configuration: Annotated[Path, configuration_folder] = _env(
+        SHIPPED_CONFIGURATION,
+        "folder with use-cases/, profiles/ and tools/; unset = the shipped one",
+    )
     stack_use_case: _Name = _env(
         "restaurantOrderingUseCase", "default for callers without a use case"
     )
@@ -288,7 +294,7 @@ class Settings:
     ecs_agent_uri: str = _env("", "set by ECS; unset = not on ECS")
     record_calls: _Flag = _env(_OFF, "record calls, with all words, for show and replay")
     record_days: _Days = _env(7, "days until a recorded call is deleted")
-    prices_file: str = _env("", "prices of models, TOML; unset = configuration/prices.toml")
+    prices_file: str = _env("", "prices of models, TOML; unset = prices.toml of CONFIGURATION")
     emf_metrics: _Flag = _env(_OFF, "write CloudWatch metrics into the log, if it is JSON")
     log_personal_data: _Flag = _env(_OFF, "log personal data, in keys pii_...")
 
@@ -339,8 +345,9 @@ class Settings:
         rows, by_name = [], {each.name: each for each in fields(cls)}
         for one, (name, *older) in cls.variables().items():
             also = f" (older name: {', '.join(older)})" if older else ""
-            default = "" if by_name[one].default == () else str(by_name[one].default)
-            rows.append((name, default, by_name[one].metadata["meaning"] + also))
+            default = by_name[one].default
+            shown = "" if default in {(), SHIPPED_CONFIGURATION} else str(default)
+            rows.append((name, shown, by_name[one].metadata["meaning"] + also))
         return rows
 
     def _problems(self) -> Iterator[str]:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 
 from agent import SHIPPED_CONFIGURATION, app
 from agent.call.messages import ToolSpec
-from agent.cli.command import Commands, quiet_settings
+from agent.cli.command import Commands, add_config, read_settings
 from agent.cli.live_check import live_checks
-from agent.errors import AgentError
+from agent.errors import AgentError, UseCaseError
 from agent.observability import configure_logging
 from agent.settings import Settings
-from agent.tools import SPECS
+from agent.tools import load_tools, specs_of
 from agent.tools.http import fault_of
 from agent.tools.mcp import survey
 from agent.usecases import seed
@@ -38,6 +38,7 @@ def add(commands: Commands) -> None:
         action="store_true",
         help="also try the models, the table, Twilio, MCP servers and hosts of HTTP tools",
     )
+    add_config(checking)
     checking.set_defaults(run=_run)
 
 
@@ -47,9 +48,11 @@ async def _run(asked: argparse.Namespace) -> int:
             print(f"{name:32} {default or '-':28} {meaning}")
         return 0
     configure_logging("error", "console")
-    specs, faults, usable = dict(SPECS), list[str](), usable_everywhere
+    specs, faults, usable = dict[str, ToolSpec](), list[str](), usable_everywhere
+    folder = SHIPPED_CONFIGURATION
     try:
-        settings = Settings.read(os.environ)
+        settings = read_settings(asked)
+        folder = settings.configuration
         app.prices_of(settings)
         found, away, remarks = await survey(settings.mcp_config)
     except AgentError as error:
@@ -57,33 +60,38 @@ async def _run(asked: argparse.Namespace) -> int:
     else:
         hosts, secrets = settings.http_tool_hosts, settings.secrets
         usable = partial(fault_of, hosts=hosts, secrets=secrets)
-        specs |= found
+        specs = dict(found)
         faults += away
         print(*remarks, sep="\n", end="\n" if remarks else "")
-    faults += seed.check(SHIPPED_CONFIGURATION, specs, usable)
+    try:
+        specs |= specs_of(load_tools(folder))
+    except UseCaseError as error:
+        faults.append(str(error))
+    else:
+        faults += seed.check(folder, specs, usable)
     if asked.table:
-        faults += await _table_faults(specs, usable)
+        faults += await _table_faults(asked, specs, usable)
     for fault in faults:
         print(fault, file=sys.stderr)
     if asked.live and not faults:
-        faults += await _live_faults()
+        faults += await _live_faults(read_settings(asked))
     return 1 if faults else 0
 
 
-async def _live_faults() -> list[str]:
+async def _live_faults(settings: Settings) -> list[str]:
     """Try what the settings name, and print a line for each; returns those that do not work."""
     faults = list[str]()
-    async for check in live_checks(Settings.read(os.environ)):
+    async for check in live_checks(settings):
         print(check, file=sys.stderr if check.fault else sys.stdout)
         faults += [check.fault] if check.fault else []
     return faults
 
 
 async def _table_faults(
-    specs: Mapping[str, ToolSpec], usable: Callable[[HttpTool], str]
+    asked: argparse.Namespace, specs: Mapping[str, ToolSpec], usable: Callable[[HttpTool], str]
 ) -> list[str]:
     try:
-        settings = quiet_settings()
+        settings = replace(read_settings(asked), mcp_config="")
         async with app.open_calls(settings, makes_table=False) as (_, store, _):
             return await seed.check_table(store, settings.stack_use_case, specs, usable)
     except AgentError as error:

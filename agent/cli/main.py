@@ -1,4 +1,4 @@
-"""The commands: `python -m agent serve | talk | dial | seed | check | show | replay`."""
+"""The commands: `python -m agent serve | talk | new | dial | seed | check | show | replay`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import signal
 import sys
 from pathlib import Path
 
-from agent.cli import check, dial, recorded_calls, seeding, serve, talk
+from agent.cli import check, dial, new_agent, recorded_calls, seeding, serve, talk
 from agent.cli.command import PROGRAM
 from agent.errors import AgentError
 
-_MODULES = (serve, talk, dial, seeding, check, recorded_calls)
+_MODULES = (serve, talk, new_agent, dial, seeding, check, recorded_calls)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import secrets
 import signal
 import sys
 from collections.abc import AsyncIterator, Coroutine, Iterator
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
-from agent import SHIPPED_CONFIGURATION, app
+from agent import app
 from agent.cli.call_view import CallView, request_text
-from agent.cli.command import PROGRAM, Commands
+from agent.cli.command import PROGRAM, Commands, add_config, read_settings
 from agent.cli.edits import follow_edits
+from agent.cli.local_model import NOTICE, USE_CASE, open_local_model
 from agent.cli.terminal_screen import Screen, open_screen
 from agent.cli.terminal_transport import CHARACTERS_PER_SECOND, KEYS, TerminalTransport
 from agent.errors import AgentError
@@ -31,7 +31,7 @@ from agent.session.call_manager import CallManager
 from agent.session.live_config import LiveConfiguration
 from agent.settings import Settings
 from agent.store.call_state.call_item import CONNECTION, VERSTAT
-from agent.tools import SPECS
+from agent.tools import load_tools, specs_of
 from agent.usecases import seed
 from agent.usecases.caller_identity import identify
 
@@ -61,17 +61,23 @@ def add(commands: Commands) -> None:
         "--from", dest="caller", default="", metavar="NUMBER", help="calls from this number"
     )
     talking.add_argument(
+        "--local-model",
+        action="store_true",
+        help=f"a small model on this machine, without tools; as {USE_CASE} unless told otherwise",
+    )
+    talking.add_argument(
         "--watch",
         action=argparse.BooleanOptionalAction,
         default=True,
         help="load a file of the configuration when it is saved; it counts from the next turn;"
         " no effect with TABLE_NAME",
     )
+    add_config(talking)
     talking.set_defaults(run=_run)
 
 
 async def _run(asked: argparse.Namespace) -> int:
-    settings = Settings.read(os.environ)
+    settings = read_settings(asked)
     configure_logging("error", "console", with_personal=settings.log_personal_data)
     # The limits for callers do not apply to the operator's terminal.
     settings = replace(settings, caller_calls_per_hour=0, caller_tokens_per_day=0)
@@ -79,26 +85,40 @@ async def _run(asked: argparse.Namespace) -> int:
         print(f"--from: {asked.caller} is neither an E.164 number nor client:identity")
         return 1
     screen = open_screen()
-    if settings.model_identifier.startswith("offline:"):
-        screen.answer(OFFLINE_NOTICE)
-    if sys.stdin.isatty():
-        screen.answer(HINT)
     is_paced = sys.stdin.isatty()
-    async with app.open_calls(settings) as (calls, store, _):
+    async with AsyncExitStack() as stack:
+        if asked.local_model:
+            settings = await stack.enter_async_context(open_local_model(settings))
+            screen.answer(NOTICE)
+        elif settings.model_identifier.startswith("offline:"):
+            screen.answer(OFFLINE_NOTICE)
+        if is_paced:
+            screen.answer(HINT)
+        calls, _, _ = await stack.enter_async_context(app.open_calls(settings))
+        calls.setup.offers_tools = not asked.local_model
         typed: asyncio.Queue[str | None] = asyncio.Queue()
         works = [_read(screen, typed)]
         if not settings.table_name:  # a table in DynamoDB is loaded by `seed` alone
-            now = partial(datetime.now, settings.time_zone)
-            await seed.seed(store, SHIPPED_CONFIGURATION, SPECS, now=now())
+            load = partial(_load, settings, calls)
+            await load()
             if asked.watch:
                 calls.setup.follows_edits = True
-                works.append(follow_edits(SHIPPED_CONFIGURATION, store, screen, now))
+                works.append(follow_edits(settings.configuration, load, screen))
         async with _beside(*works):
-            use_case: str | None = asked.use_case
+            use_case: str | None = asked.use_case or (USE_CASE if asked.local_model else "")
             while use_case is not None:
                 call = TerminalCall(calls, screen, asked.caller, is_paced=is_paced)
                 use_case = await call.run(use_case, typed)
     return 0
+
+
+async def _load(settings: Settings, calls: CallManager) -> None:
+    """Load use cases, profiles and Python tools; a fault in one leaves all as they are."""
+    folder, now = settings.configuration, datetime.now(settings.time_zone)
+    tools = load_tools(folder)
+    await seed.seed(calls.resources.store, folder, specs_of(tools), now=now)
+    calls.resources.tool_registry.use(tools)
+    calls.setup.edits += 1
 
 
 async def _read(screen: Screen, typed: asyncio.Queue[str | None]) -> None:
