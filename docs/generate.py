@@ -3,7 +3,7 @@
     python docs/generate.py            write docs/reference/*.md
     python docs/generate.py --check    exit with 1 if a page differs from the code
 
-`tests/repository/test_reference.py` runs the check.
+`tests/repository/test_docs.py` runs the check.
 """
 
 from __future__ import annotations
