@@ -65,12 +65,13 @@ class ModelError(AgentError):
 
 
 REMEDIES = {
-    ReplyFault.DENIED: "Check the key or credentials, the region, the name of the model, and"
-    " whether the account may use it.",
+    ReplyFault.DENIED: "Check OPENAI_API_KEY (for Bedrock the AWS credentials and AWS_REGION), the"
+    " name of the model in MODEL_IDENTIFIER, and whether the account may use it.",
     ReplyFault.THROTTLED: "A quota is used up: wait, ask for more, or set"
     " FALLBACK_MODEL_IDENTIFIERS.",
     ReplyFault.TIMEOUT: "For a slow model raise MODEL_FIRST_EVENT_SECONDS and MODEL_GAP_SECONDS.",
-    ReplyFault.UNAVAILABLE: "Check that the server runs, and for openai: models OPENAI_BASE_URL.",
+    ReplyFault.UNAVAILABLE: "Check that the server runs, OPENAI_BASE_URL for openai: models, and"
+    " AWS_REGION for Bedrock.",
     ReplyFault.REFUSED: "The model does not accept this request: check [model] of the use case.",
     ReplyFault.TOO_LONG: "The conversation is too long for this model.",
     ReplyFault.INTERNAL: "This is a fault of the service: the log has it.",

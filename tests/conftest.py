@@ -7,6 +7,7 @@ service, its SDKs and a container engine.
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from tests.fakes import Clock
     from tests.servers import Server
     from tests.stores import Stores
+
+os.environ["PYTHON_DOTENV_DISABLED"] = "1"  # no test reads the .env of a developer
 
 TABLES = ("fault matrix", "streams left early", "DynamoDB", "torture", "survival", "image")
 """Names of the properties that are shown at the end of a run."""

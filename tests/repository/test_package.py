@@ -36,7 +36,7 @@ def test_installed_package_runs_its_command_away_from_the_checkout(tmp_path: Pat
     assert f"voice_agent-{__version__}-" in wheel.name
     assert "agent: Got it, 2 large Lighthouse pizzas." in talked
     assert "voice-agent show CA" in talked
-    assert _run(command, "check", cwd=tmp_path) == ""
+    assert "use cases: albertEinsteinUseCase, " in _run(command, "check", cwd=tmp_path)
     assert (installed / "agent" / "py.typed").exists()
 
 
