@@ -51,7 +51,7 @@ async def _run(asked: argparse.Namespace) -> int:
     if asked.settings:
         _list_settings()
         return 0
-    configure_logging("error", "console")
+    configure_logging("critical", "console")  # a fault is printed, once
     specs, usable, settings = dict(SPECS), usable_everywhere, None
     faults, folder = Settings.misspelled(os.environ), SHIPPED_CONFIGURATION
     try:
@@ -64,7 +64,7 @@ async def _run(asked: argparse.Namespace) -> int:
         hosts, secrets = settings.http_tool_hosts, settings.secrets
         usable = partial(fault_of, hosts=hosts, secrets=secrets)
         specs |= found
-        faults += away
+        faults += [f"{line}; correct the file, or what it names" for line in away]
         if settings.mcp_config:
             print(f"MCP_CONFIG: {settings.mcp_config}, {len(found)} tools")
         print(*remarks, sep="\n", end="\n" if remarks else "")

@@ -1,7 +1,7 @@
 """`check --live`: tries what the settings name, one line for each.
 
 It asks each model for a few tokens, writes and reads an item of the table, reads the Twilio account
-with its numbers, and sends a `HEAD /` to each host of HTTP tools. Nothing is sent to a caller.
+with its numbers, and sends a `GET /` to each host of HTTP tools. Nothing is sent to a caller.
 """
 
 from __future__ import annotations
@@ -15,17 +15,20 @@ from uuid import uuid4
 from agent import app
 from agent.call.messages import Message, ReplyRequest, Role, Stopped, Text
 from agent.capacity.load_shedding import Load
-from agent.errors import REMEDIES, AgentError, ModelError
+from agent.errors import REMEDIES, AgentError, ModelError, StoreError
 from agent.llm import open_models
 from agent.observability import Telemetry
 from agent.settings import Settings
 from agent.store import open_store
-from agent.tools.http.outbound_http import HttpRequest, OutboundHttp
+from agent.tools.http.outbound_http import HttpRequest, OutboundHttp, UnreachableError
 from agent.twilio.rest_client import look_up
 from agent.usecases import UseCase
 from agent.usecases.host_allowlist import HostRule
 
 _HOST_SECONDS = 5.0
+_TABLE_REMEDY = (
+    "check TABLE_NAME, AWS_REGION and the credentials, or make the table: docs/deploy/table.md"
+)
 _HELLO = ReplyRequest(
     "Answer with one word.", (Message(Role.CALLER, (Text("Hello."),)),), max_tokens=16
 )
@@ -47,9 +50,7 @@ async def live_checks(settings: Settings, models: Mapping[str, str]) -> AsyncIte
     """Try everything, in turn; an error of one is its result. `models`: by where they are named."""
     for name, identifier in models.items():
         yield await _tried(f"{name} {identifier}", _ask(settings, identifier))
-    table = "TABLE_NAME" if settings.table_name else "STORE_PATH"
-    place = settings.table_name or settings.store_path
-    yield await _tried(f"{table} {place}", _write_and_read(settings))
+    yield await _tried("table", _write_and_read(settings))
     yield await _tried("Twilio", _find_numbers(settings))
     async with OutboundHttp.open(settings.http_tool_hosts) as http:
         for rule in settings.http_tool_hosts.rules:
@@ -60,7 +61,10 @@ async def _tried(name: str, trial: Awaitable[str]) -> LiveCheck:
     try:
         return LiveCheck(name, await trial)
     except ModelError as error:
-        return LiveCheck(name, fault=f"{error.reason or error.fault}. {REMEDIES[error.fault]}")
+        return LiveCheck(name, fault=f"{error.fault}. {REMEDIES[error.fault]}")
+    except StoreError as error:
+        is_named = str(error).startswith("TABLE_NAME")
+        return LiveCheck(name, fault=f"{error}; {_TABLE_REMEDY}" if is_named else str(error))
     except AgentError as error:
         return LiveCheck(name, fault=str(error))
 
@@ -84,7 +88,7 @@ async def _ask(settings: Settings, identifier: str) -> str:
 
 async def _write_and_read(settings: Settings) -> str:
     if not settings.table_name and not settings.store_path.exists():
-        return "not there yet; seed, talk or serve --seed makes it"
+        return f"{settings.store_path} is not there yet; seed, talk or serve --seed makes it"
     store = await open_store(
         settings.table_name, settings.store_path, region=settings.aws_region, max_calls=1
     )
@@ -95,7 +99,7 @@ async def _write_and_read(settings: Settings) -> str:
             raise AgentError("what was written cannot be read")
     finally:
         await store.close()
-    return "written and read"
+    return f"{settings.table_name or settings.store_path}, written and read"
 
 
 async def _find_numbers(settings: Settings) -> str:
@@ -120,9 +124,9 @@ async def _find_numbers(settings: Settings) -> str:
 async def _reach(http: OutboundHttp, rule: HostRule) -> str:
     if rule.host.startswith("*."):
         return "not tried: it stands for many hosts"
-    request = HttpRequest("HEAD", rule.scheme, rule.host, rule.port, "/", {})
+    request = HttpRequest("GET", rule.scheme, rule.host, rule.port, "/", {})
     try:
         await http.send(request, _HOST_SECONDS)
-    except AgentError as error:
+    except UnreachableError as error:
         raise AgentError(f"{error.__cause__ or error}; check the host, its port and TLS") from error
     return "reached"

@@ -143,10 +143,11 @@ async def look_up(account: TwilioAccount) -> tuple[str, dict[str, str]]:
     except TwilioRestException as error:
         raise LookUpError(_refusal(account, error)) from error
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        kind = type(error).__name__
-        raise LookUpError(f"TWILIO_API_URL: {account.api_url} cannot be reached: {kind}") from error
+        fault = f"{account.api_url} cannot be reached: {type(error).__name__}"
+        raise LookUpError(f"TWILIO_API_URL: {fault}; check it, and the network") from error
     except (TwilioException, ValueError, TypeError, AttributeError, KeyError) as error:
-        raise LookUpError(f"TWILIO_API_URL: {account.api_url} is not Twilio's API") from error
+        fault = f"{account.api_url} is not Twilio's API; unset it"
+        raise LookUpError(f"TWILIO_API_URL: {fault}") from error
     called = {
         str(it.phone_number): str(it.voice_application_sid or it.voice_url or "") for it in numbers
     }
