@@ -161,7 +161,8 @@ NOT_A_URL = "is not https://host/path, with the host written out"
         (
             'method = "POST"',
             'method = "TRACE"',
-            "Remind.method: Invalid enum value 'TRACE', must be one of DELETE, GET, PATCH, POST, PUT",
+            "Remind.method: Invalid enum value 'TRACE', must be one of DELETE, GET, PATCH, POST,"
+            " PUT",
         ),
         (
             "timeout = 4",
