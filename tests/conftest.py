@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests import needs
+
 if TYPE_CHECKING:
     from agent.settings import Settings
     from tests.dynamodb import Engine
@@ -29,7 +31,8 @@ os.environ["PYTHON_DOTENV_DISABLED"] = "1"  # no test reads the .env of a develo
 
 TABLES = ("fault matrix", "streams left early", "DynamoDB", "torture", "survival", "image")
 """Names of the properties that are shown at the end of a run."""
-_CONFIGURATION = Path(__file__).parents[1] / "configuration"
+_TESTS = Path(__file__).parent
+_CONFIGURATION = _TESTS.parent / "configuration"
 
 settings.register_profile(
     "everywhere",
@@ -44,6 +47,31 @@ settings.register_profile(
     ),
 )
 settings.load_profile("everywhere")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--quick", action="store_true", help="only tests that need nothing installed")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("quick"):
+        os.environ[needs.QUICK] = "1"
+        settings.register_profile("quick", settings.get_profile("everywhere"), max_examples=30)
+        settings.load_profile("quick")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not even import what a quick run leaves out as a whole."""
+    is_left_out = collection_path.parent == _TESTS and collection_path.name in needs.FOLDERS
+    return True if config.getoption("quick") and is_left_out else None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what a quick run cannot do; see `tests.needs`."""
+    if config.getoption("quick"):
+        left_out = [item for item in items if needs.needs_of(item)]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in set(left_out)]
 
 
 @pytest.fixture(scope="session")

@@ -44,6 +44,7 @@ from testcontainers.core.docker_client import DockerClient, get_docker_host
 
 from agent.store.dynamodb_client import TABLE, TTL_ATTRIBUTE
 from tests.llm import accounts
+from tests.needs import use
 
 DEFAULT_IMAGE = "amazon/dynamodb-local:3.3.1"
 REGION = "us-east-1"
@@ -197,6 +198,7 @@ class _Process:
 @contextmanager
 def running() -> Iterator[Engine]:
     """Start a DynamoDB the best way there is, and leave nothing of it behind."""
+    use("engine")
     server, url, description = _best_server()
     engine = Engine(server, url, description)
     try:

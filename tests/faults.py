@@ -362,6 +362,12 @@ _FAULTS: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("                self._is_of_others = True\n",
          "                pass\n", "only the channel of the answer is spoken"),
     ),
+    "call/turn_preparation": (
+        ("asks, self._has_asked = not self._has_asked, False",
+         "asks = not self._has_asked", "edits are read for every turn"),
+        ("return Preparation(asks=True, waits=True)",
+         "return Preparation(asks=True)", "a key waits for edits"),
+    ),
     "call/after_session": (
         ("if report.is_call_completed or report.status is SessionStatus.COMPLETED:",
          "if report.status is SessionStatus.COMPLETED:", "a call that is over is not reconnected"),

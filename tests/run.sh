@@ -2,6 +2,7 @@
 # Every check and every test, in an environment this script makes itself. CI runs just this.
 #
 #   bash tests/run.sh            all of it
+#   bash tests/run.sh quick      the checks, and the tests that need nothing but Python (tests/needs.py)
 #   bash tests/run.sh -k word    the checks, and the tests pytest selects with these arguments
 #
 # DYNAMODB_IMAGE and DYNAMODB_WAY choose the DynamoDB of tests (tests/engine.sh).
@@ -10,22 +11,26 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
+# What will be installed and how long it takes, before anything happens.
+tell_plan() {
+    if [ "$lane" = quick ]; then
+        echo "Quick: the checks, and the tests that need nothing but Python. It installs nothing but .venv" \
+            "(once, half a minute), and takes about a minute and a half on two cores."
+        return
+    fi
+    echo "All checks and tests: about ten minutes on two cores, three more at the first time, when it makes" \
+        ".venv and .tools (1 GB) in this folder."
+    if [ "$(id -u)" = 0 ] && [ -e /etc/debian_version ]; then
+        echo "As root on Debian it installs what is missing of docker.io, haproxy and prometheus with apt-get."
+    else
+        echo "It installs nothing outside of this folder. Tests of the image need docker, tests of survival" \
+            "need haproxy, tests of rules need prometheus; without them these tests fail." \
+            "'bash tests/run.sh quick' needs none of them."
+    fi
+}
+
 # shellcheck source=tests/environment.sh
 . tests/environment.sh
-# Environments take longest to make, so they are made side by side; what installs Python comes before.
-find_python >/dev/null
-{ bash tests/templates/lint.sh environments && ensure_environment docs/requirements.txt .tools/docs; } &
-making=$!
-ensure_environment requirements-dev.txt
-# shellcheck source=tests/engine.sh
-. tests/engine.sh
-# shellcheck source=tests/image.sh
-. tests/image.sh
-# shellcheck source=tests/balancer.sh
-. tests/balancer.sh
-# shellcheck source=tests/prometheus.sh
-. tests/prometheus.sh
-
 run() {
     printf '\n== %s\n' "$*"
     "$@"
@@ -41,6 +46,39 @@ checks() {
     run "$bin/lint-imports"
     run env PYTHON_DOTENV_DISABLED=1 "$bin/python" -m agent check
 }
+
+lane=all
+if [ "${1:-}" = quick ]; then
+    lane=quick
+    shift
+fi
+tell_plan
+
+# Environments take longest to make, so they are made side by side; what installs Python comes before.
+find_python >/dev/null
+if [ "$lane" = quick ]; then
+    ensure_environment requirements-dev.txt
+    told=$(mktemp)
+    trap 'rm -f "$told"' EXIT
+    checks >"$told" 2>&1 &
+    checking=$!
+    status=0
+    HYPOTHESIS_PROFILE=quick run .venv/bin/pytest --quick -q --numprocesses 2 "$@" || status=$?
+    wait "$checking" || status=$?
+    cat "$told"
+    exit "$status"
+fi
+{ bash tests/templates/lint.sh environments && ensure_environment docs/requirements.txt .tools/docs; } &
+making=$!
+ensure_environment requirements-dev.txt
+# shellcheck source=tests/engine.sh
+. tests/engine.sh
+# shellcheck source=tests/image.sh
+. tests/image.sh
+# shellcheck source=tests/balancer.sh
+. tests/balancer.sh
+# shellcheck source=tests/prometheus.sh
+. tests/prometheus.sh
 
 # The checks compute while what the tests need is fetched and built; their output is shown afterwards.
 told=$(mktemp)

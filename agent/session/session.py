@@ -23,6 +23,7 @@ from agent.call.conversation import Conversation
 from agent.call.messages import ReplyRequest, Stopped, StopReason, TextPiece, ToolCall, Usage
 from agent.call.summarization import SUMMARIZE, SUMMARY_TOKENS
 from agent.call.timers import StartTimer, StopTimer, Timer
+from agent.call.turn_preparation import LONGEST_WAIT_MS, TurnPreparation
 from agent.errors import ModelError
 from agent.ports import (
     Allowance,
@@ -44,8 +45,6 @@ FLUSH_SECONDS = 1.0
 """How long the journal is waited for before a lasting tool or a change of transport."""
 LONGEST_DELTA = 1_000  # characters of one `ReplyDelta`; longer pieces of a model are split
 _OFFER_AGAIN_SECONDS = 0.01
-REFRESH_SECONDS = 0.1
-"""How long the caller's final words wait for edits, whose reading began with the first words."""
 _WARMING = "warming"
 _REFRESHING = "refreshing"
 _LOOKING = "looking at the allowance"
@@ -185,26 +184,17 @@ class Session:
                 loop.call_later(_OFFER_AGAIN_SECONDS, self._offer, event)
 
     async def _read_transport(self) -> None:
-        is_turn_prepared = False
+        turns = TurnPreparation()
         async with aclosing(self._deps.transport.events()) as events:
             async for event in events:
                 received_at = asyncio.get_running_loop().time()
-                match event:
-                    case ev.CallerSpoke(is_final=False) if is_turn_prepared:
-                        pass
-                    case ev.CallerSpoke(is_final=False) | ev.PlaybackReported(
-                        ev.Playback.CALLER_ON
-                    ):
-                        self._start_once(_WARMING, self._warm)
-                        self._ask_for_news()
-                        is_turn_prepared = True
-                    case ev.CallerSpoke():
-                        await self._be_up_to_date(is_asked=is_turn_prepared)
-                        is_turn_prepared = False
-                    case ev.CallerPressed():  # no event precedes a key
-                        await self._be_up_to_date(is_asked=False)
-                    case _:
-                        pass
+                preparation = turns.before(event)
+                if preparation.asks:
+                    self._ask_for_news()
+                if preparation.waits:
+                    await self._wait_for_news()
+                elif preparation.asks:
+                    self._start_once(_WARMING, self._warm)
                 await self._inbox.put((received_at, event))
         await self._put(ev.CallEnded())
 
@@ -213,13 +203,11 @@ class Session:
         if self._deps.allowance is not None:
             self._start_once(_LOOKING, self._deps.allowance.look)
 
-    async def _be_up_to_date(self, *, is_asked: bool) -> None:
-        """Put edits into the inbox before what the caller has just said."""
-        if not is_asked:
-            self._ask_for_news()
+    async def _wait_for_news(self) -> None:
+        """Put edits and limits into the inbox before what the caller has just said."""
         asked = [self._children[one] for one in (_REFRESHING, _LOOKING) if one in self._children]
         if asked:
-            await asyncio.wait(asked, timeout=REFRESH_SECONDS)
+            await asyncio.wait(asked, timeout=LONGEST_WAIT_MS / 1000)
         if self._deps.allowance is not None and self._deps.allowance.is_spent:
             await self._put(ev.AllowanceSpent())
 

@@ -251,7 +251,9 @@ def _silent(config: CallConfig) -> CallConfig:
     return replace(config, greeting="")
 
 
-RUNS = {"dev": 200, "ci": 3_000, "nightly": 50_000}[os.environ.get("HYPOTHESIS_PROFILE", "dev")]
+RUNS = {"quick": 40, "dev": 200, "ci": 3_000, "nightly": 50_000}[
+    os.environ.get("HYPOTHESIS_PROFILE", "dev")
+]
 """In all; half of them in each test, so that two processors can share the work."""
 
 TestPromises = pytest.mark.usefixtures("uncovered")(Adversary.TestCase)

@@ -334,6 +334,7 @@ def test_a_call_that_goes_on_elsewhere_remembers_what_was_done() -> None:
     assert [type(action) for action in actions] == [Record]
 
 
+@pytest.mark.needs("time")
 @pytest.mark.usefixtures("uncovered")
 @pytest.mark.parametrize(
     ("every", "most_facts"),

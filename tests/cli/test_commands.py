@@ -263,6 +263,7 @@ def test_talk_says_what_is_missing(run: Run) -> None:
     assert run("talk", "--use-case", "x")[::2] == (1, "x: there is no such use case\n")
 
 
+@pytest.mark.needs("time")
 def test_ctrl_c_hangs_up(table: Path) -> None:
     """As `/hangup` does: one line, no traceback."""
     environment = {**os.environ, "STORE_PATH": str(table)}
@@ -278,6 +279,7 @@ def test_ctrl_c_hangs_up(table: Path) -> None:
     assert (talking.returncode, errors) == (0, "")
 
 
+@pytest.mark.needs("time")
 def test_ctrl_c_ends_a_command_with_one_line() -> None:
     """While it waits for a table that does not answer."""
     with socket.create_server(("127.0.0.1", 0)) as table:
@@ -470,6 +472,7 @@ def test_replay_that_could_not_be_tried_has_an_exit_status_of_its_own(
         assert (found, err.count(variable)) == (status, 1)
 
 
+@pytest.mark.needs("time")
 @pytest.mark.parametrize(("has", "columns"), [(80, 80), (40, 72), (200, 100)])
 def test_call_is_shown_and_replayed_as_wide_as_the_terminal(
     environment: pytest.MonkeyPatch, run: Run, recorded: str, table: Path, has: int, columns: int

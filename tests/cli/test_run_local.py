@@ -21,6 +21,8 @@ import pytest
 
 from agent.settings import Settings, SettingsError
 
+pytestmark = pytest.mark.needs("time")
+
 ROOT = Path(__file__).parents[2]
 SAMPLE = "run-local.sh.sample"
 _PATIENCE = 60.0

@@ -12,6 +12,8 @@ import pytest
 from tests.servers import Server
 from tests.twilio_client.call import TwilioCall
 
+pytestmark = pytest.mark.needs("time")
+
 _SIZES = ("small", "medium", "large")
 _PIZZAS = ("Cheese", "Lighthouse", "Garden", "Pepperoni")
 _TOPPINGS = ("bacon", "mushrooms", "spinach", "black olives", "jalapenos")

@@ -302,6 +302,7 @@ def test_soft_limit_of_files_is_raised_to_the_hard_one() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
+@pytest.mark.needs("time")
 async def test_two_thousand_idle_connections_do_not_disturb_a_call(table: Path) -> None:
     settings = settings_for(table, MAX_CALLS="1")
     most = public_limits(settings).most

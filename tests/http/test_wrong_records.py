@@ -20,6 +20,8 @@ from tests.scripted import ScriptedModel
 from tests.servers import Server, settings_for, staged
 from tests.twilio_client.client import UNLIMITED_CALLERS
 
+pytestmark = pytest.mark.needs("time")
+
 NAME = "restaurantOrderingUseCase"
 OLD = Path(__file__).parents[1] / "store" / "predecessor" / "record-restaurant.json"
 

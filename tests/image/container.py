@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from tests.dynamodb import free_port
+from tests.needs import use
 from tests.servers import ORIGIN, PATIENT, TOKEN
 from tests.survival import front
 from tests.survival.stack import calling
@@ -43,6 +44,7 @@ class ContainerError(Exception):
 
 def variable(name: str) -> str:
     """A variable that `tests/image.sh` sets; without it the test fails."""
+    use("image")
     value = os.environ.get(name, "")
     if not value:
         pytest.fail(f"{name} is not set: tests/run.sh sets it, or says why it cannot (image.sh)")

@@ -250,6 +250,7 @@ async def test_cancelling_a_reply_closes_its_connection(serve: Serve, begun: byt
         assert await server.left.get() == "left"
 
 
+@pytest.mark.needs("time")
 @pytest.mark.parametrize(
     ("begun", "limits"),
     [

@@ -19,6 +19,8 @@ from tests.llm import contract
 from tests.llm.bodies import DONE, NAMES, event
 from tests.llm.test_chat_stream import CALLS, ENDS, FAULTS, SAID
 
+pytestmark = pytest.mark.needs("time")
+
 pytestmark = pytest.mark.usefixtures("uncovered")
 
 

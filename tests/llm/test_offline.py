@@ -399,6 +399,7 @@ REQUESTS = st.builds(
 MODELS = [OfflineModel(script(name)) for name in SHIPPED]
 
 
+@pytest.mark.needs("time")
 @settings(max_examples=300, deadline=None)
 @given(st.sampled_from(MODELS), REQUESTS)
 async def test_any_request_gets_a_well_formed_reply_and_always_the_same(

@@ -18,6 +18,7 @@ from typing import Any
 import aiohttp
 
 from tests.dynamodb import free_port
+from tests.needs import use
 
 _PATIENCE_SECONDS = 30.0
 _POLL_SECONDS = 0.05
@@ -36,6 +37,7 @@ scrape_configs:
 
 def program(name: str) -> str:
     """Where one of Prometheus' programs is; fails if it is nowhere."""
+    use("prometheus")
     found = shutil.which(name)
     assert found, f"{name} is not installed; tests/run.sh would (apt-get install prometheus)"
     return found

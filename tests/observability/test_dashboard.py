@@ -10,6 +10,8 @@ from collections import Counter
 from itertools import combinations, pairwise, product
 from typing import Any
 
+import pytest
+
 from tests.observability.shipped import (
     PROVISIONING,
     dashboard,
@@ -139,6 +141,7 @@ def test_choices_are_labels_of_metrics_that_are_there_early() -> None:
         assert re.fullmatch(rf"label_values\(agent_\w+, {name}\)", query)
 
 
+@pytest.mark.needs("linters")
 def test_provisioning_gives_grafana_its_source_and_the_folder() -> None:
     [source] = read_yaml(PROVISIONING / "datasources" / "prometheus.yml")["datasources"]
     [folder] = read_yaml(PROVISIONING / "dashboards" / "voice-agent.yml")["providers"]

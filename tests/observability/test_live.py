@@ -19,6 +19,8 @@ from tests.observability import played, shipped
 from tests.observability.prometheus import Prometheus, watching
 from tests.waiting import no_longer
 
+pytestmark = pytest.mark.needs("prometheus")
+
 _SCRAPES = "sum(sum_over_time(up[1h]))"
 _EVALUATED = "max(timestamp(voice_agent:calls:limit))"
 _SPEED = "histogram_quantile(0.5, sum by (le) (rate(agent_llm_tokens_per_second_bucket[5m])))"

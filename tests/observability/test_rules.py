@@ -12,6 +12,8 @@ from agent.settings import Settings
 from tests.observability import shipped
 from tests.observability.prometheus import promtool
 
+pytestmark = pytest.mark.needs("prometheus")
+
 _SECTION = re.compile(r"^## (VoiceAgent\w+)$", re.MULTILINE)
 
 

@@ -21,6 +21,8 @@ import agent.observability.tracing
 from agent.settings import Settings
 from tests.templates.loading import CLOUD, LOCAL, load, resources
 
+pytestmark = pytest.mark.needs("linters")
+
 ROOT = Path(__file__).parents[2]
 _NAME = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b")
 

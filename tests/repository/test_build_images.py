@@ -369,6 +369,7 @@ def test_a_build_that_fails_is_not_deployed(sources: Sources) -> None:
     assert run.parameters == {}
 
 
+@pytest.mark.needs("linters")
 def test_its_parameters_are_those_of_the_template(sources: Sources) -> None:
     known = load(CLOUD)["Parameters"]
 

@@ -163,6 +163,7 @@ def test_blocks_for_a_shell_can_be_pasted(path: Path) -> None:
         assert re.findall(r"<[a-z][a-z ]*>", block) == []
 
 
+@pytest.mark.needs("linters")
 def test_parameters_and_outputs_that_are_named_are_in_a_template() -> None:
     cloud, local = load(CLOUD), load(LOCAL)
     text = "".join(text_of(path) for path in (*_WRITTEN, SAMPLE))
@@ -173,6 +174,7 @@ def test_parameters_and_outputs_that_are_named_are_in_a_template() -> None:
     assert named <= cloud["Outputs"].keys() | local["Outputs"].keys()
 
 
+@pytest.mark.needs("linters")
 def test_outputs_are_those_of_the_stack_that_is_meant() -> None:
     local = page("start/phone.md")
     cloud = "".join(page(f"deploy/{name}.md") for name in ("aws", "records", "upgrade", "clean-up"))
@@ -185,6 +187,7 @@ def test_outputs_are_those_of_the_stack_that_is_meant() -> None:
     assert asked <= load(CLOUD)["Outputs"].keys()
 
 
+@pytest.mark.needs("linters")
 def test_defaults_that_are_named_are_those_of_the_template() -> None:
     found = _DEFAULT.findall("".join(map(text_of, PAGES)))
     named = {name: first or second for name, first, second in found}
@@ -211,6 +214,7 @@ def test_every_line_for_sam_has_options_that_sam_knows() -> None:
     assert all("CAPABILITY_IAM" in rest for command, rest in lines if command == "deploy")
 
 
+@pytest.mark.needs("linters")
 def test_first_deploy_gives_every_parameter_that_has_no_default() -> None:
     [first] = [rest for _, rest in sam_lines() if "pECRRepoURL=" in rest]
     given = dict(re.findall(r"(p[A-Z]\w+)=(\S+)", first))
@@ -221,6 +225,7 @@ def test_first_deploy_gives_every_parameter_that_has_no_default() -> None:
     assert re.fullmatch(pattern, given["pPublicWSSEndpoint"])
 
 
+@pytest.mark.needs("linters")
 def test_what_outlives_the_stack_is_listed() -> None:
     """What is kept costs something, and holds what callers have said."""
     kept = {
@@ -275,6 +280,7 @@ def test_cost_of_a_call_minute_follows_from_the_prices() -> None:
     assert [float(each) for each in row.split(",")] == pytest.approx(counted, rel=0.05)
 
 
+@pytest.mark.needs("docs")
 def test_site_builds_without_a_warning_and_has_every_page(tmp_path: Path) -> None:
     """Strict: a link or anchor that leads nowhere fails the build."""
     assert ZENSICAL.exists(), f"{ZENSICAL} is missing; tests/run.sh makes it"
@@ -294,6 +300,7 @@ def test_site_builds_without_a_warning_and_has_every_page(tmp_path: Path) -> Non
 _GENERATE = module(DOCS / "generate.py")
 
 
+@pytest.mark.needs("linters")
 @pytest.mark.parametrize("name", sorted(_GENERATE.PAGES))
 def test_reference_page_agrees_with_the_code(name: str) -> None:
     assert page(f"reference/{name}") == _GENERATE.generated(name)

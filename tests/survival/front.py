@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from tests.dynamodb import free_port
+from tests.needs import use
 
 _START_SECONDS = 20.0
 _POLL_SECONDS = 0.05
@@ -121,6 +122,7 @@ async def opened(folder: Path, servers: Sequence[int]) -> AsyncIterator[Front]:
 
 
 async def _start(folder: Path) -> asyncio.subprocess.Process:
+    use("balancer")
     program = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin")
     if program is None:
         raise FrontError("haproxy is not installed; tests/run.sh would (apt-get install haproxy)")

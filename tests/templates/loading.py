@@ -15,6 +15,8 @@ from typing import Any
 
 from aiohttp import web
 
+from tests.needs import use
+
 ROOT = Path(__file__).parents[2]
 TOOLS = ROOT / ".tools" / "cloudformation" / "bin"
 _DECODE = """
@@ -28,6 +30,7 @@ LOCAL = ROOT / "local-dev-cloud-infra-template.yml"
 
 def tool(name: str) -> str:
     """A program of the linters' environment, which `lint.sh` makes."""
+    use("linters")
     path = TOOLS / name
     assert path.exists(), f"{path} is missing; run: bash tests/templates/lint.sh environments"
     return str(path)

@@ -32,6 +32,8 @@ from tests.tools.failing_processes import (
 )
 from tests.virtual_time import run_virtually
 
+pytestmark = pytest.mark.needs("time")
+
 BOTH_KINDS = pytest.mark.parametrize("is_repeatable", [True, False])
 
 

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
 from structlog.testing import capture_logs
 
 from agent.call.history import AgentSaid, CallerSaid
@@ -262,6 +263,7 @@ async def test_what_is_recorded_after_the_end_is_lost_and_counted() -> None:
     assert (process.lost, process.counted.value(WAITING)) == ({"stopped": 1}, 0)
 
 
+@pytest.mark.needs("time")
 @virtually
 async def test_no_more_than_a_hundred_thousand_facts_wait() -> None:
     """Beyond that the oldest fact of the call that has waited longest is dropped; logged once."""
