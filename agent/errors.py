@@ -49,34 +49,41 @@ class RelayProtocolError(AgentError):
         self.kind = kind
 
 
-class ModelError(AgentError):
-    """A reply could not be made, or not be finished.
-
-    Args:
-        fault: What kind of fault it is.
-        detail: What the provider said; it may be personal.
-        reason: Provider, code and status, safe for logs; by default the detail.
-    """
-
-    def __init__(self, fault: ReplyFault, detail: str = "", reason: str = "") -> None:
-        super().__init__(f"{fault}: {detail}" if detail else fault)
-        self.fault = fault
-        self.reason = reason or detail
-
-
 REMEDIES = {
-    ReplyFault.DENIED: "Check OPENAI_API_KEY (for Bedrock the AWS credentials and AWS_REGION), the"
-    " name of the model in MODEL_IDENTIFIER, and whether the account may use it.",
-    ReplyFault.THROTTLED: "A quota is used up: wait, ask for more, or set"
-    " FALLBACK_MODEL_IDENTIFIERS.",
+    ReplyFault.DENIED: "Check the key or credentials, the region, and MODEL_IDENTIFIER.",
+    ReplyFault.THROTTLED: "Wait, ask the provider for more, or set FALLBACK_MODEL_IDENTIFIERS.",
     ReplyFault.TIMEOUT: "For a slow model raise MODEL_FIRST_EVENT_SECONDS and MODEL_GAP_SECONDS.",
-    ReplyFault.UNAVAILABLE: "Check that the server runs, OPENAI_BASE_URL for openai: models, and"
-    " AWS_REGION for Bedrock.",
+    ReplyFault.UNAVAILABLE: "Wait, or set FALLBACK_MODEL_IDENTIFIERS.",
     ReplyFault.REFUSED: "The model does not accept this request: check [model] of the use case.",
     ReplyFault.TOO_LONG: "The conversation is too long for this model.",
     ReplyFault.INTERNAL: "This is a fault of the service: the log has it.",
 }
-"""What an operator can do about a fault of a model."""
+"""What an operator can do about a fault of a model of which no more is known."""
+
+
+class ModelError(AgentError):
+    """A reply could not be made, or not be finished. Its text is safe for logs.
+
+    Args:
+        fault: What kind of fault it is.
+        cause: Code, status and what happened; no personal data.
+        remedy: What an operator can do; by default that of the fault.
+        detail: What the provider said; it may be personal.
+    """
+
+    def __init__(
+        self, fault: ReplyFault, cause: str = "", *, remedy: str = "", detail: str = ""
+    ) -> None:
+        super().__init__(fault, cause)
+        self.fault = fault
+        self.cause = cause or fault.value
+        self.remedy = remedy or REMEDIES[fault]
+        self.detail = detail
+        self.provider = ""
+        """Name and place of the provider; set by its adapter."""
+
+    def __str__(self) -> str:
+        return ": ".join(filter(None, (self.provider, self.cause))) + f". {self.remedy}"
 
 
 class ToolError(AgentError):

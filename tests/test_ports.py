@@ -33,5 +33,4 @@ def test_bedrock_s_kind_is_logged_as_a_short_token(kind: str) -> None:
     """It comes from a header or the body of an answer that may not be from AWS."""
     error = parse_error(kind, b"{}", 400)
 
-    assert error.kind == "unreadable"
-    assert str(error).endswith("unreadable (HTTP 400)")
+    assert error.cause == "HTTP 400, unreadable"

@@ -114,7 +114,7 @@ class ReplyFailed:
     reply: int
     fault: ReplyFault
     reason: str = ""
-    """Provider, code and status, for operators; no personal data."""
+    """Provider, code, status and remedy, for operators; no personal data."""
 
 
 @dataclass(frozen=True, slots=True)

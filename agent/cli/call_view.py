@@ -153,7 +153,7 @@ class CallView:
                     f"{shortened(outcome.content)} ({seconds:.3f} s)"
                 )
             case ReplyFailed(_, fault, reason):
-                self._screen.fault(f"the model failed: {reason or fault}. {REMEDIES[fault]}")
+                self._screen.fault(f"the model failed: {reason or f'{fault}. {REMEDIES[fault]}'}")
             case _:
                 pass
 

@@ -15,7 +15,7 @@ from uuid import uuid4
 from agent import app
 from agent.call.messages import Message, ReplyRequest, Role, Stopped, Text
 from agent.capacity.load_shedding import Load
-from agent.errors import REMEDIES, AgentError, ModelError, StoreError
+from agent.errors import AgentError, StoreError
 from agent.llm import open_models
 from agent.observability import Telemetry
 from agent.settings import Settings
@@ -60,8 +60,6 @@ async def live_checks(settings: Settings, models: Mapping[str, str]) -> AsyncIte
 async def _tried(name: str, trial: Awaitable[str]) -> LiveCheck:
     try:
         return LiveCheck(name, await trial)
-    except ModelError as error:
-        return LiveCheck(name, fault=f"{error.fault}. {REMEDIES[error.fault]}")
     except StoreError as error:
         is_named = str(error).startswith("TABLE_NAME")
         return LiveCheck(name, fault=f"{error}; {_TABLE_REMEDY}" if is_named else str(error))

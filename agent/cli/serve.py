@@ -31,7 +31,7 @@ from agent.llm.offline import OFFLINE_NOTICE
 from agent.observability import configure_logging
 from agent.session.call_manager import CallManager
 from agent.settings import Settings, log_format_for
-from agent.store import open_store
+from agent.store import file_error, open_store
 from agent.tools import SPECS
 from agent.usecases import seed
 
@@ -52,6 +52,9 @@ def add(commands: Commands) -> None:
         help="create the file at STORE_PATH with the shipped configuration if it is missing;"
         " no effect with TABLE_NAME",
     )
+    serving.add_argument(
+        "--announce", default="", metavar="TEXT", help="print this once both ports are open"
+    )
     serving.set_defaults(run=_run)
 
 
@@ -59,32 +62,47 @@ async def _run(asked: argparse.Namespace) -> int:
     settings = Settings.read(os.environ)
     log_format, with_personal = log_format_for(settings), settings.log_personal_data
     configure_logging(settings.log_level, log_format, with_personal=with_personal)
-    if asked.seed and not settings.table_name and not settings.store_path.exists():
+    if asked.seed and not settings.table_name:
         await _make_file(settings)
-    await serve(settings)
+    await serve(settings, asked.announce)
     return 0
 
 
 async def _make_file(settings: Settings) -> None:
-    """Create the embedded table with the shipped configuration, or no file if that fails."""
-    draft = settings.store_path.with_name(f"{settings.store_path.name}.new")
-    draft.unlink(missing_ok=True)
-    store = await open_store("", draft, region="", max_calls=settings.max_calls)
+    """Create the embedded table with the shipped configuration if it is missing.
+
+    Raises `StoreError` if that fails; there is no file then.
+    """
+    path = settings.store_path
+    draft = path.with_name(f"{path.name}.new")
     try:
-        await seed.seed(store, SHIPPED_CONFIGURATION, SPECS, now=datetime.now(settings.time_zone))
-    finally:
-        await store.close()
-    draft.replace(settings.store_path)
+        if path.exists():
+            return
+        draft.unlink(missing_ok=True)
+        store = await open_store("", draft, region="", max_calls=settings.max_calls)
+        try:
+            now = datetime.now(settings.time_zone)
+            await seed.seed(store, SHIPPED_CONFIGURATION, SPECS, now=now)
+        finally:
+            await store.close()
+        draft.replace(path)
+    except OSError as error:
+        raise file_error(path, error) from error
 
 
-async def serve(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT, then let the calls end; a second signal ends them at once."""
+async def serve(settings: Settings, announcement: str = "") -> None:
+    """Serve until SIGTERM or SIGINT, then let the calls end; a second signal ends them at once.
+
+    `announcement` is printed once both ports are open.
+    """
     raise_file_limit()
     signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, signals.put_nowait, number)
     async with running(settings) as service, _settled():
+        if announcement:
+            print(announcement, flush=True)
         if settings.model_identifier.startswith("offline:"):
             log.warning("model.offline", notice=OFFLINE_NOTICE)
         log.info("service.started", port=service.port, metrics_port=service.metrics_port)

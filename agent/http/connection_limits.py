@@ -52,9 +52,15 @@ _Group = tuple[str, bool]
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """The limits of a port; `name` is a label of metrics."""
+    """The limits of a port.
+
+    Args:
+        name: A label of metrics.
+        variable: The setting with the number of the port.
+    """
 
     name: str
+    variable: str
     most: int
     answer_seconds: float = 15.0
     """From the complete request to the answer; Twilio waits no longer."""

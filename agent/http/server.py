@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import resource
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import cast
@@ -40,10 +42,12 @@ _BACKLOG = 256
 def public_limits(settings: Settings) -> ConnectionLimits:
     """Of the port that Twilio, and every other client, can reach."""
     calls = settings.max_calls * HARD_FACTOR
-    return ConnectionLimits("public", _CONNECTIONS_OF_A_CALL * calls + _SPARE_CONNECTIONS)
+    return ConnectionLimits("public", "PORT", _CONNECTIONS_OF_A_CALL * calls + _SPARE_CONNECTIONS)
 
 
-PRIVATE_LIMITS = ConnectionLimits("private", _SPARE_CONNECTIONS, answer_seconds=60.0)
+PRIVATE_LIMITS = ConnectionLimits(
+    "private", "METRICS_PORT", _SPARE_CONNECTIONS, answer_seconds=60.0
+)
 """Of the port for operators; `POST /dial` waits for Twilio."""
 
 
@@ -76,13 +80,24 @@ async def open_site(
         listening = await loop.create_server(connections.accept, host, port, backlog=_BACKLOG)
     except OSError as error:
         await runner.cleanup()
-        where = f"{host}:{port}" if host else str(port)
-        raise SettingsError(f"PORT or METRICS_PORT: cannot listen on {where}: {error}") from error
+        raise SettingsError(_cannot_listen(error, limits.variable, host, port)) from error
     try:
         yield listening.sockets[0].getsockname()[1]
     finally:
         listening.close()
         await runner.cleanup()
+
+
+def _cannot_listen(error: OSError, variable: str, host: str | None, port: int) -> str:
+    """One line: the variable, why its port or address cannot be opened, and what to do."""
+    if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+        of_host = variable.replace("PORT", "HOST")
+        return f"{of_host}: {host} is not an address of this machine; use 127.0.0.1 or 0.0.0.0"
+    if error.errno == errno.EADDRINUSE:
+        return f"{variable}: {port} is in use by another process; end it, or set another port"
+    if isinstance(error, PermissionError):
+        return f"{variable}: {port} may be opened by root only; set a port above 1023"
+    return f"{variable}: cannot listen on {port}: {error.strerror or error}"
 
 
 def raise_file_limit() -> int:

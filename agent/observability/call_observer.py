@@ -148,6 +148,7 @@ class CallObserver:
     def _finish_turn(self, turn: TrackedTurn) -> None:
         self._turns += 1
         stops = [one.stop for one in turn.activities if one.stop]  # of replies not abandoned
+        faults = [one.reason or one.fault for one in turn.activities if one.fault]
         self._count("agent_turns_total", use_case=self._use_case, outcome=turn.outcome)
         for stage, seconds in turn.stages.items():
             self._count("agent_turn_stage_seconds", seconds, use_case=self._use_case, stage=stage)
@@ -170,6 +171,7 @@ class CallObserver:
             filler=turn.is_filler,
             tokens=dict(turn.used),
             stop=stops[-1] if stops else "",
+            fault=faults[-1] if faults else "",
         )
 
     def _count_tokens(self, reply: int | None, usage: Usage) -> None:

@@ -54,6 +54,8 @@ class Activity:
     outcome: str = "running"
     """Of a request `finished`, `failed`, `cancelled`; of a tool `ok`, `error`, `cancelled`."""
     fault: str = ""
+    reason: str = ""
+    """Of a failed request, for operators."""
     stop: StopReason | None = None
 
     @property

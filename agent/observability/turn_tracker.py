@@ -141,9 +141,10 @@ class TurnTracker:
                     self._finishing.turn.tool_rounds += 1
                 self._finishing.stop = stop
                 self._end(reply, at, "finished")
-            case ev.ReplyFailed(reply, fault) if reply in self.under_way:
+            case ev.ReplyFailed(reply, fault, reason) if reply in self.under_way:
                 self.under_way[reply].turn.is_failed = True
                 self.under_way[reply].fault = fault
+                self.under_way[reply].reason = reason
                 self._end(reply, at, "failed")
             case ev.ToolFinished(call_id, outcome):
                 self._end(call_id, at, "error" if outcome.is_error else "ok")

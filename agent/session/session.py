@@ -233,8 +233,14 @@ class Session:
             log.warning("reply.timed_out", model=model.name)
             fault = ev.ReplyFault.TIMEOUT
         except ModelError as error:
-            fault, reason = error.fault, error.reason
-            log.warning("reply.failed", model=model.name, fault=fault, reason=reason)
+            fault, reason = error.fault, str(error)
+            log.warning(
+                "reply.failed",
+                model=model.name,
+                fault=fault,
+                reason=reason,
+                pii_detail=error.detail,
+            )
         except Exception:  # the reply boundary: whatever a model does, the caller hears a sentence
             log.exception("reply.crashed", model=model.name)
             fault = ev.ReplyFault.INTERNAL

@@ -8,9 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from agent.ports import Store
-from agent.store.sqlite import SqliteStore
+from agent.store.sqlite import SqliteStore, file_error
 
-__all__ = ["create_table", "open_store"]
+__all__ = ["create_table", "file_error", "open_store"]
 
 
 async def open_store(

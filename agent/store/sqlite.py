@@ -61,11 +61,13 @@ class SqliteStore:
         worker: ThreadPoolExecutor,
         now: Callable[[], float],
         answer_seconds: float,
+        path: Path,
     ) -> None:
         self._connection = connection  # used on the worker's thread only
         self._worker = worker
         self._now = now
         self._answer_seconds = answer_seconds
+        self._path = path
         self._is_closed = False
 
     @classmethod
@@ -85,11 +87,11 @@ class SqliteStore:
         worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite")
         opening = partial(_connected, path, busy_seconds, make=make)
         try:
-            connection = await _answer(worker, opening, 2 * busy_seconds)
+            connection = await _answer(worker, opening, 2 * busy_seconds, path)
         except BaseException:
             worker.shutdown(wait=False)
             raise
-        return cls(connection, worker, now, 2 * busy_seconds)
+        return cls(connection, worker, now, 2 * busy_seconds, path)
 
     async def get(self, pk: str, sk: str) -> Item | None:
         return await self._run(lambda: self._get(pk, sk))
@@ -144,7 +146,7 @@ class SqliteStore:
     async def _run(self, work: Callable[[], T]) -> T:
         if self._is_closed:
             raise StoreError("the table is closed")
-        return await _answer(self._worker, work, self._answer_seconds)
+        return await _answer(self._worker, work, self._answer_seconds, self._path)
 
     async def _put(self, item: Item, is_possible: Callable[[], bool]) -> bool:
         """Write an item in the transaction in which the condition holds; false if it does not."""
@@ -181,7 +183,9 @@ class SqliteStore:
             yield
 
 
-async def _answer(worker: ThreadPoolExecutor, work: Callable[[], T], seconds: float) -> T:
+async def _answer(
+    worker: ThreadPoolExecutor, work: Callable[[], T], seconds: float, path: Path
+) -> T:
     """Run on the worker's thread, with the time limit and the errors of the port."""
     try:
         async with asyncio.timeout(seconds):
@@ -191,7 +195,18 @@ async def _answer(worker: ThreadPoolExecutor, work: Callable[[], T], seconds: fl
     except (sqlite3.DataError, UnicodeError) as error:
         raise StoreRefusedError(f"the table refused: {type(error).__name__}") from error
     except (sqlite3.Error, OSError) as error:
-        raise StoreError(f"the table refused: {error}") from error
+        raise file_error(path, error) from error
+
+
+def file_error(path: Path, error: sqlite3.Error | OSError) -> StoreError:
+    """The error of a file, in one line with its path and what to do."""
+    why = (error.strerror if isinstance(error, OSError) else "") or str(error)
+    remedy = "set it to a file in a folder that this user may write"
+    if any(word in why for word in ("full", "No space", "I/O", "too large")):
+        remedy = "free space on the disk, or set another file"
+    elif "locked" in why:
+        remedy = "another process writes to it"
+    return StoreError(f"STORE_PATH: {path}: {why}; {remedy}")
 
 
 def _keep_private(path: Path) -> None:

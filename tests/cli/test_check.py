@@ -187,7 +187,7 @@ def _server_away(world: World) -> None:
 LIVE: dict[str, tuple[Plant, str, str]] = {
     "key": (
         _setting(OPENAI_API_KEY="a-wrong-secret"),
-        "MODEL_IDENTIFIER openai:small: ", "OPENAI_API_KEY"),
+        "MODEL_IDENTIFIER openai:small: openai at 127.0.0.1", "Correct OPENAI_API_KEY"),
     "model": (_setting(MODEL_IDENTIFIER="openai:tiny"), "MODEL_IDENTIFIER openai:tiny: ", "MODEL_"),
     "base URL": (
         _setting(OPENAI_BASE_URL=f"{NOWHERE}/v1"), "MODEL_IDENTIFIER openai:", "OPENAI_BASE_URL"),
@@ -375,7 +375,7 @@ def test_file_that_cannot_be_opened_is_named(
     bare.setenv("STORE_PATH", str(tmp_path))
 
     assert main(["check", "--live"]) == 1
-    assert str(tmp_path) in capsys.readouterr().err
+    assert f"STORE_PATH: {tmp_path}: " in capsys.readouterr().err
 
 
 @contextmanager

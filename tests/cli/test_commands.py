@@ -263,6 +263,36 @@ def test_talk_says_what_is_missing(run: Run) -> None:
     assert run("talk", "--use-case", "x")[::2] == (1, "x: there is no such use case\n")
 
 
+def test_talk_says_why_the_model_failed(environment: pytest.MonkeyPatch, run: Run) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        place = f"127.0.0.1:{taken.getsockname()[1]}"
+        environment.setenv("MODEL_IDENTIFIER", "openai:small")
+        environment.setenv("OPENAI_BASE_URL", f"http://{place}/v1")
+
+        status, out, err = run("talk", *EINSTEIN, typed="hello\n")
+
+    assert (status, err) == (0, "")
+    assert (
+        f"the model failed: openai at {place}: cannot connect: connection refused."
+        " Check that the server runs, and OPENAI_BASE_URL.\n"
+    ) in out
+
+
+@pytest.mark.parametrize("command", ["serve", "serve --seed", "talk", "seed --all"])
+def test_file_that_cannot_be_opened_is_one_line(
+    environment: pytest.MonkeyPatch, run: Run, tmp_path: Path, command: str
+) -> None:
+    (tmp_path / "taken").touch()
+    path = tmp_path / "taken" / "agent.db"
+    environment.setenv("STORE_PATH", str(path))
+
+    status, _, err = run(*command.split())
+
+    assert (status, err.count("\n")) == (1, 1)
+    assert err.startswith(f"STORE_PATH: {path}")
+
+
 @pytest.mark.needs("time")
 def test_ctrl_c_hangs_up(table: Path) -> None:
     """As `/hangup` does: one line, no traceback."""

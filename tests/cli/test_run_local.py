@@ -10,6 +10,7 @@ import asyncio
 import os
 import re
 import shlex
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -27,6 +28,7 @@ ROOT = Path(__file__).parents[2]
 SAMPLE = "run-local.sh.sample"
 _PATIENCE = 60.0
 """Seconds; starting takes one or two on a machine with nothing else to do."""
+_SERVES = "serve --announce Three ways to talk to it:"
 _TELLS = """#!/bin/sh
 echo "ran $*"
 env
@@ -146,11 +148,27 @@ async def test_service_starts_and_prints_no_secret(clone: Path) -> None:
     assert [value for value in secrets.values() if value in shown] == []
 
 
+async def test_port_in_use_is_the_last_line_without_the_three_ways(clone: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+
+        async with _started(clone, environment=_environment(PORT=port)) as process:
+            shown, _ = await process.communicate()
+
+    assert process.returncode == 1
+    assert "Three ways" not in shown.decode()
+    assert shown.decode().splitlines()[-1] == (
+        f"PORT: {port} is in use by another process; end it, or set another port"
+    )
+
+
 def test_without_anything_set_it_loads_the_records_and_serves(clone: Path) -> None:
     """It prints the three ways to talk to it."""
     told = _run(clone)
 
-    assert _ran(told) == ["serve"]  # what seeding says is not shown
+    assert _ran(told) == [_SERVES]  # what seeding says is not shown
     assert "1. In a terminal:   bash run-local.sh.sample talk\n" in told
     assert "http://localhost:3000/twiml\n" in told
     assert "WS_URL=ws://localhost:3000/\n" in told
@@ -179,8 +197,8 @@ def test_only_the_embedded_table_is_loaded_by_itself(
         cwd=clone, env=_environment(**environment), capture_output=True, check=True,
     )  # fmt: skip
 
-    last = f"-m agent {' '.join(arguments) or 'serve'}"
-    assert log.read_text().splitlines() == ["-m agent seed --all"] * seeded + [last]
+    ran = re.findall(r"^-m agent (.*)$", log.read_text(), re.MULTILINE)
+    assert ran == ["seed --all"] * seeded + [" ".join(arguments) or _SERVES]
 
 
 def test_what_is_set_before_comes_first(clone: Path) -> None:

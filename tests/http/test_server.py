@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import resource
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -114,7 +115,7 @@ async def open_port(
     application.router.add_route("*", "/hello", hello)
     application.router.add_get("/slow", slow)
     application.router.add_get("/events", events)
-    limits = ConnectionLimits("public", most, answer_seconds, keep_alive_seconds, **more)
+    limits = ConnectionLimits("public", "PORT", most, answer_seconds, keep_alive_seconds, **more)
     async with open_site(application, "127.0.0.1", 0, limits, telemetry.count) as port:
         site = Port(port, telemetry, slowly)
         yield site
@@ -352,10 +353,26 @@ async def test_signed_webhooks_are_answered_while_incomplete_requests_take_all_p
     assert full == 0
 
 
-async def test_port_that_is_taken_stops_the_start_with_one_line(tmp_path: Path) -> None:
-    async with serving(settings_for(tmp_path / "one.db")) as first:
-        taken = settings_for(tmp_path / "other.db", PORT=str(first.service.port))
+@pytest.mark.parametrize(
+    ("variable", "host", "shown"),
+    [
+        ("PORT", "127.0.0.1", "PORT: {} is in use by another process; "),
+        ("METRICS_PORT", "127.0.0.1", "METRICS_PORT: {} is in use by another process; "),
+        ("PORT", "192.0.2.1", "HOST: 192.0.2.1 is not an address of this machine; "),
+    ],
+)
+async def test_port_that_cannot_be_opened_stops_the_start_with_one_line(
+    tmp_path: Path, variable: str, host: str, shown: str
+) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        settings = settings_for(tmp_path / "agent.db", **{variable: str(port)})
 
-        with pytest.raises(SettingsError, match=r"^PORT or METRICS_PORT: cannot listen on "):
-            async with app.running(taken, "127.0.0.1"):
+        with pytest.raises(SettingsError) as caught:
+            async with app.running(settings, host):
                 pass
+
+    assert str(caught.value).startswith(shown.format(port))
+    assert "\n" not in str(caught.value)

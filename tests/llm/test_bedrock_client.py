@@ -150,7 +150,9 @@ async def test_endpoint_is_configured_or_that_of_the_region(
 async def test_without_a_region_it_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_REGION")
 
-    with pytest.raises(ModelError, match="AWS configuration: You must specify a region") as caught:
+    with pytest.raises(
+        ModelError, match=r"You must specify a region\. Set AWS_REGION\.$"
+    ) as caught:
         async with BedrockClient.open():
             pass
 
@@ -169,7 +171,7 @@ async def test_without_credentials_it_starts_and_a_reply_is_denied(
 
     with capture_logs() as logged:
         async with serve() as (server, client):
-            with pytest.raises(ModelError, match="no AWS credentials were found") as caught:
+            with pytest.raises(ModelError, match=r"AWS credentials .* AWS_PROFILE") as caught:
                 await contract.pieces_of(nova(client), ASKED)
 
     assert caught.value.fault is ReplyFault.DENIED
@@ -300,34 +302,6 @@ async def test_stream_that_ends_before_its_message_is_unavailable(
             await contract.pieces_of(nova(client), ASKED)
 
     assert caught.value.fault is ReplyFault.UNAVAILABLE
-
-
-@pytest.mark.parametrize(
-    ("answer", "kind", "status"),
-    [
-        (
-            Answer((b'{"message": "1234"}',), 429, {"x-amzn-errortype": "Throttling:x"}),
-            "Throttling",
-            429,
-        ),
-        (Answer((START + fault("throttlingException", "1234"),)), "throttlingException", 0),
-    ],
-)
-async def test_refusal_is_logged_without_the_providers_words(
-    serve: Serve, answer: Answer, kind: str, status: int
-) -> None:
-    """They may quote the caller, so they are logged as personal data only."""
-    with capture_logs() as logged:
-        async with serve(answer) as (_, client):
-            with pytest.raises(ModelError) as caught:
-                await contract.pieces_of(nova(client), ASKED)
-
-    assert caught.value.fault is ReplyFault.THROTTLED
-    assert "1234" not in str(caught.value)
-    event = {"event": "bedrock.request_refused", "log_level": "warning", "pii_detail": "1234"}
-    assert logged == [
-        {**event, "model": NOVA, "fault": "throttled", "kind": kind, "status": status}
-    ]
 
 
 async def test_calls_without_a_name_are_logged(serve: Serve) -> None:

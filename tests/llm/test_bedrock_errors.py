@@ -59,7 +59,8 @@ def test_kind_decides_the_fault(
 
     error = parse_error(headers.get(place, ""), json.dumps(body).encode(), status)
 
-    assert (error.kind, error.message, error.fault) == (kind, message, fault)
+    assert (error.detail, error.fault) == (message, fault)
+    assert error.cause.startswith(f"HTTP {status}, {kind}")
 
 
 @pytest.mark.parametrize(
@@ -84,14 +85,8 @@ def test_without_a_kind_the_status_decides(status: int, fault: ReplyFault, body:
     """As for responses of proxies."""
     error = parse_error("", body, status)
 
-    assert (error.fault, str(error)) == (fault, f"{fault}: no kind given (HTTP {status})")
+    assert (error.fault, error.cause) == (fault, f"HTTP {status}, no code")
 
 
 def test_too_long_is_known_without_a_kind() -> None:
     assert parse_error("", b'{"Message": "Input is too long"}', 400).fault is ReplyFault.TOO_LONG
-
-
-def test_daily_quota_is_named_in_the_error() -> None:
-    error = parse_error("ThrottlingException", b'{"message": "Too many tokens per day"}', 429)
-
-    assert str(error) == "throttled: ThrottlingException (HTTP 429, daily quota)"

@@ -284,13 +284,10 @@ def test_error_in_the_stream(kind: str, meaning: ReplyFault) -> None:
     """The error has none of the provider's words, which may quote the caller."""
     with pytest.raises(BedrockError) as caught:
         read(START, delta("Well"), fault(kind, "The caller said: my PIN is 1234"))
-    with pytest.raises(BedrockError, match=f"^{meaning}: {kind}"):
+    with pytest.raises(BedrockError, match=f"^in the stream, {kind}"):
         read(frame(b"", message_type="error", error_code=kind))
 
-    assert (caught.value.fault, str(caught.value)) == (
-        meaning,
-        f"{meaning}: {kind} (in the stream)",
-    )
+    assert (caught.value.fault, caught.value.cause) == (meaning, f"in the stream, {kind}")
 
 
 @pytest.mark.parametrize(

@@ -183,4 +183,4 @@ def test_any_bytes_in_place_of_an_error_are_an_error(data: bytes, kind: str, sta
     error = parse_error(kind, data, status)
 
     assert error.fault
-    assert error.refusal is None or error.refusal.text == error.message
+    assert error.refusal is None or error.refusal.text == error.detail

@@ -39,7 +39,10 @@ def fell_back(name: str) -> list[str]:
 
 Scripts = tuple[Sequence[Sequence[Step]], ...]
 Case = tuple[Scripts, str, list[int], float, list[str]]
-"""Scripts of the models, words or fault, requests of each, seconds taken, what was counted."""
+"""Scripts of the models, words or fault, requests of each, seconds taken, what was counted.
+
+The fault is that of the first choice, which the session counts.
+"""
 
 ALONE: dict[str, Case] = {
     "unavailable": (([AWAY, WELL], [WELL]), "Well.", [2, 0], 0.0, RETRIED),
@@ -65,10 +68,10 @@ ALONE: dict[str, Case] = {
     "refused alone": (([REFUSING, WELL],), "refused", [1], 0.0, []),
     "denied alone": (([[fault("denied")], WELL],), "denied", [1], 0.0, ["first open"]),
     "one retry, then each once": (
-        ([AWAY], [AWAY], [BUSY]), "throttled", [2, 1, 1], 0.0,
+        ([AWAY], [AWAY], [BUSY]), "unavailable", [2, 1, 1], 0.0,
         [
-            *RETRIED, "first failed: unavailable", "fell back to second",
-            "second failed: unavailable", "fell back to third",
+            *RETRIED, "fell back to second", "second failed: unavailable", "fell back to third",
+            "third failed: throttled",
         ],
     ),
     "refused twice": (
@@ -87,7 +90,7 @@ ALONE: dict[str, Case] = {
     ),
     "all stall": (
         ([[STALL]], [[STALL]]), "timeout", [2, 1], 7.5,
-        ["first failed: timeout", "first retried", *fell_back("timeout")],
+        ["first retried", *fell_back("timeout"), "second failed: timeout"],
     ),
 }  # fmt: skip
 HEDGED: dict[str, Case] = {
@@ -127,7 +130,8 @@ def test_each_fault_is_followed_by_its_step(case: Case, hedges: int) -> None:
 
     found = run_virtually(bench.say())
 
-    assert (found, bench.asked, bench.took, bench.counts) == (answer, asked, [took], counts)
+    assert (found, bench.asked, bench.took) == (answer, asked, [took])
+    assert sorted(bench.counts) == sorted(counts)
 
 
 @pytest.mark.parametrize(

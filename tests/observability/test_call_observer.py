@@ -91,6 +91,7 @@ def test_turn_is_counted_and_logged_with_all_its_stages() -> None:
         "filler": False,
         "tokens": {},
         "stop": "end",
+        "fault": "",
     }
 
 
@@ -242,6 +243,14 @@ def test_reply_that_is_left_is_counted_once() -> None:
         "turns_total interrupted pizza": 1.0,
         "turn_stage_seconds model pizza": (1, 1.0),
     }
+
+
+def test_turn_whose_reply_failed_is_logged_with_the_reason() -> None:
+    failed = ev.ReplyFailed(1, ev.ReplyFault.DENIED, "openai: HTTP 401. Set OPENAI_API_KEY.")
+
+    [line] = lines_of((10.0, SPOKE, [ASK]), (12.0, failed, []))
+
+    assert (line["outcome"], line["fault"]) == ("failed", failed.reason)
 
 
 COUNTED: dict[str, tuple[Sequence[Step], dict[str, Any]]] = {

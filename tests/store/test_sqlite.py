@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from agent.errors import StoreError, StoreRefusedError
-from agent.store.sqlite import SqliteStore
+from agent.store.sqlite import SqliteStore, file_error
 from tests.fakes import Clock
 
 
@@ -87,7 +87,7 @@ async def test_any_write_purges_what_has_expired(
 _RACER = """
 import asyncio, sys
 from pathlib import Path
-from agent.store.sqlite import SqliteStore
+from agent.store.sqlite import SqliteStore, file_error
 
 async def main():
     store = await SqliteStore.open(Path(sys.argv[1]), busy_seconds=30)
@@ -155,7 +155,7 @@ async def test_a_file_that_stays_locked_is_a_store_error(tmp_path: Path) -> None
     other = sqlite3.connect(tmp_path / "agent.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
 
-    with pytest.raises(StoreError, match="the table"):
+    with pytest.raises(StoreError, match="database is locked; another process"):
         await store.put({"pk": "a", "sk": "two"})
 
     assert await store.query("a") == [{"pk": "a", "sk": "one"}]
@@ -209,8 +209,27 @@ async def test_a_file_that_is_no_table_is_a_store_error(tmp_path: Path) -> None:
 async def test_a_folder_that_cannot_be_made_is_a_store_error(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("")
 
-    with pytest.raises(StoreError, match="the table refused"):
+    with pytest.raises(StoreError, match=r"^STORE_PATH: .*taken/agent\.db: .*; set it to a file"):
         await SqliteStore.open(tmp_path / "taken" / "agent.db")
+
+
+@pytest.mark.parametrize(
+    ("error", "shown"),
+    [
+        (PermissionError(13, "Permission denied"), "Permission denied; set it to a file in"),
+        (OSError(30, "Read-only file system"), "Read-only file system; set it to a file in"),
+        (OSError(28, "No space left on device"), "No space left on device; free space"),
+        (sqlite3.OperationalError("database or disk is full"), "disk is full; free space"),
+        (sqlite3.OperationalError("database is locked"), "locked; another process"),
+    ],
+)
+def test_error_of_the_file_has_the_variable_the_path_and_the_remedy(
+    error: sqlite3.Error | OSError, shown: str
+) -> None:
+    text = str(file_error(Path("/data/agent.db"), error))
+
+    assert text.startswith("STORE_PATH: /data/agent.db: ")
+    assert shown in text
 
 
 async def test_a_key_outside_of_unicode_is_refused(store: SqliteStore) -> None:

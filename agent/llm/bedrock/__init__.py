@@ -52,23 +52,13 @@ class BedrockModel:
                     while data := await response.content.readany():
                         for piece in decoder.feed(data):
                             yield piece
-        except BedrockError as error:
-            log.warning(
-                "bedrock.request_refused",
-                model=self.name,
-                fault=error.fault.value,
-                kind=error.kind,
-                status=error.status,
-                pii_detail=error.message,
-            )
-            raise
-        except ModelError:
+            decoder.finish()
+        except ModelError as error:
+            error.provider = self._client.place
             if not decoder.is_complete:
                 raise
         if decoder.unusable:
             log.warning("bedrock.calls_dropped", model=self.name, parts=decoder.unusable)
-        if not decoder.is_complete:
-            raise ModelError(ReplyFault.UNAVAILABLE, "the stream ended before the message")
 
     @asynccontextmanager
     async def _accepted(self, request: ReplyRequest) -> AsyncIterator[aiohttp.ClientResponse]:

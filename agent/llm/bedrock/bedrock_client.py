@@ -27,7 +27,7 @@ import structlog
 from botocore.auth import SigV4Auth  # type: ignore[import-untyped] # ships no types
 from botocore.awsrequest import AWSRequest  # type: ignore[import-untyped] # likewise
 from botocore.credentials import ReadOnlyCredentials  # type: ignore[import-untyped] # likewise
-from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped] # likewise
+from botocore.exceptions import BotoCoreError, ClientError, NoRegionError  # type: ignore[import-untyped] # likewise
 from botocore.httpsession import get_cert_path  # type: ignore[import-untyped] # likewise
 from yarl import URL
 
@@ -35,6 +35,7 @@ from agent.call.events import ReplyFault
 from agent.errors import ModelError
 from agent.llm.bedrock.converse_request import Json
 from agent.llm.option_repair import LearnedOptions
+from agent.llm.provider_faults import network_error
 from agent.llm.timeouts import KEEP_ALIVE_SECONDS, WARM_SECONDS, TimeLimits
 from agent.ports import Count, uncounted
 
@@ -47,6 +48,10 @@ _CREDENTIAL_ERRORS = (  # of the SDK, HTTP, files and programs
 )  # fmt: skip
 _PROBE_AFTER_SECONDS, _PROBE_EVERY_SECONDS, _PROBES = 30, 10, 3
 _DEFAULT_LIMITS = TimeLimits()
+_CHECK_AWS = "Check AWS_PROFILE, AWS_REGION and the files of the AWS configuration."
+_SIGN_IN = (
+    "Sign in (aws sso login, AWS_PROFILE), or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
+)
 
 
 class BedrockClient:
@@ -63,7 +68,9 @@ class BedrockClient:
         self.region, self.endpoint = place
         self.learned = learned
         self._session = session
+        self.place = f"bedrock in {self.region}"
         self._credentials: ReadOnlyCredentials | None = None
+        self._no_credentials = "no AWS credentials were found"
         self._limits = limits
         self._idle_since: deque[float] = deque()  # of the pool, which uses the oldest first
         self.http = _http_session(connections, limits, self._note_reuse)
@@ -85,7 +92,9 @@ class BedrockClient:
             session = aioboto3.Session()
             place = await _resolved(session, os.environ.get("AWS_REGION"))
         except (BotoCoreError, ValueError) as error:  # its text names settings only
-            raise ModelError(ReplyFault.DENIED, f"AWS configuration: {error}") from error
+            remedy = "Set AWS_REGION." if isinstance(error, NoRegionError) else _CHECK_AWS
+            cause = f"AWS configuration: {str(error).rstrip('.')}"
+            raise ModelError(ReplyFault.DENIED, cause, remedy=remedy) from error
         client = cls(session, place, 2 * max_calls, limits, LearnedOptions(count))
         async with client.http:
             await client.renew_credentials()
@@ -112,7 +121,7 @@ class BedrockClient:
         written = json.dumps(body).encode()
         request = AWSRequest("POST", url, {"Content-Type": "application/json"}, written)
         if self._credentials is None:
-            raise ModelError(ReplyFault.DENIED, "no AWS credentials were found")
+            raise ModelError(ReplyFault.DENIED, self._no_credentials, remedy=_SIGN_IN)
         SigV4Auth(self._credentials, "bedrock", self.region).add_auth(request)
         with network_errors():
             target, headers = URL(url, encoded=True), dict(request.headers)
@@ -153,6 +162,7 @@ class BedrockClient:
                 self._credentials = await found.get_frozen_credentials()
         except _CREDENTIAL_ERRORS as error:
             cause = type(error).__name__
+            self._no_credentials = f"the AWS credentials cannot be read ({cause})"
             log.error("bedrock.credentials_renewal_failed", cause=cause, pii_detail=str(error))
 
     async def keep_credentials(self) -> None:
@@ -214,6 +224,10 @@ def network_errors() -> Iterator[None]:
     try:
         yield
     except (aiohttp.ClientError, OSError) as error:
-        is_late = isinstance(error, TimeoutError)
-        fault = ReplyFault.TIMEOUT if is_late else ReplyFault.UNAVAILABLE
-        raise ModelError(fault, type(error).__name__) from error
+        connecting = aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError
+        raise network_error(
+            error,
+            has_connected=not isinstance(error, connecting),
+            remedy="Check AWS_REGION, and the way from this machine to Bedrock.",
+            authorities="AWS_CA_BUNDLE",
+        ) from error

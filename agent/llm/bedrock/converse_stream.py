@@ -16,7 +16,7 @@ does not know yet.
 - The usage is given out once, after `Stopped`, wherever it comes. Other events after `messageStop`,
   also errors, are ignored.
 - The message of an error decides where one kind stands for several faults: `ValidationException`
-  (see `agent.llm.option_repair`), and throttling by a daily quota.
+  (see `agent.llm.option_repair`).
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from agent.call.messages import ReplyPiece, Stopped, StopReason, TextPiece, Tool
 from agent.call.text import CharacterJoiner, json_object, whole_json
 from agent.errors import ModelError, provider_kind
 from agent.llm.option_repair import FAULTS_BY_STATUS, Refusal, fault_of
+from agent.llm.provider_faults import BEDROCK, explained
 
 # ruff: noqa: N815 (names as the API spells them)
 
@@ -116,22 +117,18 @@ _VALIDATION_STATUSES = (400, 422)
 
 
 class BedrockError(ModelError):
-    """An error as Bedrock reported it; its text has not the message, which may be personal.
-
-    `status` is 0 inside a stream; `refusal` is None if the request was not refused.
-    """
+    """An error as Bedrock reported it; `refusal` is None if the request was not refused."""
 
     def __init__(self, kind: str, message: str, status: int = 0) -> None:
-        short, lower = _short(kind), message.lower()
+        short = _short(kind)
         is_validation = short == "validation" or (not short and status in _VALIDATION_STATUSES)
         default = ReplyFault.REFUSED if 400 <= status < 500 else ReplyFault.UNAVAILABLE
         fault = _KINDS.get(short) or FAULTS_BY_STATUS.get(status, default)
         fault = fault_of(message) if is_validation else fault
-        is_daily = fault is ReplyFault.THROTTLED and "per day" in lower
-        place = (f"HTTP {status}" if status else "in the stream") + ", daily quota" * is_daily
-        super().__init__(fault, f"{kind or 'no kind given'} ({place})")
-        self.kind, self.message, self.status = kind, message, status
-        is_of_request = is_validation or short in _MODEL_KINDS or "prompt caching" in lower
+        cause, remedy = explained(BEDROCK, status, (kind,), message)
+        super().__init__(fault, cause, remedy=remedy, detail=message)
+        is_cached = "prompt caching" in message.lower()
+        is_of_request = is_validation or short in _MODEL_KINDS or is_cached
         self.refusal = Refusal(message) if is_of_request else None
 
 
@@ -189,6 +186,11 @@ class ConverseDecoder:
         except _UNREADABLE as error:
             detail = f"unreadable stream: {type(error).__name__}"
             raise ModelError(ReplyFault.UNAVAILABLE, detail) from error
+
+    def finish(self) -> None:
+        """The response has ended; raises `ModelError` if it was cut off."""
+        if not self.is_complete:
+            raise ModelError(ReplyFault.UNAVAILABLE, "the stream ended before the message")
 
     def _take(self, headers: dict[str, object], payload: bytes) -> Iterator[ReplyPiece]:
         kind = headers.get(":event-type")

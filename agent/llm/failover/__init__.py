@@ -62,7 +62,8 @@ class Candidate:
 class FailoverModel:
     """`ports.LanguageModel` over candidates in the order of preference; at least one.
 
-    The usage has the name of the model that answered. The last error is raised if none did.
+    The usage has the name of the model that answered. If none did, the error of the model that was
+    asked first is raised.
     """
 
     def __init__(
@@ -106,24 +107,26 @@ class FailoverModel:
     async def _winner(self, request: ReplyRequest, attempts: list[_Attempt]) -> _Attempt:
         route = _Route(self._available())
         self._budget.earn()
-        candidate = route.unasked.pop(0)
+        candidate, raised = route.unasked.pop(0), None
         if candidate is not self._candidates[0]:
             self._count("agent_llm_fallbacks_total", model=candidate.model.name)
-        while True:
-            raced = await self._race(candidate, request, route, attempts)
-            if isinstance(raced, _Attempt):
-                return raced
-            step = route.after(raced)
-            self._count_failures(raced if step else raced[:-1])
-            if step is None:
-                raise raced[-1].error
-            candidate, repeated = step
-            if repeated is None:
-                self._count("agent_llm_fallbacks_total", model=candidate.model.name)
-            else:
-                self._count("agent_llm_retries_total", model=candidate.model.name)
-                if repeated.error.fault is ReplyFault.THROTTLED:
-                    await asyncio.sleep(self._chance(*_THROTTLED_SECONDS))
+        try:
+            while True:
+                raced = await self._race(candidate, request, route, attempts)
+                if isinstance(raced, _Attempt):
+                    return raced
+                if (step := route.after(raced)) is None:
+                    raised = attempts[0]
+                    raise raised.error
+                candidate, repeated = step
+                if repeated is None:
+                    self._count("agent_llm_fallbacks_total", model=candidate.model.name)
+                else:
+                    self._count("agent_llm_retries_total", model=candidate.model.name)
+                    if repeated.error.fault is ReplyFault.THROTTLED:
+                        await asyncio.sleep(self._chance(*_THROTTLED_SECONDS))
+        finally:
+            self._count_failures(each for each in route.failed if each is not raised)
 
     def _available(self) -> tuple[Candidate, ...]:
         closed = tuple(each for each in self._candidates if not each.circuit.is_open)
@@ -154,11 +157,11 @@ class FailoverModel:
                 done, _ = await asyncio.wait(racing, return_when=asyncio.FIRST_COMPLETED)
                 for attempt in [task.result() for task in racing if task in done]:
                     if attempt.first is not None:
-                        self._count_failures(failed)
                         self._end_race(attempt, first, racing)
                         return attempt
                     self._note(attempt)
                     failed.append(attempt)
+                    route.failed.append(attempt)
                 racing = [task for task in racing if task not in done]
         return failed
 
@@ -177,7 +180,14 @@ class FailoverModel:
         failed.candidate.circuit.failed(fault)
         if fault is ReplyFault.THROTTLED:
             self._budget.pause()
-        log.warning("llm.request_failed", model=name, fault=fault, pii_detail=str(failed.error))
+        error = failed.error
+        log.warning(
+            "llm.request_failed",
+            model=name,
+            fault=fault,
+            reason=str(error),
+            pii_detail=error.detail,
+        )
 
     def _count_failures(self, failed: Iterable[_Attempt]) -> None:
         """Count errors that the caller does not notice; the session counts an error it gets."""
@@ -189,6 +199,7 @@ class FailoverModel:
 class _Route:
     def __init__(self, candidates: Iterable[Candidate]) -> None:
         self.unasked = list(candidates)
+        self.failed: list[_Attempt] = []
         self.may_hedge = True
         self._may_retry = True
 
@@ -268,7 +279,9 @@ class _Attempt:
             with self._deadline.at(asyncio.get_running_loop().time() + seconds):
                 return await anext(self._stream, None)
         except TimeoutError as error:
-            raise ModelError(ReplyFault.TIMEOUT, f"nothing for {seconds} s") from error
+            raise ModelError(
+                ReplyFault.TIMEOUT, f"{self.candidate.model.name}: nothing for {seconds:g} s"
+            ) from error
 
 
 def _is_answer(piece: ReplyPiece) -> bool:

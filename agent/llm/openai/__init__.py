@@ -18,11 +18,13 @@ import httpx2
 import openai
 import structlog
 
+from agent.call.events import ReplyFault
 from agent.call.messages import ReplyPiece, ReplyRequest
 from agent.errors import ModelError
 from agent.llm.openai.chat_request import Json, body_of, options_of
 from agent.llm.openai.chat_stream import ChatDecoder, ReportedError, client_errors
 from agent.llm.option_repair import MOST_REPAIRS, LearnedOptions
+from agent.llm.provider_faults import HTML_PAGE
 from agent.llm.timeouts import KEEP_ALIVE_SECONDS, WARM_SECONDS, TimeLimits
 from agent.ports import Count, uncounted
 
@@ -58,6 +60,7 @@ class OpenAIModel:
                 for piece in decoder.finish():
                     yield piece
         except ModelError as error:
+            error.provider = self._client.place
             if not decoder.has_stopped:
                 if body is not None and isinstance(
                     error, ReportedError
@@ -83,6 +86,8 @@ class OpenAIModel:
                     opened = completions.create(**body, stream=True)
                     response = await stack.enter_async_context(opened)
             except ReportedError as error:
+                if error.status == 401 and client.sdk.api_key == _NO_KEY:
+                    error.remedy = "Set OPENAI_API_KEY."
                 if error.is_loading and loop.time() < loads_until:
                     await asyncio.sleep(_LOADING_SECONDS)
                     continue
@@ -90,6 +95,9 @@ class OpenAIModel:
                 if repairs > MOST_REPAIRS or not self._learn(error, body):
                     raise
             else:
+                if "html" in response.headers.get("Content-Type", ""):
+                    cause, remedy = HTML_PAGE
+                    raise ModelError(ReplyFault.UNAVAILABLE, cause, remedy=remedy)
                 chunks = response.iter_bytes()
                 stack.enter_context(client_errors())
                 stack.push_async_callback(_close, response, chunks)
@@ -122,6 +130,7 @@ class OpenAIClient:
         self.learned = learned
         # Newer models of OpenAI refuse the old name; older servers do not know the new one.
         is_openai = sdk.base_url.host == _OPENAI_HOST
+        self.place = f"openai at {sdk.base_url.netloc.decode()}"
         self.limit_field = "max_completion_tokens" if is_openai else "max_tokens"
         self._http = http
         self._warm_until = 0.0

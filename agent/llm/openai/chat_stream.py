@@ -31,6 +31,7 @@ from agent.call.text import CharacterJoiner
 from agent.errors import ModelError
 from agent.llm.openai.chat_tool_calls import Json, ToolCallAssembler, objects
 from agent.llm.option_repair import FAULTS_BY_STATUS, Refusal, fault_of, known_fault, refusal_of
+from agent.llm.provider_faults import CHAT_COMPLETIONS, explained, network_error
 
 MOST_BYTES = 16 * 1024 * 1024  # reasoning models send some megabytes in small events
 LONGEST_EVENT = 512 * 1024  # in characters; reading a longer one would block the loop
@@ -305,12 +306,17 @@ def _unreadable(detail: str) -> ModelError:
 
 
 class ReportedError(ModelError):
-    """An error that a server reports; `refusal` is None if it cannot be about an option."""
+    """An error that a server reports; `refusal` is None if it cannot be about an option.
+
+    `status` is 0 inside a stream, unless the server gives one.
+    """
 
     def __init__(self, codes: Sequence[object], message: str, body: object, status: int) -> None:
         refusal = refusal_of(body)
         text = refusal.text or message
-        super().__init__(_fault(codes, text, status), message)
+        cause, remedy = explained(CHAT_COMPLETIONS, status, codes, text)
+        super().__init__(_fault(codes, text, status or 500), cause, remedy=remedy, detail=text)
+        self.status = status
         self.refusal: Refusal | None = replace(refusal, text=text)
         self.is_loading = status == _UNAVAILABLE and "loading" in text.lower()  # as llama.cpp says
 
@@ -321,9 +327,13 @@ def client_errors() -> Iterator[None]:
     try:
         yield
     except (openai.APIConnectionError, httpx2.HTTPError, httpx2.StreamError) as error:
-        is_late = isinstance(error, openai.APITimeoutError | httpx2.TimeoutException)
-        fault = ReplyFault.TIMEOUT if is_late else ReplyFault.UNAVAILABLE
-        raise ModelError(fault, type(error.__cause__ or error).__name__) from error
+        connecting = httpx2.ConnectError | httpx2.ConnectTimeout
+        raise network_error(
+            error,
+            has_connected=not isinstance(error.__cause__ or error, connecting),
+            remedy="Check that the server runs, and OPENAI_BASE_URL.",
+            authorities="SSL_CERT_FILE",
+        ) from error
     except openai.APIError as error:
         status = error.status_code if isinstance(error, openai.APIStatusError) else 500
         reported = ReportedError((error.code, error.type), error.message, error.body, status)
@@ -339,7 +349,7 @@ def reported_error(value: object) -> ReportedError:
     codes = (error.get("code"), error.get("type"))
     message = str(error.get("message") or "an error")[:_LONGEST_MESSAGE]
     statuses = map(tokens, (*codes, error.get("status"), error.get("status_code")))
-    status = next((each for each in statuses if 400 <= each < 600), 500)
+    status = next((each for each in statuses if 400 <= each < 600), 0)
     return ReportedError(codes, message, error, status)
 
 

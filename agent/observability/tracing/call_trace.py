@@ -141,6 +141,8 @@ class CallTrace:
             at = min(at, one.turn.over) if one.turn.is_closed else at
             self._end_with(span, max(at, one.began), one.outcome)
         else:
+            if one.reason:
+                span.set_attribute("error.message", one.reason)
             self._end_with(span, at, "tool_error" if one.outcome == "error" else one.fault)
 
     def _end_turn(self, turn: TrackedTurn) -> None:

@@ -52,7 +52,7 @@ EVENTS: list[Event] = [
     ev.PlaybackReported(ev.Playback.PLAYED, "Hello."),
     ev.ReplyDelta(1, "Sure"),
     ev.ReplyFinished(1, (CALL,), StopReason.TOOLS),
-    ev.ReplyFailed(1, ev.ReplyFault.THROTTLED),
+    ev.ReplyFailed(1, ev.ReplyFault.THROTTLED, "bedrock: HTTP 429"),
     ev.TokensCounted(None, Usage(1, 2, 3, model="offline:")),
     ev.Summarized(1, "So far."),
     ev.SummaryFailed(1),

@@ -31,6 +31,7 @@ from tests.waiting import no_longer
 SPOKE = ev.CallerSpoke("I am Ada Example")
 LOOK = ToolCall("tool00001", "look_up", '{"name": "Ada Example"}')
 SENT = act.ToolOutcome('{"address": "1 Example Lane"}')
+BUSY = ev.ReplyFailed(3, ev.ReplyFault.THROTTLED, "bedrock: HTTP 429, ThrottlingException. Wait.")
 EPOCH = 1_700_000_000.0
 _EXEMPLAR = re.compile(r'^(\w+)_bucket\{.*# \{trace_id="(\w+)"\}', re.MULTILINE)
 Step = tuple[float, ev.Event, Sequence[act.Action]]
@@ -45,7 +46,7 @@ CALL: tuple[Step, ...] = (
     (14.0, ev.ReplyDelta(2, "Yes, Ada"), [act.Speak(2, "Yes, Ada")]),
     (14.5, ev.CallerInterrupted("Yes"), [act.CancelReply(2)]),
     (16.0, ev.CallerSpoke("No"), [act.StartReply(3, ())]),
-    (17.0, ev.ReplyFailed(3, ev.ReplyFault.THROTTLED), [act.Speak(3, "Sorry. ", is_last=True)]),
+    (17.0, BUSY, [act.Speak(3, "Sorry. ", is_last=True)]),
 )
 """A turn with a tool that the caller breaks into, and one whose reply fails."""
 
@@ -138,7 +139,7 @@ def test_call_is_a_tree_with_the_attributes_of_the_conventions() -> None:
     assert attributes(tool) == run
     assert attributes(cut) == {**chat, **first_chunk, "voice.cancelled": True}
     assert attributes(failed_turn)["voice.turn.outcome"] == "failed"
-    assert attributes(failed) == {**chat, "error.type": "throttled"}
+    assert attributes(failed) == {**chat, "error.type": "throttled", "error.message": BUSY.reason}
     faulty = [span.status.status_code is StatusCode.ERROR for span in (turn, failed_turn, failed)]
     assert faulty == [False, True, True]
 
