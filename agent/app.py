@@ -46,12 +46,10 @@ from agent.session.outbound import OutboundCalls
 from agent.settings import Settings, SettingsError, log_format_for
 from agent.store import create_table, open_store
 from agent.store.call_state.journal import open_journals
-from agent.tools import TOOLS, HttpTools, OutboundHttp, ToolRegistry
+from agent.tools import HttpTools, OutboundHttp, ToolRegistry, load_tools
 from agent.tools.mcp import open_sources
 from agent.twilio import rest_client
 from agent.twilio.signature import Signatures
-
-_PRICES = SHIPPED_CONFIGURATION / "prices.toml"
 
 
 def record_days(settings: Settings) -> int:
@@ -79,7 +77,10 @@ def model_options(settings: Settings, telemetry: Telemetry, load: Load) -> Model
 
 def prices_of(settings: Settings) -> Prices:
     """The prices of models, for estimated costs; `PricesError` if the file cannot be used."""
-    return read_prices(Path(settings.prices_file) if settings.prices_file else _PRICES)
+    if settings.prices_file:
+        return read_prices(Path(settings.prices_file))
+    own = settings.configuration / "prices.toml"
+    return read_prices(own if own.is_file() else SHIPPED_CONFIGURATION / "prices.toml")
 
 
 def messenger_options(settings: Settings) -> MessengerOptions:
@@ -135,7 +136,7 @@ async def open_calls(
         tracing = await opened(open_tracing(os.environ))  # the SDK has variables of its own
         telemetry = Telemetry(trace_id=tracing.trace_id) if tracing else Telemetry()
         count, load = telemetry.count, Load(telemetry.count)
-        prices = prices_of(settings)
+        prices, tools = prices_of(settings), load_tools(settings.configuration)
         table = await open_store(
             settings.table_name,
             settings.store_path,
@@ -161,7 +162,7 @@ async def open_calls(
             store,
             journals,
             open_model,
-            ToolRegistry(TOOLS, messenger.unconfigured, http, sources),
+            ToolRegistry(tools, messenger.unconfigured, http, sources),
             messenger,
             telemetry,
             load=load,

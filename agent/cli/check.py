@@ -6,12 +6,13 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from agent import SHIPPED_CONFIGURATION, app
 from agent.call.messages import ToolSpec
-from agent.cli.command import Commands, quiet_settings
+from agent.cli.command import Commands, add_config, read_settings
 from agent.cli.live_check import live_checks
 from agent.errors import AgentError, StoreError, UseCaseError
 from agent.llm import NO_SCRIPT
@@ -19,7 +20,7 @@ from agent.llm.offline.script import load
 from agent.observability import configure_logging
 from agent.settings import Settings
 from agent.store import open_store
-from agent.tools import SPECS
+from agent.tools import SPECS, load_tools, specs_of
 from agent.tools.http import fault_of
 from agent.tools.mcp import survey
 from agent.usecases import seed
@@ -44,6 +45,7 @@ def add(commands: Commands) -> None:
         action="store_true",
         help="also try the models, the table, Twilio, MCP servers and hosts of HTTP tools",
     )
+    add_config(checking)
     checking.set_defaults(run=_run)
 
 
@@ -55,7 +57,9 @@ async def _run(asked: argparse.Namespace) -> int:
     specs, usable, settings = dict(SPECS), usable_everywhere, None
     faults, folder = Settings.misspelled(os.environ), SHIPPED_CONFIGURATION
     try:
-        settings = Settings.read(os.environ)
+        settings = read_settings(asked)
+        folder = settings.configuration
+        specs = specs_of(load_tools(folder))
         app.prices_of(settings)
         found, away, remarks = await survey(settings.mcp_config)
     except AgentError as error:
@@ -69,15 +73,14 @@ async def _run(asked: argparse.Namespace) -> int:
             print(f"MCP_CONFIG: {settings.mcp_config}, {len(found)} tools")
         print(*remarks, sep="\n", end="\n" if remarks else "")
     wrong = seed.check(folder, specs, usable) or _script_faults(folder, specs)
-    names = [each.name for each in use_case_folders(folder)]
-    if not wrong:
-        print(f"use cases: {', '.join(names)}")
     faults += wrong
+    if not wrong:
+        print(f"use cases: {_names_in(folder)}")
     if settings:
         print(_summary(settings))
-        faults += await _default_faults(settings, names)
+        faults += await _default_faults(settings)
     if asked.table:
-        faults += await _table_faults(specs, usable)
+        faults += await _table_faults(asked, specs, usable)
     for fault in faults:
         print(fault, file=sys.stderr)
     if asked.live and settings:
@@ -137,10 +140,17 @@ def _models_of(folder: Path, specs: Mapping[str, ToolSpec]) -> dict[str, str]:
     }
 
 
-async def _default_faults(settings: Settings, names: list[str]) -> list[str]:
-    """Whether the use case of the process is neither in the folder nor in the table."""
-    name = settings.stack_use_case
-    if name in names:
+def _names_in(folder: Path) -> str:
+    return ", ".join(each.name for each in use_case_folders(folder))
+
+
+async def _default_faults(settings: Settings) -> list[str]:
+    """Whether the use case of the process is neither in the folder nor in the table.
+
+    If that is the default of the variable, it is no fault, and printed.
+    """
+    name, folder = settings.stack_use_case, settings.configuration
+    if name in {each.name for each in use_case_folders(folder)}:
         return []
     where = settings.table_name, settings.store_path
     why = "nor in the table"
@@ -153,8 +163,12 @@ async def _default_faults(settings: Settings, names: list[str]) -> list[str]:
             await store.close()
     except StoreError as error:
         why = f"and the table cannot be read ({error})"
-    there = ", ".join(names)
-    return [f"STACK_USE_CASE: {name!r} is not in the configuration, {why}; there are: {there}"]
+    there = f"there are: {_names_in(folder)}"
+    line = f"STACK_USE_CASE: {name!r} is not in the configuration, {why}; {there}"
+    if os.environ.get("STACK_USE_CASE"):
+        return [line]
+    print(f"{line}; set it for callers without a use case")
+    return []
 
 
 async def _live_faults(settings: Settings, of_use_cases: Mapping[str, str]) -> list[str]:
@@ -169,10 +183,10 @@ async def _live_faults(settings: Settings, of_use_cases: Mapping[str, str]) -> l
 
 
 async def _table_faults(
-    specs: Mapping[str, ToolSpec], usable: Callable[[HttpTool], str]
+    asked: argparse.Namespace, specs: Mapping[str, ToolSpec], usable: Callable[[HttpTool], str]
 ) -> list[str]:
     try:
-        settings = quiet_settings()
+        settings = replace(read_settings(asked), mcp_config="")
         async with app.open_calls(settings, makes_table=False) as (_, store, _):
             return await seed.check_table(store, settings.stack_use_case, specs, usable)
     except AgentError as error:

@@ -26,6 +26,22 @@ class Commands(Protocol):
         """Add the parser of a command."""
 
 
+def add_config(command: argparse.ArgumentParser) -> None:
+    """Add the option `--config`, which wins over `CONFIGURATION`."""
+    command.add_argument(
+        "--config",
+        default="",
+        metavar="DIR",
+        help="folder with use-cases/, profiles/ and tools/; unset = CONFIGURATION",
+    )
+
+
+def read_settings(asked: argparse.Namespace) -> Settings:
+    """The settings of the environment and of `--config`."""
+    given = {"CONFIGURATION": asked.config} if asked.config else {}
+    return Settings.read({**os.environ, **given})
+
+
 def quiet_settings(*, with_mcp: bool = False) -> Settings:
     """Settings of a command that prints; only errors are logged."""
     settings = Settings.read(os.environ)

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from agent.cli.terminal_screen import Screen
 from agent.errors import UseCaseError
-from agent.ports import Store
-from agent.tools import SPECS
-from agent.usecases import seed
 
 _SECONDS = 0.5
 """Between two looks at the files."""
 
 
 async def follow_edits(
-    configuration: Path, store: Store, screen: Screen, now: Callable[[], datetime]
+    configuration: Path, load: Callable[[], Awaitable[None]], screen: Screen
 ) -> None:
     """Load what is saved, until cancelled; a fault is shown, and the earlier version stays."""
     seen = await asyncio.to_thread(_files, configuration)
@@ -30,7 +26,7 @@ async def follow_edits(
         changed = sorted({path.parent.name for path, _ in found.items() ^ seen.items()})
         seen = found
         try:
-            await seed.seed(store, configuration, SPECS, now=now())
+            await load()
         except UseCaseError as error:
             screen.fault(f"not loaded: {error}")
         else:
@@ -41,6 +37,6 @@ def _files(configuration: Path) -> dict[Path, int]:
     """When each file was changed, in nanoseconds."""
     found = {}
     for path in configuration.rglob("*"):
-        if path.is_file() and path.suffix in {".toml", ".md", ".json"}:
+        if path.is_file() and path.suffix in {".toml", ".md", ".json", ".py"}:
             found[path] = path.stat().st_mtime_ns
     return found

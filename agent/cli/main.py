@@ -1,4 +1,4 @@
-"""The commands: `python -m agent serve | talk | dial | seed | check | calls | show | replay`.
+"""The commands: `python -m agent serve | talk | new | dial | seed | check | calls | show | replay`.
 
 Settings come from the environment, then from the file .env in the working folder, then defaults.
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 from dotenv import load_dotenv
 
 from agent import __version__
-from agent.cli import check, dial, recorded_calls, seeding, serve, talk
+from agent.cli import check, dial, new_agent, recorded_calls, seeding, serve, talk
 from agent.cli.command import PROGRAM
 from agent.errors import AgentError
 from agent.settings import SettingsError
@@ -24,7 +24,7 @@ _DESCRIPTION = (
     "A voice agent on Twilio ConversationRelay. Settings come from the environment, then from the"
     " file .env in this folder, then defaults."
 )
-_MODULES = (serve, talk, dial, seeding, check, recorded_calls)
+_MODULES = (serve, talk, new_agent, dial, seeding, check, recorded_calls)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from agent import SHIPPED_CONFIGURATION, app
-from agent.cli.command import Commands
+from agent import app
+from agent.cli.command import Commands, add_config, read_settings
 from agent.settings import Settings
-from agent.tools import SPECS
 from agent.usecases import seed
 from agent.usecases.versions import Versions
 
@@ -26,6 +24,12 @@ def add(commands: Commands) -> None:
     what.add_argument("--all", action="store_true", help="everything (the default)")
     what.add_argument("--use-case", default="", metavar="NAME", help="only this use case")
     what.add_argument("--profile", type=Path, metavar="FILE", help="only this profile or record")
+    what.add_argument(
+        "--prune",
+        action="store_true",
+        help="delete the use cases that are not in the folder, and the profiles that came from one;"
+        " running calls go on",
+    )
     change = seeding.add_mutually_exclusive_group()
     change.add_argument(
         "--canary",
@@ -44,6 +48,7 @@ def add(commands: Commands) -> None:
     seeding.add_argument(
         "--create-table", action="store_true", help="create TABLE_NAME if it is missing"
     )
+    add_config(seeding)
     seeding.set_defaults(run=_run)
 
 
@@ -51,11 +56,12 @@ async def _run(asked: argparse.Namespace) -> int:
     if fault := _fault_of_change(asked):
         print(fault, file=sys.stderr)
         return 1
-    settings = replace(Settings.read(os.environ), mcp_config="")
+    settings = replace(read_settings(asked), mcp_config="")
     if asked.create_table and await app.make_table(settings):
         print(f"made the table {settings.table_name}")
+    do, done = ("delete", "deleted") if asked.prune else ("write", "wrote")
     for item in await _load(settings, asked):
-        print(f"{'would write' if asked.dry_run else 'wrote'} {item}")
+        print(f"{done if not asked.dry_run else f'would {do}'} {item}")
     return 0
 
 
@@ -72,16 +78,17 @@ def _fault_of_change(asked: argparse.Namespace) -> str:
 
 
 async def _load(settings: Settings, asked: argparse.Namespace) -> list[seed.SeedResult]:
-    now = datetime.now(settings.time_zone)
-    async with app.open_calls(settings) as (_, store, _):
+    now, folder = datetime.now(settings.time_zone), settings.configuration
+    use_case, dry_run = asked.use_case, asked.dry_run
+    async with app.open_calls(settings) as (calls, store, _):
+        specs = calls.resources.tool_registry.known
+        if asked.prune:
+            return await seed.prune(store, folder, now=now, dry_run=dry_run)
         if asked.profile is not None:
-            return await seed.seed_file(store, asked.profile, SPECS, now=now, dry_run=asked.dry_run)
+            return await seed.seed_file(store, asked.profile, specs, now=now, dry_run=dry_run)
         versions = Versions(store, asked.use_case, now, asked.dry_run)
         if asked.rollback:
-            return await seed.roll_back(versions, asked.to, SPECS)
+            return await seed.roll_back(versions, asked.to, specs)
         if asked.canary is not None:
-            return await seed.try_out(versions, SHIPPED_CONFIGURATION, SPECS, asked.canary)
-        use_case, dry_run = asked.use_case, asked.dry_run
-        return await seed.seed(
-            store, SHIPPED_CONFIGURATION, SPECS, now=now, use_case=use_case, dry_run=dry_run
-        )
+            return await seed.try_out(versions, folder, specs, asked.canary)
+        return await seed.seed(store, folder, specs, now=now, use_case=use_case, dry_run=dry_run)

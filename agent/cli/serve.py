@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
-import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,17 +21,16 @@ from datetime import datetime
 
 import structlog
 
-from agent import SHIPPED_CONFIGURATION
 from agent.app import running
 from agent.call.events import ShutdownMode
-from agent.cli.command import Commands
+from agent.cli.command import Commands, add_config, read_settings
 from agent.http.server import raise_file_limit
 from agent.llm.offline import OFFLINE_NOTICE
 from agent.observability import configure_logging
 from agent.session.call_manager import CallManager
 from agent.settings import Settings, log_format_for
 from agent.store import file_error, open_store
-from agent.tools import SPECS
+from agent.tools import load_tools, specs_of
 from agent.usecases import seed
 
 log = structlog.get_logger(__name__)
@@ -49,17 +47,18 @@ def add(commands: Commands) -> None:
     serving.add_argument(
         "--seed",
         action="store_true",
-        help="create the file at STORE_PATH with the shipped configuration if it is missing;"
+        help="create the file at STORE_PATH with the configuration if it is missing;"
         " no effect with TABLE_NAME",
     )
     serving.add_argument(
         "--announce", default="", metavar="TEXT", help="print this once both ports are open"
     )
+    add_config(serving)
     serving.set_defaults(run=_run)
 
 
 async def _run(asked: argparse.Namespace) -> int:
-    settings = Settings.read(os.environ)
+    settings = read_settings(asked)
     log_format, with_personal = log_format_for(settings), settings.log_personal_data
     configure_logging(settings.log_level, log_format, with_personal=with_personal)
     if asked.seed and not settings.table_name:
@@ -69,11 +68,12 @@ async def _run(asked: argparse.Namespace) -> int:
 
 
 async def _make_file(settings: Settings) -> None:
-    """Create the embedded table with the shipped configuration if it is missing.
+    """Create the embedded table with the configuration if it is missing.
 
     Raises `StoreError` if that fails; there is no file then.
     """
-    path = settings.store_path
+    folder, path = settings.configuration, settings.store_path
+    specs, now = specs_of(load_tools(folder)), datetime.now(settings.time_zone)
     draft = path.with_name(f"{path.name}.new")
     try:
         if path.exists():
@@ -81,8 +81,7 @@ async def _make_file(settings: Settings) -> None:
         draft.unlink(missing_ok=True)
         store = await open_store("", draft, region="", max_calls=settings.max_calls)
         try:
-            now = datetime.now(settings.time_zone)
-            await seed.seed(store, SHIPPED_CONFIGURATION, SPECS, now=now)
+            await seed.seed(store, folder, specs, now=now)
         finally:
             await store.close()
         draft.replace(path)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import secrets
 import signal
 import sys
@@ -18,9 +17,9 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
-from agent import SHIPPED_CONFIGURATION, app
+from agent import app
 from agent.cli.call_view import CallView, request_text
-from agent.cli.command import PROGRAM, Commands
+from agent.cli.command import PROGRAM, Commands, add_config, read_settings
 from agent.cli.edits import follow_edits
 from agent.cli.terminal_screen import Screen, open_screen
 from agent.cli.terminal_transport import CHARACTERS_PER_SECOND, KEYS, TerminalTransport
@@ -31,7 +30,7 @@ from agent.session.call_manager import CallManager
 from agent.session.live_config import LiveConfiguration
 from agent.settings import Settings
 from agent.store.call_state.call_item import CONNECTION, VERSTAT
-from agent.tools import SPECS
+from agent.tools import load_tools, specs_of
 from agent.usecases import seed
 from agent.usecases.caller_identity import identify
 
@@ -67,11 +66,12 @@ def add(commands: Commands) -> None:
         help="load a file of the configuration when it is saved; it counts from the next turn;"
         " no effect with TABLE_NAME",
     )
+    add_config(talking)
     talking.set_defaults(run=_run)
 
 
 async def _run(asked: argparse.Namespace) -> int:
-    settings = Settings.read(os.environ)
+    settings = read_settings(asked)
     configure_logging("error", "console", with_personal=settings.log_personal_data)
     # The limits for callers do not apply to the operator's terminal.
     settings = replace(settings, caller_calls_per_hour=0, caller_tokens_per_day=0)
@@ -84,21 +84,30 @@ async def _run(asked: argparse.Namespace) -> int:
     if sys.stdin.isatty():
         screen.answer(HINT)
     is_paced = sys.stdin.isatty()
-    async with app.open_calls(settings) as (calls, store, _):
+    async with app.open_calls(settings) as (calls, _, _):
         typed: asyncio.Queue[str | None] = asyncio.Queue()
         works = [_read(screen, typed)]
         if not settings.table_name:  # a table in DynamoDB is loaded by `seed` alone
-            now = partial(datetime.now, settings.time_zone)
-            await seed.seed(store, SHIPPED_CONFIGURATION, SPECS, now=now())
+            load = partial(_load, settings, calls)
+            await load()
             if asked.watch:
                 calls.setup.follows_edits = True
-                works.append(follow_edits(SHIPPED_CONFIGURATION, store, screen, now))
+                works.append(follow_edits(settings.configuration, load, screen))
         async with _beside(*works):
             use_case: str | None = asked.use_case
             while use_case is not None:
                 call = TerminalCall(calls, screen, asked.caller, is_paced=is_paced)
                 use_case = await call.run(use_case, typed)
     return 0
+
+
+async def _load(settings: Settings, calls: CallManager) -> None:
+    """Load use cases, profiles and Python tools; a fault in one leaves all as they are."""
+    folder, now = settings.configuration, datetime.now(settings.time_zone)
+    tools = load_tools(folder)
+    await seed.seed(calls.resources.store, folder, specs_of(tools), now=now)
+    calls.resources.tool_registry.use(tools)
+    calls.setup.edits += 1
 
 
 async def _read(screen: Screen, typed: asyncio.Queue[str | None]) -> None:

@@ -50,6 +50,8 @@ class CallSetup:
         """Answers every caller, also one whose profile names another; empty = as usual."""
         self.follows_edits = False
         """Running calls follow edits of every record, not only of those with `liveEdits`."""
+        self.edits = 0
+        """How often records or Python tools were edited; running calls are set up again then."""
         self._remarks: dict[str, tuple[str, ...]] = {}
         """By use case, as last read."""
         self._warned: set[str] = set()

@@ -52,6 +52,7 @@ class LiveConfiguration:
         self._deps = dependencies
         self._record = self._seen_record = record
         self._item = self._seen_item = item
+        self._seen_edits = dependencies.setup.edits
         self.use_case, self.model, self.toolbox = in_force
 
     @classmethod
@@ -92,8 +93,9 @@ class LiveConfiguration:
             keys.append((str(self._record["pk"]), records.CONFIGURATION))
         item, *found = await self._deps.store.get_many(keys)
         record = found[0] if found else None
-        if record is not None and record != self._seen_record:
-            self._seen_record = record
+        edits = self._deps.setup.edits
+        if record is not None and (record, edits) != (self._seen_record, self._seen_edits):
+            self._seen_record, self._seen_edits = record, edits
             await self._apply_record(record)
             return True
         if item is not None and call_item.is_edited(item, self._seen_item):

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, get_type_hints
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
+from agent import SHIPPED_CONFIGURATION
 from agent.errors import AgentError
 from agent.settings import setting_types as kinds
 from agent.usecases.caller_identity import ATTESTATIONS
@@ -66,7 +67,7 @@ _GROUPS = {
     "table_name": "Table",
     "model_identifier": "Models",
     "aws_region": "AWS",
-    "stack_use_case": "Use cases and tools",
+    "configuration": "Use cases and tools",
     "twilio_account_sid": "Twilio",
     "sendgrid_api_key": "Messages and outbound calls",
     "max_calls": "Limits",
@@ -112,7 +113,7 @@ class Settings:
     model_first_event_seconds: kinds.Seconds = _env(2.5, "wait for a reply to begin, then retry")
     model_gap_seconds: kinds.Seconds = _env(4.0, "wait between two events of a reply")
     model_load_seconds: kinds.LoadSeconds = _env(60.0, "wait if OPENAI_BASE_URL loads a model")
-    prices_file: str = _env("", "prices of models, TOML; unset = configuration/prices.toml")
+    prices_file: str = _env("", "prices of models, TOML; unset = prices.toml of CONFIGURATION")
     aws_region: str = _env("", "for Bedrock, DynamoDB; unset = the profile's", "AWS_DEFAULT_REGION")
     aws_profile: str = _env("", "profile of the AWS configuration files")
     aws_config_file: Path = _env(Path("~/.aws/config"), "where profiles name their region")
@@ -121,6 +122,10 @@ class Settings:
     )
     aws_endpoint_url_bedrock_runtime: kinds.Url = _env(
         "", "endpoint of Bedrock; unset = the region's"
+    )
+    configuration: kinds.Folder = _env(
+        SHIPPED_CONFIGURATION,
+        "folder with use-cases/, profiles/ and tools/; unset = the shipped one",
     )
     stack_use_case: kinds.Name = _env(
         "restaurantOrderingUseCase", "default for callers without a use case"
@@ -254,9 +259,10 @@ class Settings:
         for one, (name, *older) in cls.variables().items():
             group, kind = _GROUPS.get(one, group), kinds.label(hints[one])
             also = f" (older name: {', '.join(older)})" if older else ""
-            default = "" if by_name[one].default == () else str(by_name[one].default)
+            default = by_name[one].default
+            shown = "" if default in {(), SHIPPED_CONFIGURATION} else str(default)
             meaning = by_name[one].metadata["meaning"] + also
-            rows.append(Variable(name, group, kind, default, meaning))
+            rows.append(Variable(name, group, kind, shown, meaning))
         return rows
 
     def _problems(self) -> Iterator[str]:

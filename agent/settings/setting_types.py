@@ -20,6 +20,7 @@ from agent.usecases.caller_identity import (
     is_number_prefix,
     is_telephone_number,
 )
+from agent.usecases.folders import configuration_folder
 from agent.usecases.host_allowlist import HostAllowlist, SecretRule
 
 _MODEL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]*")
@@ -204,6 +205,7 @@ Secrets = Annotated[
     _some(lambda it: len(it) > 15, "secrets of 16 or more characters"),
     "list of secrets",
 ]
+Folder = Annotated[Path, configuration_folder, "folder"]
 Host = Annotated[str, _host, "address"]
 SocketUrl = Annotated[str, _socket_url, "WebSocket URL"]
 Origin = Annotated[str, _origin, "origin"]

@@ -1,8 +1,9 @@
 """The tools of a process: built-in ones, declared HTTP requests, and those of MCP servers.
 
-To add a tool, write a typed async function with `@tool` in a module of `agent.tools.builtin`, put
-it into that module's `TOOLS`, and name it in a use case. `agent.tools.http` runs tools that a use
-case declares, `agent.tools.mcp` those of other servers.
+A tool is a typed async function with `@tool`, in the `TOOLS` of a module, and named in a use case.
+Modules are those of `agent.tools.builtin`, of the configuration folder and of installed packages
+(`agent.tools.tool_modules`). `agent.tools.http` runs tools that a use case declares,
+`agent.tools.mcp` those of other servers.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from agent.tools.builtin import TOOLS, language_of
 from agent.tools.http import HttpTools, OutboundHttp
 from agent.tools.idempotency import IdempotencyStore
 from agent.tools.tool import CallContext, CallToolExecutor, Tool, WithEffect, tool
+from agent.tools.tool_modules import load_tools, specs_of
 from agent.usecases import UseCase
 from agent.usecases.http_tool import HttpTool
 
@@ -33,10 +35,12 @@ __all__ = [
     "ToolSource",
     "WithEffect",
     "language_of",
+    "load_tools",
+    "specs_of",
     "tool",
 ]
 
-SPECS: Mapping[str, ToolSpec] = MappingProxyType({each.spec.name: each.spec for each in TOOLS})
+SPECS: Mapping[str, ToolSpec] = MappingProxyType(specs_of(TOOLS))
 
 
 class ToolSource(Protocol):
@@ -70,12 +74,20 @@ class ToolRegistry:
     ) -> None:
         self._http = http
         self._sources = tuple(sources)
+        self._unconfigured = unconfigured
+        self.use(tools)
+
+    def use(self, tools: Iterable[Tool]) -> None:
+        """Offer these Python tools from now on; a call keeps those of its last set-up."""
         self._tools: dict[str, Tool] = {}
         self.unavailable: dict[str, str] = {}
-        """Built-in tools that cannot be used in this process, each with the reason."""
+        """Python tools that cannot be used in this process, each with the reason."""
+        self.known: dict[str, ToolSpec] = {}
+        """All Python tools, also those that cannot be used."""
         for each in tools:
-            if each.needs and each.needs in unconfigured:
-                fault = f"not configured here: {unconfigured[each.needs]}"
+            self.known[each.spec.name] = each.spec
+            if each.needs and each.needs in self._unconfigured:
+                fault = f"not configured here: {self._unconfigured[each.needs]}"
                 self.unavailable[each.spec.name] = fault
             else:
                 self._tools[each.spec.name] = each
@@ -98,6 +110,6 @@ class ToolRegistry:
         return CallToolExecutor(offered, context)
 
     def _present(self) -> dict[str, Tool]:
-        """A built-in tool wins over a source's of the same name."""
+        """A Python tool wins over a source's of the same name."""
         sourced = (source.tools for source in self._sources)
         return {name: tool for tools in (*sourced, self._tools) for name, tool in tools.items()}

@@ -6,6 +6,8 @@
                                    items.json      optional: further items, such as free slots
     configuration/profiles/*.toml                  example callers
 
+`configuration` is the folder that `CONFIGURATION` or `--config` names, else the shipped one.
+
 Unlike in a record of the table, an unknown key is an error. Every function raises `UseCaseError`
 for the first error, one line: `file: field: error`.
 
@@ -64,6 +66,9 @@ _SAME = (
 """Fields of a file that a record holds in camel case."""
 _SAME_OF_MODEL = ("max_tokens", "temperature", "top_p", "guardrail", "service_tier")
 
+SEEDED = "seeded"
+"""Attribute of a profile that comes from a file."""
+
 T = TypeVar("T")
 _NUMBER: Any = int | float
 
@@ -98,7 +103,9 @@ class _Key(_Strict):
     function: str = ""
 
 
-class _UseCaseFile(_Strict):
+class UseCaseFile(_Strict):
+    """`use-case.toml`; `docs/generate.py` makes its JSON schema."""
+
     title: str = ""
     description: str = ""
     greeting: str = ""
@@ -118,7 +125,9 @@ class _UseCaseFile(_Strict):
     phrases: dict[str, str | list[str]] = {}
 
 
-class _ProfileFile(_Strict):
+class ProfileFile(_Strict):
+    """A file in `profiles`."""
+
     caller: Annotated[str, Meta(min_length=1)]
     first_name: str = ""
     last_name: str = ""
@@ -136,6 +145,13 @@ class _TableItem(msgspec.Struct):
     sk: Annotated[str, Meta(min_length=1)]
     expireAt: int | float | None = None  # noqa: N815 the spelling of the table
     onlyUnlessIndexed: _Index | None = None  # noqa: N815
+
+
+def configuration_folder(text: str) -> Path:
+    """A folder with at least one use case; `ValueError` for any other."""
+    if not use_case_folders(Path(text)):
+        raise ValueError(f"must be a folder with a use case in use-cases/, unlike {text}")
+    return Path(text)
 
 
 def use_case_folders(configuration: Path) -> list[Path]:
@@ -156,7 +172,7 @@ def load_folder(folder: Path, tools: Mapping[str, ToolSpec], now: datetime) -> l
 def load_record(folder: Path, tools: Mapping[str, ToolSpec]) -> Item:
     """The record of a use case alone."""
     path = folder / "use-case.toml"
-    file = _parsed(path, tomllib.loads, _UseCaseFile)
+    file = _parsed(path, tomllib.loads, UseCaseFile)
     with _naming(path):
         _check(file, tools)
     given = msgspec.to_builtins(file)  # without what is not set
@@ -191,8 +207,8 @@ def load_record(folder: Path, tools: Mapping[str, ToolSpec]) -> Item:
 
 def load_profile(path: Path) -> Item:
     """The item of an example caller."""
-    file = _parsed(path, tomllib.loads, _ProfileFile)
-    item = profile_item(Profile(**msgspec.structs.asdict(file)))
+    file = _parsed(path, tomllib.loads, ProfileFile)
+    item = {**profile_item(Profile(**msgspec.structs.asdict(file))), SEEDED: True}
     known = profile_from_item(item)
     for name in ("first_name", "last_name", "email"):
         if getattr(file, name) and not getattr(known, name):
@@ -217,7 +233,7 @@ def load_document(path: Path) -> Item:
     return item
 
 
-def _check(file: _UseCaseFile, tools: Mapping[str, ToolSpec]) -> None:
+def _check(file: UseCaseFile, tools: Mapping[str, ToolSpec]) -> None:
     """Check what the types of a file do not say: each value can be read from the record."""
     for name in file.tools:
         if name not in tools and EXTERNAL_MARKER not in name:

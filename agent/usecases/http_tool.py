@@ -155,7 +155,9 @@ def filled_header(header: str, secrets: Mapping[str, str]) -> str:
 _Pointer = Annotated[str, Meta(pattern=r"^(/([^~]|~[01])*)?$")]
 
 
-class _ToolTable(msgspec.Struct, forbid_unknown_fields=True):
+class ToolTable(msgspec.Struct, forbid_unknown_fields=True):
+    """A tool as a file declares it."""
+
     description: Annotated[str, Meta(min_length=1)]
     url: str
     method: Method = "GET"
@@ -194,7 +196,7 @@ def _read(name: str, raw: object, tools_field: str, built_in: Container[str]) ->
     field = f"{tools_field}.{name}"
     if not _NAME.fullmatch(name):
         raise UseCaseError(f"{field}: is not a tool name: 1-64 letters, digits, underscores")
-    table = convert(raw, _ToolTable, field)
+    table = convert(raw, ToolTable, field)
     parameters = tuple(
         _parameter(each, given, f"{field}.parameters.{each}")
         for each, given in table.parameters.items()

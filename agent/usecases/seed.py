@@ -19,6 +19,7 @@ from agent.errors import UseCaseError
 from agent.ports import Item, Store
 from agent.usecases import PROFILE, use_case_name
 from agent.usecases.folders import (
+    SEEDED,
     PlannedItem,
     load_document,
     load_folder,
@@ -118,6 +119,35 @@ async def roll_back(
     version = await versions.store.get(*version_key(versions.name, after.version))
     _refuse(tools, *([as_record(version)] if version else []))
     return [_result(versions, await versions.roll_back(to))]
+
+
+async def prune(
+    store: Store, configuration: Path, *, now: datetime, dry_run: bool = False
+) -> list[SeedResult]:
+    """Delete the use cases and seeded profiles that are not in the folder.
+
+    A running call goes on with the version it began with. A new call of a profile that names a
+    deleted use case gets the default one. Versions and further items stay, so loading the folder
+    again continues the numbers. A profile is deleted if `seed` has written it; one that a caller
+    made by calling has no mark, and stays. `Store` deletes by moving an item: in the place of a
+    profile remains a key without data that has expired, which the table removes later.
+    """
+    folders = await asyncio.to_thread(use_case_folders, configuration)
+    files = await asyncio.to_thread(profile_files, configuration)
+    kept = {folder.name for folder in folders} | {str(load_profile(it)["pk"]) for it in files}
+    deleted = list[SeedResult]()
+    for record in await store.query_index(USE_CASE):
+        name = str(record["pk"])
+        if name not in kept and await store.get(name, CONFIGURATION):
+            versions = Versions(store, name, now, dry_run)
+            deleted.append(_result(versions, await versions.withdraw()))
+    for profile in await store.query_index(PROFILE):
+        caller = str(profile["pk"])
+        if caller not in kept and profile.get(SEEDED):
+            if not dry_run:
+                await store.move(caller, PROFILE, {"pk": caller, "sk": "pruned", "expireAt": 1})
+            deleted.append(SeedResult(caller, PROFILE))
+    return deleted
 
 
 def check(

@@ -76,7 +76,7 @@ class _Enqueue(msgspec.Struct, forbid_unknown_fields=True, tag_field="kind", tag
     priority: Annotated[int, Meta(ge=0, le=2**31 - 1)] | None = None
 
 
-_DESK: Any = PhoneTarget | _Enqueue | ReferralTarget
+DESK: Any = PhoneTarget | _Enqueue | ReferralTarget
 
 
 def read_transfer_target(raw: object, number: str, number_field: str) -> TransferTarget | None:
@@ -88,7 +88,7 @@ def read_transfer_target(raw: object, number: str, number_field: str) -> Transfe
         return _checked(PhoneTarget(number), number_field) if number else None
     if number:
         raise UseCaseError(f"{number_field}: there is a desk as well")
-    target: PhoneTarget | _Enqueue | ReferralTarget = convert(decoded(raw, "desk"), _DESK, "desk")
+    target: PhoneTarget | _Enqueue | ReferralTarget = convert(decoded(raw, "desk"), DESK, "desk")
     if isinstance(target, _Enqueue):
         return _queue(target)
     if isinstance(target, PhoneTarget):

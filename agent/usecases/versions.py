@@ -146,6 +146,16 @@ class Versions:
             raise UseCaseError(f"{self.name}: there is no version {wanted}")
         return await self._put_in_force(version)
 
+    async def withdraw(self) -> CurrentVersion:
+        """Delete the record and keep its versions; `UseCaseError` if there is no record.
+
+        `Store` deletes by moving: what is written is the version itself, as it is.
+        """
+        version = await self._present()
+        if not self.dry_run:
+            await self.store.move(self.name, CONFIGURATION, version)
+        return CurrentVersion(_number(version, "version"))
+
     async def _present(self) -> Item:
         version = await self._in_force()
         if version is None:

@@ -268,6 +268,9 @@ PLAIN: dict[str, tuple[dict[str, str], str]] = {
         {"HTTP_TOOL_HOSTS": "169.254.169.254"}, "HTTP_TOOL_HOSTS: "),
     "use case missing": (
         {"STACK_USE_CASE": "pizza"}, "STACK_USE_CASE: 'pizza' is not in the configuration, and "),
+    "folder": (
+        {"CONFIGURATION": "nowhere"},
+        "CONFIGURATION: must be a folder with a use case in use-cases/, unlike nowhere"),
     "time zone": (
         {"TIME_ZONE": "Zurich"},
         "TIME_ZONE: must be an IANA time zone, for example Europe/Zurich"),
@@ -327,7 +330,7 @@ def test_unknown_name_in_an_offline_script_is_told(
     folder.mkdir(parents=True)
     (folder / "use-case.toml").write_text('tools = ["EndCallFunction"]')
     (folder / "prompt.md").write_text("Sell pizza.")
-    bare.setattr("agent.cli.check.SHIPPED_CONFIGURATION", tmp_path / "own")
+    bare.setenv("CONFIGURATION", str(tmp_path / "own"))
 
     (folder / "offline.json").write_text(json.dumps(SCRIPT))
     assert main(["check"]) == 0

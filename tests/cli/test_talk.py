@@ -17,6 +17,8 @@ from agent.observability import Telemetry
 from agent.session import Resources
 from agent.session.call_manager import CallManager
 from agent.store.call_state.journal import open_journals
+from agent.tools import SPECS
+from agent.usecases.seed import seed
 from tests.fakes import TOOL_REGISTRY, UNREACHABLE, MemoryMessenger, MemoryStore
 from tests.servers import offline, opening, seeded, settings_for
 from tests.virtual_time import run_virtually
@@ -177,10 +179,11 @@ def test_saved_edit_is_loaded_and_a_fault_is_shown(tmp_path: Path) -> None:
     file.write_text('title = "Shop"\ngreeting = "Hello."\ntools = []\n')
     store, shown = MemoryStore(), list[str]()
 
+    async def load() -> None:
+        await seed(store, tmp_path, SPECS, now=datetime.now(UTC))
+
     async def edit() -> None:
-        following = asyncio.create_task(
-            follow_edits(tmp_path, store, PlainScreen(shown.append), lambda: datetime.now(UTC))
-        )
+        following = asyncio.create_task(follow_edits(tmp_path, load, PlainScreen(shown.append)))
         await asyncio.sleep(0.1)  # it has looked at the files
         (folder / "prompt.md").write_text("You are very brief indeed.")
         await until(lambda: len(shown) == 1)

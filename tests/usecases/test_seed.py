@@ -193,6 +193,7 @@ async def test_everything_is_written_and_returned(configuration: Path, store: Me
         "firstName": "Ada",
         "lastName": "Example",
         "useCase": "flatsUseCase",
+        "seeded": True,
     }
 
 
