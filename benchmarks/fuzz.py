@@ -19,7 +19,6 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -32,10 +31,9 @@ if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
 
 from agent.store.sqlite import SqliteStore  # noqa: E402 - as the next one
-from agent.tools import SPECS  # noqa: E402 - as the next one
-from agent.usecases import seed  # noqa: E402 - as the next one
 from tests.fuzz import feed, plays  # noqa: E402 - found only by the line above
 from tests.fuzz.rig import Rig, rig  # noqa: E402 - as the next one
+from tests.shipped import load_shipped  # noqa: E402
 
 EXAMPLES = 100
 
@@ -91,7 +89,7 @@ def _service(folder: Path) -> Iterator[Rig]:
 
     async def load() -> None:
         store = await SqliteStore.open(table)
-        await seed.seed(store, ROOT / "configuration", SPECS, now=datetime.now(UTC))
+        await load_shipped(store)
         await store.close()
 
     asyncio.run(load())

@@ -25,7 +25,6 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import redirect_stderr, suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -35,11 +34,10 @@ if __name__ == "__main__":
 
 from agent.observability import configure_logging  # noqa: E402 - as the next one
 from agent.store.sqlite import SqliteStore  # noqa: E402 - as the next one
-from agent.tools import SPECS  # noqa: E402 - as the next one
-from agent.usecases import seed as seeding  # noqa: E402 - as the next one
 from tests.dialogues import APARTMENTS, DEFAULT, ORDERING  # noqa: E402 - found by the line above
 from tests.emulators.collector import ENDPOINT, collecting  # noqa: E402 - likewise
 from tests.servers import Server, serving, settings_for  # noqa: E402
+from tests.shipped import load_shipped  # noqa: E402
 from tests.twilio_client.call import TwilioCall, UnansweredError  # noqa: E402
 from tests.twilio_client.client import (  # noqa: E402 - as the one before
     UNLIMITED_CALLERS,
@@ -175,7 +173,7 @@ class Seen:
 async def _measure(folder: Path, calls: int, seed: int) -> Seen:
     table = folder / "agent.db"
     store = await SqliteStore.open(table)
-    await seeding.seed(store, ROOT / "configuration", SPECS, now=datetime.now(UTC))
+    await load_shipped(store)
     await store.close()
     async with collecting() as collector:
         os.environ[ENDPOINT] = collector.url

@@ -11,7 +11,6 @@ import os
 import shutil
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,10 +28,17 @@ if TYPE_CHECKING:
 
 os.environ["PYTHON_DOTENV_DISABLED"] = "1"  # no test reads the .env of a developer
 
-TABLES = ("fault matrix", "streams left early", "DynamoDB", "torture", "survival", "image")
+TABLES = (
+    "fault matrix",
+    "streams left early",
+    "DynamoDB",
+    "torture",
+    "survival",
+    "image",
+    "local model",
+)
 """Names of the properties that are shown at the end of a run."""
 _TESTS = Path(__file__).parent
-_CONFIGURATION = _TESTS.parent / "configuration"
 
 settings.register_profile(
     "everywhere",
@@ -78,14 +84,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def seeded_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A table with the shipped configuration, to be copied and not to be written."""
     from agent.store.sqlite import SqliteStore
-    from agent.tools import SPECS
-    from agent.usecases import seed
+    from tests.shipped import load_shipped
 
     path = tmp_path_factory.mktemp("seeded") / "agent.db"
 
     async def load() -> None:
         store = await SqliteStore.open(path)
-        await seed.seed(store, _CONFIGURATION, SPECS, now=datetime.now(UTC))
+        await load_shipped(store)
         await store.close()
 
     asyncio.run(load())

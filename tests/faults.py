@@ -413,7 +413,14 @@ def outcome(fault: Fault) -> str:
         except ValueError as error:
             return f"DOES NOT APPLY: {error}"
         (core / f"{fault.module}.py").write_text(broken, encoding="utf-8")
-        return _run(tree)
+        return _run(tree, sorted(_tests(tree, Path(fault.module)), key=_turn))
+
+
+def _tests(tree: Path, module: Path) -> list[Path]:
+    """All tests of the core, for a module of another room its own; not the list of faults."""
+    if module.parts[0] != "call":
+        return [tree / "tests" / module.parent / f"test_{module.name}.py"]
+    return [path for path in tree.glob("tests/call/test_*.py") if path.name != "test_faults.py"]
 
 
 def _copy(tree: Path) -> None:
@@ -426,9 +433,8 @@ def _copy(tree: Path) -> None:
             shutil.copy(source, tree / name)
 
 
-def _run(tree: Path) -> str:
+def _run(tree: Path, tests: list[Path]) -> str:
     options = ("-x", "-q", "-p", "no:cacheprovider", "--tb=no", "-rfE")
-    tests = sorted(tree.glob("tests/call/test_*.py"), key=_turn)[:-1]
     environment = {**os.environ, "HYPOTHESIS_PROFILE": "dev", "PYTHONDONTWRITEBYTECODE": "1"}
     try:
         ran = subprocess.run(  # noqa: S603 (our own interpreter, our own tests)
@@ -444,13 +450,15 @@ def _run(tree: Path) -> str:
         return "caught by the time limit"
     if ran.returncode == 0:
         return "SURVIVED"
-    found = re.search(r"^(?:FAILED|ERROR) tests/call/(.+?)(?: - .*)?$", ran.stdout, re.MULTILINE)
+    found = re.search(
+        r"^(?:FAILED|ERROR) tests/(?:call|usecases)/(.+?)(?: - .*)?$", ran.stdout, re.MULTILINE
+    )
     return f"caught by {found[1]}" if found else f"NOT RUN: {ran.stdout[-300:]}{ran.stderr[-300:]}"
 
 
 def _turn(tests: Path) -> tuple[int, str]:
-    """Stories first, they are quick; the adversary late; the list of faults last."""
-    late = {"test_rules.py": 1, "test_faults.py": 2}
+    """Stories first, they are quick; the adversary last."""
+    late = {"test_rules.py": 1}
     return late.get(tests.name, -tests.match("*_stories.py")), tests.name
 
 

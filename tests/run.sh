@@ -41,7 +41,7 @@ checks() {
     run "$bin/ruff" format --check .
     run "$bin/ruff" check .
     run "$bin/shellcheck" -x tests/run.sh tests/environment.sh tests/engine.sh tests/image.sh tests/balancer.sh \
-        tests/prometheus.sh tests/templates/lint.sh build-images.sh run-local.sh.sample .ci/run
+        tests/prometheus.sh tests/local_model.sh tests/templates/lint.sh build-images.sh run-local.sh.sample .ci/run
     run "$bin/mypy" agent tests benchmarks
     run "$bin/lint-imports"
     run env PYTHON_DOTENV_DISABLED=1 "$bin/python" -m agent check
@@ -79,6 +79,8 @@ ensure_environment requirements-dev.txt
 . tests/balancer.sh
 # shellcheck source=tests/prometheus.sh
 . tests/prometheus.sh
+# shellcheck source=tests/local_model.sh
+. tests/local_model.sh
 
 # The checks compute while what the tests need is fetched and built; their output is shown afterwards.
 told=$(mktemp)
@@ -89,6 +91,7 @@ run prepare_engine "$bin/python"
 run prepare_image "$bin/python"
 run prepare_balancer
 run prepare_prometheus
+run prepare_local_model
 status=0
 wait "$checking" || status=$?
 cat "$told"

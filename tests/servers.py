@@ -13,7 +13,6 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from time import time
 from typing import Any
@@ -42,14 +41,14 @@ from agent.settings import Settings
 from agent.store.call_state.journal import open_journals
 from agent.tools import SPECS, TOOLS, HttpTools, OutboundHttp, ToolRegistry
 from agent.twilio.signature import Signatures
-from agent.usecases import UseCase, seed
+from agent.usecases import UseCase
 from tests.fakes import UNREACHABLE, MemoryMessenger, MemoryStore
 from tests.listening import listening
+from tests.shipped import load_shipped
 from tests.twilio_client.call import Ending, Manner, TwilioCall
 from tests.twilio_client.client import Answer, Relay, Twilio, call_fields
 from tests.waiting import no_longer, until
 
-_CONFIGURATION = Path(__file__).parents[1] / "configuration"
 TOKEN = "12345678901234567890123456789012"
 ORIGIN = "https://voice.example.com"
 VOICE_URL = f"{ORIGIN}/twiml"
@@ -173,7 +172,7 @@ def offline(_: str, script: str) -> LanguageModel:
 async def seeded(store: MemoryStore | None = None) -> MemoryStore:
     """A table in memory with the shipped configuration."""
     store = store or MemoryStore()
-    await seed.seed(store, _CONFIGURATION, SPECS, now=datetime.now(UTC))
+    await load_shipped(store)
     return store
 
 

@@ -20,7 +20,7 @@ from agent.llm.offline.script import load
 from agent.observability import configure_logging
 from agent.settings import Settings
 from agent.store import open_store
-from agent.tools import SPECS, load_tools, specs_of
+from agent.tools import load_tools, specs_of
 from agent.tools.http import fault_of
 from agent.tools.mcp import survey
 from agent.usecases import seed
@@ -54,12 +54,11 @@ async def _run(asked: argparse.Namespace) -> int:
         _list_settings()
         return 0
     configure_logging("critical", "console")  # a fault is printed, once
-    specs, usable, settings = dict(SPECS), usable_everywhere, None
+    specs, usable, settings = dict[str, ToolSpec](), usable_everywhere, None
     faults, folder = Settings.misspelled(os.environ), SHIPPED_CONFIGURATION
     try:
         settings = read_settings(asked)
         folder = settings.configuration
-        specs = specs_of(load_tools(folder))
         app.prices_of(settings)
         found, away, remarks = await survey(settings.mcp_config)
     except AgentError as error:
@@ -67,15 +66,13 @@ async def _run(asked: argparse.Namespace) -> int:
     else:
         hosts, secrets = settings.http_tool_hosts, settings.secrets
         usable = partial(fault_of, hosts=hosts, secrets=secrets)
-        specs |= found
+        specs = dict(found)
         faults += [f"{line}; correct the file, or what it names" for line in away]
         if settings.mcp_config:
             print(f"MCP_CONFIG: {settings.mcp_config}, {len(found)} tools")
         print(*remarks, sep="\n", end="\n" if remarks else "")
-    wrong = seed.check(folder, specs, usable) or _script_faults(folder, specs)
+    wrong = _folder_faults(folder, specs, usable)
     faults += wrong
-    if not wrong:
-        print(f"use cases: {_names_in(folder)}")
     if settings:
         print(_summary(settings))
         faults += await _default_faults(settings)
@@ -86,6 +83,19 @@ async def _run(asked: argparse.Namespace) -> int:
     if asked.live and settings:
         faults += await _live_faults(settings, _models_of(folder, specs) if not wrong else {})
     return 1 if faults else 0
+
+
+def _folder_faults(
+    folder: Path, specs: dict[str, ToolSpec], usable: Callable[[HttpTool], str]
+) -> list[str]:
+    """The faults of a configuration folder, whose tools are added to `specs`."""
+    try:
+        specs |= specs_of(load_tools(folder))
+    except UseCaseError as error:
+        return [str(error)]
+    if not (wrong := seed.check(folder, specs, usable) or _script_faults(folder, specs)):
+        print(f"use cases: {_names_in(folder)}")
+    return wrong
 
 
 def _list_settings() -> None:

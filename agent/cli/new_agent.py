@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import re
-import shutil
 import sys
 from pathlib import Path
 
@@ -51,7 +50,7 @@ async def _run(asked: argparse.Namespace) -> int:
         _write(files, name)
         for schema in (SHIPPED_CONFIGURATION / "schema").glob("*.json"):
             (folder / "schema").mkdir(exist_ok=True)
-            shutil.copy(schema, folder / "schema")
+            (folder / "schema" / schema.name).write_bytes(schema.read_bytes())
     except OSError as error:
         print(f"--config: {error.filename}: {error.strerror}", file=sys.stderr)
         return 1

@@ -72,12 +72,12 @@ async def _make_file(settings: Settings) -> None:
 
     Raises `StoreError` if that fails; there is no file then.
     """
-    folder, path = settings.configuration, settings.store_path
-    specs, now = specs_of(load_tools(folder)), datetime.now(settings.time_zone)
+    path, folder = settings.store_path, settings.configuration
     draft = path.with_name(f"{path.name}.new")
     try:
         if path.exists():
             return
+        specs, now = specs_of(load_tools(folder)), datetime.now(settings.time_zone)
         draft.unlink(missing_ok=True)
         store = await open_store("", draft, region="", max_calls=settings.max_calls)
         try:

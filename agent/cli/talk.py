@@ -12,7 +12,7 @@ import secrets
 import signal
 import sys
 from collections.abc import AsyncIterator, Coroutine, Iterator
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -21,6 +21,7 @@ from agent import app
 from agent.cli.call_view import CallView, request_text
 from agent.cli.command import PROGRAM, Commands, add_config, read_settings
 from agent.cli.edits import follow_edits
+from agent.cli.local_model import NOTICE, USE_CASE, open_local_model
 from agent.cli.terminal_screen import Screen, open_screen
 from agent.cli.terminal_transport import CHARACTERS_PER_SECOND, KEYS, TerminalTransport
 from agent.errors import AgentError
@@ -60,6 +61,11 @@ def add(commands: Commands) -> None:
         "--from", dest="caller", default="", metavar="NUMBER", help="calls from this number"
     )
     talking.add_argument(
+        "--local-model",
+        action="store_true",
+        help=f"a small model on this machine, without tools; as {USE_CASE} unless told otherwise",
+    )
+    talking.add_argument(
         "--watch",
         action=argparse.BooleanOptionalAction,
         default=True,
@@ -79,12 +85,17 @@ async def _run(asked: argparse.Namespace) -> int:
         print(f"--from: {asked.caller} is neither an E.164 number nor client:identity")
         return 1
     screen = open_screen()
-    if settings.model_identifier.startswith("offline:"):
-        screen.answer(OFFLINE_NOTICE)
-    if sys.stdin.isatty():
-        screen.answer(HINT)
     is_paced = sys.stdin.isatty()
-    async with app.open_calls(settings) as (calls, _, _):
+    async with AsyncExitStack() as stack:
+        if asked.local_model:
+            settings = await stack.enter_async_context(open_local_model(settings))
+            screen.answer(NOTICE)
+        elif settings.model_identifier.startswith("offline:"):
+            screen.answer(OFFLINE_NOTICE)
+        if is_paced:
+            screen.answer(HINT)
+        calls, _, _ = await stack.enter_async_context(app.open_calls(settings))
+        calls.setup.offers_tools = not asked.local_model
         typed: asyncio.Queue[str | None] = asyncio.Queue()
         works = [_read(screen, typed)]
         if not settings.table_name:  # a table in DynamoDB is loaded by `seed` alone
@@ -94,7 +105,7 @@ async def _run(asked: argparse.Namespace) -> int:
                 calls.setup.follows_edits = True
                 works.append(follow_edits(settings.configuration, load, screen))
         async with _beside(*works):
-            use_case: str | None = asked.use_case
+            use_case: str | None = asked.use_case or (USE_CASE if asked.local_model else "")
             while use_case is not None:
                 call = TerminalCall(calls, screen, asked.caller, is_paced=is_paced)
                 use_case = await call.run(use_case, typed)

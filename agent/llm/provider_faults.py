@@ -110,11 +110,11 @@ def network_error(
         match each:
             case TimeoutError():
                 fault, why = ReplyFault.TIMEOUT, "no answer in time"
-            case ssl.SSLCertVerificationError():
-                why = f"the TLS certificate is not valid ({each.verify_message})"
+            case ssl.SSLCertVerificationError(verify_message=said):  # those of aiohttp have none
+                why = f"the TLS certificate is not valid ({said})"
                 remedy = f"Correct the host name or the certificate, or set {authorities}."
-            case ssl.SSLError():
-                why = f"no TLS ({provider_kind(each.reason)})"
+            case ssl.SSLError(reason=said):
+                why = f"no TLS ({provider_kind(said)})"
             case socket.gaierror():
                 why = "DNS does not know the host name"
             case ConnectionRefusedError():

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from itertools import chain
 
@@ -52,6 +53,8 @@ class CallSetup:
         """Running calls follow edits of every record, not only of those with `liveEdits`."""
         self.edits = 0
         """How often records or Python tools were edited; running calls are set up again then."""
+        self.offers_tools = True
+        """False: for a model that cannot use tools."""
         self._remarks: dict[str, tuple[str, ...]] = {}
         """By use case, as last read."""
         self._warned: set[str] = set()
@@ -109,7 +112,7 @@ class CallSetup:
             if warning not in self._warned:
                 self._warned.add(warning)
                 log.warning("use_case.warning", use_case=use_case.name, warning=warning)
-        return use_case
+        return use_case if self.offers_tools else replace(use_case, tools=())
 
     def faults_of(self, record: Item) -> tuple[str, ...]:
         """The faults of a record: what is left out of it because it is wrong."""

@@ -126,8 +126,9 @@ async def prune(
 ) -> list[SeedResult]:
     """Delete the use cases and seeded profiles that are not in the folder.
 
-    A running call goes on with the version it began with. A new call of a profile that names a
-    deleted use case gets the default one. Versions and further items stay, so loading the folder
+    A running call goes on with the version it began with; one with `liveEdits` has no version, and
+    cannot be resumed by another process. A new call of a profile that names a deleted use case gets
+    the default one. Versions and further items stay, so loading the folder
     again continues the numbers. A profile is deleted if `seed` has written it; one that a caller
     made by calling has no mark, and stays. `Store` deletes by moving an item: in the place of a
     profile remains a key without data that has expired, which the table removes later.

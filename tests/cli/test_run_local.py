@@ -40,7 +40,7 @@ def clone(tmp_path: Path) -> Path:
     """A clone in which the script has run before."""
     for name in ("agent", "configuration", "tests"):
         (tmp_path / name).symlink_to(ROOT / name)
-    for name in (SAMPLE, "requirements.txt"):
+    for name in (SAMPLE, "requirements.txt", "requirements-local-model.txt"):
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
     (tmp_path / ".venv" / "bin").mkdir(parents=True)
     made_of = sha256((ROOT / "requirements.txt").read_bytes()).hexdigest()
@@ -199,6 +199,21 @@ def test_only_the_embedded_table_is_loaded_by_itself(
 
     ran = re.findall(r"^-m agent (.*)$", log.read_text(), re.MULTILINE)
     assert ran == ["seed --all"] * seeded + [" ".join(arguments) or _SERVES]
+
+
+def test_local_model_is_installed_with_hashes_when_it_is_asked_for(clone: Path) -> None:
+    log = clone / "log"
+    _interpret(clone, f'#!/bin/sh\necho "$*" >>{shlex.quote(str(log))}\n')
+
+    for _ in range(2):
+        subprocess.run(  # noqa: S603 (our own script)
+            ["/bin/bash", SAMPLE, "talk", "--local-model"],
+            cwd=clone, env=_environment(), capture_output=True, check=True,
+        )  # fmt: skip
+
+    install, *others = log.read_text().splitlines()
+    assert install.endswith("--require-hashes --no-deps -r requirements-local-model.txt")
+    assert others == ["-m agent seed --all", "-m agent talk --local-model"] * 2
 
 
 def test_what_is_set_before_comes_first(clone: Path) -> None:

@@ -7,7 +7,6 @@ import secrets
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -18,14 +17,15 @@ from twilio.request_validator import RequestValidator  # type: ignore[import-unt
 from yarl import URL
 
 from agent.tools import SPECS
-from agent.usecases.folders import load_record, use_case_folders
+from agent.usecases.folders import load_record
+from tests import shipped
 from tests.fuzz import feed
 from tests.fuzz.rig import CALLER, Rig, goes_on_or_is_over
 from tests.servers import ORIGIN, TOKEN, Server
 from tests.twilio_client.client import Relay, call_fields
 
-_FOLDERS = use_case_folders(Path(__file__).parents[2] / "configuration")
-USE_CASES: dict[str, Any] = {folder.name: load_record(folder, SPECS) for folder in _FOLDERS}
+_RECORDS = (load_record(folder, SPECS) for folder in shipped.USE_CASES)
+USE_CASES: dict[str, Any] = {str(record["pk"]): record for record in _RECORDS}
 """The shipped ones, as their items are."""
 
 

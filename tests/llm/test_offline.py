@@ -263,6 +263,7 @@ async def test_forced_tool_is_called_with_what_is_known() -> None:
         ("{result.text:money}", "$1,250"),
         ("{result.word:money}, {result.word:day}", "soon, soon"),
         ("{result.list}, {result.list.count}, {result.list.first:title}", "a and b, 2, A"),
+        ("{result.list.second} and {result.list.last}. Then {result.list.third}.", "b and b."),
         ("Yes. {result.word.more}! {result.huge}, no. {result.first}?", "Yes. 1250?"),
         ("{result.nothing.first}.", "Done."),
     ],
@@ -275,6 +276,17 @@ async def test_texts_speak_any_value(say: str, answer: str) -> None:
     heard = await words(*LOOKED, caller(ToolResult("1", json.dumps(value))), model=model)
 
     assert heard == answer
+
+
+async def test_texts_said_once_leave_the_turn_to_the_next_intent() -> None:
+    lamp = {"name": "lamp", "phrases": ["lamp"], "once": True, "say": ["Red.", "Blue."]}
+    rest = {"when": ["intent.lamp"], "say": "No more."}
+    model = lamps(slots={}, updates=[], tools={}, intents=[lamp, rest])
+    said = [caller("a lamp")]
+
+    for answer in ("Red.", "Blue.", "No more.", "No more."):
+        assert await words(*said, model=model) == answer
+        said += [agent(answer), caller("a lamp")]
 
 
 async def test_words_are_counted_as_tokens() -> None:

@@ -222,13 +222,16 @@ async def test_closed_port(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-async def test_server_without_tls() -> None:
+async def test_server_without_tls(monkeypatch: pytest.MonkeyPatch) -> None:
     async with OpenAIEmulator() as server:
-        base_url = server.base_url.replace("http:", "https:")
-        async with OpenAIClient.open(base_url=base_url) as client:
+        url = server.url.replace("http:", "https:")
+        async with OpenAIClient.open(base_url=f"{url}/v1") as client:
             line = await shown(OpenAIModel("openai:small", client))
+        async with opened(monkeypatch, HELLO, url) as model:
+            of_bedrock = await shown(model)
 
-    assert "cannot connect: no TLS (WRONG_VERSION_NUMBER). Check" in line
+    for each in (line, of_bedrock):
+        assert "cannot connect: no TLS (WRONG_VERSION_NUMBER). Check" in each
 
 
 def certificate_error() -> ssl.SSLCertVerificationError:

@@ -18,14 +18,13 @@ from agent.llm import OfflineModel
 from agent.settings import Settings
 from agent.tools import SPECS, TOOLS, Tool, builtin
 from agent.usecases import Profile, prompt
-from agent.usecases.folders import load_profile, load_record, profile_files, use_case_folders
+from agent.usecases.folders import load_profile, load_record
 from agent.usecases.record import parse_use_case
+from tests.shipped import PROFILES, USE_CASES
 
 ROOT = Path(__file__).parents[2]
-CONFIGURATION = ROOT / "configuration"
 AGENT = ROOT / "agent"
 FILES = sorted(AGENT.rglob("*.py"))
-FOLDERS = use_case_folders(CONFIGURATION)
 ADA = Profile("+15550100001", "Ada", "Example", "ada@example.com")
 
 
@@ -53,7 +52,7 @@ def test_every_tool_is_listed() -> None:
     assert len(TOOLS) == len(SPECS), "two tools with one name"
 
 
-@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+@pytest.mark.parametrize("folder", USE_CASES, ids=lambda folder: folder.name)
 def test_shipped_use_case_is_complete(folder: Path) -> None:
     use_case, warnings = parse_use_case(load_record(folder, SPECS), SPECS)
 
@@ -72,13 +71,13 @@ def test_shipped_use_case_is_complete(folder: Path) -> None:
     assert (use_case.model.temperature, use_case.model.top_p) == (None, None)
 
 
-@pytest.mark.parametrize("file", profile_files(CONFIGURATION), ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", PROFILES, ids=lambda file: file.stem)
 def test_shipped_profile_leads_to_a_use_case(file: Path) -> None:
-    assert load_profile(file)["useCase"] in {folder.name for folder in FOLDERS}
+    assert load_profile(file)["useCase"] in {folder.name for folder in USE_CASES}
 
 
 def test_default_use_case_of_the_process_is_shipped() -> None:
-    assert Settings().stack_use_case in {folder.name for folder in FOLDERS}
+    assert Settings().stack_use_case in {folder.name for folder in USE_CASES}
 
 
 def repeated(names: list[str]) -> list[str]:

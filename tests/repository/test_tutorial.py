@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from aiohttp.test_utils import unused_port
 
 from tests.waiting import HANG_SECONDS
@@ -21,6 +22,7 @@ PAGE = ROOT / "docs" / "tutorial" / "first-agent.md"
 _BLOCK = re.compile(r"(?:`(~/[^`]+)`:\n\n)?^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
+@pytest.mark.needs("time")
 def test_tutorial_leads_to_an_agent_that_works(tmp_path: Path) -> None:
     """Every file and command is the page's; only the two ports are free ones of this machine."""
     home, checkout = tmp_path / "home", tmp_path / "checkout"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from agent.store.write_behind import WriteBehindQueue
 from agent.usecases.versions import Versions
 from tests.fakes import TOOL_REGISTRY, UNREACHABLE, MemoryMessenger, MemoryStore
 from tests.scripted import ScriptedLine, ScriptedModel
-from tests.servers import opening, settings_for
+from tests.servers import opening, seeded, settings_for
 from tests.stores import CountingStore
 from tests.virtual_time import run_virtually
 
@@ -99,6 +100,15 @@ def test_another_use_case_costs_one_more_request() -> None:
 
     assert seconds == 3.0
     assert sorted(asked) == ["get", "get_many", "merge", "put", "query_index"]
+
+
+async def test_model_without_tools_is_offered_none() -> None:
+    setup = calls_over(await seeded(MemoryStore())).setup
+    usual = await setup.use_case("restaurantOrderingUseCase")
+    setup.offers_tools = False
+
+    assert await setup.use_case("restaurantOrderingUseCase") == replace(usual, tools=())
+    assert usual.tools != ()
 
 
 async def test_session_item_is_read_once_for_a_connection() -> None:

@@ -137,6 +137,16 @@ def test_stream_that_breaks_off_is_a_failure() -> None:
     assert stage.line.said.splitlines()[:2] == ["I ", PHRASES.lost_thread]
 
 
+def test_fault_of_a_model_is_logged_with_its_reason() -> None:
+    error = ModelError(ReplyFault.THROTTLED, "HTTP 429", remedy="Wait.", detail="as was said")
+
+    with structlog.testing.capture_logs() as logs:
+        run_virtually(on_stage("Hello?", ["I was ", error]).play())
+
+    [failed] = [entry for entry in logs if entry["event"] == "reply.failed"]
+    assert (failed["reason"], failed["pii_detail"]) == ("HTTP 429. Wait.", "as was said")
+
+
 def test_crash_of_a_model_ends_neither_call_nor_process() -> None:
     crash: Any = {}  # a step no model knows
     stage = on_stage([(1.0, CallerSpoke("Hello?")), (5.0, CallerSpoke("Hello?"))], [crash])

@@ -20,7 +20,6 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +28,10 @@ from aiohttp import web
 
 from agent.ports import Store
 from agent.store import open_store
-from agent.tools import SPECS
-from agent.usecases import seed
 from tests import dynamodb
 from tests.dynamodb import REGION, free_port
 from tests.emulators.bedrock import BedrockEmulator
+from tests.shipped import load_shipped
 from tests.store.proxy import Exchange, proxying
 from tests.survival import front
 from tests.survival.link import Link, linked
@@ -224,7 +222,7 @@ async def standing(folder: Path, table: str, plan: Plan) -> AsyncIterator[Stack]
         cable = await exits.enter_async_context(linked(_port_of(bedrock.url)))
         store = await open_store(table, folder / "agent.db", region=REGION, max_calls=8)
         exits.push_async_callback(store.close)
-        await seed.seed(store, _configuration(folder, plan), SPECS, now=datetime.now(UTC))
+        await load_shipped(store, _configuration(folder, plan))
         variables = {
             **dynamodb.environment(table, engine),
             "STORE_PATH": str(folder / "agent.db"),

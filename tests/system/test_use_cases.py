@@ -7,10 +7,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from agent.settings import Settings
-from agent.tools import SPECS
-from agent.usecases import seed
 from tests.dynamodb import REGION
 from tests.servers import Server, serving, settings_for
+from tests.shipped import load_shipped
 from tests.system.test_call import ADA, GRACE, STRANGER, order_salad
 
 ROOT = Path(__file__).parents[2]
@@ -47,7 +46,7 @@ async def test_pizza_is_ordered_with_the_table_in_dynamodb(table_name: str, tmp_
     settings = settings_for(tmp_path / "unused.db", TABLE_NAME=table_name, AWS_REGION=REGION)
 
     async with serving(settings) as server:
-        await seed.seed(server.store, ROOT / "configuration", SPECS, now=datetime.now(UTC))
+        await load_shipped(server.store)
         await order_pizza(server)
 
     assert not (tmp_path / "unused.db").exists()

@@ -15,18 +15,10 @@ from agent.call.config import Phrases
 from agent.tools import SPECS
 from agent.tools.builtin.order_history import key_prefixes
 from agent.tools.builtin.restaurant.menu import Menu
-from tests.tools.worlds import CONFIGURATION, USE_CASES, record
+from tests.shipped import CONFIGURATION, USE_CASES
+from tests.tools.worlds import record
 
 every_folder = pytest.mark.parametrize("folder", USE_CASES, ids=lambda folder: folder.name)
-
-
-def test_the_predecessors_use_cases_are_all_here() -> None:
-    assert [folder.name for folder in USE_CASES] == [
-        "albertEinsteinUseCase",
-        "apartmentSearchUseCase",
-        "defaultUseCase",
-        "restaurantOrderingUseCase",
-    ]
 
 
 @every_folder

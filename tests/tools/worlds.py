@@ -17,9 +17,7 @@ from agent.ports import Item, Messenger, Store
 from agent.tools import TOOLS, CallContext, CallToolExecutor, IdempotencyStore
 from agent.usecases import Profile
 from tests.fakes import MemoryMessenger, MemoryStore
-
-CONFIGURATION = Path(__file__).parents[2] / "configuration"
-USE_CASES = sorted(path for path in (CONFIGURATION / "use-cases").iterdir() if path.is_dir())
+from tests.shipped import USE_CASES
 
 ZONE = ZoneInfo("America/Los_Angeles")
 TODAY = date(2026, 3, 5)

@@ -272,20 +272,22 @@ class Dialogue:
         missing = (ask for need, ask in intent.needs.items() if not holds(need, self._look))
         question = next(missing, "")
         said = question or intent.say
-        text = self._say((said,) if isinstance(said, str) else said)
+        text = self._say((said,) if isinstance(said, str) else said, once=intent.once)
         if not question and intent.call in self.offered and intent.call not in self._ran:
             return Answer(text, intent.call, self._arguments(intent.call, intent.arguments))
         if intent.call and not question:
             text = self._say((intent.otherwise,))
         return Answer(text) if text else None
 
-    def _say(self, texts: Iterable[str]) -> str:
+    def _say(self, texts: Iterable[str], *, once: bool = False) -> str:
         rendered = [render(text, self._look, self._script.lists) for text in texts]
-        return self._pick([text for text in rendered if text])
+        return self._pick([text for text in rendered if text], once=once)
 
-    def _pick(self, texts: list[str] | tuple[str, ...]) -> str:
-        new = (text for text in texts if plain(text) not in self._spoken)
-        return next(new, texts[self._agent_turns % len(texts)] if texts else "")
+    def _pick(self, texts: list[str] | tuple[str, ...], *, once: bool = False) -> str:
+        # the question at the end does not make a text a new one
+        said = [plain(text.rpartition(". ")[0] or text) in self._spoken for text in texts]
+        new = (text for text, is_said in zip(texts, said, strict=True) if not is_said)
+        return next(new, texts[self._agent_turns % len(texts)] if texts and not once else "")
 
     def _arguments(self, name: str, added: Mapping[str, object]) -> str:
         tool = self._script.tools.get(name)

@@ -5,8 +5,9 @@ An intent has an answer, a tool to call, or both; the first that applies answers
 arguments of each tool and the answers to its result; `updates` change slots.
 
 - A **phrase** is a regular expression that is found as whole words in the normalised text.
-- A **path** such as `slot.size` or `result.message` names a value; `first` and `count` of a list
-  are values too. A **condition** is `[not ]path` or `[not ]path = value`.
+- A **path** such as `slot.size` or `result.message` names a value; `first`, `second`, `third`,
+  `last` and `count` of a list are values too. A **condition** is `[not ]path` or
+  `[not ]path = value`.
 - A **text** is a Python format string with paths: `The total is {order.total:money}.` A sentence
   with a value that is unknown or empty is left out. The formats are `money`, `day`, `title`, and
   the names in `lists`, each a text for one element of a list.
@@ -34,6 +35,9 @@ MAX_ELEMENTS = 50
 
 _PLACE = re.compile(r"\b(\d{1,2})(?:st|nd|rd|th)\b")
 _INNER_CAPITAL = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_PLACES = {
+    "first": slice(1), "second": slice(1, 2), "third": slice(2, 3), "last": slice(-1, None),
+}  # fmt: skip
 _NUMBER = re.compile(r"\b\d{1,7}(?:\.\d{1,2})?\b")
 
 Look = Callable[[str], object]  # the value at a path, or `None`
@@ -66,6 +70,7 @@ class Intent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     when: tuple[str, ...] = ()
     needs: dict[str, str] = {}  # condition → text that asks for what is missing, in order
     say: str | tuple[str, ...] = ()  # texts, of which the first that was not said yet is taken
+    once: bool = False  # no text is said again; when all were said, the next intent applies
     call: str = ""
     arguments: dict[str, object] = {}  # added to those of the tool
     otherwise: str = ""  # said if the tool is not offered or has just run; empty = next intent
@@ -246,7 +251,7 @@ def _chosen(elements: list[dict[str, str]], heard: str) -> dict[str, str] | None
 
 
 def look_up(value: object, names: list[str]) -> object:
-    """The value at a path; a list also has `count` and `first`, an object `first`."""
+    """The value at a path; a list also has `count` and places, an object `first`."""
     for name in names:
         match value:
             case Mapping() if name in value or name != "first":
@@ -254,7 +259,8 @@ def look_up(value: object, names: list[str]) -> object:
             case Mapping():
                 value = next(iter(value.values()), None)
             case list() | tuple():
-                value = {"count": len(value), "first": next(iter(value), None)}.get(name)
+                there = value[_PLACES.get(name, slice(0))]
+                value = len(value) if name == "count" else next(iter(there), None)
             case _:
                 return None
     return value

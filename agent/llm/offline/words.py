@@ -36,13 +36,14 @@ _GLUED_TIME = re.compile(r"(?<=\d)(am|pm)\b")
 _SPACED_TIME = re.compile(r"(?<=\d) ([ap]) m\b")
 _PROMPT_DATE = re.compile(rf"\b({'|'.join(_MONTHS)}) (\d{{1,2}}), (\d{{4}})\b", re.IGNORECASE)
 _DATE = re.compile(
-    rf"\b(?:(?P<near>{'|'.join(_NEAR_DAYS)})"
+    rf"\b(?:(?<!help )(?<!all )(?<!all for )(?P<near>{'|'.join(_NEAR_DAYS)})"
     r"|in (?P<ahead>\d{1,2}) days"
     rf"|(?P<weekday>{'|'.join(_WEEKDAYS)})"
     r"|(?P<year>20\d\d) (?P<number>0?[1-9]|1[0-2]) (?P<numbered>\d{1,2})"
     rf"|(?P<month>{'|'.join(_MONTHS)})(?: the)? (?P<day>\d{{1,2}})(?:st|nd|rd|th)?"
     rf"|(?P<day_first>\d{{1,2}})(?:st|nd|rd|th)?(?: of)? (?P<month_last>{'|'.join(_MONTHS)})"
-    r"|the (?P<alone>\d{1,2})(?:st|nd|rd|th)(?! of\b))\b"
+    r"|(?P<this_month>\d{1,2})(?:st|nd|rd|th) of (?:this|the) month"
+    r"|(?:the|on) (?P<alone>\d{1,2})(?:st|nd|rd|th)(?! (?:of|1|floor|slot|time|tour)\b))\b"
 )
 _PERIOD = (
     r" ?(?:o'clock )?(?P<half>am|pm|in the (?:morning|afternoon|evening)|at night|sharp|o'clock)"
@@ -52,7 +53,7 @@ _TIME = re.compile(
     r"\b(?:(?P<noon>noon|midday)|(?P<part>half|quarter) (?P<side>past|to) (?P<near>\d{1,2})"
     rf"(?: (?P<part_half>am|pm))?|{_CLOCK}{_PERIOD}"
     r"|(?P<hour24>[01]?\d|2[0-3]):(?P<minute24>[0-5]\d)"
-    r"|(?:at|around|about|by) (?P<bare>\d{1,2})(?!:))\b"
+    r"|(?:at|around|about|by) (?P<bare>\d{1,2})(?!:| (?:am|pm|in the|at night)\b))\b"
 )
 _BARE_TIME = re.compile(r"\b(?P<hour>\d{1,2}?):?(?P<minute>[0-5]\d)?\b")
 
@@ -168,8 +169,8 @@ def _date(found: re.Match[str], today: date) -> date | None:
         return today + timedelta(days=ahead)
     if part["year"]:
         return _day(int(part["year"]), int(part["number"]), int(part["numbered"]))
-    if part["alone"]:
-        return _next_day(today, None, int(part["alone"]))
+    if day_of_month := part["alone"] or part["this_month"]:
+        return _next_day(today, None, int(day_of_month))
     month = _MONTHS.index(part["month"] or part["month_last"]) + 1
     return _next_day(today, month, int(part["day"] or part["day_first"]))
 

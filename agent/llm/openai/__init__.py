@@ -128,9 +128,9 @@ class OpenAIClient:
         self.sdk = sdk
         self.limits = limits
         self.learned = learned
+        self.place = f"openai at {sdk.base_url.netloc.decode()}"
         # Newer models of OpenAI refuse the old name; older servers do not know the new one.
         is_openai = sdk.base_url.host == _OPENAI_HOST
-        self.place = f"openai at {sdk.base_url.netloc.decode()}"
         self.limit_field = "max_completion_tokens" if is_openai else "max_tokens"
         self._http = http
         self._warm_until = 0.0
