@@ -136,6 +136,22 @@ async def test_what_works_is_said_too(world: World) -> None:
     ] == []
 
 
+def test_settings_are_listed_in_groups(
+    bare: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line for each: name, type, default, meaning."""
+    del bare
+    status = main(["check", "--settings"])
+    lines = list(filter(None, capsys.readouterr().out.splitlines()))
+    variables = [line.split()[0] for line in lines if line.startswith("  ")]
+
+    assert status == 0
+    assert variables == [each.name for each in Settings.describe()]
+    assert [line for line in lines if not line.startswith("  ")] == list(
+        dict.fromkeys(each.group for each in Settings.describe())
+    )
+
+
 Plant = Callable[[World], object]
 
 
