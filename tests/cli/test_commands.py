@@ -260,7 +260,12 @@ def test_talk_says_what_is_missing(run: Run) -> None:
     assert run("talk", "--from", "555")[:2] == (
         *(1, "--from: 555 is neither an E.164 number nor client:identity\n"),
     )
-    assert run("talk", "--use-case", "x")[::2] == (1, "x: there is no such use case\n")
+    status, _, err = run("talk", "--use-case", "x")
+
+    there = (
+        "albertEinsteinUseCase, apartmentSearchUseCase, defaultUseCase, restaurantOrderingUseCase"
+    )
+    assert (status, err) == (1, f"x: there is no such use case; there are: {there}\n")
 
 
 def test_talk_says_why_the_model_failed(environment: pytest.MonkeyPatch, run: Run) -> None:
