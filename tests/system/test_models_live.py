@@ -150,8 +150,9 @@ async def test_denied_model_leads_to_an_apology_and_a_log_line(place: OpenPlace,
     assert apology.text == PHRASES.apology
     assert reply.text == "Now it works."
     assert denied == 1
-    causes = [(each["event"], each["model"]) for each in logged if each.get("kind") == kind]
-    assert causes == [("bedrock.request_refused", NOVA)]
+    failed = [each for each in logged if each["event"] in {"llm.request_failed", "reply.failed"}]
+    assert [each["model"] for each in failed] == [NOVA, NOVA]
+    assert all(f", {kind}: " in each["reason"] for each in failed)
     spoken_of = [each for each in logged if "1234" in str({**each, "pii_detail": ""})]
     assert spoken_of == []
 

@@ -117,11 +117,7 @@ CASES = {
         errors=frozenset({"tool.failed"}),
     ),
     # An apology, a request for patience, and the answer when the model is back.
-    "bedrock": Case(
-        partial(scenarios.model_away, seconds=5.0),
-        said_again=inf,
-        errors=frozenset({"bedrock.request_refused"}),
-    ),
+    "bedrock": Case(partial(scenarios.model_away, seconds=5.0), said_again=inf),
     # The clocks of the servers are set an hour forward, and back.
     "clock": Case(scenarios.clock, unnoticed),
     # On the embedded store: what was said is written as soon as there is room.

@@ -123,7 +123,8 @@ class Order:
 
     lines: tuple[Line, ...] = ()
     size: str = ""
-    toppings: tuple[Topping, ...] = ()  # with `size`: what waits for an item
+    toppings: tuple[Topping, ...] = ()
+    quantity: int = 0  # with `size` and `toppings`: what waits for an item; 0 = none was said
     news: Mapping[str, object] = field(default_factory=dict)  # what this utterance did
 
     def view(self) -> Mapping[str, object]:
@@ -211,7 +212,7 @@ class _Utterance:
         self._toppings = list(before.toppings)
         self._mode = "add"
         self._previous = ""
-        self._quantity = 0  # none was said
+        self._quantity = before.quantity
         self._current: int | None = None
         self._target: int | None = None  # the line that "change" is about
         self._is_for_all = False
@@ -352,7 +353,8 @@ class _Utterance:
             "named": self._named and (self._named.spoken or self._named.name),
             "about": self._named and self._named.about,
         }
-        return Order(after, self._size, tuple(self._toppings), news)
+        waiting = self._quantity if self._size else 0
+        return Order(after, self._size, tuple(self._toppings), waiting, news)
 
 
 def _items_first(mentions: Iterable[_Mention]) -> list[_Mention]:
