@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from tests.servers import Server
     from tests.stores import Stores
 
+os.environ["PYTHON_DOTENV_DISABLED"] = "1"  # no test reads the .env of a developer
+
 TABLES = (
     "fault matrix",
     "streams left early",

@@ -44,7 +44,7 @@ checks() {
         tests/prometheus.sh tests/local_model.sh tests/templates/lint.sh build-images.sh run-local.sh.sample .ci/run
     run "$bin/mypy" agent tests benchmarks
     run "$bin/lint-imports"
-    run "$bin/python" -m agent check
+    run env PYTHON_DOTENV_DISABLED=1 "$bin/python" -m agent check
 }
 
 lane=all

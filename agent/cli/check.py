@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from agent import SHIPPED_CONFIGURATION, app
 from agent.call.messages import ToolSpec
 from agent.cli.command import Commands, add_config, read_settings
 from agent.cli.live_check import live_checks
-from agent.errors import AgentError, UseCaseError
+from agent.errors import AgentError, StoreError, UseCaseError
+from agent.llm import NO_SCRIPT
+from agent.llm.offline.script import load
 from agent.observability import configure_logging
 from agent.settings import Settings
+from agent.store import open_store
 from agent.tools import load_tools, specs_of
 from agent.tools.http import fault_of
 from agent.tools.mcp import survey
 from agent.usecases import seed
+from agent.usecases.folders import load_record, use_case_folders
 from agent.usecases.http_tool import HttpTool
 from agent.usecases.named_tools import usable_everywhere
+from agent.usecases.record import CONFIGURATION, parse_use_case
 
 
 def add(commands: Commands) -> None:
@@ -44,12 +51,11 @@ def add(commands: Commands) -> None:
 
 async def _run(asked: argparse.Namespace) -> int:
     if asked.settings:
-        for name, default, meaning in Settings.describe():
-            print(f"{name:32} {default or '-':28} {meaning}")
+        _list_settings()
         return 0
-    configure_logging("error", "console")
-    specs, faults, usable = dict[str, ToolSpec](), list[str](), usable_everywhere
-    folder = SHIPPED_CONFIGURATION
+    configure_logging("critical", "console")  # a fault is printed, once
+    specs, usable, settings = dict[str, ToolSpec](), usable_everywhere, None
+    faults, folder = Settings.misspelled(os.environ), SHIPPED_CONFIGURATION
     try:
         settings = read_settings(asked)
         folder = settings.configuration
@@ -61,27 +67,126 @@ async def _run(asked: argparse.Namespace) -> int:
         hosts, secrets = settings.http_tool_hosts, settings.secrets
         usable = partial(fault_of, hosts=hosts, secrets=secrets)
         specs = dict(found)
-        faults += away
+        faults += [f"{line}; correct the file, or what it names" for line in away]
+        if settings.mcp_config:
+            print(f"MCP_CONFIG: {settings.mcp_config}, {len(found)} tools")
         print(*remarks, sep="\n", end="\n" if remarks else "")
-    try:
-        specs |= specs_of(load_tools(folder))
-    except UseCaseError as error:
-        faults.append(str(error))
-    else:
-        faults += seed.check(folder, specs, usable)
+    wrong = _folder_faults(folder, specs, usable)
+    faults += wrong
+    if settings:
+        print(_summary(settings))
+        faults += await _default_faults(settings)
     if asked.table:
         faults += await _table_faults(asked, specs, usable)
     for fault in faults:
         print(fault, file=sys.stderr)
-    if asked.live and not faults:
-        faults += await _live_faults(read_settings(asked))
+    if asked.live and settings:
+        faults += await _live_faults(settings, _models_of(folder, specs) if not wrong else {})
     return 1 if faults else 0
 
 
-async def _live_faults(settings: Settings) -> list[str]:
+def _folder_faults(
+    folder: Path, specs: dict[str, ToolSpec], usable: Callable[[HttpTool], str]
+) -> list[str]:
+    """The faults of a configuration folder, whose tools are added to `specs`."""
+    try:
+        specs |= specs_of(load_tools(folder))
+    except UseCaseError as error:
+        return [str(error)]
+    if not (wrong := seed.check(folder, specs, usable) or _script_faults(folder, specs)):
+        print(f"use cases: {_names_in(folder)}")
+    return wrong
+
+
+def _list_settings() -> None:
+    group = ""
+    for each in Settings.describe():
+        if group != each.group:
+            print(f"{chr(10) * bool(group)}{each.group}")
+            group = each.group
+        print(f"  {each.name:32} {each.kind:28} {each.default or '-':28} {each.meaning}")
+
+
+def _summary(settings: Settings) -> str:
+    """What is set, without values that may be secret."""
+    given = [names[0] for names in Settings.variables().values() if any(map(os.environ.get, names))]
+    table = f"TABLE_NAME {settings.table_name}" if settings.table_name else settings.store_path
+    return (
+        f"settings: {', '.join(given) or 'none'} set, the others at their defaults\n"
+        f"models: {', '.join(settings.models)}\n"
+        f"table: {table}"
+    )
+
+
+def _script_faults(folder: Path, specs: Mapping[str, ToolSpec]) -> list[str]:
+    """The faults of the scripts for the offline model, one line each."""
+    lines = list[str]()
+    for each in use_case_folders(folder):
+        use_case, _ = parse_use_case(load_record(each, specs), specs)
+        place = f"use-cases/{each.name}/offline.json"
+        try:
+            script = load(use_case.offline_script or NO_SCRIPT)
+        except UseCaseError as error:
+            lines.append(f"{place}: {str(error).removeprefix('offlineScript').removeprefix('.')}")
+            continue
+        offered = {each.name for each in use_case.tools} | {
+            each.spec.name for each in use_case.http_tools
+        }
+        lines += [
+            f"{place}: tools.{name}: is not a tool of the use case; there are:"
+            f" {', '.join(sorted(offered))}"
+            for name in sorted(script.tools.keys() - offered - {"*"})
+        ]
+    return lines
+
+
+def _models_of(folder: Path, specs: Mapping[str, ToolSpec]) -> dict[str, str]:
+    """The models that use cases name."""
+    records = {each.name: load_record(each, specs) for each in use_case_folders(folder)}
+    return {
+        f"use-cases/{name} [model]": str(record["llmModel"])
+        for name, record in records.items()
+        if "llmModel" in record
+    }
+
+
+def _names_in(folder: Path) -> str:
+    return ", ".join(each.name for each in use_case_folders(folder))
+
+
+async def _default_faults(settings: Settings) -> list[str]:
+    """Whether the use case of the process is neither in the folder nor in the table.
+
+    If that is the default of the variable, it is no fault, and printed.
+    """
+    name, folder = settings.stack_use_case, settings.configuration
+    if name in {each.name for each in use_case_folders(folder)}:
+        return []
+    where = settings.table_name, settings.store_path
+    why = "nor in the table"
+    try:
+        store = await open_store(*where, region=settings.aws_region, max_calls=1, make=False)
+        try:
+            if await store.get(name, CONFIGURATION):
+                return []
+        finally:
+            await store.close()
+    except StoreError as error:
+        why = f"and the table cannot be read ({error})"
+    there = f"there are: {_names_in(folder)}"
+    line = f"STACK_USE_CASE: {name!r} is not in the configuration, {why}; {there}"
+    if os.environ.get("STACK_USE_CASE"):
+        return [line]
+    print(f"{line}; set it for callers without a use case")
+    return []
+
+
+async def _live_faults(settings: Settings, of_use_cases: Mapping[str, str]) -> list[str]:
     """Try what the settings name, and print a line for each; returns those that do not work."""
-    faults = list[str]()
-    async for check in live_checks(settings):
+    faults, fallbacks = list[str](), settings.fallback_model_identifiers
+    models = {"MODEL_IDENTIFIER": settings.model_identifier} | dict(of_use_cases)
+    models |= {f"FALLBACK_MODEL_IDENTIFIERS[{n}]": it for n, it in enumerate(fallbacks)}
+    async for check in live_checks(settings, models):
         print(check, file=sys.stderr if check.fault else sys.stdout)
         faults += [check.fault] if check.fault else []
     return faults

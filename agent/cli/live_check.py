@@ -1,37 +1,34 @@
 """`check --live`: tries what the settings name, one line for each.
 
-It asks each model for a few tokens, writes and reads an item of the table, and looks at the Twilio
-account, the webhooks of its numbers, the MCP servers and the hosts of HTTP tools. Nothing is sent
-to a caller.
+It asks each model for a few tokens, writes and reads an item of the table, reads the Twilio account
+with its numbers, and sends a `GET /` to each host of HTTP tools. Nothing is sent to a caller.
 """
 
 from __future__ import annotations
 
-import asyncio
-import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from time import monotonic, time
 from uuid import uuid4
 
-import aiohttp
-from twilio.base.exceptions import TwilioException, TwilioRestException  # type: ignore[import-untyped] # ships no types
-
 from agent import app
 from agent.call.messages import Message, ReplyRequest, Role, Stopped, Text
 from agent.capacity.load_shedding import Load
-from agent.errors import AgentError
+from agent.errors import AgentError, StoreError
 from agent.llm import open_models
 from agent.observability import Telemetry
 from agent.settings import Settings
 from agent.store import open_store
-from agent.tools.mcp import survey
-from agent.twilio.rest_client import open_http, twilio_client
+from agent.tools.http.outbound_http import HttpRequest, OutboundHttp, UnreachableError
+from agent.twilio.rest_client import look_up
 from agent.usecases import UseCase
 from agent.usecases.host_allowlist import HostRule
 
-_CONNECT_SECONDS = 5.0
+_HOST_SECONDS = 5.0
+_TABLE_REMEDY = (
+    "check TABLE_NAME, AWS_REGION and the credentials, or make the table: docs/deploy/table.md"
+)
 _HELLO = ReplyRequest(
     "Answer with one word.", (Message(Role.CALLER, (Text("Hello."),)),), max_tokens=16
 )
@@ -46,36 +43,28 @@ class LiveCheck:
     fault: str = ""
 
     def __str__(self) -> str:
-        return f"{self.name}: {self.fault or self.detail or 'works'}"
+        return f"{self.name}: {self.fault or self.detail}"
 
 
-class _TrialError(AgentError):
-    """Something that was tried does not work."""
+async def live_checks(settings: Settings, models: Mapping[str, str]) -> AsyncIterator[LiveCheck]:
+    """Try everything, in turn; an error of one is its result. `models`: by where they are named."""
+    for name, identifier in models.items():
+        yield await _tried(f"{name} {identifier}", _ask(settings, identifier))
+    yield await _tried("table", _write_and_read(settings))
+    yield await _tried("Twilio", _find_numbers(settings))
+    async with OutboundHttp.open(settings.http_tool_hosts) as http:
+        for rule in settings.http_tool_hosts.rules:
+            yield await _tried(f"HTTP_TOOL_HOSTS {rule.text}", _reach(http, rule))
 
 
-async def live_checks(settings: Settings) -> AsyncIterator[LiveCheck]:
-    """Try everything, in turn; an error of one is its result."""
-    for identifier in settings.models:
-        yield await _tried(f"model {identifier}", lambda it=identifier: _ask(settings, it))  # type: ignore[misc]
-    table = settings.table_name or settings.store_path
-    yield await _tried(f"table {table}", lambda: _write_and_read(settings))
-    async for check in _twilio(settings):
-        yield check
-    if settings.mcp_config:
-        yield await _tried("MCP_CONFIG", lambda: _find_tools(settings.mcp_config))
-    for rule in settings.http_tool_hosts.rules:
-        yield await _tried(f"HTTP_TOOL_HOSTS {rule.text}", lambda it=rule: _connect(it))  # type: ignore[misc]
-
-
-async def _tried(name: str, trial: Callable[[], Awaitable[str]]) -> LiveCheck:
+async def _tried(name: str, trial: Awaitable[str]) -> LiveCheck:
     try:
-        return LiveCheck(name, await trial())
+        return LiveCheck(name, await trial)
+    except StoreError as error:
+        is_named = str(error).startswith("TABLE_NAME")
+        return LiveCheck(name, fault=f"{error}; {_TABLE_REMEDY}" if is_named else str(error))
     except AgentError as error:
         return LiveCheck(name, fault=str(error))
-    except TimeoutError:
-        return LiveCheck(name, fault="no answer in time")
-    except (OSError, aiohttp.ClientError) as error:
-        return LiveCheck(name, fault=f"cannot be reached: {error}")
 
 
 async def _ask(settings: Settings, identifier: str) -> str:
@@ -96,78 +85,46 @@ async def _ask(settings: Settings, identifier: str) -> str:
 
 
 async def _write_and_read(settings: Settings) -> str:
+    if not settings.table_name and not settings.store_path.exists():
+        return f"{settings.store_path} is not there yet; seed, talk or serve --seed makes it"
     store = await open_store(
         settings.table_name, settings.store_path, region=settings.aws_region, max_calls=1
     )
     try:
         key = f"check::{uuid4()}"
         await store.put({"pk": key, "sk": "check", "expireAt": int(time()) + 60})
-        is_there = await store.get(key, "check") is not None
+        if await store.get(key, "check") is None:
+            raise AgentError("what was written cannot be read")
     finally:
         await store.close()
-    if not is_there:
-        raise _TrialError("what was written cannot be read")
-    return "written and read"
+    return f"{settings.table_name or settings.store_path}, written and read"
 
 
-async def _find_tools(path: str) -> str:
-    tools, faults, _ = await survey(path)
-    if faults:
-        raise _TrialError("; ".join(faults))
-    return f"{len(tools)} tools"
-
-
-async def _connect(rule: HostRule) -> str:
-    if rule.host.startswith("*."):
-        return "not tried: it stands for many hosts"
-    context = ssl.create_default_context() if rule.scheme == "https" else None
-    async with asyncio.timeout(_CONNECT_SECONDS):
-        _, writer = await asyncio.open_connection(rule.host, rule.port, ssl=context)
-        writer.close()
-        await writer.wait_closed()
-    return "reached"
-
-
-async def _twilio(settings: Settings) -> AsyncIterator[LiveCheck]:
+async def _find_numbers(settings: Settings) -> str:
     account = app.twilio_account(settings)
     if account.missing_variable:
-        yield LiveCheck("Twilio", f"not tried: {account.missing_variable} is not set")
-        return
-    name, webhook = f"Twilio account {account.sid}", f"{settings.origin}/twiml"
-    async with open_http() as http:
-        client = twilio_client(account, http)
-        try:
-            found = await client.api.v2010.accounts(account.sid).fetch_async()
-            numbers = await client.incoming_phone_numbers.list_async(limit=1_000)
-        except TwilioRestException as error:
-            yield LiveCheck(name, fault=_refusal(error))
-            return
-        except (TwilioException, aiohttp.ClientError, TimeoutError) as error:
-            yield LiveCheck(
-                name, fault=f"TWILIO_API_URL: cannot be reached: {type(error).__name__}"
-            )
-            return
-    yield LiveCheck(name, str(found.status))
-    urls = {str(number.phone_number): str(number.voice_url or "") for number in numbers}
-    for check in _webhooks(urls, webhook):
-        yield check
-
-
-def _refusal(error: TwilioRestException) -> str:
-    if error.status == 401:
-        return "HTTP 401: TWILIO_AUTH_TOKEN (or the API key) is not of TWILIO_ACCOUNT_SID"
-    return f"HTTP {error.status}, Twilio error {error.code}"
-
-
-def _webhooks(urls: dict[str, str], webhook: str) -> Iterator[LiveCheck]:
-    """The numbers that lead here; a fault if there is none."""
-    ours = [number for number, url in urls.items() if url.partition("#")[0] == webhook]
+        return f"not tried: {account.missing_variable} is not set"
+    status, called = await look_up(account)
+    if status != "active":
+        raise AgentError(f"TWILIO_ACCOUNT_SID: the account is {status}; see Twilio's console")
+    if not settings.is_public:
+        return "the account is active; WS_URL is not public, so no number can call this service"
+    webhook = f"{settings.origin}/twiml"
+    ours = [number for number, url in called.items() if url.partition("#")[0] == webhook]
     if ours:
-        yield LiveCheck("Twilio numbers", f"{', '.join(ours)} call {webhook}")
-        return
-    others = ", ".join(f"{number} calls {url or 'nothing'}" for number, url in urls.items())
-    yield LiveCheck(
-        "Twilio numbers",
-        fault=f"no number has the voice webhook {webhook} (WS_URL, PUBLIC_URL);"
-        f" {others or 'the account has no number'}",
-    )
+        return f"the account is active; {', '.join(ours)} call {webhook}"
+    others = ", ".join(f"{number} calls {url or 'nothing'}" for number, url in called.items())
+    remedy = "set it in the console, or correct WS_URL (PUBLIC_URL)" if others else "buy a number"
+    others = others or "the account has no number"
+    raise AgentError(f"no number has the voice webhook {webhook}: {others}; {remedy}")
+
+
+async def _reach(http: OutboundHttp, rule: HostRule) -> str:
+    if rule.host.startswith("*."):
+        return "not tried: it stands for many hosts"
+    request = HttpRequest("GET", rule.scheme, rule.host, rule.port, "/", {})
+    try:
+        await http.send(request, _HOST_SECONDS)
+    except UnreachableError as error:
+        raise AgentError(f"{error.__cause__ or error}; check the host, its port and TLS") from error
+    return "reached"

@@ -1,4 +1,7 @@
-"""The commands: `python -m agent serve | talk | new | dial | seed | check | show | replay`."""
+"""The commands: `python -m agent serve | talk | new | dial | seed | check | calls | show | replay`.
+
+Settings come from the environment, then from the file .env in the working folder, then defaults.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +12,31 @@ import signal
 import sys
 from pathlib import Path
 
+from dotenv import load_dotenv
+
+from agent import __version__
 from agent.cli import check, dial, new_agent, recorded_calls, seeding, serve, talk
 from agent.cli.command import PROGRAM
 from agent.errors import AgentError
+from agent.settings import SettingsError
 
+_DESCRIPTION = (
+    "A voice agent on Twilio ConversationRelay. Settings come from the environment, then from the"
+    " file .env in this folder, then defaults."
+)
 _MODULES = (serve, talk, new_agent, dial, seeding, check, recorded_calls)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     _open_closed_streams()
-    asked = _parser().parse_args(arguments)
+    parser = _parser()
+    asked = parser.parse_args(arguments)
+    if asked.run is None:
+        parser.print_help()
+        return 0
     try:
+        _read_env_file(Path(".env"))
         status: int = asyncio.run(asked.run(asked))
         sys.stdout.flush()
     except (BrokenPipeError, ExceptionGroup) as error:
@@ -45,10 +61,20 @@ def _open_closed_streams() -> None:
             setattr(sys, name, stream)
 
 
+def _read_env_file(path: Path) -> None:
+    """Set what the environment does not; `PYTHON_DOTENV_DISABLED=1` leaves the file alone."""
+    try:
+        load_dotenv(path)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "is not UTF-8"
+        raise SettingsError(f"{path.absolute()}: cannot be read: {reason}") from error
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=PROGRAM, description=__doc__)
-    parser.set_defaults(status_of_fault=1)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    parser = argparse.ArgumentParser(prog=PROGRAM, description=_DESCRIPTION)
+    parser.add_argument("--version", action="version", version=__version__)
+    parser.set_defaults(status_of_fault=1, run=None)
+    commands = parser.add_subparsers(metavar="COMMAND")
     for module in _MODULES:
         module.add(commands)
     return parser

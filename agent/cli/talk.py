@@ -24,7 +24,7 @@ from agent.cli.edits import follow_edits
 from agent.cli.local_model import NOTICE, USE_CASE, open_local_model
 from agent.cli.terminal_screen import Screen, open_screen
 from agent.cli.terminal_transport import CHARACTERS_PER_SECOND, KEYS, TerminalTransport
-from agent.errors import AgentError
+from agent.errors import AgentError, UseCaseError
 from agent.llm.offline import OFFLINE_NOTICE
 from agent.observability import configure_logging
 from agent.session.call_manager import CallManager
@@ -32,7 +32,7 @@ from agent.session.live_config import LiveConfiguration
 from agent.settings import Settings
 from agent.store.call_state.call_item import CONNECTION, VERSTAT
 from agent.tools import load_tools, specs_of
-from agent.usecases import seed
+from agent.usecases import record, seed
 from agent.usecases.caller_identity import identify
 
 HELP = {
@@ -105,11 +105,25 @@ async def _run(asked: argparse.Namespace) -> int:
                 calls.setup.follows_edits = True
                 works.append(follow_edits(settings.configuration, load, screen))
         async with _beside(*works):
+            if asked.use_case:
+                await _require(calls, asked.use_case)
             use_case: str | None = asked.use_case or (USE_CASE if asked.local_model else "")
             while use_case is not None:
                 call = TerminalCall(calls, screen, asked.caller, is_paced=is_paced)
                 use_case = await call.run(use_case, typed)
     return 0
+
+
+async def _require(calls: CallManager, name: str) -> None:
+    """Raise `UseCaseError`, with the names that there are, unless a use case can be called."""
+    try:
+        await calls.setup.use_case(name)
+    except UseCaseError as error:
+        records = await calls.resources.store.query_index(record.USE_CASE)
+        names = sorted(str(each["pk"]) for each in records)
+        if name in names:
+            raise
+        raise UseCaseError(f"{error}; there are: {', '.join(names) or 'none'}") from error
 
 
 async def _load(settings: Settings, calls: CallManager) -> None:
@@ -236,7 +250,7 @@ class TerminalCall:
         await self._calls.resources.store.merge(self._call_sid, CONNECTION, edit)
 
     async def _call_another(self, use_case: str) -> None:
-        await self._calls.setup.use_case(use_case)
+        await _require(self._calls, use_case)
         self._next = use_case
         self._line.hang_up()
 

@@ -131,7 +131,8 @@ class PromptScreen(_Lines):
         self._session.app.invalidate()
 
     async def lines(self) -> AsyncGenerator[str, None]:
-        with patch_stdout(raw=True):
+        # In raw mode all the time: a Ctrl-D between two prompts would be lost.
+        with patch_stdout(raw=True), self._session.app.input.raw_mode():
             while True:
                 try:
                     yield await self._session.prompt_async()

@@ -35,7 +35,14 @@ from twilio.jwt.access_token import AccessToken  # type: ignore[import-untyped] 
 from twilio.jwt.access_token.grants import VoiceGrant  # type: ignore[import-untyped] # the same
 from twilio.rest import Client  # type: ignore[import-untyped] # the same
 
-from agent.errors import DialError, DialFault, MessageError, MessageRefusal, MessageRefusedError
+from agent.errors import (
+    AgentError,
+    DialError,
+    DialFault,
+    MessageError,
+    MessageRefusal,
+    MessageRefusedError,
+)
 
 CONNECT_SECONDS = 2.0
 TOTAL_SECONDS = 5.0
@@ -43,6 +50,7 @@ TOTAL_SECONDS = 5.0
 RING_SECONDS = 30
 LONGEST_SECONDS = 3600  # then Twilio ends an outbound call
 _DIAL_SECONDS = 10.0
+_NUMBERS = 1_000  # at most, of an account
 _NOT_CONNECTED = aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL
 _UNREADABLE = "Twilio's answer cannot be read; whether it rings is not known"
 
@@ -119,6 +127,43 @@ def translating_errors() -> Iterator[None]:
 def is_certain_refusal(status: int) -> bool:
     """Whether a response with this status means that nothing was done."""
     return 400 <= status < 500 and status != 408
+
+
+class LookUpError(AgentError):
+    """The account could not be read: one line that names the variable, without a credential."""
+
+
+async def look_up(account: TwilioAccount) -> tuple[str, dict[str, str]]:
+    """The status of an account, and what each of its numbers calls; raises `LookUpError`."""
+    try:
+        async with open_http() as http:
+            client = twilio_client(account, http)
+            found = await client.api.v2010.accounts(account.sid).fetch_async()
+            numbers = await client.incoming_phone_numbers.list_async(limit=_NUMBERS)
+    except TwilioRestException as error:
+        raise LookUpError(_refusal(account, error)) from error
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        fault = f"{account.api_url} cannot be reached: {type(error).__name__}"
+        raise LookUpError(f"TWILIO_API_URL: {fault}; check it, and the network") from error
+    except (TwilioException, ValueError, TypeError, AttributeError, KeyError) as error:
+        fault = f"{account.api_url} is not Twilio's API; unset it"
+        raise LookUpError(f"TWILIO_API_URL: {fault}") from error
+    called = {
+        str(it.phone_number): str(it.voice_application_sid or it.voice_url or "") for it in numbers
+    }
+    return str(found.status), called
+
+
+def _refusal(account: TwilioAccount, error: Any) -> str:
+    secret = "TWILIO_API_KEY_SECRET" if account.key_sid else "TWILIO_AUTH_TOKEN"
+    answer = f"HTTP {error.status}, Twilio error {error.code}"
+    if error.status == 401:
+        return f"{secret}: {answer}: is not that of TWILIO_ACCOUNT_SID; copy both from the console"
+    if error.status == 403:
+        return f"{secret}: {answer}: may not read the account and its numbers"
+    if error.status == 404:
+        return f"TWILIO_ACCOUNT_SID: {answer}: there is no such account; copy it from the console"
+    return f"Twilio: {answer}; try again later"
 
 
 class TwilioDialer:

@@ -248,8 +248,9 @@ def _plan(
 
 def _one_folder(configuration: Path, use_case: str) -> Path:
     path = configuration / "use-cases" / use_case
-    if path not in use_case_folders(configuration):
-        raise UseCaseError(f"{path}: there is no such folder")
+    if path not in (folders := use_case_folders(configuration)):
+        there = ", ".join(each.name for each in folders) or "none"
+        raise UseCaseError(f"{path}: there is no such folder; there are: {there}")
     return path
 
 

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
+import msgspec.inspect
 from msgspec import UNSET
 
 from agent.errors import StoreRefusedError, UseCaseError
@@ -28,7 +29,8 @@ _MAX_ERRORS = 50
 ITEM_BYTES = 400 * 1024
 """https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html"""
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_VALUE = re.compile(r"(Invalid (?:enum )?value) .*")
+_VALUE = re.compile(r"(Invalid (?:enum )?value) .*?(, must be one of [\w, -]+)?$")
+_STEP = re.compile(r"\.?([^.\[\]]+)|\[[^\]]*\]")
 
 
 class RecordErrors:
@@ -75,7 +77,7 @@ class RaisingErrors(RecordErrors):
 
 
 def _shown(line: str) -> str:
-    short = _VALUE.sub(r"\1", line)[:_MAX_ERROR_LENGTH]
+    short = _VALUE.sub(r"\1\2", line)[:_MAX_ERROR_LENGTH]
     return "".join(each if each.isprintable() else "?" for each in short)
 
 
@@ -104,8 +106,32 @@ def convert_stored(raw: object, wanted: type[T], field: str = "", *, strict: boo
         raise UseCaseError(f"{field}: holds a lone surrogate") from error
     except msgspec.ValidationError as error:
         text, _, path = str(error).partition(" - at `$")
-        inner = path.removesuffix("`").removeprefix("" if field else ".")
+        path = path.removesuffix("`")
+        if _VALUE.match(text) and (allowed := _allowed(msgspec.inspect.type_info(wanted), path)):
+            text = f"{text}, must be one of {', '.join(sorted(allowed))}"
+        inner = path.removeprefix("" if field else ".")
         raise UseCaseError(f"{field}{inner}: {text}" if field or inner else text) from error
+
+
+def _allowed(kind: msgspec.inspect.Type, path: str) -> set[str]:
+    """The texts that may be at a path of msgspec's within a value of a type."""
+    step = _STEP.match(path)
+    rest = path[step.end() :] if step else ""
+    match kind:
+        case msgspec.inspect.UnionType():
+            return set[str]().union(*(_allowed(each, path) for each in kind.types))
+        case msgspec.inspect.LiteralType() if not step:
+            return {str(value) for value in kind.values if value}
+        case msgspec.inspect.StructType() if step and step[1] == kind.tag_field:
+            return {str(kind.tag)}
+        case msgspec.inspect.StructType() if step:
+            inner = [each.type for each in kind.fields if each.encode_name == step[1]]
+            return set[str]().union(*(_allowed(each, rest) for each in inner))
+        case msgspec.inspect.CollectionType() if step:
+            return _allowed(kind.item_type, rest)
+        case msgspec.inspect.DictType() if step:
+            return _allowed(kind.value_type, rest)
+    return set()
 
 
 def tolerant(raw: object, wanted: type[S], field: str, errors: RecordErrors) -> S:

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("plain_logging")
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
     """Runs a command in a folder for the test; of the settings only `STORE_PATH` is set."""
-    for name, _, _ in Settings.describe():
+    for name, *_ in Settings.describe():
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("STORE_PATH", str(tmp_path / "agent.db"))
     monkeypatch.chdir(tmp_path)
@@ -124,7 +124,7 @@ def test_prune_deletes_what_is_not_in_the_folder(run: Run, tmp_path: Path) -> No
     assert again == (0, "", "")
     assert run("seed", "--config", "first", "--use-case", "old")[1] == f"wrote {lost}"
     status, _, errors = run("talk", "--config", "second", "--use-case", "young.not")
-    assert (status, errors) == (1, "young.not: there is no such use case\n")
+    assert (status, errors) == (1, "young.not: there is no such use case; there are: old, young\n")
 
 
 def test_saved_tool_counts_from_the_next_turn(run: Run, tmp_path: Path) -> None:

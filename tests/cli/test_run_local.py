@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.settings import Settings
+from agent.settings import Settings, SettingsError
 
 pytestmark = pytest.mark.needs("time")
 
@@ -224,6 +224,24 @@ def test_what_is_set_before_comes_first(clone: Path) -> None:
     )
 
 
+def test_env_file_counts_after_the_environment(clone: Path) -> None:
+    (clone / ".env").write_text("PORT=3002\nLOG_LEVEL=error\nBUSY_SENTENCE='One \"moment\", $x'\n")
+    _interpret(
+        clone,
+        f"""#!/bin/sh
+[ "$1" = -c ] && exec {shlex.quote(sys.executable)} "$@"
+env
+""",
+    )
+    told = subprocess.run(  # noqa: S603 (our own script)
+        ["/bin/bash", SAMPLE, "check"],
+        cwd=clone, env=_environment(LOG_LEVEL="debug"), capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+
+    assert {"PORT=3002", "WS_URL=ws://localhost:3002/", "LOG_LEVEL=debug"} <= {*told.splitlines()}
+    assert 'BUSY_SENTENCE=One "moment", $x' in told
+
+
 def test_every_line_of_the_script_gives_way_to_the_environment() -> None:
     """Also the lines that are to be filled in."""
     script = (ROOT / SAMPLE).read_text(encoding="utf-8")
@@ -242,13 +260,21 @@ def test_steps_that_are_switched_on_as_they_stand_are_read(clone: Path) -> None:
     script.write_text(before + re.sub(r"^# (?=export )", "", steps, flags=re.M) + after)
 
     told = dict(line.split("=", 1) for line in _run(clone, "check").splitlines() if "=" in line)
-    settings = Settings.read(told)
+    with pytest.raises(SettingsError) as caught:
+        Settings.read(told)
+    lines = str(caught.value).splitlines()
+    assert {line.partition(":")[0] for line in lines} == {
+        *("OPENAI_API_KEY", "WS_URL", "TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN"),
+    }
+    assert all("is still a placeholder" in line for line in lines)
 
-    assert settings.ws_url == "wss://your-host.example.com/"
+    filled = {"WS_URL": "wss://voice.example.com/", "TWILIO_ACCOUNT_SID": "AC0"}
+    keys = {"TWILIO_AUTH_TOKEN": "token", "OPENAI_API_KEY": "key"}
+    settings = Settings.read({**told, **filled, **keys})
+    assert settings.ws_url == "wss://voice.example.com/"
     assert settings.table_name == "voice-dev-ConversationRelayAppDatabase"
     assert settings.model_identifier == "us.amazon.nova-lite-v1:0"
     assert settings.fallback_model_identifiers == ("offline:",)
-    assert settings.twilio_auth_token == "..."
 
 
 def test_copy_with_secrets_is_not_committed() -> None:

@@ -122,6 +122,7 @@ async def _child(table: Path, *options: str, **variables: str) -> AsyncIterator[
     port = free_port()
     environment = {
         "PATH": os.environ.get("PATH", ""),
+        "PYTHON_DOTENV_DISABLED": "1",
         "PORT": str(port),
         "METRICS_PORT": "0",
         "WS_URL": "wss://voice.example.com/",

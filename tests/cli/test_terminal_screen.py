@@ -85,7 +85,8 @@ def terminal(
         cwd=ROOT, stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
         env={
             "PATH": os.environ["PATH"], "TERM": "xterm-256color", "LANG": "C.UTF-8",
-            "STORE_PATH": str(tmp_path / "agent.db"), **environment,
+            "STORE_PATH": str(tmp_path / "agent.db"), "PYTHON_DOTENV_DISABLED": "1",
+            **environment,
         },
     )  # fmt: skip
     try:
@@ -191,7 +192,10 @@ def test_pipes_and_closed_streams_give_no_traceback(
     run = subprocess.run(  # noqa: S602 (our own command)
         shell.format(talk=talk), shell=True, cwd=ROOT, capture_output=True, text=True, check=False,
         timeout=HANG_SECONDS,
-        env={"PATH": os.environ["PATH"], "STORE_PATH": str(tmp_path / "agent.db")},
+        env={
+            "PATH": os.environ["PATH"], "STORE_PATH": str(tmp_path / "agent.db"),
+            "PYTHON_DOTENV_DISABLED": "1",
+        },
     )  # fmt: skip
 
     assert run.returncode == status

@@ -33,7 +33,7 @@ def text(name: str) -> str:
 
 def ours() -> dict[str, str]:
     """The defaults of the service's own variables, older names included."""
-    defaults = {name: default for name, default, _ in Settings.describe()}
+    defaults = {it.name: it.default for it in Settings.describe()}
     for name, *older in Settings.variables().values():
         defaults |= dict.fromkeys(older, defaults[name])
     return defaults

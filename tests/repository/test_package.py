@@ -36,9 +36,9 @@ def test_installed_package_runs_its_command_away_from_the_checkout(tmp_path: Pat
     assert f"voice_agent-{__version__}-" in wheel.name
     assert "agent: Got it, 2 large Lighthouse pizzas." in talked
     assert "voice-agent show CA" in talked
-    assert _run(command, "check", cwd=tmp_path) == ""
+    assert "use cases: albertEinsteinUseCase, " in _run(command, "check", cwd=tmp_path)
     assert "use-case mine" in _run(command, "new", "mine", cwd=tmp_path)
-    assert _run(command, "check", "--config", "mine", cwd=tmp_path) == ""
+    assert "use cases: mine\n" in _run(command, "check", "--config", "mine", cwd=tmp_path)
     assert (tmp_path / "mine" / "schema" / "use-case.schema.json").exists()
     assert (installed / "agent" / "py.typed").exists()
 

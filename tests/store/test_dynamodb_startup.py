@@ -162,7 +162,7 @@ async def test_start_without_access_names_what_is_missing(
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch, dynamodb: Engine, table_name: str) -> str:
     """The variables of a process with a table that is not there; gives its name."""
-    for name, _, _ in Settings.describe():
+    for name, *_ in Settings.describe():
         if not name.startswith("AWS_"):
             monkeypatch.delenv(name, raising=False)
     name = f"{table_name}-made"

@@ -68,6 +68,7 @@ class Server:
         self._environment = {
             "PATH": os.environ.get("PATH", ""),
             "PYTHONPATH": str(ROOT),
+            "PYTHON_DOTENV_DISABLED": "1",
             "LOG_FORMAT": "json",
             **environment,
             "PORT": str(self.port),

@@ -112,7 +112,7 @@ async def test_reply_is_streamed_and_ends_by_itself(model: LanguageModel) -> Non
 async def test_limit_cuts_the_reply_at_its_token(
     model: LanguageModel, most: int, record_property: Callable[[str, object], None]
 ) -> None:
-    """One word, and more than is said in one breath."""
+    """One word, and more than any caller says in one breath."""
     began = monotonic()
     pieces = await contract.pieces_of(model, said_so_far(STORY, most=most))
     if most > 1:

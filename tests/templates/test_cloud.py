@@ -167,7 +167,7 @@ def test_the_service_is_given_what_it_needs_once_and_secrets_as_references(
     """ECS would refuse a name given twice; what the operator lists cannot be a fixed one."""
     needed = {"WS_URL", "TWILIO_AUTH_TOKEN", "TABLE_NAME", "AWS_REGION", "MODEL_IDENTIFIER"}
     listed = cloud()["Parameters"]["pSecretNames"]["AllowedPattern"]
-    secret = {name for name, _, meaning in Settings.describe() if "secret" in meaning}
+    secret = {it.name for it in Settings.describe() if "secret" in it.meaning}
 
     # Secrets without a name are those whose names the operator chooses.
     [token] = [each["Name"] for each in agent["Secrets"] if "Name" in each]

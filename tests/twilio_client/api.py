@@ -1,4 +1,6 @@
-"""A local server in place of Twilio's API for calls; it records the requests.
+"""A local server in place of Twilio's API for calls, the account and its numbers.
+
+It records the requests.
 
 Wrong credentials, a wrong account, and a request without `Url` (21205) are refused.
 """
@@ -29,6 +31,8 @@ class TwilioApi:
     body: str = ""  # answered instead of a call, with 201
     statuses: list[str] = field(default_factory=lambda: ["completed"])  # the last one stays
     looked_at: list[str] = field(default_factory=list)
+    account_status: str = "active"
+    numbers: dict[str, str] = field(default_factory=dict)  # number → voice webhook
 
     async def create(self, request: web.Request) -> web.Response:
         if fault := self._fault(request):
@@ -50,6 +54,20 @@ class TwilioApi:
         self.looked_at.append(call_sid)
         status = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
         return web.json_response(self._call(call_sid, status))
+
+    async def account(self, request: web.Request) -> web.Response:
+        if fault := self._fault(request):
+            return fault
+        return web.json_response({"sid": ACCOUNT, "status": self.account_status})
+
+    async def list_numbers(self, request: web.Request) -> web.Response:
+        if fault := self._fault(request):
+            return fault
+        numbers = [
+            {"sid": f"PN{index:032}", "phone_number": number, "voice_url": url}
+            for index, (number, url) in enumerate(self.numbers.items())
+        ]
+        return web.json_response({"incoming_phone_numbers": numbers, "next_page_uri": None})
 
     def _fault(self, request: web.Request) -> web.Response | None:
         kind, _, given = request.headers.get("Authorization", "").partition(" ")
@@ -73,5 +91,8 @@ async def twilio_api(user: str, secret: str) -> AsyncIterator[TwilioApi]:
     application = web.Application()
     application.router.add_post("/2010-04-01/Accounts/{account}/Calls.json", api.create)
     application.router.add_get("/2010-04-01/Accounts/{account}/Calls/{call}.json", api.fetch)
+    numbers = "/2010-04-01/Accounts/{account}/IncomingPhoneNumbers.json"
+    application.router.add_get(numbers, api.list_numbers)
+    application.router.add_get("/2010-04-01/Accounts/{account}.json", api.account)
     async with listening(application, handler_cancellation=True, shutdown_timeout=0.1) as api.url:
         yield api

@@ -158,7 +158,12 @@ NOT_A_URL = "is not https://host/path, with the host written out"
     [
         ("OrderStatus", "Book", "Book: is the name of a built-in tool"),
         ("https:", "ftp:", f"OrderStatus.url: {NOT_A_URL}"),
-        ('method = "POST"', 'method = "TRACE"', "Remind.method: Invalid enum value 'TRACE'"),
+        (
+            'method = "POST"',
+            'method = "TRACE"',
+            "Remind.method: Invalid enum value 'TRACE', must be one of DELETE, GET, PATCH, POST,"
+            " PUT",
+        ),
         (
             "timeout = 4",
             "time_limit = 4",
@@ -167,7 +172,8 @@ NOT_A_URL = "is not https://host/path, with the host written out"
         (
             'type = "integer"',
             'type = "object"',
-            "OrderStatus.parameters.number.type: Invalid enum value 'object'",
+            "OrderStatus.parameters.number.type: Invalid enum value 'object', must be one of"
+            " boolean, integer, number, string",
         ),
     ],
 )
@@ -245,7 +251,10 @@ def with_parameter(name: str, /, **table: object) -> dict[str, object]:
         ({"idempotency_key": True}, "idempotency_key: is for a tool with a side effect"),
         ({"method": "POST", "side_effect": "idempotent"}, f"side_effect: a POST {NEEDS_KEY}"),
         ({"method": "PATCH", "side_effect": "idempotent"}, f"side_effect: a PATCH {NEEDS_KEY}"),
-        ({"side_effect": "maybe"}, "side_effect: Invalid enum value 'maybe'"),
+        (
+            {"side_effect": "maybe"},
+            "side_effect: Invalid enum value 'maybe', must be one of idempotent, none, once",
+        ),
         (with_parameter("a", **TEXT, required=False), "url: {a}: must be required in a path"),
         (with_parameter("b"), "parameters.b: Object missing required field `description`"),
         (with_parameter("b-c", **TEXT), f"parameters.b-c: {NOT_A_NAME}"),

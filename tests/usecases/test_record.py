@@ -269,8 +269,8 @@ CUT_SHORT = "is not JSON: Input data was truncated"
         ("additionalModelRequestFields", "[1]", f": {OBJECT}"),
         ("additionalModelRequestFields", "{", f": {CUT_SHORT}"),
         ("guardrail", "g", r": Expected `str` matching regex '^$|^\\S+:(\\d+|DRAFT)$'"),
-        ("performanceLatency", "fast", ": Invalid enum value"),
-        ("serviceTier", "flex", ": Invalid enum value"),
+        ("performanceLatency", "fast", ": Invalid enum value, must be one of optimized, standard"),
+        ("serviceTier", "flex", ": Invalid enum value, must be one of default, priority, reserved"),
         ("offlineScript", "{", f": {CUT_SHORT}"),
         (
             "backupVoice",

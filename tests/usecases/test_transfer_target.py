@@ -100,7 +100,7 @@ NOT_TO_DIAL = "is not an E.164 number, a SIP address (sip:…) or an app's user 
         ("{", "desk: is not JSON: Input data was truncated"),
         (["dial"], "desk: Expected `object`, got `array`"),
         ({"to": NUMBER}, "desk: Object missing required field `kind`"),
-        ({"kind": "fax"}, "desk.kind: Invalid value"),
+        ({"kind": "fax"}, "desk.kind: Invalid value, must be one of dial, enqueue, refer"),
         ({"kind": "dial"}, "desk: Object missing required field `to`"),
         ({"kind": "dial", "to": "client:a b"}, f"desk.to: {NOT_TO_DIAL}"),
         ({"kind": "dial", "to": "sip:"}, f"desk.to: {NOT_TO_DIAL}"),

@@ -194,9 +194,10 @@ def _faults(
         root, _, rest = path.partition(".")
         names = known.get(root, set())
         if names is not None and (rest.partition(".")[0] or None) not in {None, *names}:
-            yield f"there is no {path!r}"
+            there = ", ".join(sorted(filter(None, names))) or "none"
+            yield f"there is no {path!r}; of {root} there are: {there}"
         elif root not in known:
-            yield f"there is no {root!r}"
+            yield f"there is no {root!r}; there are: {', '.join(sorted(known))}"
     formats = {spec.partition(" ")[0] for _, _, spec in fields}
     yield from (f"there is no list {name!r}" for name in formats - {"", *_FORMATS, *lists})
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from ipaddress import ip_network
+from itertools import groupby
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -18,18 +19,18 @@ PUBLIC = {"WS_URL": "wss://voice.example.com/", "TWILIO_AUTH_TOKEN": "secret"}
 
 DEFAULTS = """
 PORT=3000 METRICS_PORT=9090 METRICS_HOST=127.0.0.1 WS_URL=ws://localhost:3000/
-STORE_PATH=.agent/agent.db MODEL_IDENTIFIER=offline: MODEL_FIRST_EVENT_SECONDS=2.5
-MODEL_GAP_SECONDS=4.0 MODEL_LOAD_SECONDS=60.0 AWS_CONFIG_FILE=~/.aws/config
-STACK_USE_CASE=restaurantOrderingUseCase TIME_ZONE=UTC TRUSTED_ATTESTATION=failed
-TWILIO_API_URL=https://api.twilio.com ALLOW_UNSIGNED_REQUESTS=False MAX_CALLS=100 DRAIN_SECONDS=110
-LOG_LEVEL=info CALLER_CALLS_AT_ONCE=3 CALLER_CALLS_PER_HOUR=30 CALLER_TOKENS_PER_DAY=3000000
-TASK_PROTECTION=False RECORD_CALLS=False RECORD_DAYS=7 EMF_METRICS=False LOG_PERSONAL_DATA=False
+ALLOW_UNSIGNED_REQUESTS=False STORE_PATH=.agent/agent.db MODEL_IDENTIFIER=offline:
+MODEL_FIRST_EVENT_SECONDS=2.5 MODEL_GAP_SECONDS=4.0 MODEL_LOAD_SECONDS=60.0
+AWS_CONFIG_FILE=~/.aws/config STACK_USE_CASE=restaurantOrderingUseCase TIME_ZONE=UTC TWILIO_API_URL=https://api.twilio.com
+TRUSTED_ATTESTATION=failed MAX_CALLS=100 DRAIN_SECONDS=110 CALLER_CALLS_AT_ONCE=3
+CALLER_CALLS_PER_HOUR=30 CALLER_TOKENS_PER_DAY=3000000 TASK_PROTECTION=False LOG_LEVEL=info
+LOG_PERSONAL_DATA=False RECORD_CALLS=False RECORD_DAYS=7 EMF_METRICS=False
 """
 
 
 def test_service_starts_without_any_variable() -> None:
     assert Settings.read({}) == Settings()
-    defaults = [f"{name}={default}" for name, default, _ in Settings.describe() if default]
+    defaults = [f"{it.name}={it.default}" for it in Settings.describe() if it.default]
     assert defaults == DEFAULTS.split()
 
 
@@ -335,10 +336,101 @@ def test_ports_are_open_on_loopback_unless_told_otherwise(
 def test_every_setting_is_described() -> None:
     rows = Settings.describe()
 
-    assert [name for name, _, _ in rows] == [names[0] for names in Settings.variables().values()]
-    assert all(name.isupper() and meaning for name, _, meaning in rows)
-    assert ("PORT", "3000", "TwiML routes, WebSocket, health") in rows
-    assert any("older name: timeZone" in meaning for _, _, meaning in rows)
+    assert [it.name for it in rows] == [names[0] for names in Settings.variables().values()]
+    assert all(it.name.isupper() and it.meaning and it.group and it.kind for it in rows)
+    assert ("PORT", "Network", "port", "3000", "TwiML routes, WebSocket, health") in rows
+    assert any("older name: timeZone" in it.meaning for it in rows)
+    groups = [it.group for it in rows]
+    assert len([*groupby(groups)]) == len({*groups}), "a group is in one piece"
+
+
+def test_all_faults_are_told_at_once() -> None:
+    """One line for each variable; none that only follows from another one of them."""
+    with pytest.raises(SettingsError) as caught:
+        Settings.read(
+            {"PORT": "web", "TWILIO_API_KEY_SID": "AC0", "TWILIO_API_KEY_SECRET": "x",
+             "FALLBACK_MODEL_IDENTIFIERS": "openai:", "PUBLIC_URL": "https://voice.example.com"}
+        )  # fmt: skip
+
+    assert str(caught.value).splitlines() == [
+        "PORT: must be a port number from 0 to 65535",
+        "FALLBACK_MODEL_IDENTIFIERS: must name a model, openai:NAME",
+        "TWILIO_API_KEY_SID: must be a SID that begins with SK",
+        "TWILIO_AUTH_TOKEN: must be set when WS_URL is public, unless ALLOW_UNSIGNED_REQUESTS is"
+        " true",
+        "WS_URL: a public address must be wss://",
+    ]
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["AC...", "SK...", "sk-...", "...", "+1555...", "wss://your-host.example.com/", "<key>"],
+)
+def test_placeholder_is_never_taken_for_a_value(value: str) -> None:
+    with pytest.raises(SettingsError, match=r"^TWILIO_AUTH_TOKEN: is still a placeholder"):
+        Settings.read({"TWILIO_AUTH_TOKEN": value})
+
+
+def test_sentence_may_end_in_dots() -> None:
+    assert Settings.read({"BUSY_SENTENCE": "One moment..."}).busy_sentence == "One moment..."
+
+
+@pytest.mark.parametrize(
+    ("identifier", "meant"),
+    [
+        ("gpt-4o", "openai:gpt-4o?"),
+        ("gpt-4.1-mini", "openai:gpt-4.1-mini?"),
+        ("o3", "openai:o3?"),
+        ("claude-3-haiku-20240307", "us.anthropic.claude-3-haiku-20240307-v1:0?"),
+        ("llama3", "openai:llama3, with OPENAI_BASE_URL?"),
+        ("mistral:7b", "openai:mistral:7b, with OPENAI_BASE_URL?"),
+    ],
+)
+def test_model_without_its_provider_is_asked_about(identifier: str, meant: str) -> None:
+    with pytest.raises(SettingsError, match=r"^MODEL_IDENTIFIER: ") as caught:
+        Settings.read({"MODEL_IDENTIFIER": identifier, "AWS_REGION": "us-east-1"})
+
+    assert str(caught.value).endswith(meant)
+
+
+@pytest.mark.parametrize(
+    "identifier",
+    [
+        *("amazon.nova-lite-v1:0", "openai.gpt-oss-20b-1:0", "us.anthropic.claude-sonnet-4-v1:0"),
+        *("mistral.mistral-7b-instruct-v0:2", "deepseek.r1-v1:0", "qwen.qwen3-32b-v1:0"),
+    ],
+)
+def test_ids_of_bedrock_are_not_asked_about(identifier: str) -> None:
+    settings = Settings.read({"MODEL_IDENTIFIER": identifier, "AWS_REGION": "us-east-1"})
+
+    assert settings.model_identifier == identifier
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("MODEL_IDENTIFER", "MODEL_IDENTIFIER"),
+        ("twilio_auth_token", "TWILIO_AUTH_TOKEN"),
+        ("TWILIO_API_KEY", "TWILIO_API_KEY_SID"),
+        ("OPENAI_BASEURL", "OPENAI_BASE_URL"),
+    ],
+)
+def test_variable_that_is_nearly_one_of_ours_is_named(name: str, meant: str) -> None:
+    """Not if the right one is set as well."""
+    assert Settings.misspelled({name: "x"}) == [f"{name}: is not read; did you mean {meant}?"]
+    assert Settings.misspelled({name: "x", meant: "x"}) == []
+
+
+def test_variables_of_others_are_left_alone() -> None:
+    """Such as those of a shell, a container, Compose and the AWS command line."""
+    others = (
+        "HOME HOSTNAME PATH PORTS USER TERM LANG LOGNAME TZ COLUMNS AWS_ACCESS_KEY_ID"
+        " AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN AWS_ENDPOINT_URL AWS_SHARED_CREDENTIALS_FILE"
+        " AWS_EC2_METADATA_DISABLED AWS_DEFAULT_PROFILE ECS_CONTAINER_METADATA_URI_V4"
+        " OTEL_SERVICE_NAME OPENAI_ORG_ID COMPOSE_PROFILES PYTHON_DOTENV_DISABLED GRAFANA_PORT"
+    )
+
+    assert Settings.misspelled(dict.fromkeys(others.split(), "x")) == []
 
 
 def test_log_is_json_without_a_terminal() -> None:

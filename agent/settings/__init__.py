@@ -1,0 +1,307 @@
+"""Every environment variable of the service, read once into a frozen `Settings`.
+
+The type of a field says how its variable is read: see `agent.settings.setting_types`. Bad values
+stop the start, with one line for each that names the variable.
+
+Rejected: pydantic-settings, on top of which older names, comma lists and one-line errors take 470
+lines, and whose import takes another 0.1 to 0.3 s (version 2.16).
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, NamedTuple, get_type_hints
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from agent import SHIPPED_CONFIGURATION
+from agent.errors import AgentError
+from agent.settings import setting_types as kinds
+from agent.usecases.caller_identity import ATTESTATIONS
+from agent.usecases.host_allowlist import HostAllowlist, Secret
+
+_OFF = False
+_LOOPBACK = "127.0.0.1"
+_LOCAL_HOSTS = {"localhost", _LOOPBACK, "::1"}
+_NAME = re.compile(r"[A-Z][A-Z_]+")
+
+
+class SettingsError(AgentError):
+    """Variables have values that cannot be used; for each a line that begins with its name."""
+
+
+class Variable(NamedTuple):
+    """A variable, for the list of settings."""
+
+    name: str
+    group: str
+    kind: str
+    default: str
+    meaning: str  # names older variables, too
+
+
+_KEY, _SECRET, _APP = "TWILIO_API_KEY_SID", "TWILIO_API_KEY_SECRET", "TWILIO_TWIML_APP_SID"
+_MAIL, _SENDER = "SENDGRID_API_KEY", "EMAIL_FROM_ADDRESS"
+_REQUIREMENTS = (
+    *(
+        (reason, name, f"for access tokens ({reason} is)")
+        for reason in (_APP, "TWILIO_PUSH_CREDENTIAL_SID", "TOKEN_API_KEYS")
+        for name in ("TWILIO_ACCOUNT_SID", _KEY, _APP)
+    ),
+    *(
+        (reason, name, f"together with {reason}")
+        for reason, name in ((_KEY, _SECRET), (_SECRET, _KEY), (_MAIL, _SENDER), (_SENDER, _MAIL))
+    ),
+    (_KEY, "TWILIO_ACCOUNT_SID", f"together with {_KEY}"),
+)
+"""If the first variable is set, the second must be set, and why."""
+
+
+_GROUPS = {
+    "port": "Network",
+    "table_name": "Table",
+    "model_identifier": "Models",
+    "aws_region": "AWS",
+    "configuration": "Use cases and tools",
+    "twilio_account_sid": "Twilio",
+    "sendgrid_api_key": "Messages and outbound calls",
+    "max_calls": "Limits",
+    "log_level": "Observability",
+}
+"""By the first field of a group: the title of the group."""
+
+
+def _env(default: object, meaning: str, older: str = "") -> Any:
+    """A field that is read from the variable of its name, or from an older name of it."""
+    return field(default=default, metadata={"older": older, "meaning": meaning})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The configuration of the process."""
+
+    port: kinds.Port = _env(3000, "TwiML routes, WebSocket, health")
+    metrics_port: kinds.Port = _env(9090, "metrics; 0 switches it off")
+    host: kinds.Host = _env(
+        "", "address of PORT; unset = all with TWILIO_AUTH_TOKEN, else 127.0.0.1"
+    )
+    metrics_host: kinds.Host = _env(_LOOPBACK, "address of METRICS_PORT")
+    ws_url: kinds.SocketUrl = _env(
+        "ws://localhost:3000/", "public WebSocket base, as Twilio dials it"
+    )
+    public_url: kinds.Origin = _env(
+        "", "public origin of the webhooks; unset = derived from WS_URL"
+    )
+    allow_unsigned_requests: kinds.Flag = _env(
+        _OFF, "serve a public WS_URL without TWILIO_AUTH_TOKEN"
+    )
+    table_name: kinds.Name = _env("", "DynamoDB table; unset = the file at STORE_PATH")
+    store_path: Path = _env(Path(".agent/agent.db"), "file of the embedded store")
+    model_identifier: kinds.Model = _env(
+        "offline:",
+        "model if the use case names none: offline:, openai:NAME, or a Bedrock id or ARN",
+        "INFERENCE_PROFILE_ARN",
+    )
+    fallback_model_identifiers: kinds.Models = _env((), "comma list of models, tried in order")
+    openai_api_key: str = _env("", "for openai: models; unset = the server wants none; secret")
+    openai_base_url: kinds.Url = _env("", "server of openai: models; unset = OpenAI itself")
+    model_first_event_seconds: kinds.Seconds = _env(2.5, "wait for a reply to begin, then retry")
+    model_gap_seconds: kinds.Seconds = _env(4.0, "wait between two events of a reply")
+    model_load_seconds: kinds.LoadSeconds = _env(60.0, "wait if OPENAI_BASE_URL loads a model")
+    prices_file: str = _env("", "prices of models, TOML; unset = prices.toml of CONFIGURATION")
+    aws_region: str = _env("", "for Bedrock, DynamoDB; unset = the profile's", "AWS_DEFAULT_REGION")
+    aws_profile: str = _env("", "profile of the AWS configuration files")
+    aws_config_file: Path = _env(Path("~/.aws/config"), "where profiles name their region")
+    aws_endpoint_url_dynamodb: kinds.Url = _env(
+        "", "endpoint of DynamoDB; unset = the region's own"
+    )
+    aws_endpoint_url_bedrock_runtime: kinds.Url = _env(
+        "", "endpoint of Bedrock; unset = the region's"
+    )
+    configuration: kinds.Folder = _env(
+        SHIPPED_CONFIGURATION,
+        "folder with use-cases/, profiles/ and tools/; unset = the shipped one",
+    )
+    stack_use_case: kinds.Name = _env(
+        "restaurantOrderingUseCase", "default for callers without a use case"
+    )
+    time_zone: kinds.Zone = _env(
+        ZoneInfo("UTC"), "IANA name, for dates and opening hours", "timeZone"
+    )
+    http_tool_hosts: kinds.Hosts = _env(
+        HostAllowlist(), "comma list of hosts for HTTP tools: api.example.com, *.example.com:8443"
+    )
+    http_tool_secrets: kinds.SecretRules = _env(
+        (),
+        "comma list of variables whose values headers of HTTP tools may hold, and of their hosts:"
+        " NAME@api.example.com; NAME alone may go to every host",
+    )
+    secrets: Mapping[str, Secret] = field(default_factory=dict, repr=False, hash=False)
+    """The values of those variables, by name."""
+    mcp_config: str = _env("", "JSON file of MCP servers with tools for use cases; unset = none")
+    twilio_account_sid: str = _env("", "calls of any other account are refused")
+    twilio_auth_token: str = _env("", "turns signature checks on; secret")
+    twilio_api_key_sid: kinds.ApiKeySid = _env(
+        "", "API key for requests to Twilio and access tokens"
+    )
+    twilio_api_key_secret: str = _env("", "of that key, signs access tokens; secret")
+    twilio_api_url: kinds.Origin = _env(
+        "https://api.twilio.com", "Twilio's API, or that of a region"
+    )
+    trusted_attestation: kinds.Attestation = _env(
+        ATTESTATIONS[0],
+        "whose number is accepted (SHAKEN/STIR): failed = all whose validation has not failed;"
+        " C, B or A = those attested so or better; others are unknown callers",
+    )
+    twilio_twiml_app_sid: kinds.AppSid = _env("", "TwiML application that apps call")
+    twilio_push_credential_sid: kinds.PushSid = _env(
+        "", "push credential for calls to apps; unset = none"
+    )
+    token_api_keys: kinds.Secrets = _env(
+        (), "comma list for POST /token; unset = no tokens; secret"
+    )
+    sendgrid_api_key: str = _env("", "for e-mails; unset = none are offered; secret")
+    email_from_address: kinds.Email = _env("", "sender of e-mails", "TWILIO_EMAIL_FROM_ADDRESS")
+    sms_numbers: kinds.Numbers = _env(
+        (), "numbers or prefixes for SMS; unset = the sender's country"
+    )
+    outbound_numbers: kinds.Numbers = _env((), "numbers or prefixes, +1555, to call; unset = none")
+    outbound_from: kinds.Number = _env("", "number for outbound calls and transfers of app callers")
+    dial_api_keys: kinds.Secrets = _env((), "comma list for POST /dial; unset = no calls; secret")
+    max_calls: kinds.Count = _env(100, "admission limit of this process")
+    drain_seconds: kinds.Count = _env(
+        110, "limit for calls after SIGTERM; below the platform's limit"
+    )
+    busy_sentence: str = _env("", "said above MAX_CALLS; unset = the built-in sentence")
+    busy_redirect_url: kinds.Url = _env("", "voice webhook elsewhere for calls above MAX_CALLS")
+    busy_queue: kinds.Queue = _env("", "Twilio queue for calls above MAX_CALLS")
+    busy_sms: str = _env("", "SMS to a caller above MAX_CALLS, once an hour; unset = none")
+    caller_calls_at_once: kinds.Limit = _env(3, "concurrent calls of one caller; 0 = no limit")
+    caller_calls_per_hour: kinds.Limit = _env(30, "calls of one caller in an hour; 0 = no limit")
+    caller_tokens_per_day: kinds.Limit = _env(3_000_000, "model tokens per caller; 0 = no limit")
+    task_protection: kinds.Flag = _env(_OFF, "on ECS, prevent scale-in while there are calls")
+    ecs_agent_uri: str = _env("", "set by ECS; unset = not on ECS")
+    log_level: kinds.Level = _env("info", "the least that is logged")
+    log_format: kinds.Format = _env("", "unset = console on a terminal, else json")
+    log_personal_data: kinds.Flag = _env(_OFF, "log personal data, in keys pii_...")
+    record_calls: kinds.Flag = _env(_OFF, "record calls, with all words, for show and replay")
+    record_days: kinds.Days = _env(7, "days until a recorded call is deleted")
+    emf_metrics: kinds.Flag = _env(_OFF, "write CloudWatch metrics into the log, if it is JSON")
+
+    @property
+    def public_host(self) -> str | None:
+        """The address `port` is open on; None = all."""
+        return self.host or (None if self.twilio_auth_token else _LOOPBACK)
+
+    @property
+    def origin(self) -> str:
+        """Public origin of the webhooks, without a final slash."""
+        return self.public_url or re.sub(r"^ws", "http", self.ws_url).rstrip("/")
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The model identifiers of the process, the first choice first."""
+        return (self.model_identifier, *self.fallback_model_identifiers)
+
+    @property
+    def is_public(self) -> bool:
+        """Whether other machines can reach the service."""
+        return any(urlsplit(url).hostname not in _LOCAL_HOSTS for url in (self.ws_url, self.origin))
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str]) -> Settings:
+        """Read all variables; `SettingsError` for values or combinations that cannot be used."""
+        hints, values = get_type_hints(cls, include_extras=True), dict[str, Any]()
+        faults = dict[str, str]()
+        for one, names in cls.variables().items():
+            name = next((each for each in names if environment.get(each, "").strip()), "")
+            if name:
+                try:
+                    values[one] = kinds.parsed(environment[name].strip(), hints[one])
+                except ValueError as error:
+                    faults[name] = f"{name}: {error}"
+        values["secrets"] = Secret.read_all(values.get("http_tool_secrets", ()), environment)
+        settings, bad = cls(**values), set(faults)
+        for problem in settings._problems():
+            if not bad.intersection(_NAME.findall(problem)):
+                faults.setdefault(problem.partition(":")[0], problem)
+        if faults:
+            raise SettingsError("\n".join(faults.values()))
+        return settings
+
+    @classmethod
+    def misspelled(cls, environment: Mapping[str, str]) -> list[str]:
+        """A line for each variable that is not read, but is nearly the name of one that is."""
+        known = [name for names in cls.variables().values() for name in names]
+        absent = [name for name in known if len(name) > 7 and not environment.get(name)]
+        return [
+            f"{name}: is not read; did you mean {close[0]}?"
+            for name in sorted(environment.keys() - known)
+            if (close := get_close_matches(name.upper(), absent, n=1, cutoff=0.85))
+        ]
+
+    @classmethod
+    def variables(cls) -> dict[str, list[str]]:
+        """By field: its variables. The first that is set and not empty is read."""
+        read = (each for each in fields(cls) if each.metadata)
+        return {it.name: [it.name.upper(), *it.metadata["older"].split()] for it in read}
+
+    @classmethod
+    def describe(cls) -> list[Variable]:
+        """Each variable, in groups."""
+        rows, group, by_name = list[Variable](), "", {each.name: each for each in fields(cls)}
+        hints = get_type_hints(cls, include_extras=True)
+        for one, (name, *older) in cls.variables().items():
+            group, kind = _GROUPS.get(one, group), kinds.label(hints[one])
+            also = f" (older name: {', '.join(older)})" if older else ""
+            default = by_name[one].default
+            shown = "" if default in {(), SHIPPED_CONFIGURATION} else str(default)
+            meaning = by_name[one].metadata["meaning"] + also
+            rows.append(Variable(name, group, kind, shown, meaning))
+        return rows
+
+    def _problems(self) -> Iterator[str]:
+        """Combinations that are unsafe, or would fail during a call."""
+        value = {names[0]: getattr(self, one) for one, names in self.variables().items()}
+        for reason, name, why in _REQUIREMENTS:
+            if value[reason] and not value[name]:
+                yield f"{name}: must be set {why}"
+        has_key = self.twilio_auth_token or self.twilio_api_key_sid
+        for reason in ("OUTBOUND_NUMBERS", "BUSY_SMS"):
+            if value[reason] and not (self.twilio_account_sid and has_key):
+                with_key = "with TWILIO_AUTH_TOKEN or an API key"
+                yield f"TWILIO_ACCOUNT_SID: must be set for {reason}, {with_key}"
+        yield from self._network_problems()
+        yield from self._model_problems()
+
+    def _network_problems(self) -> Iterator[str]:
+        if self.is_public and not (self.twilio_auth_token or self.allow_unsigned_requests):
+            unless = "unless ALLOW_UNSIGNED_REQUESTS is true"
+            yield f"TWILIO_AUTH_TOKEN: must be set when WS_URL is public, {unless}"
+        if self.is_public and not self.ws_url.startswith("wss://"):
+            yield "WS_URL: a public address must be wss://"
+        if self.busy_redirect_url and self.busy_queue:
+            yield "BUSY_QUEUE: must not be set together with BUSY_REDIRECT_URL"
+        if self.busy_redirect_url.startswith(f"{self.origin}/"):
+            yield "BUSY_REDIRECT_URL: must not be an address of this service"
+
+    def _model_problems(self) -> Iterator[str]:
+        uses_openai = any(each.startswith("openai:") for each in self.models)
+        if uses_openai and not (self.openai_api_key or self.openai_base_url):
+            yield "OPENAI_API_KEY: must be set, or OPENAI_BASE_URL, for openai:"
+        uses_bedrock = not all(each.startswith(("offline:", "openai:")) for each in self.models)
+        if not (self.aws_region or self.aws_config_file.expanduser().is_file()):
+            if uses_bedrock:
+                yield "AWS_REGION: must be set for a model of Amazon Bedrock"
+            if self.table_name:
+                yield "AWS_REGION: must be set for TABLE_NAME, a table in DynamoDB"
+
+
+def log_format_for(settings: Settings) -> str:
+    """`LOG_FORMAT`; if it is not set, console on a terminal and JSON elsewhere."""
+    return settings.log_format or ("console" if sys.stderr.isatty() else "json")
