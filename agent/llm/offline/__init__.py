@@ -135,6 +135,8 @@ class Dialogue:
         self.called: dict[str, bool] = {}  # tools that succeeded, or still run
         self.begins = True
         self.asked = ""  # the question that the caller heard last, to its end
+        self.tries = 0  # how often in a row the agent asked it
+        self._asked_before = ""
         self._see_order(Order())
         self._begin_turn()
         self._questions = {
@@ -186,6 +188,8 @@ class Dialogue:
                     if question in said
                 ]
                 self.asked, self.begins = max(ends, default=(0, ""))[1], False
+                self.tries = self.tries + 1 if self.asked == self._asked_before else 1
+                self._asked_before = self.asked
 
     def _read_result(self, name: str, content: str, *, is_error: bool) -> None:
         self.tool, self.result, self.failed = name, json_object(content) or {}, is_error

@@ -20,6 +20,7 @@ import msgspec
 from agent.llm.offline.words import join, normalise
 
 MAX_LINES = 40
+_ONE_MORE = re.compile(r"\b(?:another|1 more)(?: 1)?(?: of (?:those|them|these))?(?: please)?$")
 _JOINER = re.compile(r"\b(?:and|with|on|then|to|for)\b")
 _ARTICLES = {"a": 1, "an": 1, "another": 1, "a couple of": 2, "a couple": 2, "a pair of": 2}
 _EXPECTS_TOPPING = {"with", "without", "topping", "add"}
@@ -54,9 +55,11 @@ class OfflineMenu(msgspec.Struct, frozen=True, forbid_unknown_fields=True, renam
     toppings: tuple[Topping, ...] = ()
     sizes: dict[str, tuple[str, ...]] = {}  # size → other words for it
     words: dict[
-        Literal["add", "remove", "without", "with", "change", "onto", "all"], tuple[str, ...]
+        Literal["add", "remove", "drop", "without", "with", "change", "onto", "all"],
+        tuple[str, ...],
     ] = {}
-    """`onto` comes before the item that gets the toppings; after `all`, a size is for all lines."""
+    """`drop` takes off the last line with a size; `onto` comes before the item that gets the
+    toppings; after `all`, a size is for all lines."""
     closed_by: str = ""  # the tool after whose success the order does not change
     read_back: str = ""  # the question after which an item said again is the same line
 
@@ -235,14 +238,23 @@ class _Utterance:
                 case _:
                     self._read_word(value)
             self._previous = "topping" if isinstance(value, Topping) else mention.kind
-        if self._mode == "change" and self._quantity and self._lines:
+        if self._lines and self._named is None and _ONE_MORE.search(self._text):
+            last = self._lines[-1]
+            self._lines[-1] = replace(last, quantity=last.quantity + 1)
+        elif self._is_about_quantity() and self._lines:
             target = -1 if self._target is None else self._target
             self._lines[target] = replace(self._lines[target], quantity=self._quantity)
         return self._result()
 
+    def _is_about_quantity(self) -> bool:
+        return bool(self._quantity) and (self._mode == "change" or self._text.isdigit())
+
     def _read_word(self, word: str) -> None:
         if word == "all":
             self._is_for_all = True
+        elif word == "drop":
+            self._remove(self._last_with_sizes())
+            self._mode = "add"
         elif word == "add":
             self._mode, self._is_repeating = "add", False
         elif word == "with" and self._mode == "without":
@@ -320,7 +332,8 @@ class _Utterance:
         if not lacking:
             self._size = size
         for each in lacking if self._is_for_all else lacking[:1]:
-            self._lines[each] = replace(self._lines[each], size=size)
+            quantity = self._quantity if self._quantity > 1 else self._lines[each].quantity
+            self._lines[each] = replace(self._lines[each], size=size, quantity=quantity)
             self._current = each
 
     def _read_topping(self, topping: Topping, position: int) -> None:

@@ -34,6 +34,10 @@ MAX_CHARACTERS = 600  # of one value in a text: a tool may return a page
 MAX_ELEMENTS = 50
 
 _PLACE = re.compile(r"\b(\d{1,2})(?:st|nd|rd|th)\b")
+_LAST_ONE = re.compile(r"\bthe last(?: 1)?\b(?! name)")
+_BARE_NUMBER = re.compile(
+    r"(?:\b(?:number|option|demo) |^(?:[a-z']+ ){0,2}(?<!the ))(\d{1,2})(?: please)?$"
+)
 _INNER_CAPITAL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _PLACES = {
     "first": slice(1), "second": slice(1, 2), "third": slice(2, 3), "last": slice(-1, None),
@@ -54,7 +58,9 @@ class Slot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A value in the caller's words; the last mention counts."""
 
     kind: Literal["choice", "pattern", "number", "date", "time", "listed"]
-    values: dict[str, tuple[str, ...]] = {}  # for a choice: value → other words for it
+    values: dict[
+        str, tuple[str, ...]
+    ] = {}  # value → other words for it; of a list, one of its fields
     listed: str = ""  # a list of `prompt`, from which the caller chooses by number or by words
     phrases: tuple[str, ...] = ()  # the first group, or the whole match, is the value
     answers: tuple[str, ...] = ()  # questions, of which `answer` or a bare hour is an answer
@@ -124,7 +130,7 @@ _TEXTS = {
     "say", "needs", "otherwise", "arguments", "set", "order", "lists", "fallback", "waiting",
     "done", "trouble",
 }  # fmt: skip
-_ROOTS = {"asked", "begins", "failed", "heard", "keys", "order", "result", "tool"}
+_ROOTS = {"asked", "begins", "failed", "heard", "keys", "order", "result", "tool", "tries"}
 
 
 def load(script_json: str) -> Script:
@@ -221,7 +227,7 @@ def recognise(
         case "time":
             return find_time(heard, is_answer=is_answer)
         case "listed":
-            return _chosen(listed, heard) if is_answer else None
+            return _chosen(slot, listed, heard) if is_answer else None
         case "number" | "pattern":
             text = _last(pattern(slot.phrases), heard)
             if text is None and is_answer:
@@ -239,15 +245,21 @@ def _number(text: str | None) -> int | float | None:
     return None if found is None else float(found[0]) if "." in found[0] else int(found[0])
 
 
-def _chosen(elements: list[dict[str, str]], heard: str) -> dict[str, str] | None:
-    place = _number(_last(_PLACE, heard)) or _number(heard)
-    if isinstance(place, int) and 1 <= place <= len(elements):
-        return elements[place - 1]
+def _chosen(slot: Slot, elements: list[dict[str, str]], heard: str) -> dict[str, str] | None:
     said = {word for word in heard.split() if len(word) > 3}
     texts = [_INNER_CAPITAL.sub(" ", " ".join(each.values())) for each in elements]
     shared = [len(said.intersection(normalise(text).split())) for text in texts]
     best = max(shared, default=0)
-    return elements[shared.index(best)] if best else None
+    if best:
+        return elements[shared.index(best)]
+    meant = [key for key, phrases in slot.values.items() if pattern(phrases).search(heard)]
+    named = (each for each in elements if meant and meant[-1] in each.values())
+    if found := next(named, None):
+        return found
+    place = _number(_last(_PLACE, heard) or _last(_BARE_NUMBER, heard))
+    place = len(elements) if _LAST_ONE.search(heard) else place
+    is_place = isinstance(place, int) and 1 <= place <= len(elements)
+    return elements[place - 1] if isinstance(place, int) and is_place else None
 
 
 def look_up(value: object, names: list[str]) -> object:
