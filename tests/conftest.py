@@ -56,26 +56,28 @@ settings.load_profile("everywhere")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--quick", action="store_true", help="only tests that need nothing installed")
+    parser.addoption("--quick", action="store_true", help="only tests that need nothing but Python")
+    parser.addoption("--without", action="append", default=[], help="see tests/needs.py")
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    without = needs.ALL if config.getoption("quick") else config.getoption("without")
+    os.environ[needs.LEFT_OUT] = ",".join(without)
     if config.getoption("quick"):
-        os.environ[needs.QUICK] = "1"
         settings.register_profile("quick", settings.get_profile("everywhere"), max_examples=30)
         settings.load_profile("quick")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Do not even import what a quick run leaves out as a whole."""
-    is_left_out = collection_path.parent == _TESTS and collection_path.name in needs.FOLDERS
-    return True if config.getoption("quick") and is_left_out else None
+    """Do not even import a folder that is left out as a whole."""
+    folder = collection_path.name if collection_path.parent == _TESTS else ""
+    return True if needs.FOLDERS.get(folder) in needs.left_out() else None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what a quick run cannot do; see `tests.needs`."""
-    if config.getoption("quick"):
-        left_out = [item for item in items if needs.needs_of(item)]
+    """Leave out what this run cannot do; see `tests.needs`."""
+    if without := needs.left_out():
+        left_out = [item for item in items if needs.needs_of(item) & without]
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in set(left_out)]
 

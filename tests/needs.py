@@ -1,8 +1,8 @@
-"""What some tests need that only the whole run installs or takes the time for.
+"""What some tests need beside Python: programs that the whole run installs, or time.
 
-A test says so by its folder, its fixtures or the marker `needs`, and `pytest --quick` leaves it
-out. The helpers that use such a thing call `use`, which fails in a quick run, so that none stays in
-it by mistake.
+A test says so by its folder, its fixtures or the marker `needs`. `pytest --without NEED` leaves it
+out, and `--quick` leaves out whatever needs anything. The helpers that use such a thing call `use`,
+which fails in such a run, so that no test stays in it by mistake.
 """
 
 from __future__ import annotations
@@ -21,12 +21,19 @@ FOLDERS = {
 """What all tests of a folder need."""
 FIXTURES = {"dynamodb": "engine", "moto_endpoint": "linters", "image": "image"}
 """What a fixture needs, by its name."""
-QUICK = "QUICK_TESTS"
+LEFT_OUT = "TESTS_WITHOUT"
+"""Variable: what this run does without, with commas between."""
+ALL = ("balancer", "docs", "engine", "image", "linters", "prometheus", "time")
+
+
+def left_out() -> set[str]:
+    """What this run does without."""
+    return set(filter(None, os.environ.get(LEFT_OUT, "").split(",")))
 
 
 def use(need: str) -> None:
     """Called where a test uses something that it needs."""
-    assert QUICK not in os.environ, f"this test needs {need}: mark it, see tests/needs.py"
+    assert need not in left_out(), f"this test needs {need}: mark it, see tests/needs.py"
 
 
 def needs_of(item: pytest.Item) -> set[str]:

@@ -20,6 +20,8 @@ from tests.survival import scenarios
 from tests.survival.scenarios import Outcome, Place
 from tests.waiting import HANG_SECONDS
 
+pytestmark = pytest.mark.needs("balancer")
+
 _CALLS = 24
 _DRAIN_SECONDS = 110.0
 _PATIENCE_SECONDS = 10.0
