@@ -21,6 +21,8 @@ from agent.llm.offline.words import join, normalise
 
 MAX_LINES = 40
 _ONE_MORE = re.compile(r"\b(?:another|1 more)(?: 1)?(?: of (?:those|them|these))?(?: please)?$")
+_INSTEAD = re.compile(r"\binstead(?: please)?$")
+_COUNT = re.compile(r"(?:no )?(?:\d+|a (?:couple|pair))(?: of (?:those|them|these))?(?: please)?")
 _JOINER = re.compile(r"\b(?:and|with|on|then|to|for)\b")
 _ARTICLES = {"a": 1, "an": 1, "another": 1, "a couple of": 2, "a couple": 2, "a pair of": 2}
 _EXPECTS_TOPPING = {"with", "without", "topping", "add"}
@@ -219,6 +221,7 @@ class _Utterance:
         self._current: int | None = None
         self._target: int | None = None  # the line that "change" is about
         self._is_for_all = False
+        self._is_instead = bool(_INSTEAD.search(text))
         self._named: OfflineMenuItem | None = None
 
     def read(self) -> Order:
@@ -244,10 +247,16 @@ class _Utterance:
         elif self._is_about_quantity() and self._lines:
             target = -1 if self._target is None else self._target
             self._lines[target] = replace(self._lines[target], quantity=self._quantity)
+        last_sized = self._last_with_sizes()
+        if self._is_repeating and self._size and last_sized is not None:  # "medium is enough"
+            self._lines[last_sized] = replace(self._lines[last_sized], size=self._size)
+            self._size = ""
         return self._result()
 
     def _is_about_quantity(self) -> bool:
-        return bool(self._quantity) and (self._mode == "change" or self._text.isdigit())
+        return bool(self._quantity) and (
+            self._mode == "change" or _COUNT.fullmatch(self._text) is not None
+        )
 
     def _read_word(self, word: str) -> None:
         if word == "all":
@@ -280,7 +289,8 @@ class _Utterance:
             return
         if self._mode == "remove":
             self._remove(known)
-        elif self._mode == "change" and self._lines:
+        elif (self._mode == "change" or self._is_instead) and self._lines:
+            self._is_instead = False
             self._change_item(item, known)
         elif known is not None and (self._is_repeating or self._lines[known].lacks_size):
             self._complete(known)
