@@ -215,7 +215,7 @@ class Dialogue:
             each.name: True for each in script.intents if pattern(each.phrases).search(words)
         }
         if script.menu.closed_by not in self.called:
-            is_repeating = bool(self.asked) and self.asked == script.menu.read_back
+            is_repeating = self.asked in script.menu.read_back
             places = (slot.phrases for slot in script.slots.values() if slot.kind == "pattern")
             rest = words  # a street named like a dish is no dish
             for phrases in filter(None, places):

@@ -57,13 +57,13 @@ class OfflineMenu(msgspec.Struct, frozen=True, forbid_unknown_fields=True, renam
     toppings: tuple[Topping, ...] = ()
     sizes: dict[str, tuple[str, ...]] = {}  # size → other words for it
     words: dict[
-        Literal["add", "remove", "drop", "without", "with", "change", "onto", "all"],
+        Literal["add", "remove", "drop", "without", "with", "change", "not", "onto", "all"],
         tuple[str, ...],
     ] = {}
     """`drop` takes off the last line with a size; `onto` comes before the item that gets the
     toppings; after `all`, a size is for all lines."""
     closed_by: str = ""  # the tool after whose success the order does not change
-    read_back: str = ""  # the question after which an item said again is the same line
+    read_back: tuple[str, ...] = ()  # questions after which an item said again is the same line
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,8 +268,8 @@ class _Utterance:
             self._mode, self._is_repeating = "add", False
         elif word == "with" and self._mode == "without":
             self._mode = "add"
-        elif word in {"remove", "without", "change"}:  # the others only count as `_previous`
-            self._mode, self._target = word, self._current
+        elif word in {"remove", "without", "change", "not"}:  # the others only count as `_previous`
+            self._mode, self._target = "change" if word == "not" else word, self._current
 
     def _is_topping(self, topping: Topping) -> bool:
         if self._mode == "remove":
@@ -286,6 +286,8 @@ class _Utterance:
         known = self._find(item)
         if self._previous == "onto" and known is not None and self._mode != "change":
             self._current = known
+            return
+        if self._previous == "not" and known is None:
             return
         if self._mode == "remove":
             self._remove(known)
