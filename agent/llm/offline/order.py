@@ -23,6 +23,7 @@ MAX_LINES = 40
 _ONE_MORE = re.compile(r"\b(?:another|1 more)(?: 1)?(?: of (?:those|them|these))?(?: please)?$")
 _INSTEAD = re.compile(r"\binstead(?: please)?$")
 _COUNT = re.compile(r"(?:no )?(?:\d+|a (?:couple|pair))(?: of (?:those|them|these))?(?: please)?")
+_ONLY_SIZE = re.compile(r"(?: (?:is|will|would|be|enough|fine|ok|good|please|1|1s|then|instead))*")
 _JOINER = re.compile(r"\b(?:and|with|on|then|to|for)\b")
 _ARTICLES = {"a": 1, "an": 1, "another": 1, "a couple of": 2, "a couple": 2, "a pair of": 2}
 _EXPECTS_TOPPING = {"with", "without", "topping", "add"}
@@ -248,15 +249,17 @@ class _Utterance:
             target = -1 if self._target is None else self._target
             self._lines[target] = replace(self._lines[target], quantity=self._quantity)
         last_sized = self._last_with_sizes()
-        if self._is_repeating and self._size and last_sized is not None:  # "medium is enough"
+        is_size = _ONLY_SIZE.fullmatch(
+            self._text[self._mentions[-1].end if self._mentions else 0 :]
+        )
+        if self._is_repeating and self._size and is_size and last_sized is not None:
             self._lines[last_sized] = replace(self._lines[last_sized], size=self._size)
             self._size = ""
         return self._result()
 
     def _is_about_quantity(self) -> bool:
-        return bool(self._quantity) and (
-            self._mode == "change" or _COUNT.fullmatch(self._text) is not None
-        )
+        is_count = self._mode == "change" or _COUNT.fullmatch(self._text)
+        return bool(self._quantity and is_count)
 
     def _read_word(self, word: str) -> None:
         if word == "all":
