@@ -85,24 +85,24 @@ def test_piped_lines_wait_for_the_agent() -> None:
     """Greeting, words, tools and the end are those of a call on the telephone."""
     terminal = Terminal()
 
-    terminal.type("a house salad for pickup", "that's all", "yes", "no bye", "too late")
+    terminal.type("a house salad for pickup", "yes", "no bye", "too late")
 
     said = terminal.said()
     assert said[0].startswith("agent: Hello Ada, this is Harbor Oven.")
     assert [line for line in said if line.startswith("you:")] == [
-        "you: a house salad for pickup", "you: that's all", "you: yes", "you: no bye",
+        "you: a house salad for pickup", "you: yes", "you: no bye",
     ]  # fmt: skip
-    assert said[2].startswith("agent: Got it, 1 House Salad.")
+    assert said[2].startswith("agent: So that is 1 House Salad, for pickup.")
     assert "The total is $10." in terminal.text
     assert "Goodbye!" in said[-1]
-    assert "call ended (agent end): 4 turns" in terminal.text
+    assert "call ended (agent end): 3 turns" in terminal.text
     assert len(asyncio.run(terminal.store.query(ADA, "restaurantOrder::"))) == 1
 
 
 def test_notes_name_tools_times_and_tokens() -> None:
     terminal = Terminal()
 
-    terminal.type("a house salad for pickup", "that's all", "yes")
+    terminal.type("a house salad for pickup", "yes")
 
     notes = [line for line in terminal.shown if line.startswith("  - ")]
     assert any(" tokens in, " in note for note in notes)

@@ -51,7 +51,6 @@ async def test_call_whose_socket_is_lost_goes_on(server: Server) -> None:
     """With its history, a new token and no greeting; the order is placed once."""
     async with server.twilio.call(From=ADA) as call:
         await call.say("a large pepperoni pizza with mushrooms for pickup")
-        await call.say("that's all")
         first = call.relay
         relay = new_line(await call.fail())
     async with server.twilio.connect(relay) as call:
@@ -112,7 +111,6 @@ async def test_call_that_was_handed_over_goes_on_in_another_process(
             relay = new_line(await heard_out(call))
         async with other.twilio.connect(relay) as call:
             resumed = await call.reply()
-            await call.say("that's all")
             placed = await call.say("yes", cycles=2)
         refused = await one.twilio.handshake(relay.url, signature=one.twilio.sign(relay.url))
 
@@ -159,7 +157,6 @@ async def test_running_order_is_neither_lost_nor_placed_twice(tmp_path: Path) ->
     async with staged(settings_for(tmp_path / "unused"), store, offline) as server:
         async with server.twilio.call(From=ADA) as call:
             await call.say("a large pepperoni pizza with mushrooms for pickup")
-            await call.say("that's all")
             await call.prompt("yes")
             await call.settle()
             relay = new_line(await call.fail())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -181,6 +183,8 @@ def test_shipped_prices_can_be_read() -> None:
 
 
 def test_version_of_the_code_is_that_of_the_project() -> None:
-    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
-    assert f'\nversion = "{agent.__version__}"\n' in project
+    assert project["project"]["dynamic"] == ["version"]
+    assert project["tool"]["hatch"]["version"]["path"] == "agent/__init__.py"
+    assert re.fullmatch(r"\d+\.\d+\.\d+", agent.__version__)
