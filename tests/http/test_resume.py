@@ -355,14 +355,14 @@ async def test_reconnected_socket_delivers_the_words_in_between(
     async with server.twilio.dial(unheard(relay)) as call:
         if brings_setup:
             await call.set_up()
-        asked = await call.say("that's all")
+        asked = await call.say("and a house salad")
         placed = await call.say("yes", cycles=2)
     (order,) = await server.orders(ADA)
 
     assert relay.attributes["applicationReconnect"] == "true"
     assert asked.text
     assert "Your order is placed" in placed.text
-    assert order["order_total"] == 21.5
+    assert order["order_total"] == 31.5
     resumed = {"cause": "reconnected", "outcome": "resumed"}
     assert await server.metric("agent_call_resumes_total", **resumed) == 1
 
