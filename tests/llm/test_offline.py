@@ -54,7 +54,7 @@ LAMPS: dict[str, object] = {
         "pick": {"kind": "listed", "listed": "choices", "answers": ["pick"]},
     },
     "prompt": {"choices": "^(?P<number>\\d)\\. (?P<name>\\w+)"},
-    "menu": {"items": [{"name": "candle", "price": 2}], "closedBy": "Buy", "readBack": "sure"},
+    "menu": {"items": [{"name": "candle", "price": 2}], "closedBy": "Buy", "readBack": ["sure"]},
     "questions": {
         "hour": ["At what time?"],
         "limit": ["Up to how much?"],

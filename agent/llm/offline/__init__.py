@@ -188,7 +188,8 @@ class Dialogue:
                     if question in said
                 ]
                 self.asked, self.begins = max(ends, default=(0, ""))[1], False
-                self.tries = self.tries + 1 if self.asked == self._asked_before else 1
+                is_again = self.asked == self._asked_before and not self.order.get("changed")
+                self.tries = self.tries + 1 if is_again else 1
                 self._asked_before = self.asked
 
     def _read_result(self, name: str, content: str, *, is_error: bool) -> None:
@@ -214,8 +215,12 @@ class Dialogue:
             each.name: True for each in script.intents if pattern(each.phrases).search(words)
         }
         if script.menu.closed_by not in self.called:
-            is_repeating = bool(self.asked) and self.asked == script.menu.read_back
-            self._see_order(self._reader.read(words, self._order, is_repeating=is_repeating))
+            is_repeating = self.asked in script.menu.read_back
+            places = (slot.phrases for slot in script.slots.values() if slot.kind == "pattern")
+            rest = words  # a street named like a dish is no dish
+            for phrases in filter(None, places):
+                rest = pattern(phrases).sub(" ", rest)
+            self._see_order(self._reader.read(rest, self._order, is_repeating=is_repeating))
         for name, slot in script.slots.items():
             is_answer = self.asked in slot.answers and self.intent.keys().isdisjoint(slot.unless)
             listed = self.prompt.get(slot.listed, [])

@@ -21,6 +21,9 @@ from agent.llm.offline.words import join, normalise
 
 MAX_LINES = 40
 _ONE_MORE = re.compile(r"\b(?:another|1 more)(?: 1)?(?: of (?:those|them|these))?(?: please)?$")
+_INSTEAD = re.compile(r"\binstead(?: please)?$")
+_COUNT = re.compile(r"(?:no )?(?:\d+|a (?:couple|pair))(?: of (?:those|them|these))?(?: please)?")
+_ONLY_SIZE = re.compile(r"(?: (?:is|will|would|be|enough|fine|ok|good|please|1|1s|then|instead))*")
 _JOINER = re.compile(r"\b(?:and|with|on|then|to|for)\b")
 _ARTICLES = {"a": 1, "an": 1, "another": 1, "a couple of": 2, "a couple": 2, "a pair of": 2}
 _EXPECTS_TOPPING = {"with", "without", "topping", "add"}
@@ -55,13 +58,13 @@ class OfflineMenu(msgspec.Struct, frozen=True, forbid_unknown_fields=True, renam
     toppings: tuple[Topping, ...] = ()
     sizes: dict[str, tuple[str, ...]] = {}  # size → other words for it
     words: dict[
-        Literal["add", "remove", "drop", "without", "with", "change", "onto", "all"],
+        Literal["add", "remove", "drop", "without", "with", "change", "not", "onto", "all"],
         tuple[str, ...],
     ] = {}
     """`drop` takes off the last line with a size; `onto` comes before the item that gets the
     toppings; after `all`, a size is for all lines."""
     closed_by: str = ""  # the tool after whose success the order does not change
-    read_back: str = ""  # the question after which an item said again is the same line
+    read_back: tuple[str, ...] = ()  # questions after which an item said again is the same line
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +222,7 @@ class _Utterance:
         self._current: int | None = None
         self._target: int | None = None  # the line that "change" is about
         self._is_for_all = False
+        self._is_instead = bool(_INSTEAD.search(text))
         self._named: OfflineMenuItem | None = None
 
     def read(self) -> Order:
@@ -244,10 +248,18 @@ class _Utterance:
         elif self._is_about_quantity() and self._lines:
             target = -1 if self._target is None else self._target
             self._lines[target] = replace(self._lines[target], quantity=self._quantity)
+        last_sized = self._last_with_sizes()
+        is_size = _ONLY_SIZE.fullmatch(
+            self._text[self._mentions[-1].end if self._mentions else 0 :]
+        )
+        if self._is_repeating and self._size and is_size and last_sized is not None:
+            self._lines[last_sized] = replace(self._lines[last_sized], size=self._size)
+            self._size = ""
         return self._result()
 
     def _is_about_quantity(self) -> bool:
-        return bool(self._quantity) and (self._mode == "change" or self._text.isdigit())
+        is_count = self._mode == "change" or _COUNT.fullmatch(self._text)
+        return bool(self._quantity and is_count)
 
     def _read_word(self, word: str) -> None:
         if word == "all":
@@ -259,8 +271,8 @@ class _Utterance:
             self._mode, self._is_repeating = "add", False
         elif word == "with" and self._mode == "without":
             self._mode = "add"
-        elif word in {"remove", "without", "change"}:  # the others only count as `_previous`
-            self._mode, self._target = word, self._current
+        elif word in {"remove", "without", "change", "not"}:  # the others only count as `_previous`
+            self._mode, self._target = "change" if word == "not" else word, self._current
 
     def _is_topping(self, topping: Topping) -> bool:
         if self._mode == "remove":
@@ -278,9 +290,12 @@ class _Utterance:
         if self._previous == "onto" and known is not None and self._mode != "change":
             self._current = known
             return
+        if self._previous == "not" and known is None:
+            return
         if self._mode == "remove":
             self._remove(known)
-        elif self._mode == "change" and self._lines:
+        elif (self._mode == "change" or self._is_instead) and self._lines:
+            self._is_instead = False
             self._change_item(item, known)
         elif known is not None and (self._is_repeating or self._lines[known].lacks_size):
             self._complete(known)
