@@ -2,8 +2,8 @@
 # Gives tests the load balancer that ends TLS before two servers. Sourced after tests/engine.sh.
 #
 # HAProxy is the nearest to a load balancer of a cloud that Debian has: health checks, draining, one
-# address for HTTP and WebSockets. There is no other way and nothing is skipped without it: the
-# tests that need it would fail one by one, so this fails first and says why.
+# address for HTTP and WebSockets. Without it this fails and says
+# why, and the run leaves out the tests that need it.
 
 # prepare_balancer: HAProxy is installed, by us where it is missing.
 prepare_balancer() {

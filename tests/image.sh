@@ -7,22 +7,22 @@
 # of their own. BuildKit remembers what has not changed.
 # shellcheck disable=SC2154 # docker, engine_home and base_image are those of tests/engine.sh
 #
-# There is no way without a container engine, and nothing is skipped: the tests of the image fail.
+# Without a container engine there is no image, and the run leaves its tests out.
 
 image_says() {
     echo "Image for tests: $*"
 }
 
 # prepare_image PYTHON: exports AGENT_TEST_IMAGE and AGENT_TEST_COMPOSE for tests/image. Never fails:
-# the tests do, without them.
+# without them the run leaves out the tests of the image.
 prepare_image() {
     unset AGENT_TEST_IMAGE AGENT_TEST_COMPOSE
     if ! find_engine; then
-        image_says "a container engine is needed; the tests of the image will fail." >&2
+        image_says "a container engine is needed." >&2
     elif ! prepare_compose; then
-        image_says "Docker Compose is needed; the tests of the image will fail." >&2
+        image_says "Docker Compose is needed." >&2
     elif ! exclusively image build_image "$1"; then
-        image_says "it was not built; the tests of the image will fail." >&2
+        image_says "it was not built." >&2
     else
         # Of this checkout: another one may be tested at the same time.
         AGENT_TEST_IMAGE=$(image_tag)

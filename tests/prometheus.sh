@@ -2,8 +2,8 @@
 # Gives tests the Prometheus that reads our rules and scrapes us. Sourced after tests/engine.sh.
 #
 # Debian's package has the server and promtool. Its own server is kept from starting: each test
-# starts one with a folder and a port of its own. There is no other way and nothing is skipped
-# without it: the tests that need it would fail one by one, so this fails first and says why.
+# starts one with a folder and a port of its own. Without them this fails and says why,
+# and the run leaves out the tests that need them.
 
 # prepare_prometheus: server and promtool are installed, by us where one is missing.
 prepare_prometheus() {

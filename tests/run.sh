@@ -110,11 +110,11 @@ cat "$told"
 wait "$making"
 run bash tests/templates/lint.sh
 export HYPOTHESIS_PROFILE="${HYPOTHESIS_PROFILE:-ci}"
+leave_out_what_is_missing
 if [ $# -gt 0 ]; then
-    run "$bin/pytest" -q "$@"
+    run "$bin/pytest" -q "${without[@]/#/--without=}" "$@"
     exit
 fi
-leave_out_what_is_missing
 # Three at a time, also on two cores: the longest tests wait most of their time.
 run "$bin/pytest" -q --numprocesses 3 --dist worksteal --cov=agent --cov-branch --cov-report= \
     "${without[@]/#/--without=}"

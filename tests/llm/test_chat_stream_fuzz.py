@@ -19,10 +19,7 @@ from tests.llm import contract
 from tests.llm.bodies import DONE, NAMES, event
 from tests.llm.test_chat_stream import CALLS, ENDS, FAULTS, SAID
 
-pytestmark = pytest.mark.needs("time")
-
-pytestmark = pytest.mark.usefixtures("uncovered")
-
+pytestmark = [pytest.mark.needs("time"), pytest.mark.usefixtures("uncovered")]
 
 KEYS = (
     *("choices", "delta", "message", "content", "text", "type", "refusal", "finish_reason"),

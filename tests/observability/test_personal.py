@@ -18,10 +18,8 @@ from tests.fakes import MemoryStore
 from tests.servers import heard_out, offline, seeded, serving, settings_for, staged
 from tests.twilio_client.client import call_fields
 
-pytestmark = pytest.mark.needs("time")
-
 Captured = pytest.CaptureFixture[str]
-pytestmark = pytest.mark.usefixtures("plain_logging")
+pytestmark = [pytest.mark.needs("time"), pytest.mark.usefixtures("plain_logging")]
 _CALLS = 50
 
 

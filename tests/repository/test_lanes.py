@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,14 @@ def test_what_is_needed_is_refused_in_a_quick_run(monkeypatch: pytest.MonkeyPatc
         pass
     with pytest.raises(AssertionError, match="this test needs prometheus: mark it"):
         program("promtool")
+
+
+def test_a_module_has_one_list_of_marks() -> None:
+    """A second `pytestmark` would take away what the first one says is needed."""
+    modules = Path(needs.__file__).parent.rglob("test_*.py")
+    marked = [re.findall(r"(?m)^pytestmark = ", module.read_text()) for module in modules]
+
+    assert max(map(len, marked)) == 1
 
 
 def test_folders_that_are_left_out_are_there() -> None:
