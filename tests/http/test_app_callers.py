@@ -115,7 +115,6 @@ async def test_order_of_an_app_caller_is_stored_under_the_identity(server: Serve
     async with server.twilio.call(From=ADA, To="+15550100077", app_screen="basket") as call:
         assert call.relay.parameters["app_screen"] == "basket"
         await call.say("a small cheese pizza with bacon for pickup")
-        await call.say("that's all")
         await call.say("yes", cycles=2)
 
     [order] = await server.items(ADA, "restaurantOrder::")

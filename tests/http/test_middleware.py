@@ -113,19 +113,16 @@ async def test_signed_form_is_read_as_utf_8(server: Server, content_type: str, s
     assert await post_signed(server, fields, **headers) == status
 
 
-@pytest.mark.parametrize(
-    "signature", [None, "", "x", "A" * 28, "A" * 26 + "==", GUESS + " x", "é" * 28, GUESS * 2]
-)
-async def test_body_of_a_request_without_a_signature_is_not_waited_for(
-    server: Server, signature: str | None
-) -> None:
-    lines = [] if signature is None else [f"X-Twilio-Signature: {signature}"]
-    for path in PATHS:
-        request = head(path, f"Content-Type: {FORM}", "Content-Length: 9", *lines)
-        answer = await send(server, request)
+async def test_body_of_a_request_without_a_signature_is_not_waited_for(server: Server) -> None:
+    """One server for all: it ends seconds after a client that owes it a body."""
+    wrong = ("", "x", "A" * 28, "A" * 26 + "==", GUESS + " x", "é" * 28, GUESS * 2)
+    for lines in ([], *([f"X-Twilio-Signature: {signature}"] for signature in wrong)):
+        for path in PATHS:
+            request = head(path, f"Content-Type: {FORM}", "Content-Length: 9", *lines)
+            answer = await send(server, request)
 
-        assert status(answer) == 403
-        assert b"connection: close" in answer.lower()
+            assert status(answer) == 403, (lines, path)
+            assert b"connection: close" in answer.lower(), (lines, path)
 
 
 def test_signature_has_the_form_of_20_bytes() -> None:

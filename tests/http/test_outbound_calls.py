@@ -101,7 +101,6 @@ async def test_order_of_a_called_person_is_stored_under_their_number(office: Off
     before = len(await office.server.orders(ADA))
     async with office.server.twilio.connect(answer.relay) as call:
         await call.say("a small cheese pizza with bacon for pickup")
-        await call.say("that's all")
         await call.say("yes", cycles=2)
 
     orders = await office.server.items(ADA, "restaurantOrder::")

@@ -20,6 +20,7 @@ import pytest
 
 from agent.cli.main import main
 from agent.store.dynamodb_client import ACTIONS
+from tests.needs import use
 from tests.repository.test_examples import module
 from tests.templates.loading import CLOUD, LOCAL, ROOT, as_list, load
 
@@ -87,6 +88,7 @@ def sam_lines() -> Iterator[tuple[str, str]]:
 
 @cache
 def sam_help(command: str) -> str:
+    use("linters")
     assert SAM.exists(), f"{SAM} is missing; run: bash tests/templates/lint.sh environments"
     run = subprocess.run(  # noqa: S603 (our own program)
         [SAM, command, "--help"],
@@ -196,6 +198,7 @@ def test_defaults_that_are_named_are_those_of_the_template() -> None:
     assert named == {name: str(load(CLOUD)["Parameters"][name]["Default"]) for name in named}
 
 
+@pytest.mark.needs("linters")
 def test_every_line_for_sam_has_options_that_sam_knows() -> None:
     """The cloud template is too large to be sent and needs a bucket."""
     lines = list(sam_lines())

@@ -49,6 +49,7 @@ def first_fault(name: str, document: dict[str, Any]) -> str:
     return error.message if error else ""
 
 
+@pytest.mark.needs("linters")
 def test_schemas_agree_with_the_types() -> None:
     generated = dict(module(ROOT / "docs" / "generate.py").outputs())
 

@@ -324,7 +324,6 @@ async def test_collector_is_told_what_a_call_does_at_the_table(
             await server.relay(From="+15550100002")
             async with server.twilio.call(From="+15550100001") as call:
                 await call.say("a large pepperoni pizza for pickup")
-                await call.say("that's all")
                 await call.say("yes", cycles=2)
             facts = await server.items(call.relay.fields["CallSid"], "chat::")
 
