@@ -7,6 +7,7 @@ model: providers disagree about their alphabet, and some repeat them.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -87,12 +88,21 @@ class SideEffect(StrEnum):
     """Changes something each time. Never cancelled, run once per call and arguments."""
 
 
+TOOL_NAME = re.compile(r"[A-Za-z0-9_]{1,64}")
+"""The names that every model family accepts."""
+
+
+def tool_name_of(text: str) -> str:
+    """The text with `_` for every character that no tool name may have; of any length."""
+    return re.sub(r"[^A-Za-z0-9_]", "_", text)
+
+
 @dataclass(frozen=True, slots=True)
 class ToolSpec(WholeText):
     """A tool as the model and the conversation know it."""
 
     name: str
-    """1-64 of `[A-Za-z0-9_]`: the set every model family accepts."""
+    """See `TOOL_NAME`."""
     description: str
     parameters: str
     """JSON schema of the arguments, an object schema without `$defs`, as JSON text."""

@@ -23,7 +23,7 @@ from functools import lru_cache
 
 from agent.call.actions import NOWHERE, Action, CancelTool, Record, RunTool, Standing, ToolOutcome
 from agent.call.history import CallerSaid, Fact, History, ToolUsed
-from agent.call.messages import SideEffect, ToolCall, ToolResult, ToolSpec
+from agent.call.messages import SideEffect, ToolCall, ToolResult, ToolSpec, tool_name_of
 
 CANCELLED = "The caller went on before this was finished; it was cancelled and had no effect."
 NOT_AN_OBJECT = "The arguments were not a JSON object. Call the tool again with correct arguments."
@@ -276,4 +276,4 @@ def _key(call: ToolCall) -> _Key:
 
 def safe_name(name: str) -> str:
     """A name that every provider accepts, also for a tool the model made up."""
-    return re.sub(r"[^A-Za-z0-9_]", "_", name)[:64] or "unknown"
+    return tool_name_of(name)[:64] or "unknown"

@@ -19,7 +19,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
-import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
@@ -30,7 +29,7 @@ import structlog
 from msgspec import UNSET, Struct, UnsetType
 
 from agent.call.actions import NOWHERE, Effect, Standing, ToolOutcome
-from agent.call.messages import SideEffect, ToolCall, ToolSpec
+from agent.call.messages import TOOL_NAME, SideEffect, ToolCall, ToolSpec
 from agent.call.text import whole_json
 from agent.errors import ToolError
 from agent.ports import Channel, Messenger, Store
@@ -82,7 +81,6 @@ class CallContext:
 MAX_RESULT_CHARS = 4_000
 _FAILED = "The tool failed because of a technical problem on our side."
 _CUT = "The result was too long and is cut here: the rest is missing."
-_NAME = re.compile(r"[A-Za-z0-9_]{1,64}")
 _BUILTIN_SECONDS = 8.0
 REST = "*"
 """The property for arguments that a schema allows without naming them."""
@@ -124,7 +122,7 @@ def tool(
     `filler` is said to the caller when it takes long; empty = one of the use case. `rename` maps a
     parameter to its property, where that is no Python name.
     """
-    if not _NAME.fullmatch(name):
+    if not TOOL_NAME.fullmatch(name):
         raise ValueError(f"{name!r} is not a tool name: 1-64 letters, digits, underscores")
 
     def make(function: Callable[..., Awaitable[object]]) -> Tool:

@@ -26,7 +26,7 @@ from urllib.parse import unquote
 import msgspec
 from msgspec import Meta
 
-from agent.call.messages import SideEffect, ToolSpec
+from agent.call.messages import TOOL_NAME, SideEffect, ToolSpec
 from agent.errors import UseCaseError
 from agent.usecases.host_allowlist import DEFAULT_PORTS, read_host
 from agent.usecases.validation import RaisingErrors, RecordErrors, convert, decoded
@@ -43,7 +43,6 @@ _LONGEST_TEXT = 200  # characters of a text argument, unless the parameter says 
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _SECRET = re.compile(r"\$\{([^{}]*)\}")
-_NAME = re.compile(r"[A-Za-z0-9_]{1,64}")
 _PROPERTY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _URL = re.compile(
     r"(?P<scheme>https?)://(?P<host>[A-Za-z0-9.-]+|\[[0-9a-fA-F:.]+\])(?::(?P<port>[0-9]{1,5}))?"
@@ -194,7 +193,7 @@ def read_http_tools(
 
 def _read(name: str, raw: object, tools_field: str, built_in: Container[str]) -> HttpTool:
     field = f"{tools_field}.{name}"
-    if not _NAME.fullmatch(name):
+    if not TOOL_NAME.fullmatch(name):
         raise UseCaseError(f"{field}: is not a tool name: 1-64 letters, digits, underscores")
     table = convert(raw, ToolTable, field)
     parameters = tuple(

@@ -1,7 +1,8 @@
 """Whether a provider would accept what the conversation sends a model.
 
 Each request is put in the form of a Bedrock model of each family, and of chat completions, and
-read by the emulators' validators, which are as strict as the services or stricter.
+read by the emulators' validators, which are as strict as the services or stricter. The adapters are
+imported at the first request, so that the tests of the core start without them.
 """
 
 from __future__ import annotations
@@ -9,12 +10,8 @@ from __future__ import annotations
 from agent.call.actions import StartReply, Summarize
 from agent.call.messages import ReplyRequest
 from agent.call.summarization import SUMMARIZE, SUMMARY_TOKENS
-from agent.llm.bedrock import converse_request as bedrock
-from agent.llm.bedrock.converse_request import family_of
-from agent.llm.openai import chat_request as openai
 from agent.usecases import ModelSettings
 from tests.call.world import SPECS
-from tests.emulators import validate, validate_chat
 
 FAMILIES = (
     "us.anthropic.claude-haiku-4-5-20251001-v1:0",
@@ -29,10 +26,14 @@ PLAIN = ModelSettings()
 
 def assert_no_provider_refuses(action: StartReply | Summarize) -> None:
     """Promise 1, as Bedrock and OpenAI would judge it."""
+    from agent.llm.bedrock import converse_request as bedrock
+    from agent.llm.openai import chat_request as openai
+    from tests.emulators import validate, validate_chat
+
     asked, number = _asked(action)
     settings = PLAIN if number % 2 else GUARDED
     for model in FAMILIES:
-        found = validate.faults(bedrock.body_of(asked, family_of(model), settings), model)
+        found = validate.faults(bedrock.body_of(asked, bedrock.family_of(model), settings), model)
         assert not found, f"1: {model} would refuse: {found}"
     found = validate_chat.faults(openai.body_of(asked, "small") | {"stream": True}, "small")
     assert not found, f"1: chat completions would refuse: {found}"

@@ -115,3 +115,22 @@ def test_rooms_have_at_most_seven_levels() -> None:
     ]
 
     assert len(levels) <= 7
+
+
+def test_tests_of_the_core_start_without_any_sdk() -> None:
+    """Neither they nor the fixtures of all tests import one, so that they start at once."""
+    program = (
+        "import importlib, pathlib, sys, tests.conftest\n"
+        "for file in pathlib.Path('tests/call').glob('*.py'):\n"
+        "    importlib.import_module(f'tests.call.{file.stem}')\n"
+        "print(*sys.modules)"
+    )
+    run = subprocess.run(  # noqa: S603 (our own interpreter and program)
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+
+    loaded = set(run.stdout.split())
+    assert loaded.isdisjoint(
+        {"testcontainers", "docker", "aioboto3", "botocore", "openai", "twilio"}
+    )
+    assert "tests.call.test_rules" in loaded

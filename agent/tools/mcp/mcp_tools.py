@@ -22,7 +22,6 @@ A failure is stored as a result because it does not say how far the tool came.
 from __future__ import annotations
 
 import asyncio
-import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -31,7 +30,7 @@ from typing import Any
 
 import msgspec
 
-from agent.call.messages import SideEffect, ToolSpec
+from agent.call.messages import SideEffect, ToolSpec, tool_name_of
 from agent.errors import AgentError, ToolError
 from agent.tools.idempotency import PERFORM_SECONDS, Plan, Result
 from agent.tools.json_schema import SchemaError, one_line, plain_schema
@@ -149,10 +148,7 @@ def offered_tools(
 
 def names(server: str, originals: Iterable[str]) -> dict[str, str]:
     """The name of each tool here, by the server's own name."""
-    plain = {
-        original: f"{server}__{re.sub(r'[^A-Za-z0-9_]', '_', original) or '_'}"
-        for original in originals
-    }
+    plain = {original: f"{server}__{tool_name_of(original) or '_'}" for original in originals}
     seen = Counter(plain.values())
     return {
         original: ours
