@@ -69,8 +69,7 @@ _TO_TABLE = "table"
 """Kind of a socket that leads to a DynamoDB."""
 
 ORDER = (
-    "hi, i would like to order", "a large cheese pizza for pickup", "and garlic knots",
-    "that's all", "yes",
+    "hi, i would like to order", "a large cheese pizza for pickup", "and garlic knots", "yes",
 )  # fmt: skip
 QUESTIONS = (
     "are you open", "what do you have", "where are you", "do you deliver",

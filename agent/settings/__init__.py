@@ -9,6 +9,7 @@ lines, and whose import takes another 0.1 to 0.3 s (version 2.16).
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
@@ -295,7 +296,7 @@ class Settings:
         if uses_openai and not (self.openai_api_key or self.openai_base_url):
             yield "OPENAI_API_KEY: must be set, or OPENAI_BASE_URL, for openai:"
         uses_bedrock = not all(each.startswith(("offline:", "openai:")) for each in self.models)
-        if not (self.aws_region or self.aws_config_file.expanduser().is_file()):
+        if not (self.aws_region or os.access(self.aws_config_file.expanduser(), os.R_OK)):
             if uses_bedrock:
                 yield "AWS_REGION: must be set for a model of Amazon Bedrock"
             if self.table_name:

@@ -227,7 +227,7 @@ def unusable(name: str, region: str, error: Exception, wrong: str = "") -> Store
             fault = "no AWS credentials were found"
         case HTTPClientError():
             fault = f"it cannot be reached now: {type(error).__name__}"
-        case StoreError() | BotoCoreError() | ValueError():
+        case StoreError() | BotoCoreError() | ValueError() | PermissionError():
             fault = str(error)
         case _:
             fault = type(error).__name__

@@ -200,6 +200,11 @@ def _server_away(world: World) -> None:
     world.set(MCP_CONFIG=written(world.folder, tickets={"url": f"{NOWHERE}/mcp"}))
 
 
+def _broken_aws_configuration(world: World) -> None:
+    (world.folder / "config").write_text("us-east-1", encoding="utf-8")
+    world.set(AWS_CONFIG_FILE=str(world.folder / "config"))
+
+
 LIVE: dict[str, tuple[Plant, str, str]] = {
     "key": (
         _setting(OPENAI_API_KEY="a-wrong-secret"),
@@ -213,6 +218,8 @@ LIVE: dict[str, tuple[Plant, str, str]] = {
     "credentials of the table": (
         _unsetting("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
         "table: TABLE_NAME: ", "credentials"),
+    "AWS configuration": (
+        _broken_aws_configuration, "FALLBACK_MODEL_IDENTIFIERS[0] amazon", "AWS_PROFILE"),
     "Bedrock away": (
         _setting(AWS_ENDPOINT_URL_BEDROCK_RUNTIME=NOWHERE),
         "FALLBACK_MODEL_IDENTIFIERS[0] amazon", "AWS_REGION"),

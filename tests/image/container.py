@@ -139,8 +139,7 @@ async def phoning(folder: Path, *ports: int) -> AsyncIterator[tuple[front.Front,
 
 async def order(twilio: Twilio) -> str:
     async with twilio.call(From=ADA) as call:
-        await call.say("a large pepperoni pizza with mushrooms for pickup")
-        total = await call.say("that's all")
+        total = await call.say("a large pepperoni pizza with mushrooms for pickup")
         placed = await call.say("yes", cycles=2)
     assert call.ledger.violations == []
     return f"{total.text} {placed.text}"

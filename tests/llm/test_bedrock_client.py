@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import socket
 from collections.abc import AsyncIterator, Callable
@@ -157,6 +158,21 @@ async def test_without_a_region_it_does_not_start(monkeypatch: pytest.MonkeyPatc
             pass
 
     assert caught.value.fault is ReplyFault.DENIED
+
+
+async def test_configuration_that_cannot_be_read_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    (tmp_path / "config").write_text("[default]", encoding="utf-8")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "config"))
+
+    monkeypatch.setattr("configparser.RawConfigParser.read", refuse)
+    with pytest.raises(ModelError, match=f"Permission denied: '{tmp_path}/config'.*AWS_PROFILE"):
+        async with BedrockClient.open():
+            pass
 
 
 @pytest.mark.parametrize("config", ["", "[default]\ncredential_process = false\n"])

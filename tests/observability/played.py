@@ -99,7 +99,6 @@ async def _order(twilio: Twilio) -> None:
         await call.send(type="info", name="clientSpeaking", value="on")
         await call.send(type="info", name="clientSpeaking", value="off")
         await call.say("a large pepperoni pizza with mushrooms for pickup")
-        await call.say("that's all")
         await call.say("yes", cycles=2)
 
 

@@ -48,7 +48,6 @@ async def scripted(
 async def order_salad(call: TwilioCall) -> str:
     """Order a salad for pickup; the agent's last answer."""
     await call.say("a house salad for pickup")
-    await call.say("that's all")
     return (await call.say("yes", cycles=2)).text
 
 
@@ -255,7 +254,6 @@ async def test_hang_up_while_an_order_is_placed_keeps_the_order(tmp_path: Path) 
     async with staged(settings_for(tmp_path / "unused"), store, offline) as server:
         async with server.twilio.call(From=ADA) as call:
             await call.say("a house salad for pickup")
-            await call.say("that's all")
             await call.play_out()
             await call.prompt("yes")
             await store.is_reached.wait()

@@ -159,7 +159,7 @@ def test_check_names_the_file_and_the_field(
     fault: str,
 ) -> None:
     """With the variables as the page sets them, and with some that are not."""
-    monkeypatch.setattr(commands, "CONFIGURATION", written(tmp_path))
+    monkeypatch.setenv("CONFIGURATION", str(written(tmp_path)))
     as_the_page = {"HTTP_TOOL_HOSTS": "orders.example.com", **_SECRET}
     for name, value in {**as_the_page, **changed}.items():
         monkeypatch.setenv(name, value)

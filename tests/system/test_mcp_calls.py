@@ -120,7 +120,7 @@ def test_server_that_is_away_and_broken_file_are_one_line(
     away = written(tmp_path, dead={"url": "http://127.0.0.1:9/mcp"}, market=over_pipes())
 
     for command, file, fault in (
-        ("check", away, "dead: it cannot be reached (ConnectError)\n"),
+        ("check", away, "dead: it cannot be reached (ConnectError); "),
         ("serve", str(tmp_path / "none.json"), f"{tmp_path / 'none.json'}: No such file"),
     ):
         monkeypatch.setenv("MCP_CONFIG", file)

@@ -66,7 +66,6 @@ class Stage:
     async def ordered(self, call: TwilioCall) -> str:
         """The caller orders a pizza; what the agent says at last."""
         await call.say("a large pepperoni pizza with mushrooms for pickup")
-        await call.say("that's all")
         return (await call.say("yes", cycles=2)).text
 
     async def sent(self, channel: str, status: str) -> float:
@@ -226,7 +225,6 @@ async def test_service_that_cannot_send_promises_nothing(service_settings: Setti
     with capture_logs() as logs:
         async with serving(service_settings) as server, server.twilio.call(From=ADA) as call:
             await call.say("a large pepperoni pizza with mushrooms for pickup")
-            await call.say("that's all")
             placed = await call.say("yes", cycles=2)
             text = await call.say("text me the order")
             mail = await call.say("send me an e-mail")

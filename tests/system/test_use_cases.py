@@ -26,8 +26,7 @@ def pizza_order(details: str = "") -> dict[str, object]:
 
 async def order_pizza(server: Server) -> None:
     async with server.twilio.call(From=ADA) as call:
-        await call.say("a large pepperoni pizza with mushrooms for pickup")
-        total = await call.say("that's all")
+        total = await call.say("a large pepperoni pizza with mushrooms for pickup")
         placed = await call.say("yes", cycles=2)
 
     assert "The total is $23.50" in total.text
@@ -56,7 +55,6 @@ async def test_order_for_delivery_keeps_the_address(server: Server) -> None:
     async with server.twilio.call(From=ADA) as call:
         await call.say("a large pepperoni pizza for delivery")
         await call.say("it's twelve main street apartment four")
-        await call.say("that's all")
         await call.say("yes", cycles=2)
 
     (order,) = await server.orders(ADA)

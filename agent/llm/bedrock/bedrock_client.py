@@ -91,7 +91,7 @@ class BedrockClient:
         try:
             session = aioboto3.Session()
             place = await _resolved(session, os.environ.get("AWS_REGION"))
-        except (BotoCoreError, ValueError) as error:  # its text names settings only
+        except (BotoCoreError, ValueError, OSError) as error:  # its text names settings only
             remedy = "Set AWS_REGION." if isinstance(error, NoRegionError) else _CHECK_AWS
             cause = f"AWS configuration: {str(error).rstrip('.')}"
             raise ModelError(ReplyFault.DENIED, cause, remedy=remedy) from error
