@@ -16,11 +16,12 @@ import stat
 import sys
 import textwrap
 from collections.abc import AsyncGenerator, Callable
+from contextlib import nullcontext
 from typing import Protocol
 
 from prompt_toolkit import PromptSession, print_formatted_text
 from prompt_toolkit.formatted_text import FormattedText
-from prompt_toolkit.input import Input
+from prompt_toolkit.input import Input, create_input
 from prompt_toolkit.output import Output
 from prompt_toolkit.patch_stdout import patch_stdout
 from prompt_toolkit.styles import Style
@@ -122,6 +123,9 @@ class PromptScreen(_Lines):
 
     def __init__(self, source: Input | None = None, output: Output | None = None) -> None:
         super().__init__()
+        source = source or create_input()
+        # Raw also while lines are shown: a key would be echoed then, and a Ctrl-D lost.
+        source.cooked_mode = nullcontext  # type: ignore[method-assign]
         self._session = PromptSession[str](
             self._prompt, style=_STYLE, erase_when_done=True, input=source, output=output
         )
@@ -131,7 +135,7 @@ class PromptScreen(_Lines):
         self._session.app.invalidate()
 
     async def lines(self) -> AsyncGenerator[str, None]:
-        # In raw mode all the time: a Ctrl-D between two prompts would be lost.
+        # The same between two prompts.
         with patch_stdout(raw=True), self._session.app.input.raw_mode():
             while True:
                 try:

@@ -68,8 +68,12 @@ class Shown:
         os.write(self.master, keys.encode())
 
     def keep(self, name: str) -> None:
-        SCREENS.mkdir(parents=True, exist_ok=True)
-        (SCREENS / f"{name}.txt").write_text("\n".join(self.screen.display), encoding="utf-8")
+        keep(name, "\n".join(self.screen.display))
+
+
+def keep(name: str, text: str) -> None:
+    SCREENS.mkdir(parents=True, exist_ok=True)
+    (SCREENS / f"{name}.txt").write_text(f"{text}\n", encoding="utf-8")
 
 
 @contextmanager
@@ -174,6 +178,37 @@ def test_whole_lines_are_folded_at_words(kind: str, text: str, lines: str) -> No
     assert "".join(shown) == lines
 
 
+def piped(tmp_path: Path, shell: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of a shell in which {talk} talks to the restaurant, without a terminal."""
+    talk = f"{sys.executable} -m agent talk"
+    return subprocess.run(  # noqa: S602 (our own command)
+        shell.format(talk=talk), shell=True, cwd=ROOT, capture_output=True, text=True, check=False,
+        timeout=HANG_SECONDS,
+        env={
+            "PATH": os.environ["PATH"], "STORE_PATH": str(tmp_path / "agent.db"),
+            "PYTHON_DOTENV_DISABLED": "1",
+        },
+    )  # fmt: skip
+
+
+def test_piped_lines_give_a_transcript_with_the_order(tmp_path: Path) -> None:
+    run = piped(tmp_path, "printf 'a large pepperoni\\npickup\\nyes\\n' | {talk}")
+    keep("piped", run.stdout)
+
+    spoken = [line for line in run.stdout.splitlines() if line.startswith(("agent: ", "you: "))]
+    assert [line[:40] for line in spoken] == [
+        "agent: Hello, this is Harbor Oven. How c",
+        "you: a large pepperoni",
+        "agent: Got it, 1 large Pepperoni pizza. ",
+        "you: pickup",
+        "agent: So that is 1 large Pepperoni pizz",
+        "you: yes",
+        "agent: Your order is placed, and the tot",
+        "agent: It will be ready for pickup in 15",
+    ]
+    assert "  - PlaceOrderFunction {" in run.stdout
+
+
 @pytest.mark.parametrize(
     ("shell", "status"),
     [
@@ -188,15 +223,7 @@ def test_whole_lines_are_folded_at_words(kind: str, text: str, lines: str) -> No
 def test_pipes_and_closed_streams_give_no_traceback(
     tmp_path: Path, shell: str, status: int
 ) -> None:
-    talk = f"{sys.executable} -m agent talk"
-    run = subprocess.run(  # noqa: S602 (our own command)
-        shell.format(talk=talk), shell=True, cwd=ROOT, capture_output=True, text=True, check=False,
-        timeout=HANG_SECONDS,
-        env={
-            "PATH": os.environ["PATH"], "STORE_PATH": str(tmp_path / "agent.db"),
-            "PYTHON_DOTENV_DISABLED": "1",
-        },
-    )  # fmt: skip
+    run = piped(tmp_path, shell)
 
     assert run.returncode == status
     assert "Traceback" not in run.stderr
