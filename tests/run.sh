@@ -75,7 +75,7 @@ if [ "$lane" = quick ]; then
     checks >"$told" 2>&1 &
     checking=$!
     status=0
-    HYPOTHESIS_PROFILE=quick run .venv/bin/pytest --quick -q --numprocesses 2 "$@" || status=$?
+    HYPOTHESIS_PROFILE=quick run .venv/bin/pytest --quick -q --numprocesses 3 "$@" || status=$?
     wait "$checking" || status=$?
     cat "$told"
     exit "$status"

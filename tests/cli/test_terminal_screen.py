@@ -26,6 +26,8 @@ import pytest
 from agent.cli.terminal_screen import PlainScreen
 from tests.waiting import HANG_SECONDS
 
+pytestmark = pytest.mark.needs("time")
+
 ROOT = Path(__file__).parents[2]
 SCREENS = ROOT / "build" / "screens"
 GREETING = "Hello, this is Harbor Oven. How can I help you today?"

@@ -8,11 +8,14 @@ import sys
 import venv
 from pathlib import Path
 
+import pytest
+
 from agent import __version__
 
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.needs("time")
 def test_installed_package_runs_its_command_away_from_the_checkout(tmp_path: Path) -> None:
     """Built by the locked backend, without an index; dependencies are those of this environment."""
     wheels = tmp_path / "wheels"

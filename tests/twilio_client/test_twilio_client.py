@@ -260,6 +260,7 @@ async def test_hang_up_and_failure_are_told_apart(twilio: Twilio, service: Stand
     assert service.actions[1]["ErrorCode"] == "39001"
 
 
+@pytest.mark.needs("time")
 async def test_replay_reports_what_is_wrong(twilio: Twilio) -> None:
     """An unanswered turn, a second `last` and a closed socket."""
     said = (Dialogue("a", "sgd_homes", ("silence", "bare", "slam", "hello")),)

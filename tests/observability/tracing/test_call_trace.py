@@ -287,6 +287,7 @@ async def test_service_starts_without_the_extra(monkeypatch: pytest.MonkeyPatch)
     assert logs == [{"event": "traces.not_installed", "extra": "traces", "log_level": "warning"}]
 
 
+@pytest.mark.needs("time")
 async def test_collector_gets_calls_and_nothing_of_callers(
     table: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -340,6 +341,7 @@ async def test_collector_is_told_what_a_call_does_at_the_table(
     assert "1555010" not in collector.text
 
 
+@pytest.mark.needs("time")
 async def test_collector_that_is_away_is_no_matter_of_callers(
     table: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
