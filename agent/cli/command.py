@@ -15,8 +15,10 @@ from typing import Any, Protocol
 from agent.observability import configure_logging
 from agent.settings import Settings
 
-PROGRAM = "voice-agent" if Path(sys.argv[0]).stem == "voice-agent" else "python -m agent"
-"""How the command was called."""
+PROGRAM = os.environ.get("VOICE_AGENT_PROGRAM") or (
+    "voice-agent" if Path(sys.argv[0]).stem == "voice-agent" else "python -m agent"
+)
+"""How the command was called; a script that calls it sets the variable."""
 
 
 class Commands(Protocol):

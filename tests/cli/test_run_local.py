@@ -119,6 +119,7 @@ async def test_talk_holds_a_conversation(clone: Path) -> None:
         await _until(process, answer)
         await _type(process, "/hangup")
         await _until(process, "call ended (caller hangup)")
+        await _until(process, f"bash {SAMPLE} show CA")
         status = await process.wait()
 
     assert "This is the offline model" in shown
