@@ -37,7 +37,7 @@ from yarl import URL
 
 log = structlog.get_logger(__name__)
 
-KEEP_ALIVE_SECONDS = 120.0
+_KEEP_ALIVE_SECONDS = 120.0
 """Of an idle connection; NAT gateways drop one after 350 s."""
 _CREDENTIALS_SECONDS = 60.0
 _CREDENTIAL_ERRORS = (  # of the SDK, HTTP, files and programs
@@ -297,7 +297,7 @@ def _http_session(
     authorities = os.environ.get("AWS_CA_BUNDLE") or get_cert_path(verify=True)
     connector = aiohttp.TCPConnector(
         limit=connections,
-        keepalive_timeout=KEEP_ALIVE_SECONDS,
+        keepalive_timeout=_KEEP_ALIVE_SECONDS,
         ttl_dns_cache=_DNS_SECONDS,
         ssl=ssl.create_default_context(cafile=authorities),
         socket_factory=_socket_with_keepalive,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -19,9 +20,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from agent.aws_requests import AwsRequests, RequestSigner
+from agent.aws_requests import AwsCredentials, AwsRequests, RequestSigner
 from tests.listening import listening
 from tests.llm.accounts import set_account
+from tests.virtual_time import virtually
 
 WORD = st.text("abcXYZ019/+=-_.", min_size=1, max_size=40)
 PATH = st.text("abcXYZ019-_~%:+ é", min_size=1, max_size=30).map(lambda text: f"/model/{text}/x")
@@ -176,3 +178,36 @@ async def test_credentials_that_appear_later_are_used(monkeypatch: pytest.Monkey
         await requests.credentials.renew()
 
         assert requests.credentials.current == ("AKIDEXAMPLE", "example", None, None)
+
+
+class Source:
+    """A session of the SDK whose credentials change with each search; the second one fails."""
+
+    def __init__(self) -> None:
+        self.searches = 0
+
+    async def get_credentials(self) -> Source:
+        self.searches += 1
+        if self.searches == 2:
+            raise OSError("a secret path")
+        return self
+
+    async def get_frozen_credentials(self) -> ReadOnlyCredentials:
+        return EXAMPLE._replace(access_key=f"AKID{self.searches}")
+
+
+@virtually
+async def test_credentials_are_renewed_once_a_minute_and_kept_while_that_fails() -> None:
+    keys = []
+
+    with capture_logs() as logged:
+        async with AwsCredentials.open(Source()) as credentials:
+            for _ in range(3):
+                assert credentials.current is not None
+                keys.append(credentials.current.access_key)
+                await asyncio.sleep(60.5)
+
+    assert keys == ["AKID1", "AKID1", "AKID3"]
+    assert [(each["event"], each["cause"]) for each in logged] == [
+        ("aws.credentials_renewal_failed", "OSError")
+    ]

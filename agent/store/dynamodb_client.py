@@ -82,6 +82,7 @@ _THROTTLED = frozenset(
         "TransactionInProgressException",
     }
 )  # fmt: skip
+_decoded = msgspec.json.Decoder(dict[str, Any]).decode
 _FIRST_PAUSE_SECONDS = 0.05
 _LONGEST_PAUSE_SECONDS = 1.0
 _PASSING = frozenset({"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"})
@@ -208,8 +209,7 @@ class DynamoDBClient:
             raise ConnectionClosedError(endpoint_url=self.requests.endpoint)
         if response.status != _OK:
             raise _refused(operation, response.status, content)
-        answer: Mapping[str, Any] = msgspec.json.decode(content)
-        return answer
+        return _decoded(content)
 
 
 def _network_error(url: str, error: Exception) -> BotoCoreError:
@@ -229,7 +229,7 @@ def _network_error(url: str, error: Exception) -> BotoCoreError:
 
 def _refused(operation: str, status: int, content: bytes) -> ClientError:
     try:
-        fault = msgspec.json.decode(content, type=dict[str, Any])
+        fault = _decoded(content)
     except ValueError:  # a page of a load balancer
         fault = {}
     code = str(fault.get("__type", status)).rpartition("#")[2].partition(":")[0]
@@ -260,7 +260,7 @@ def _judge(name: str, error: ClientError) -> None:
         case "TransactionConflictException":
             return
         case "TransactionCanceledException":
-            cancelled = error.response["CancellationReasons"]
+            cancelled = error.response.get("CancellationReasons", [])
             reasons = {provider_kind(each.get("Code", "None")) for each in cancelled} - {"None"}
             if "ConditionalCheckFailed" in reasons:
                 raise ConditionFailedError({}) from error

@@ -44,7 +44,7 @@ class Server:
         token = headers.get("X-Amz-Security-Token")
         kind = headers["Content-Type"]
         self.asked.append(Asked(headers["X-Amz-Target"], kind, signed, body, token))
-        answer = {"Items": [], "Responses": {}}
+        answer: dict[str, Any] = {"Items": [], "Responses": {}}
         checksum = {"x-amz-crc32": self.checksums.pop(0)} if self.checksums else {}
         return web.json_response(answer, headers=checksum)
 
