@@ -1,13 +1,14 @@
-"""One client of the AWS SDK for the whole process; the table's schema, its check, its creation.
+"""Operations of DynamoDB for the whole process; the table's schema, its check, its creation.
 
 One table holds everything. An item is found by its owner (`pk`) and its kind (`sk`). Items that are
 searched by kind also carry `pk1` and `sk1`, and only those are in the index. The names are those of
 the predecessor: both services read the same table. The CloudFormation template creates it.
 
-The SDK repeats failed connections, late answers, statuses 500 to 504 and throttling, at most twice;
-`DynamoDBClient.call` repeats write transactions that conflict or are throttled. DynamoDB's own text
-may quote an item, so it stays in the cause. A process may have no permission to describe its table:
-the check reads an item and a page of the index with keys that no item has.
+Requests are JSON 1.0 by `agent.aws_requests`, errors are those of the SDK, whose client only
+creates tables. Repeated are failed connections, late and damaged answers, statuses 500 to 504 and
+throttling, at most twice, and write transactions that conflict or are throttled. DynamoDB's own
+text may quote an item, so it stays in the cause. A process may have no permission to describe its
+table: the check reads an item and a page of the index with keys that no item has.
 """
 
 from __future__ import annotations
@@ -18,17 +19,27 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from random import random
 from typing import Any, Self
+from zlib import crc32
 
 import aioboto3  # type: ignore[import-untyped] # ships no types
+import aiohttp
+import msgspec
 from aiobotocore.config import AioConfig  # type: ignore[import-untyped] # likewise
 from botocore.exceptions import (  # type: ignore[import-untyped] # ships no types
     BotoCoreError,
     ClientError,
+    ConnectionClosedError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
     HTTPClientError,
     NoCredentialsError,
     NoRegionError,
+    ReadTimeoutError,
+    SSLError,
 )
+from botocore.exceptions import ConnectionError as SdkConnectionError
 
+from agent.aws_requests import AwsRequests
 from agent.errors import StoreError, StoreRefusedError, provider_kind
 
 Attributes = dict[str, dict[str, object]]
@@ -62,9 +73,16 @@ TABLE: dict[str, Any] = {
 }
 """Arguments of `CreateTable` but the name."""
 
-_KEEP_ALIVE_SECONDS = 120.0
-"""NAT gateways drop a connection after 350 s."""
+_OK = 200
 _ATTEMPTS = 3
+_PASSING_STATUSES = frozenset({500, 502, 503, 504})
+_THROTTLED = frozenset(
+    {
+        "ProvisionedThroughputExceededException", "RequestLimitExceeded", "ThrottlingException",
+        "TransactionInProgressException",
+    }
+)  # fmt: skip
+_decoded = msgspec.json.Decoder(dict[str, Any]).decode
 _FIRST_PAUSE_SECONDS = 0.05
 _LONGEST_PAUSE_SECONDS = 1.0
 _PASSING = frozenset({"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"})
@@ -83,7 +101,7 @@ class DynamoDBTimeouts:
     operation: float = 5.0
 
 
-_CREATION = DynamoDBTimeouts(connect=1.0, read=10.0, operation=120.0)
+_CREATION_SECONDS = 120.0
 _NO_KEY = {"S": "start-up"}
 _REFUSED_CREDENTIALS = frozenset(
     {
@@ -106,7 +124,7 @@ class ConditionFailedError(Exception):
 class DynamoDBClient:
     """Calls operations of DynamoDB; made by `open`."""
 
-    client: Any
+    requests: AwsRequests
     _stack: AsyncExitStack
     _timeouts: DynamoDBTimeouts
     _is_closed: bool = False
@@ -117,21 +135,20 @@ class DynamoDBClient:
     ) -> Self:
         """Open a client as the SDK finds its credentials; raises the `StoreError` of `unusable`."""
         stack = AsyncExitStack()
-        config = AioConfig(
-            connect_timeout=timeouts.connect,
-            read_timeout=timeouts.read,
-            max_pool_connections=connections,
-            parameter_validation=False,  # costs 0.1 ms
-            retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
-            connector_args={"keepalive_timeout": _KEEP_ALIVE_SECONDS},
+        opening = AwsRequests.open(
+            "dynamodb",
+            region=region,
+            connections=connections,
+            limits=aiohttp.ClientTimeout(
+                None, sock_connect=timeouts.connect, sock_read=timeouts.read
+            ),
+            headers={"Content-Type": "application/x-amz-json-1.0"},
         )
         try:
-            client = await stack.enter_async_context(
-                aioboto3.Session().client("dynamodb", region_name=region or None, config=config)
-            )
+            requests = await stack.enter_async_context(opening)
         except FAULTS as error:
             raise unusable(name, region, error) from error
-        return cls(client, stack, timeouts)
+        return cls(requests, stack, timeouts)
 
     async def close(self) -> None:
         """Close all connections; harmless the second time."""
@@ -155,16 +172,77 @@ class DynamoDBClient:
         repetition = 0
         while True:
             try:
-                answer: Mapping[str, Any] = await getattr(self.client, name)(**arguments)
+                return await self.ask(name, **arguments)
             except ClientError as error:
                 _judge(name, error)
             except FAULTS as error:
                 kind = type(error).__name__
                 raise StoreError(f"the table cannot be reached: {name}: {kind}") from error
-            else:
-                return answer
             await pause(repetition)
             repetition += 1
+
+    async def ask(self, name: str, **arguments: object) -> Mapping[str, Any]:
+        """The same, with at most two repetitions and the errors of the SDK."""
+        operation = name.title().replace("_", "")
+        body = msgspec.json.encode(arguments)
+        attempt = 1
+        while True:
+            try:
+                return await self._answer(operation, body)
+            except (ClientError, HTTPClientError, SdkConnectionError) as error:
+                if attempt == _ATTEMPTS or not _may_pass(error):
+                    raise
+            await pause(attempt - 1)
+            attempt += 1
+
+    async def _answer(self, operation: str, body: bytes) -> Mapping[str, Any]:
+        try:
+            response = await self.requests.post("/", body, f"DynamoDB_20120810.{operation}")
+            try:
+                content = await response.read()
+            finally:
+                response.release()
+        except (aiohttp.ClientError, OSError) as error:
+            raise _network_error(f"{self.requests.endpoint}/", error) from error
+        checksum = response.headers.get("x-amz-crc32")
+        if checksum is not None and checksum != str(crc32(content)):
+            raise ConnectionClosedError(endpoint_url=self.requests.endpoint)
+        if response.status != _OK:
+            raise _refused(operation, response.status, content)
+        return _decoded(content)
+
+
+def _network_error(url: str, error: Exception) -> BotoCoreError:
+    """The error as the SDK has it."""
+    match error:
+        case aiohttp.ConnectionTimeoutError():
+            return ConnectTimeoutError(endpoint_url=url)
+        case TimeoutError():
+            return ReadTimeoutError(endpoint_url=url)
+        case aiohttp.ClientSSLError():
+            return SSLError(endpoint_url=url, error=error)
+        case aiohttp.ClientConnectorError():
+            return EndpointConnectionError(endpoint_url=url)
+        case _:
+            return ConnectionClosedError(endpoint_url=url)
+
+
+def _refused(operation: str, status: int, content: bytes) -> ClientError:
+    try:
+        fault = _decoded(content)
+    except ValueError:  # a page of a load balancer
+        fault = {}
+    code = str(fault.get("__type", status)).rpartition("#")[2].partition(":")[0]
+    error = {"Code": code, "Message": str(fault.get("message") or fault.get("Message") or "")}
+    metadata = {"HTTPStatusCode": status}
+    return ClientError({**fault, "Error": error, "ResponseMetadata": metadata}, operation)
+
+
+def _may_pass(error: BotoCoreError | ClientError) -> bool:
+    if not isinstance(error, ClientError):
+        return True
+    status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+    return status in _PASSING_STATUSES or error.response["Error"]["Code"] in _THROTTLED
 
 
 async def pause(repetition: int) -> None:
@@ -182,7 +260,7 @@ def _judge(name: str, error: ClientError) -> None:
         case "TransactionConflictException":
             return
         case "TransactionCanceledException":
-            cancelled = error.response["CancellationReasons"]
+            cancelled = error.response.get("CancellationReasons", [])
             reasons = {provider_kind(each.get("Code", "None")) for each in cancelled} - {"None"}
             if "ConditionalCheckFailed" in reasons:
                 raise ConditionFailedError({}) from error
@@ -198,14 +276,14 @@ def _judge(name: str, error: ClientError) -> None:
 
 async def check(name: str, connection: DynamoDBClient) -> None:
     """Read an item and the index of a table; raises the `StoreError` of `unusable`."""
-    client, region = connection.client, connection.client.meta.region_name
     wrong = "its keys are not pk and sk, both text"
     try:
         async with connection.operation():
             key = {"pk": _NO_KEY, "sk": _NO_KEY}
-            await client.get_item(TableName=name, Key=key, ConsistentRead=True)
+            await connection.ask("get_item", TableName=name, Key=key, ConsistentRead=True)
             wrong = f"it has no index {INDEX} on pk1 and sk1, both text"
-            await client.query(
+            await connection.ask(
+                "query",
                 TableName=name,
                 IndexName=INDEX,
                 KeyConditionExpression="pk1 = :key AND sk1 = :key",
@@ -213,7 +291,7 @@ async def check(name: str, connection: DynamoDBClient) -> None:
                 Limit=1,
             )
     except (StoreError, *FAULTS) as error:
-        raise unusable(name, region, error, wrong) from error
+        raise unusable(name, connection.requests.region, error, wrong) from error
 
 
 def unusable(name: str, region: str, error: Exception, wrong: str = "") -> StoreError:
@@ -252,10 +330,17 @@ def _refusal(error: ClientError, wrong: str) -> str:
 
 async def create_table(name: str, *, region: str = "") -> bool:
     """Create a table like the CloudFormation template, for local engines; false if it exists."""
-    connection = await DynamoDBClient.open(name, region, 1, _CREATION)
-    client, is_missing = connection.client, True
+    config = AioConfig(connect_timeout=1, read_timeout=10, retries={"mode": "standard"})
+    where = region
     try:
-        async with connection.operation():
+        async with (
+            asyncio.timeout(_CREATION_SECONDS),
+            aioboto3.Session().client(
+                "dynamodb", region_name=region or None, config=config
+            ) as client,
+        ):
+            where = client.meta.region_name
+            is_missing = True
             try:
                 await client.create_table(TableName=name, **TABLE)
             except client.exceptions.ResourceInUseException:
@@ -267,7 +352,5 @@ async def create_table(name: str, *, region: str = "") -> bool:
                 wanted = {"Enabled": True, "AttributeName": TTL_ATTRIBUTE}
                 await client.update_time_to_live(TableName=name, TimeToLiveSpecification=wanted)
             return is_missing
-    except (StoreError, *FAULTS) as error:
-        raise unusable(name, client.meta.region_name, error, str(error)) from error
-    finally:
-        await connection.close()
+    except FAULTS as error:
+        raise unusable(name, where, error, str(error)) from error

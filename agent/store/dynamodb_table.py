@@ -12,7 +12,6 @@
 from __future__ import annotations
 
 import time
-from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from math import isfinite
 from typing import Any, Self
@@ -256,7 +255,7 @@ def to_attribute(value: object) -> dict[str, object]:
 def _value(attribute: Mapping[str, object]) -> object:
     ((kind, content),) = attribute.items()
     match kind, content:
-        case ("S" | "BOOL", _):
+        case ("S" | "BOOL" | "B", _):
             return content
         case "N", str():
             return _number(content)
@@ -264,8 +263,6 @@ def _value(attribute: Mapping[str, object]) -> object:
             return {name: _value(inner) for name, inner in content.items()}
         case "L", list():
             return [_value(inner) for inner in content]
-        case "B", bytes():
-            return b64encode(content).decode()
         case (("SS" | "NS" | "BS"), list()):
             return [_value({kind[0]: inner}) for inner in content]
         case _:

@@ -84,10 +84,10 @@ def repeated(names: list[str]) -> list[str]:
     return sorted(name for name, count in Counter(names).items() if count > 1)
 
 
-def test_no_file_is_long_and_five_modules_stand_at_the_top() -> None:
+def test_no_file_is_long_and_six_modules_stand_at_the_top() -> None:
     assert [str(file) for file in FILES if len(file.read_text().splitlines()) > 400] == []
     assert sorted(file.stem for file in AGENT.glob("*.py")) == [
-        "__init__", "__main__", "app", "errors", "ports",
+        "__init__", "__main__", "app", "aws_requests", "errors", "ports",
     ]  # fmt: skip
 
 
