@@ -12,7 +12,6 @@ sent on one `aiohttp.ClientSession`, with little more than half the CPU of the S
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import socket
 import ssl
@@ -33,7 +32,6 @@ from yarl import URL
 
 from agent.call.events import ReplyFault
 from agent.errors import ModelError
-from agent.llm.bedrock.converse_request import Json
 from agent.llm.option_repair import LearnedOptions
 from agent.llm.provider_faults import network_error
 from agent.llm.timeouts import KEEP_ALIVE_SECONDS, WARM_SECONDS, TimeLimits
@@ -115,18 +113,17 @@ class BedrockClient:
                 tasks.create_task(self._connect(), name="bedrock warm")
 
     @asynccontextmanager
-    async def converse(self, model_id: str, body: Json) -> AsyncIterator[aiohttp.ClientResponse]:
+    async def converse(self, model_id: str, body: bytes) -> AsyncIterator[aiohttp.ClientResponse]:
         """The response to one request; on exit its connection is closed unless it was read out."""
         url = f"{self.endpoint}/model/{quote(model_id, safe='-._~')}/converse-stream"
-        written = json.dumps(body).encode()
-        request = AWSRequest("POST", url, {"Content-Type": "application/json"}, written)
+        request = AWSRequest("POST", url, {"Content-Type": "application/json"}, body)
         if self._credentials is None:
             raise ModelError(ReplyFault.DENIED, self._no_credentials, remedy=_SIGN_IN)
         SigV4Auth(self._credentials, "bedrock", self.region).add_auth(request)
         with network_errors():
             target, headers = URL(url, encoded=True), dict(request.headers)
             response = await self.http.post(
-                target, data=written, headers=headers, allow_redirects=False
+                target, data=body, headers=headers, allow_redirects=False
             )
         try:
             yield response
