@@ -8,13 +8,14 @@ border, which may then be forgotten: the table keeps them, and positions stay th
 `History.messages` knows the rules that all providers share: the first and the last message are the
 caller's, roles alternate, no part is blank, each tool call is answered exactly once in the next
 message, before any words. Rejected: to keep the list of messages and repair it on barge-ins, where
-one forgotten repair makes every later request fail.
+one forgotten repair makes every later request fail. The messages of facts that have not changed are
+kept, and are the same objects in the next request.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from itertools import dropwhile, takewhile
 from typing import TypeVar
@@ -93,9 +94,15 @@ class CallerBegan:
 Recorded = Fact | CallerBegan
 
 CALL_BEGINS = "[The call begins.]"
+_BEGINNING = Message(Role.CALLER, (Text(CALL_BEGINS),))
 CALLER_WAITS = "[The caller is waiting for you to speak.]"
 KEYS_PRESSED = "[The caller pressed on the keypad: {}]"
 CUT_OFF = "[The caller interrupted you there and did not hear more.]"
+_WAITING = (
+    (Message(Role.CALLER, (Text(CALLER_WAITS),)),),
+    (Message(Role.CALLER, (Text(f"{CUT_OFF} {CALLER_WAITS}"),)),),
+)
+"""What follows the agent's last words; the second after words that were cut off."""
 SUMMARY = "[Summary of the call so far: {}]"
 STILL_RUNNING = '{"status":"running","message":"Still running. The result will follow in a note."}'
 
@@ -107,6 +114,10 @@ class History:
         self._facts: list[Fact] = []
         self.first = 0  # that is not forgotten
         self.summary = Summary("", 0)  # the one in force
+        self.turns: list[int] = []
+        """Turn borders that are not summarized; like `characters` kept, as each turn asks."""
+        self.characters = 0  # of the same facts
+        self._projection = _Projection(0, self.summary)
         for fact in facts:
             self.append(fact)
 
@@ -138,18 +149,13 @@ class History:
 
     @property
     def is_answered(self) -> bool:
-        happened = [fact for fact in reversed(self._facts) if not isinstance(fact, Summary)]
-        others = (fact for fact in happened if not _is_said(fact, SpeechSource.SERVICE))
-        return isinstance(next(others, happened[0] if happened else None), AgentSaid)
-
-    @property
-    def turns(self) -> list[int]:
-        positions = range(self.summary.until, len(self))
-        return [at for at in positions if is_turn_border(self._facts, at - self.first)]
-
-    @property
-    def characters(self) -> int:
-        return sum(map(_size, self.between(self.summary.until, len(self))))
+        latest: Fact | None = None
+        for fact in reversed(self._facts):
+            if not isinstance(fact, Summary):
+                if not _is_said(fact, SpeechSource.SERVICE):
+                    return isinstance(fact, AgentSaid)
+                latest = latest or fact
+        return latest is not None
 
     def answered_before(self, end: int, *, is_heard: bool = False) -> int | None:
         """The model's words that the caller's last ones before `end` answer; None if forgotten.
@@ -180,8 +186,14 @@ class History:
             if not is_later or not is_turn_border(self._facts, self._index(fact.until)):
                 raise ValueError(f"fact {len(self)} is no summary until {fact.until}")
             self.summary = fact
+            self.turns = [at for at in self.turns if at >= fact.until]
+            self.characters = sum(map(_size, self.between(fact.until, len(self))))
         self._facts.append(fact)
-        return len(self) - 1
+        self.characters += _size(fact)
+        position = len(self) - 1
+        if is_turn_border(self._facts, position - self.first):
+            self.turns.append(position)
+        return position
 
     def forget(self) -> list[Fact]:
         gone = self.between(self.first, self.summary.until)
@@ -198,23 +210,31 @@ class History:
 
     def extend_speech(self, position: int, text: str) -> None:
         said = self._uncut(position)
-        self._facts[self._index(position)] = replace(said, text=said.text + text)
+        self._replace(position, AgentSaid(said.text + text, said.voice))
 
     def cut_speech(self, position: int, heard: str) -> None:
-        self._facts[self._index(position)] = replace(self._uncut(position), text=heard, is_cut=True)
+        self._replace(position, AgentSaid(heard, self._uncut(position).voice, is_cut=True))
 
     def rephrase(self, text: str) -> int:
         said = self.last_said
         if said is None:
             raise ValueError("the last fact is not the caller's words")
-        self._facts[-1] = replace(said, text=text)
-        return len(self) - 1
+        position = len(self) - 1
+        self._replace(position, CallerSaid(text, said.means))
+        return position
 
     def complete_tool(self, position: int, result: ToolResult) -> None:
         used = self.fact(position, ToolUsed)
         if used.result is not None:
             raise ValueError(f"fact {position} awaits no result")
-        self._facts[self._index(position)] = replace(used, result=result)
+        self._replace(position, ToolUsed(used.reply, used.call, result))
+
+    def _replace(self, position: int, fact: Fact) -> None:
+        index = self._index(position)
+        if position >= self.summary.until:
+            self.characters += _size(fact) - _size(self._facts[index])
+        self._facts[index] = fact
+        self._projection.forget(position)
 
     def _uncut(self, position: int) -> AgentSaid:
         said = self.fact(position, AgentSaid)
@@ -224,16 +244,14 @@ class History:
 
     def messages(self, limit: int) -> tuple[Message, ...]:
         """The summary, and the latest whole turns that fit into `limit`; at least the last."""
-        projection = _Projection()
-        if self.summary.text:
-            projection.add(self.summary)
-        kept = self.between(self._start(limit - len(self.summary.text)), len(self))
-        for fact in kept:
-            if not isinstance(fact, Summary):
-                projection.add(fact)
-        return projection.finish()
+        start = self._start(limit - len(self.summary.text))
+        if not self._projection.begins_with(start, self.summary):
+            self._projection = _Projection(start, self.summary)
+        return self._projection.extended(self.between(self._projection.next, len(self)))
 
     def _start(self, limit: int) -> int:
+        if self.characters <= limit:
+            return self.summary.until
         start, size = self.summary.until, 0
         for position in range(len(self) - 1, self.summary.until - 1, -1):
             size += _size(self._facts[position - self.first])
@@ -241,7 +259,7 @@ class History:
                 return start
             if is_turn_border(self._facts, position - self.first):
                 start = position
-        return self.summary.until if size <= limit else start
+        return start
 
     def _index(self, position: int) -> int:
         if not self.first <= position < len(self):
@@ -256,13 +274,43 @@ def is_turn_border(facts: Sequence[Fact], at: int) -> bool:
 
 
 class _Projection:
-    def __init__(self) -> None:
+    """The messages of the facts from `start` on, after the summary; facts are only added."""
+
+    def __init__(self, start: int, summary: Summary) -> None:
+        self.next = start  # position of the first fact that is not in it
+        self._start = start
+        self._summary = summary
+        self._latest: tuple[Message, ...] = ()  # as asked for last: used again where equal
+        self._begin()
+
+    def _begin(self) -> None:
+        self.next = self._start
+        self._settled: list[Message] = []
         self._messages: list[tuple[Role, list[Part]]] = []
+        """Those after the settled ones; the last two may still grow."""
         self._cut_off = False
         self._reply: int | None = None
         """Of the tool run before."""
+        if self._summary.text:
+            self._add(self._summary)
 
-    def add(self, fact: Fact) -> None:
+    def begins_with(self, start: int, summary: Summary) -> bool:
+        return start == self._start and summary is self._summary
+
+    def forget(self, position: int) -> None:
+        """The fact at this position has changed."""
+        if position < self.next:
+            self._begin()
+
+    def extended(self, facts: Sequence[Fact]) -> tuple[Message, ...]:
+        """The messages with these facts, the next ones, added."""
+        for fact in facts:
+            if not isinstance(fact, Summary):
+                self._add(fact)
+        self.next += len(facts)
+        return self._finish()
+
+    def _add(self, fact: Fact) -> None:
         before, self._reply = self._reply, fact.reply if isinstance(fact, ToolUsed) else None
         match fact:
             case CallerSaid(text, means):
@@ -281,12 +329,26 @@ class _Projection:
                     self._put(Role.AGENT, fact.call)
                 self._put(Role.CALLER, fact.result or ToolResult(fact.call.id, STILL_RUNNING))
 
-    def finish(self) -> tuple[Message, ...]:
-        if not self._messages or self._messages[0][0] is Role.AGENT:
-            self._messages.insert(0, (Role.CALLER, [Text(CALL_BEGINS)]))
-        if self._messages[-1][0] is Role.AGENT:
-            self._caller(CALLER_WAITS)
-        return tuple(Message(role, tuple(parts)) for role, parts in self._messages)
+    def _finish(self) -> tuple[Message, ...]:
+        first = self._settled[0].role if self._settled else None
+        first = first or (self._messages[0][0] if self._messages else Role.AGENT)
+        before = [_BEGINNING] if first is Role.AGENT else []
+        settled = len(before) + len(self._settled)
+        written = [
+            self._message(at, role, tuple(parts))
+            for at, (role, parts) in enumerate(self._messages, settled)
+        ]
+        last = written[-1] if written else _BEGINNING
+        after = _WAITING[self._cut_off] if last.role is Role.AGENT else ()
+        self._latest = (*before, *self._settled, *written, *after)
+        self._settled += written[:-2]
+        del self._messages[:-2]
+        return self._latest
+
+    def _message(self, at: int, role: Role, parts: tuple[Part, ...]) -> Message:
+        known = self._latest[at] if at < len(self._latest) else None
+        is_same = known is not None and known.role is role and known.parts == parts
+        return known if known is not None and is_same else Message(role, parts)
 
     def _caller(self, text: str) -> None:
         if self._cut_off:

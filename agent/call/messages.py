@@ -8,10 +8,14 @@ model: providers disagree about their alphabet, and some repeat them.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TypeVar
 
 from agent.call.text import WholeText
+
+_W = TypeVar("_W")
 
 
 class Role(StrEnum):
@@ -51,12 +55,29 @@ class ToolResult(WholeText):
 Part = Text | ToolCall | ToolResult
 
 
+class _Kept:
+    __slots__ = ("_written",)
+
+
 @dataclass(frozen=True, slots=True)
-class Message:
+class Message(_Kept):
     """One message of a request; `parts` is never empty."""
 
     role: Role
     parts: tuple[Part, ...]
+
+    def written(self, form: object, write: Callable[[Message], _W]) -> _W:
+        """What `write` makes of the message: kept with it, as most requests repeat it.
+
+        Args:
+            form: Equal for all functions that write the same; another one replaces what is kept.
+            write: Called if nothing is kept in this form; its result must not be changed.
+        """
+        kept: tuple[object, _W] | None = getattr(self, "_written", None)
+        if kept is None or kept[0] != form:
+            kept = form, write(self)
+            object.__setattr__(self, "_written", kept)
+        return kept[1]
 
 
 RESULTS_READ = "I have the result."

@@ -96,7 +96,8 @@ class WholeText:
             given = getattr(self, name)
             if isinstance(given, str):
                 rule = whole_json if name in _JSON_FIELDS else whole
-                object.__setattr__(self, name, rule(given))
+                if (text := rule(given)) is not given:
+                    object.__setattr__(self, name, text)
 
 
 class CharacterJoiner:

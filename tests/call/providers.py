@@ -7,6 +7,8 @@ imported at the first request, so that the tests of the core start without them.
 
 from __future__ import annotations
 
+import json
+
 from agent.call.actions import StartReply, Summarize
 from agent.call.messages import ReplyRequest
 from agent.call.summarization import SUMMARIZE, SUMMARY_TOKENS
@@ -33,7 +35,8 @@ def assert_no_provider_refuses(action: StartReply | Summarize) -> None:
     asked, number = _asked(action)
     settings = PLAIN if number % 2 else GUARDED
     for model in FAMILIES:
-        found = validate.faults(bedrock.body_of(asked, bedrock.family_of(model), settings), model)
+        body = json.loads(bedrock.body_of(asked, bedrock.family_of(model), settings))
+        found = validate.faults(body, model)
         assert not found, f"1: {model} would refuse: {found}"
     found = validate_chat.faults(openai.body_of(asked, "small") | {"stream": True}, "small")
     assert not found, f"1: chat completions would refuse: {found}"

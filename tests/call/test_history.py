@@ -78,6 +78,51 @@ def test_trimming_keeps_the_end_and_starts_at_a_turn_border(facts: list[Fact], l
     assert trimmed in possible
 
 
+CHANGES = st.lists(
+    st.tuples(st.sampled_from(["add", "add", "change", "ask", "sum up", "forget"]), WORDS),
+    max_size=8,
+)
+
+
+@given(facts=fact_lists(), changes=CHANGES, limit=st.integers(0, 200))
+def test_a_request_does_not_depend_on_those_before(
+    facts: list[Fact], changes: list[tuple[str, str]], limit: int
+) -> None:
+    history, written = History(), list[Fact]()
+    for change, words in changes:
+        if change == "add" and facts:
+            written.append(facts.pop(0))
+            history.append(written[-1])
+        elif change == "change":
+            _change(history, words)
+            written[history.first :] = list(history)
+        elif change == "sum up" and history.turns:
+            written.append(Summary(words, history.turns[-1]))
+            history.append(written[-1])
+        elif change == "forget":
+            history.forget()
+        assert history.messages(limit) == History(written).messages(limit)
+    afresh = History(written)
+    assert (history.turns, history.characters) == (afresh.turns, afresh.characters)
+    asked, again = history.messages(limit), history.messages(limit)
+    assert all(one is other for one, other in zip(asked, again, strict=True))
+
+
+def _change(history: History, words: str) -> None:
+    """Complete the first tool run, say the caller's last words again, and cut the last speech."""
+    for at, used in list(history.tool_runs())[:1]:
+        if used.result is None:
+            history.complete_tool(at, it.result(at))
+    if history.last_said is not None:
+        history.rephrase(words)
+    for at in range(len(history) - 1, history.first - 1, -1):
+        said = history[at]
+        if isinstance(said, AgentSaid) and not said.is_cut:
+            history.extend_speech(at, words)
+            history.cut_speech(at, words)
+            break
+
+
 @given(facts=fact_lists())
 def test_a_generous_limit_leaves_every_tool_call_and_result(facts: list[Fact]) -> None:
     messages = History(facts).messages(10_000)

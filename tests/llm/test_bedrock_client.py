@@ -9,6 +9,7 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import aioboto3  # type: ignore[import-untyped] # ships no types
 import pytest
@@ -87,11 +88,18 @@ def that_matters(asked: Asked) -> tuple[str, str, dict[str, str], str, Json]:
 
 
 async def both(server: Bedrock, model: BedrockModel) -> tuple[Asked, Asked]:
-    """The same request made by us and by the SDK."""
+    """The same request made by us and by the SDK, whose JSON has other spaces and escapes."""
     await contract.pieces_of(model, ASKED)
-    body = json.loads(server.asked[-1].body)
+    written = server.asked[-1].body
+    body = json.loads(written)
+
+    def write_as_we_do(params: dict[str, Any], **_: object) -> None:
+        assert json.loads(params["body"]) == body
+        params["body"] = written
+
     session = aioboto3.Session(region_name="eu-central-1")
     async with session.client("bedrock-runtime", endpoint_url=server.url) as client:
+        client.meta.events.register("before-call", write_as_we_do)
         answer = await client.converse_stream(modelId=model.name, **body)
         async for _ in answer["stream"]:
             pass

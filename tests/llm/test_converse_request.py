@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agent.call.messages import (
     RESULTS_READ,
@@ -58,7 +61,9 @@ REQUEST = ReplyRequest("Static.", HISTORY, (LOOK,), context="It is Friday.")
 
 
 def body(model: str, request: ReplyRequest = REQUEST, **settings: Any) -> dict[str, Any]:
-    return body_of(request, family_of(model), ModelSettings(**settings))
+    written = body_of(request, family_of(model), ModelSettings(**settings))
+    found: dict[str, Any] = json.loads(written)
+    return found
 
 
 CALLS = {
@@ -240,6 +245,25 @@ def test_tool_without_a_description_has_its_name() -> None:
     assert asked["toolConfig"]["tools"][0]["toolSpec"]["description"] == "Look"
 
 
+ASKED = st.tuples(st.integers(1, 9), st.sampled_from(EVERY), st.sampled_from(["", "gr1:1"]))
+
+
+@given(asked=st.lists(ASKED, min_size=2))
+def test_what_is_kept_of_earlier_requests_changes_nothing(
+    asked: list[tuple[int, str, str]],
+) -> None:
+    roles = (Role.CALLER, Role.AGENT) * 3
+    said = (Message(role, (Text(f"Words {at} \u00e9"),)) for at, role in enumerate(roles))
+    messages = tuple(replace(message) for message in (*said, *HISTORY))
+
+    for length, model, guardrail in asked:
+        kept = replace(REQUEST, messages=messages[:length])
+        afresh = tuple(replace(message) for message in kept.messages)
+        assert body(model, kept, guardrail=guardrail) == body(
+            model, replace(kept, messages=afresh), guardrail=guardrail
+        )
+
+
 def test_options_of_bedrock_are_passed_on() -> None:
     settings = ModelSettings(
         additional='{"inferenceConfig": {"topK": 1}}',
@@ -248,7 +272,7 @@ def test_options_of_bedrock_are_passed_on() -> None:
         service_tier="priority",
     )
 
-    asked = body_of(REQUEST, family_of(NOVA), settings)
+    asked = json.loads(body_of(REQUEST, family_of(NOVA), settings))
 
     assert {name: value for name, value in asked.items() if name not in body(NOVA)} == {
         "additionalModelRequestFields": {"inferenceConfig": {"topK": 1}},

@@ -21,7 +21,7 @@ from agent.call.events import ReplyFault
 from agent.call.messages import ReplyPiece, ReplyRequest
 from agent.errors import ModelError
 from agent.llm.bedrock.bedrock_client import BedrockClient, network_errors
-from agent.llm.bedrock.converse_request import Json, body_of, family_of, options_of
+from agent.llm.bedrock.converse_request import body_of, family_of, options_of
 from agent.llm.bedrock.converse_stream import BedrockError, ConverseDecoder, parse_error
 from agent.llm.option_repair import MOST_REPAIRS
 from agent.llm.provider_faults import together
@@ -88,7 +88,7 @@ class BedrockModel:
             if not self._learn(refusal, body) or repair == MOST_REPAIRS:
                 raise refusal
 
-    def _learn(self, error: BedrockError, body: Json) -> bool:
+    def _learn(self, error: BedrockError, body: bytes) -> bool:
         return self._client.learned.learn(self.name, error.refusal, options_of(body))
 
 

@@ -15,7 +15,6 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from urllib.parse import quote
 
 import aiohttp
-import msgspec
 import structlog
 from botocore.exceptions import BotoCoreError, NoRegionError  # type: ignore[import-untyped] # ships no types
 from yarl import URL
@@ -23,7 +22,6 @@ from yarl import URL
 from agent.aws_requests import AwsRequests
 from agent.call.events import ReplyFault
 from agent.errors import ModelError
-from agent.llm.bedrock.converse_request import Json
 from agent.llm.option_repair import LearnedOptions
 from agent.llm.provider_faults import network_error
 from agent.llm.timeouts import WARM_SECONDS, TimeLimits
@@ -88,7 +86,7 @@ class BedrockClient:
                 tasks.create_task(self._connect(), name="bedrock warm")
 
     @asynccontextmanager
-    async def converse(self, model_id: str, body: Json) -> AsyncIterator[aiohttp.ClientResponse]:
+    async def converse(self, model_id: str, body: bytes) -> AsyncIterator[aiohttp.ClientResponse]:
         """The response to one request; on exit its connection is closed unless it was read out."""
         credentials = self._requests.credentials
         if credentials.current is None:
@@ -100,7 +98,7 @@ class BedrockClient:
         path = f"/model/{quote(model_id, safe='-._~')}/converse-stream"
         self._note_use()
         with network_errors():
-            response = await self._requests.post(path, msgspec.json.encode(body))
+            response = await self._requests.post(path, body)
         try:
             yield response
         finally:

@@ -14,15 +14,18 @@ unknown one, as of an application inference profile, gets the smallest common se
 - With a guardrail only the caller's latest words are marked for it. Otherwise one bad turn in the
   history would block the rest of the call.
 - A guardrail is no option to leave out: a use case that has one is not answered without it.
+- A message and the tools are encoded once. The encoded message is kept with the message
+  (`Message.written`), without its cache point, which moves.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from typing import Any
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
+
+import msgspec
 
 from agent.call.messages import (
     Choice,
@@ -37,7 +40,7 @@ from agent.call.messages import (
     ToolSpec,
     results_apart,
 )
-from agent.call.text import json_object
+from agent.call.text import json_object, whole_json
 from agent.call.tool_calls import safe_name
 from agent.llm.option_repair import FORCED, WORDS_ONLY, Option
 from agent.usecases import ModelSettings
@@ -100,7 +103,9 @@ _OPTIONS = (
 )  # fmt: skip
 """By their fields, with the names that refusals use; the least useful first."""
 
-_CACHE_POINT: Json = {"cachePoint": {"type": "default"}}
+_encode = msgspec.json.Encoder().encode
+_CACHE_POINT = msgspec.Raw(b'{"cachePoint":{"type":"default"}}')
+_END_OF_MESSAGE = b"]}"
 _CACHED_MESSAGES = 2
 _ROLES = {Role.CALLER: "user", Role.AGENT: "assistant"}
 
@@ -110,14 +115,18 @@ def body_of(
     family: ModelFamily,
     settings: ModelSettings,
     refused: frozenset[str] = frozenset(),
-) -> Json:
+) -> bytes:
     """The body of a request; `refused` has keys of `options_of` to leave out."""
     family = _without(family, refused)
-    given: Json = json.loads(settings.additional) if settings.additional else {}
+    given = _object(settings.additional)
     additional = {name: value for name, value in given.items() if _ADDED + name not in refused}
     tools = request.tools or _tools_called(request.messages)
-    is_offered = request.choice in [ForcedTool(tool.name) for tool in request.tools]
-    can_force = is_offered and family.named_choice and not _thinks(additional)
+    can_force = (
+        isinstance(request.choice, ForcedTool)
+        and request.choice.name in [tool.name for tool in request.tools]
+        and family.named_choice
+        and not _thinks(additional)
+    )
     choice, instruction = _choice(request, has_tools=bool(tools), can_force=can_force)
     tool_points = [_CACHE_POINT] if family.caches_tools else []
     tool_config = {"tools": [*_specs(tools), *tool_points]} | (
@@ -131,17 +140,17 @@ def body_of(
         "guardrailConfig": _guardrail(settings.guardrail),
         "performanceConfig": {"latency": settings.latency} if settings.latency else {},
         "serviceTier": {"type": settings.service_tier} if settings.service_tier else {},
-        "requestMetadata": json.loads(settings.metadata) if settings.metadata else {},
+        "requestMetadata": _object(settings.metadata),
     }
-    return {
-        "messages": _messages(request.messages, family, is_guarded=bool(settings.guardrail)),
-        **{name: value for name, value in optional.items() if value and name not in refused},
-    }
+    messages = _messages(request.messages, family, is_guarded=bool(settings.guardrail))
+    given = {name: value for name, value in optional.items() if value and name not in refused}
+    return _encode({"messages": messages, **given})
 
 
-def options_of(body: Json) -> list[Option]:
+def options_of(written: bytes) -> list[Option]:
     """The options in a body that a model may refuse; the least useful first."""
-    has_point = "cachePoint" in json.dumps(body)
+    body: Json = msgspec.json.decode(written)
+    has_point = b"cachePoint" in written
     found = [option for option in _OPTIONS if _has(body, option.key, has_point=has_point)]
     added: Json = body.get("additionalModelRequestFields", {})
     return found + [
@@ -191,8 +200,8 @@ def _inference(
     return config
 
 
-def _system(request: ReplyRequest, family: ModelFamily, instruction: str) -> list[Json]:
-    blocks: list[Json] = []
+def _system(request: ReplyRequest, family: ModelFamily, instruction: str) -> list[object]:
+    blocks: list[object] = []
     if request.system.strip():
         blocks.append({"text": request.system})
         if family.caches_prompt:
@@ -211,13 +220,20 @@ def _choice(request: ReplyRequest, *, has_tools: bool, can_force: bool) -> tuple
 
 
 @lru_cache(maxsize=256)
-def _specs(tools: tuple[ToolSpec, ...]) -> tuple[Json, ...]:
-    def spec(tool: ToolSpec) -> Json:
-        schema = {"json": json.loads(tool.parameters)}
+def _specs(tools: tuple[ToolSpec, ...]) -> tuple[msgspec.Raw, ...]:
+    def spec(tool: ToolSpec) -> msgspec.Raw:
+        schema = {"json": _object(tool.parameters)}
         named = {"name": tool.name, "description": tool.description or tool.name}
-        return {"toolSpec": {**named, "inputSchema": schema}}
+        return msgspec.Raw(_encode({"toolSpec": {**named, "inputSchema": schema}}))
 
     return tuple(map(spec, tools))
+
+
+@lru_cache(maxsize=256)
+def _object(text: str) -> Json:
+    """The object of JSON text, empty if there is none; it is shared, so it must not change."""
+    found: Json = msgspec.json.decode(whole_json(text)) if text else {}
+    return found
 
 
 def _tools_called(messages: Iterable[Message]) -> tuple[ToolSpec, ...]:
@@ -227,19 +243,48 @@ def _tools_called(messages: Iterable[Message]) -> tuple[ToolSpec, ...]:
     return tuple(ToolSpec(name, "No longer available.", '{"type":"object"}') for name in names)
 
 
-def _messages(messages: Sequence[Message], family: ModelFamily, *, is_guarded: bool) -> list[Json]:
+class _Written(NamedTuple):
+    is_callers: bool
+    ends_with_result: bool
+    content: bytes
+
+
+def _messages(
+    messages: Sequence[Message], family: ModelFamily, *, is_guarded: bool
+) -> list[msgspec.Raw]:
     guarded = _latest_words(messages) if is_guarded else None
-    written = [
-        {
-            "role": _ROLES[each.role],
-            "content": [_block(part, family, guarded) for part in each.parts],
-        }
-        for mixed in messages
-        for each in ((mixed,) if family.text_beside_results else results_apart(mixed))
-    ]
+    form = (_write, family.result_status, family.text_beside_results)
+    write = partial(_write, family=family, guarded=None)
+    written: list[_Written] = []
+    for message in messages:
+        if guarded is not None and any(part is guarded for part in message.parts):
+            written += _write(message, family, guarded)
+        else:
+            written += message.written(form, write)
+    contents = [each.content for each in written]
     if family.caches_prompt:
-        _add_cache_points(written, family)
-    return written
+        for at in [at for at, each in enumerate(written) if each.is_callers][-_CACHED_MESSAGES:]:
+            if family.caches_tools or not written[at].ends_with_result:
+                before = contents[at].removesuffix(_END_OF_MESSAGE)
+                contents[at] = b"%b,%b%b" % (before, _CACHE_POINT, _END_OF_MESSAGE)
+    return list(map(msgspec.Raw, contents))
+
+
+def _write(message: Message, family: ModelFamily, guarded: Text | None) -> tuple[_Written, ...]:
+    apart = (message,) if family.text_beside_results else results_apart(message)
+    return tuple(
+        _Written(
+            each.role is Role.CALLER,
+            isinstance(each.parts[-1], ToolResult),
+            _encode(
+                {
+                    "role": _ROLES[each.role],
+                    "content": [_block(part, family, guarded) for part in each.parts],
+                }
+            ),
+        )
+        for each in apart
+    )
 
 
 def _block(part: Part, family: ModelFamily, guarded: Text | None) -> Json:
@@ -259,13 +304,6 @@ def _latest_words(messages: Sequence[Message]) -> Text | None:
     spoken = (message for message in reversed(messages) if message.role is Role.CALLER)
     parts = (part for message in spoken for part in reversed(message.parts))
     return next((part for part in parts if isinstance(part, Text)), None)
-
-
-def _add_cache_points(written: list[Json], family: ModelFamily) -> None:
-    of_caller = [message for message in written if message["role"] == "user"]
-    for message in of_caller[-_CACHED_MESSAGES:]:
-        if family.caches_tools or "toolResult" not in message["content"][-1]:
-            message["content"].append(_CACHE_POINT)
 
 
 def _guardrail(guardrail: str) -> Json:

@@ -1,10 +1,14 @@
-"""A `ReplyRequest` as the body of a request that OpenAI, vLLM, llama.cpp and Ollama all accept."""
+"""A `ReplyRequest` as the body of a request that OpenAI, vLLM, llama.cpp and Ollama all accept.
+
+A message and the tools are written once, and shared by the bodies that repeat them.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import lru_cache
 from itertools import chain
 from typing import Any
 
@@ -57,16 +61,16 @@ def body_of(
         next((name for name in limits if name not in refused), ""): request.max_tokens,
         "temperature": request.temperature,
         "top_p": request.top_p,
-        "tools": [_tool(spec) for spec in request.tools] or None,
+        "tools": list(_tools(request.tools)) or None,
         "tool_choice": choice if request.tools else None,
     }
     parts = (request.system, request.context, instruction if request.tools else "")
     system = "\n\n".join(text for text in parts if text.strip())
     head = [{"role": "system", "content": system}] if system else []
-    messages = chain.from_iterable(map(results_apart, request.messages))
+    written = (message.written(_write, _write) for message in request.messages)
     return {
         "model": model,
-        "messages": [*head, *chain.from_iterable(map(_split, messages))],
+        "messages": [*head, *chain.from_iterable(written)],
         **{
             name: value
             for name, value in options.items()
@@ -81,6 +85,10 @@ def options_of(body: Json) -> list[Option]:
     kind = _FORCED if isinstance(choice, dict) else f"tool_choice {choice}"
     sent = [option for option in _OPTIONS if option.key in body]
     return [replace(each, key=kind) if each.key == "tool_choice" else each for each in sent]
+
+
+def _write(message: Message) -> tuple[Json, ...]:
+    return tuple(chain.from_iterable(map(_split, results_apart(message))))
 
 
 def _split(message: Message) -> Iterator[Json]:
@@ -103,10 +111,14 @@ def _call(call: ToolCall) -> Json:
     return {"id": call.id, "type": "function", "function": function}
 
 
-def _tool(spec: ToolSpec) -> Json:
-    parameters = json.loads(spec.parameters)
-    function = {"name": spec.name, "description": spec.description, "parameters": parameters}
-    return {"type": "function", "function": function}
+@lru_cache(maxsize=256)
+def _tools(specs: tuple[ToolSpec, ...]) -> tuple[Json, ...]:
+    def tool(spec: ToolSpec) -> Json:
+        parameters = json.loads(spec.parameters)
+        function = {"name": spec.name, "description": spec.description, "parameters": parameters}
+        return {"type": "function", "function": function}
+
+    return tuple(map(tool, specs))
 
 
 def _tool_choice(choice: ToolChoice) -> tuple[str, object, str]:
