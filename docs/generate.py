@@ -146,7 +146,6 @@ what the model reads. `Side effect` says what running a tool twice would do: `no
 
 def metrics_page() -> str:
     """Every metric with its type and labels."""
-    lost = ("`agent_log_lines_lost_total`", "counter", "", "Log lines that could not be written.")
     rows = (
         (f"`{each.name}`", each.kind, ", ".join(f"`{label}`" for label in each.labels), each.help)
         for each in METRICS
@@ -157,7 +156,7 @@ def metrics_page() -> str:
 text. [Metrics, logs and traces](../operate/observing.md) explains label values, turn stages and which model a metric
 names.
 
-{table(("metric", "type", "labels", "what is counted"), iter([*sorted(rows), lost]))}
+{table(("metric", "type", "labels", "what is counted"), iter(sorted(rows)))}
 """
 
 

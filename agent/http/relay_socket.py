@@ -4,7 +4,8 @@ A handshake is refused before the upgrade; then the `setup` frame must name the 
 Twilio reopens a socket by itself, it sends the used token and perhaps no `setup`; the token alone
 then identifies the call.
 
-aiohttp answers Twilio's pings and sends its own, so that a load balancer never sees an idle socket.
+aiohttp answers Twilio's pings and sends its own, so that a load balancer never sees an idle socket,
+and sends small frames at once (`TCP_NODELAY`).
 `handler_cancellation=False`: a lost connection is an event for the conversation, which may have to
 finish an order.
 """
@@ -44,6 +45,9 @@ HEARTBEAT_SECONDS = 20.0
 SETUP_SECONDS = 10.0
 SEND_SECONDS = 5.0
 """For one frame; a slower connection is closed."""
+_AT_ONCE_BYTES = 16 * 1024
+"""With less than this unsent, an event loop lets no writer wait (it does above 64 KiB, until there
+are 16 KiB again): such a frame needs no time limit."""
 
 
 @routes.get("/")
@@ -76,7 +80,8 @@ async def _accept(
     if spent.use is TokenUse.REFUSED:
         return refuse(request, "token", 403)
     await socket.prepare(request)
-    transport = RelayTransport(socket, request.app[TELEMETRY].count, request.app[CALLS].speech)
+    calls, count = request.app[CALLS], request.app[TELEMETRY].count
+    transport = RelayTransport(socket, request.transport, count, calls.speech)
     account_sid = request.app[SETTINGS].twilio_account_sid
     if spent.use is not TokenUse.AGAIN and not await transport.is_set_up(call_sid, account_sid):
         refuse(request, "setup", 403)
@@ -85,7 +90,7 @@ async def _accept(
     with structlog.contextvars.bound_contextvars(call_sid=call_sid):
         log.info("call.started")
         try:
-            reason = await request.app[CALLS].run(call_sid, transport, spent)
+            reason = await calls.run(call_sid, transport, spent)
         except AgentError as error:
             log.error("call.failed", **error_fields(error))
         except Exception:  # the boundary of calls: a fault of one call must not end others
@@ -97,10 +102,17 @@ async def _accept(
 
 
 class RelayTransport:
-    """`ports.Transport` over the relay socket."""
+    """`ports.Transport` over the relay socket, whose bytes go over `transport`."""
 
-    def __init__(self, socket: web.WebSocketResponse, count: Count, speech: SpeechHealth) -> None:
+    def __init__(
+        self,
+        socket: web.WebSocketResponse,
+        transport: asyncio.Transport | None,
+        count: Count,
+        speech: SpeechHealth,
+    ) -> None:
         self._socket = socket
+        self._transport = transport
         self._speech = speech
         self._call_sid = ""
         self._count = count
@@ -143,9 +155,14 @@ class RelayTransport:
         if self._has_ended or self._socket.closed:
             return
         self._has_ended = isinstance(action, EndCall)
+        frame = relay.render(action)
+        unsent = self._transport.get_write_buffer_size() if self._transport else _AT_ONCE_BYTES
         try:
-            async with asyncio.timeout(SEND_SECONDS):
-                await self._socket.send_str(relay.render(action))
+            if unsent + len(frame) < _AT_ONCE_BYTES:
+                await self._socket.send_frame(frame, WSMsgType.TEXT)
+            else:
+                async with asyncio.timeout(SEND_SECONDS):
+                    await self._socket.send_frame(frame, WSMsgType.TEXT)
         except (ConnectionError, TimeoutError) as error:
             log.warning("relay.send_failed", error=type(error).__name__)
             self._has_ended = True

@@ -24,6 +24,7 @@ from agent.ports import ObservedStep
 
 log = structlog.get_logger(__name__)
 
+_TIMERS = frozenset({StartTimer, StopTimer})
 _SHORTEST_WRITING_SECONDS = 0.05
 """A reply that came all at once has no speed."""
 
@@ -54,15 +55,20 @@ class CallObserver:
         return sum(used.total() for used in self._summary.used.values())
 
     def observe(self, moment: ObservedStep) -> None:
-        if self._tracker.is_streaming(moment.event) and all(
-            isinstance(action, StartTimer | StopTimer) for action, _ in moment.timed_actions
-        ):
-            return  # the hot path: one more delta that led to nothing
-        if kind := turns.interrupt_kind(moment):
+        event, _, timed_actions = moment
+        if type(event) is ev.ReplyDelta and self._tracker.is_streaming(event):
+            for action, _ in timed_actions:
+                if type(action) not in _TIMERS:
+                    break
+            else:
+                return  # the hot path: one more delta that led to nothing
+        if type(event) in turns.INTERRUPTS and (kind := turns.interrupt_kind(moment)):
             self._count("agent_interrupts_total", kind=kind)
             seconds = max(0.0, self._metrics.now() - moment.received_at)
             self._count("agent_interrupt_stop_seconds", seconds, kind=kind)
-        if reason := _entry_reason(moment):
+        else:
+            kind = ""
+        if type(event) is not ev.ReplyDelta and (reason := _entry_reason(moment)):
             self._count("agent_keypad_entries_total", reason=reason)
         self._note_event(moment)
         for change in self._tracker.observe(moment, kind):

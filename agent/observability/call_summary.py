@@ -138,12 +138,15 @@ class CallSummary:
                 self.used.setdefault(model, Counter()).update(by_kind(usage))
             case _:
                 pass
-        for action in moment.actions:
-            match action:
-                case Speak(_, text) | Record(_, AgentSaid(text, SpeechSource.GREETING, False)):
-                    self._agent.letters += letters(text)
-                case _:
-                    pass
+        for action, _ in moment.timed_actions:
+            if type(action) is Speak:
+                self._agent.letters += letters(action.text)
+            elif type(action) is Record:
+                match action.fact:
+                    case AgentSaid(text, SpeechSource.GREETING, False):
+                        self._agent.letters += letters(text)
+                    case _:
+                        pass
 
     def add_tool(self, run: Activity) -> None:
         self._tools.setdefault(run.tool, Counter())[run.outcome] += 1

@@ -20,11 +20,12 @@ import sys
 import textwrap
 import traceback
 from collections import deque
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from functools import partial
 from threading import Condition, Thread
 from typing import Any, TextIO
 
+import msgspec
 import structlog
 
 from agent.observability.turn_stages import UNTIL_SPEECH
@@ -41,11 +42,12 @@ _LONGEST_MESSAGE = 200
 _INDENT = "\n" + " " * 42  # behind the time stamp and the level
 
 Values = MutableMapping[str, Any]
+_JSON = msgspec.json.Encoder()
 
 
 def configure_logging(level: str, log_format: str, *, with_personal: bool = False) -> None:
     """Set up structlog for the process, also for what libraries log."""
-    renderer: structlog.types.Processor = structlog.processors.JSONRenderer()
+    renderer: structlog.types.Processor = structlog.processors.JSONRenderer(serializer=_json)
     optional: list[structlog.types.Processor] = [structlog.processors.format_exc_info]
     if not with_personal:
         render = structlog.processors.ExceptionRenderer(lambda info: frames_and_types(info[1]))
@@ -88,6 +90,14 @@ def _rendered(
     except Exception as error:  # noqa: BLE001 (logging must not end what it reports)
         return json.dumps({"event": event, "level": method, "unreadable": type(error).__name__})
     return values
+
+
+def _json(values: Values, default: Callable[[Any], Any]) -> str:
+    """JSON of a line; the standard library's, which is slower, for what msgspec cannot write."""
+    try:
+        return _JSON.encode(values).decode()
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        return json.dumps(values, default=default)
 
 
 def _drop_personal(_: object, __: str, values: Values) -> Values:

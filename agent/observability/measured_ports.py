@@ -36,11 +36,15 @@ class ObserverGuard:
     def __exit__(self, _: object, error: BaseException | None, __: object) -> bool:
         if not isinstance(error, Exception):
             return False
+        self.caught(error)
+        return True
+
+    def caught(self, error: Exception) -> None:
+        """Count an exception of the observer; log the first."""
         self._count("agent_observer_errors_total", observer=self._observer)
         if not self._has_logged:
             self._has_logged = True
             log.error("observer.failed", observer=self._observer, exc_info=error)
-        return True
 
 
 OnOperation = Callable[[str, float, float, type[BaseException] | None], None]

@@ -11,18 +11,22 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from time import monotonic, time
-from typing import NamedTuple
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
-from prometheus_client.metrics_core import CounterMetricFamily
-from prometheus_client.metrics_core import Metric as Family
-from prometheus_client.registry import Collector
 
 from agent.observability.logging import lost_lines
+from agent.observability.series import (
+    Exported,
+    MetricSpec,
+    Series,
+    SeriesCopy,
+    Together,
+    added_up,
+)
 
 _VOICE = (0.1, 0.2, 0.3, 0.4, 0.5, 0.65, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0)
 _FINE = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -82,6 +86,7 @@ _COUNTERS_AND_GAUGES = {
     "agent_draining": "1 while the process drains.",
     "agent_load_shedding": "Level of load shedding: 0 none, 1 hedges, 2 new calls.",
     "agent_tasks": "Tasks of the event loop.",
+    "agent_log_lines_lost_total": "Log lines that could not be written.",
 }
 _HISTOGRAMS = {
     _VOICE: {
@@ -136,27 +141,19 @@ _WITH_EXEMPLAR = {
     "agent_turn_overhead_seconds",
 }
 """Observations of these name the trace they belong to."""
-
-
-class MetricSpec(NamedTuple):
-    """How one metric is declared."""
-
-    name: str
-    help: str
-    labels: tuple[str, ...]
-    buckets: tuple[float, ...]
-
-    @property
-    def kind(self) -> str:
-        """Prometheus asks that only names of counters end in `_total`."""
-        if self.buckets:
-            return "histogram"
-        return "counter" if self.name.endswith("_total") else "gauge"
+_TOGETHER: dict[str, Together] = {
+    "agent_llm_breaker_open": "highest",
+    "agent_draining": "highest",
+    "agent_load_shedding": "highest",
+    "agent_tool_source_up": "lowest",
+}
+"""Of several processes; the values of all others are added up."""
 
 
 def _spec(declared: str, text: str, buckets: tuple[float, ...] = ()) -> MetricSpec:
     name, _, labels = declared.rstrip("}").partition("{")
-    return MetricSpec(name, text, tuple(labels.split(",")) if labels else (), buckets)
+    names = tuple(labels.split(",")) if labels else ()
+    return MetricSpec(name, text, names, buckets, _TOGETHER.get(name, "sum"))
 
 
 METRICS = (
@@ -172,7 +169,8 @@ METRICS = (
 class Metrics:
     """All metrics of one process; `trace_id` gives the exemplar of latencies, empty = none.
 
-    Histograms have classic buckets: the client library (0.26) does not keep native ones itself.
+    Only the thread of the event loop may count. Histograms have classic buckets: the client library
+    (0.26) does not keep native ones itself.
     """
 
     def __init__(
@@ -180,17 +178,18 @@ class Metrics:
     ) -> None:
         self.now = clock
         self._trace_id = trace_id
-        self._registry = CollectorRegistry()
-        self._metrics = {spec.name: self._declared(spec) for spec in METRICS}
-        self._series: dict[tuple[object, ...], Callable[[float], None]] = {}
+        self._specs = {spec.name: spec for spec in METRICS}
+        self._series: dict[tuple[object, ...], Series] = {}
+        self._gauges: dict[Series, Callable[[], float]] = {}
         self._active_calls = 0
-        self._registry.register(_LostLogLines())
+        for spec in METRICS:
+            if not spec.labels:
+                self._find((spec.name,), {})
+        self.read_gauge("agent_log_lines_lost_total", lost_lines)
 
     def count(self, metric: str, amount: float = 1, /, **labels: str) -> None:  # ports.Count
         key = (metric, *labels.items())
-        if (record := self._series.get(key)) is None:
-            record = self._series[key] = self._find_series(metric, labels)
-        record(amount)
+        (self._series.get(key) or self._find(key, labels)).count(amount)
 
     def add_active_calls(self, calls: int) -> None:
         """Add to the number of calls in progress; negative when calls end."""
@@ -198,47 +197,42 @@ class Metrics:
         self.count("agent_active_calls", self._active_calls)
 
     def read_gauge(self, metric: str, read: Callable[[], float]) -> None:
-        """Take the value of a gauge without labels from a function whenever it is exported."""
-        gauge = self._metrics[metric]
-        if isinstance(gauge, Gauge):
-            gauge.set_function(read)
+        """Take the value of a metric without labels from a function whenever it is exported."""
+        self._gauges[self._series[(metric,)]] = read
 
     def value(self, name: str, **labels: str) -> float:
-        return self._registry.get_sample_value(name, labels) or 0.0
+        return _registry(self.copies()).get_sample_value(name, labels) or 0.0
+
+    def copies(self) -> list[SeriesCopy]:
+        """All series as they are now, for another process."""
+        for series, read in self._gauges.items():
+            series.numbers[0] = float(read())
+        return [one.copy() for one in dict.fromkeys(self._series.values())]
 
     def render(self, accept: str) -> tuple[bytes, str]:
-        encode, content_type = choose_encoder(accept)
-        return encode(self._registry), content_type
+        return rendered(self.copies(), accept)
 
-    def _declared(self, spec: MetricSpec) -> Counter | Gauge | Histogram:
-        name, text, labels, buckets = spec
-        if spec.kind == "histogram":
-            return Histogram(name, text, labels, registry=self._registry, buckets=buckets)
-        declare = Counter if spec.kind == "counter" else Gauge
-        return declare(name, text, labels, registry=self._registry)
-
-    def _find_series(self, metric: str, labels: dict[str, str]) -> Callable[[float], None]:
-        """How an amount is recorded in one series, found once: the library takes a lock."""
-        series = self._metrics[metric]
-        series = series.labels(**labels) if labels else series
-        match series:
-            case Counter():
-                return series.inc
-            case Gauge():
-                return series.set
-            case Histogram() if metric in _WITH_EXEMPLAR:
-                return lambda amount: series.observe(amount, self._exemplar())
-            case Histogram():
-                return series.observe
-
-    def _exemplar(self) -> dict[str, str] | None:
-        return {"trace_id": trace_id} if (trace_id := self._trace_id()) else None
+    def _find(self, key: tuple[object, ...], labels: dict[str, str]) -> Series:
+        """The series of a key, found once: labels may be given in any order."""
+        spec = self._specs[str(key[0])]
+        own = (spec.name, *((name, labels.get(name)) for name in spec.labels))
+        if (series := self._series.get(own)) is None:
+            trace_id = self._trace_id if spec.name in _WITH_EXEMPLAR else None
+            series = self._series[own] = Series(spec, labels, trace_id)
+        self._series[key] = series
+        return series
 
 
-class _LostLogLines(Collector):
-    def collect(self) -> Iterator[Family]:
-        text = "Log lines that could not be written."
-        yield CounterMetricFamily("agent_log_lines_lost", text, value=lost_lines())
+def rendered(copies: Iterable[SeriesCopy], accept: str) -> tuple[bytes, str]:
+    """Series, perhaps of several processes, in the form that is accepted, and its content type."""
+    encode, content_type = choose_encoder(accept)
+    return encode(_registry(added_up(METRICS, copies))), content_type
+
+
+def _registry(copies: Iterable[SeriesCopy]) -> CollectorRegistry:
+    registry = CollectorRegistry()
+    registry.register(Exported(METRICS, copies))
+    return registry
 
 
 @dataclass(slots=True)

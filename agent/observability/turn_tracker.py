@@ -25,6 +25,9 @@ from agent.ports import ObservedStep
 ORDER_SECONDS = 0.5
 """Twilio does not document whether it reports the agent's silence before or after the interrupt
 that caused it. An interrupt within this time after that report counts as one of the playback."""
+INTERRUPTS = frozenset({ev.CallerInterrupted, ev.CallerSpoke, ev.CallerPressed})
+"""Only these events may have an `interrupt_kind`."""
+_FOLLOWED = frozenset({StartReply, RunTool, CancelReply, CancelTool, Speak})
 _WAITS_FOR_CALLER = frozenset({Timer.END_OF_TURN_DELAY, Timer.DIGITS})
 _ANSWERS_CALLER = _WAITS_FOR_CALLER | {Timer.RETRY}
 """When these run out, what the caller said or pressed is taken as complete and is answered."""
@@ -85,8 +88,8 @@ class TurnTracker:
         """The request that the present event ends; its last text is written after that."""
         self._changes: list[Change] = []
 
-    def is_streaming(self, event: ev.Event) -> bool:
-        request = self.under_way.get(event.reply) if isinstance(event, ev.ReplyDelta) else None
+    def is_streaming(self, event: ev.ReplyDelta) -> bool:
+        request = self.under_way.get(event.reply)
         return request is not None and request.first is not None
 
     def observe(self, step: ObservedStep, kind: str) -> list[Change]:
@@ -99,7 +102,8 @@ class TurnTracker:
             self._interrupt(kind, received_at)
         self._note_event(event, received_at, step.actions)
         for action, at in timed_actions:
-            self._note_action(event, received_at, action, at)
+            if type(action) in _FOLLOWED:
+                self._note_action(event, received_at, action, at)
         for turn in (self._turn, self._unprompted):
             if turn is not None and turn.is_over:
                 self._close(turn, step.done_at)

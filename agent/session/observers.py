@@ -65,6 +65,7 @@ class CallObservers:
     ) -> None:
         self._count = telemetry.count
         self._observers: list[tuple[ObserverGuard, SessionObserver]] = []
+        self._steps: list[tuple[ObserverGuard, Callable[[ObservedStep], None]]] = []
         self._open("trace", trace)  # first: the others read the current trace
         self._metrics = self._open("metrics", metrics)
         self._open("record", record)
@@ -75,9 +76,11 @@ class CallObservers:
         return self._metrics.tokens if self._metrics is not None else 0
 
     def observe(self, moment: ObservedStep) -> None:
-        for guard, observer in self._observers:
-            with guard:
-                observer.observe(moment)
+        for guard, observe in self._steps:
+            try:
+                observe(moment)
+            except Exception as error:  # noqa: BLE001 (as `with guard`, at no cost while all is well)
+                guard.caught(error)
 
     def ended(self, reason: EndReason) -> None:
         for guard, observer in reversed(self._observers):
@@ -94,6 +97,7 @@ class CallObservers:
             observer = open_one()
             if observer is not None:
                 self._observers.append((guard, observer))
+                self._steps.append((guard, observer.observe))
             return observer
         return None
 

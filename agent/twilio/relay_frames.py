@@ -150,9 +150,15 @@ def parse(data: str) -> Inbound:
         raise RelayProtocolError("not_json", error.reason) from error
     if len(raw) > MAX_FRAME_BYTES:
         raise RelayProtocolError("too_large", f"{len(raw)} bytes")
-    if _decode(_HEAD, raw, "no_type").type not in _TYPES:
-        return IgnoredFrame("unknown_type")
-    return _translate(_decode(_FRAME, raw, "bad_field"))
+    try:
+        frame = _FRAME.decode(raw)
+    except msgspec.MsgspecError:  # why, is only then looked for
+        if _decode(_HEAD, raw, "no_type").type not in _TYPES:
+            return IgnoredFrame("unknown_type")
+        frame = _decode(_FRAME, raw, "bad_field")
+    except RecursionError as error:
+        raise RelayProtocolError("not_json", str(error)) from error
+    return _translate(frame)
 
 
 def _decode(decoder: msgspec.json.Decoder[_T], raw: bytes | Raw, fault: FrameFault) -> _T:
@@ -244,9 +250,9 @@ class _EndFrame(_Frame, tag="end"):
 _ENCODER = msgspec.json.Encoder()
 
 
-def render(action: TransportAction) -> str:
-    """Write one action as a text frame; `ValueError` if Twilio would refuse it."""
-    return _ENCODER.encode(_frame(action)).decode()
+def render(action: TransportAction) -> bytes:
+    """Write one action as a text frame in UTF-8; `ValueError` if Twilio would refuse it."""
+    return _ENCODER.encode(_frame(action))
 
 
 def _frame(action: TransportAction) -> _Frame:
@@ -284,7 +290,7 @@ def _given(flag: bool | None) -> bool | UnsetType:
 
 
 def _characters(text: str) -> str:
-    return text.encode(errors="ignore").decode()
+    return text if text.isascii() else text.encode(errors="ignore").decode()
 
 
 def _source(source: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -12,6 +13,7 @@ import pytest
 from agent.call.actions import StartReply
 from agent.call.events import ReplyDelta
 from agent.observability import EmbeddedMetrics, Telemetry
+from agent.observability.metrics import rendered
 from tests.fakes import Clock
 from tests.observability.observed import SPOKE, Step, observed, samples_of
 from tests.servers import serving, settings_for
@@ -135,3 +137,29 @@ async def test_service_does_not_write_it_otherwise(
         await until(lambda: telemetry.value("agent_event_loop_lag_seconds_count") > 0)
 
     assert "_aws" not in capsys.readouterr().err
+
+
+def test_processes_are_added_up_as_each_metric_says() -> None:
+    """Calls and observations are added, a state counts if one process is in it."""
+    telemetries = [Telemetry(Clock(), partial(str, trace)) for trace in ("aaa", "bbb")]
+    for telemetry, calls in zip(telemetries, (2, 3), strict=True):
+        telemetry.add_active_calls(calls)
+        telemetry.count("agent_draining", calls - 2)
+        telemetry.count("agent_tool_source_up", 3 - calls, source="crm")
+        telemetry.count("agent_turns_total", calls, use_case="pizza", outcome="answered")
+        telemetry.count("agent_turn_overhead_seconds", calls / 1000)
+
+    first, second = telemetries
+    text = rendered([*first.copies(), *second.copies()], OPEN_METRICS)[0].decode()
+
+    for line in (
+        "agent_active_calls 5.0",
+        "agent_draining 1.0",
+        'agent_tool_source_up{source="crm"} 0.0',
+        'agent_turns_total{outcome="answered",use_case="pizza"} 5.0',
+        "agent_turn_overhead_seconds_count 2.0",
+        "agent_turn_overhead_seconds_sum 0.005",
+    ):
+        assert line in text.splitlines()
+    [both] = [line for line in text.splitlines() if 'overhead_seconds_bucket{le="0.002"}' in line]
+    assert both.partition(" # ")[0].endswith(" 1.0") and 'trace_id="aaa"' in both

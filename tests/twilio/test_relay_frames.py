@@ -288,7 +288,7 @@ SOUND = "https://assets.example.com/typing.mp3"
 def test_every_action_of_the_transport_has_its_frame(action: TransportAction, written: str) -> None:
     check_outbound(written)
 
-    assert render(action) == written
+    assert render(action).decode() == written
 
 
 @pytest.mark.parametrize(
@@ -322,7 +322,7 @@ _ACTIONS: st.SearchStrategy[TransportAction] = st.one_of(
 def test_no_action_becomes_an_invalid_frame(action: TransportAction) -> None:
     """A rendered frame satisfies the schemas; any other action is a `ValueError`."""
     try:
-        written = render(action)
+        written = render(action).decode()
     except ValueError:
         return
 
