@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from struct import pack, unpack_from
+from typing import cast
 from urllib.parse import urlsplit
 
 import msgspec
@@ -88,8 +89,7 @@ class Line(asyncio.Protocol):
         return line
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - for mypy
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # a TCP socket
         path = f"{self._url.path or '/'}?{self._url.query}".rstrip("?")
         headers = {
             "Host": self._url.netloc,
@@ -100,7 +100,7 @@ class Line(asyncio.Protocol):
             **self._headers,
         }
         lines = [f"GET {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
-        transport.write("\r\n".join([*lines, "", ""]).encode())
+        self._transport.write("\r\n".join([*lines, "", ""]).encode())
 
     def data_received(self, data: bytes) -> None:
         at = time.monotonic()
@@ -216,6 +216,8 @@ class Calls:
     """Turns of each call before the measured ones."""
     open_for: float = 0.5
     """Seconds between the last call's beginning and its first words."""
+    at_edges: Callable[[], None] = lambda: None
+    """Called just before and just after the measured turns."""
     _lines: list[tuple[int, Line]] = field(default_factory=list)
 
     async def play(self) -> Played:
@@ -241,12 +243,14 @@ class Calls:
 
     async def _measure(self, chance: random.Random, played: Played) -> None:
         lag = asyncio.create_task(_notice_lag(played.lags), name="lag")
+        self.at_edges()
         cpu, own, began = cpu_seconds(self.subject.pid), time.process_time(), time.monotonic()
         await self._talk(range(self.warm_turns, self.warm_turns + self.turns), chance, played)
         played.wall = time.monotonic() - began
         played.cpu = cpu_seconds(self.subject.pid) - cpu
         played.own_cpu = time.process_time() - own
         played.rss_after = rss_bytes(self.subject.pid)
+        self.at_edges()
         lag.cancel()
 
     async def _open_all(self, played: Played) -> None:

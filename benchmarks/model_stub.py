@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
+from typing import cast
 from zlib import crc32
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -33,8 +34,7 @@ class HttpConnection(asyncio.Protocol):
         self._unread = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - for mypy
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # a TCP socket
 
     def data_received(self, data: bytes) -> None:
         self._unread += data

@@ -18,7 +18,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from struct import unpack_from
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
 from zlib import crc32
 
@@ -34,6 +34,7 @@ _LAST = '{"type":"text","token":"","last":true}'
 _PRELUDE, _CHECKSUM = 12, 4
 _DELTA = b"contentBlockDelta"
 
+_Result = TypeVar("_Result")
 _Talk = Callable[[str, web.WebSocketResponse], Coroutine[Any, Any, None]]
 
 
@@ -185,16 +186,15 @@ async def serve(kind: str, port: int) -> None:
     await asyncio.Event().wait()
 
 
-def main() -> None:
-    """Serve with the quicker loop, if it is there."""
+def run_quickly(main: Coroutine[Any, Any, _Result]) -> _Result:
+    """Run with the quicker loop, if it is there."""
     try:
         import uvloop  # noqa: PLC0415 - the dependency is optional
     except ImportError:
-        run: Callable[[Coroutine[Any, Any, None]], None] = asyncio.run
-    else:
-        run = uvloop.run
-    run(serve(sys.argv[1], int(sys.argv[2])))
+        return asyncio.run(main)
+    result: _Result = uvloop.run(main)
+    return result
 
 
 if __name__ == "__main__":
-    main()
+    run_quickly(serve(sys.argv[1], int(sys.argv[2])))
