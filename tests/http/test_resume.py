@@ -27,6 +27,7 @@ from tests.scripted import ScriptedModel
 from tests.servers import ACTION_URL, Server, heard_out, offline, seeded, settings_for, staged
 from tests.twilio_client.call import Ending
 from tests.twilio_client.client import Answer, Relay, call_fields
+from tests.waiting import until
 
 ADA = "+15550100001"
 RESTAURANT = "restaurantOrderingUseCase"
@@ -76,7 +77,7 @@ async def test_words_before_the_loss_are_answered_after_it(tmp_path: Path) -> No
     async with staged(settings_for(tmp_path / "unused"), store, lambda *_: model) as server:
         async with server.twilio.call(From=ADA) as call:
             await call.prompt("how long are you open")
-            await call.settle()
+            await until(lambda: len(model.requests) == 1)
             relay = new_line(await call.fail())
         async with server.twilio.connect(relay) as call:
             answered = await call.reply(cycles=2)
