@@ -184,23 +184,17 @@ class AwsCredentials:
             await self.renew()
 
 
+@dataclass(slots=True)
 class AwsRequests:
     """Sends signed requests to one service; made by `open`."""
 
-    def __init__(
-        self,
-        region: str,
-        endpoint: str,
-        signer: RequestSigner,
-        http: aiohttp.ClientSession,
-        credentials: AwsCredentials,
-        clock: Callable[[], float],
-    ) -> None:
-        self.region, self.endpoint, self.http = region, endpoint, http
-        self.credentials = credentials
-        self._signer = signer
-        self._clock = clock
-        self._behind = 0.0  # seconds by which our clock is late
+    region: str
+    endpoint: str
+    http: aiohttp.ClientSession
+    credentials: AwsCredentials
+    _signer: RequestSigner
+    _clock: Callable[[], float]
+    _behind: float = 0.0  # seconds by which our clock is late
 
     @classmethod
     @asynccontextmanager
@@ -235,7 +229,7 @@ class AwsRequests:
             AwsCredentials.open(session) as credentials,
         ):
             signer = RequestSigner(name, region, endpoint, headers)
-            yield cls(region, endpoint, signer, http, credentials, clock)
+            yield cls(region, endpoint, http, credentials, signer, clock)
 
     async def post(self, path: str, body: bytes, target: str = "") -> aiohttp.ClientResponse:
         """The response to one request, its body not read; the caller releases or closes it.

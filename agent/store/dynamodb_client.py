@@ -6,9 +6,10 @@ the predecessor: both services read the same table. The CloudFormation template 
 
 Requests are JSON 1.0 by `agent.aws_requests`, errors are those of the SDK, whose client only
 creates tables. Repeated are failed connections, late and damaged answers, statuses 500 to 504 and
-throttling, at most twice, and write transactions that conflict or are throttled. DynamoDB's own
-text may quote an item, so it stays in the cause. A process may have no permission to describe its
-table: the check reads an item and a page of the index with keys that no item has.
+throttling, at most twice and not while most requests fail, and write transactions that conflict or
+are throttled. DynamoDB's own text may quote an item, so it stays in the cause. A process may have
+no permission to describe its table: the check reads an item and a page of the index with keys that
+no item has.
 """
 
 from __future__ import annotations
@@ -75,6 +76,8 @@ TABLE: dict[str, Any] = {
 
 _OK = 200
 _ATTEMPTS = 3
+_SPARE, _COST = 500, 5
+"""As in the SDK: what a process may spend on repetitions, at this cost; a success earns 1."""
 _PASSING_STATUSES = frozenset({500, 502, 503, 504})
 _THROTTLED = frozenset(
     {
@@ -128,6 +131,7 @@ class DynamoDBClient:
     _stack: AsyncExitStack
     _timeouts: DynamoDBTimeouts
     _is_closed: bool = False
+    _spare: int = _SPARE
 
     @classmethod
     async def open(
@@ -185,15 +189,20 @@ class DynamoDBClient:
         """The same, with at most two repetitions and the errors of the SDK."""
         operation = name.title().replace("_", "")
         body = msgspec.json.encode(arguments)
-        attempt = 1
+        repetitions = 0
         while True:
             try:
-                return await self._answer(operation, body)
+                answer = await self._answer(operation, body)
             except (ClientError, HTTPClientError, SdkConnectionError) as error:
-                if attempt == _ATTEMPTS or not _may_pass(error):
+                is_last = repetitions == _ATTEMPTS - 1 or self._spare < _COST
+                if is_last or not _may_pass(error):
                     raise
-            await pause(attempt - 1)
-            attempt += 1
+            else:
+                self._spare = min(self._spare + (repetitions * _COST or 1), _SPARE)
+                return answer
+            self._spare -= _COST
+            await pause(repetitions)
+            repetitions += 1
 
     async def _answer(self, operation: str, body: bytes) -> Mapping[str, Any]:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any, NamedTuple
@@ -11,6 +12,7 @@ import pytest
 from aiohttp import web
 from botocore import xform_name  # type: ignore[import-untyped] # ships no types
 
+from agent.errors import StoreError
 from agent.store.dynamodb_table import DynamoDBStore
 from tests.listening import listening
 from tests.llm.accounts import set_account
@@ -36,6 +38,7 @@ class Server:
         self.asked: list[Asked] = []
         self.checksums: list[str] = []
         """Of the next answers; without one there is none."""
+        self.status = 200
 
     async def handle(self, request: web.Request) -> web.Response:
         headers = request.headers
@@ -46,7 +49,7 @@ class Server:
         self.asked.append(Asked(headers["X-Amz-Target"], kind, signed, body, token))
         answer: dict[str, Any] = {"Items": [], "Responses": {}}
         checksum = {"x-amz-crc32": self.checksums.pop(0)} if self.checksums else {}
-        return web.json_response(answer, headers=checksum)
+        return web.json_response(answer, status=self.status, headers=checksum)
 
 
 @pytest.fixture
@@ -102,3 +105,25 @@ async def test_damaged_answer_is_asked_for_again(server: Server) -> None:
     assert await store.query("a") == []
     assert len(server.asked) == 2
     await store.close()
+
+
+async def test_repetitions_end_while_the_table_fails_and_return_with_it(server: Server) -> None:
+    """100 of a process in advance: a table that is down is not asked three times as much."""
+    store = await DynamoDBStore.open("t", region=REGION)
+
+    async def ask(times: int) -> int:
+        server.asked.clear()
+        gets = (store.get("a", str(number)) for number in range(times))
+        answers = await asyncio.gather(*gets, return_exceptions=True)
+        assert all(isinstance(each, StoreError) == (server.status != 200) for each in answers)
+        return len(server.asked)
+
+    server.status = 503
+    asked_while_down = await ask(90), await ask(10)
+    server.status = 200
+    asked_after = await ask(10)
+    server.status = 503
+    asked_again = await ask(1)
+    await store.close()
+
+    assert (*asked_while_down, asked_after, asked_again) == (90 + 100, 10, 10, 3)
