@@ -167,11 +167,11 @@ def _refuse_new(faults: tuple[str, ...], known: tuple[str, ...]) -> None:
 def interned(value: _V) -> _V:
     """The value with its long texts, most of which are equal in other calls, as shared ones."""
     kept: object = value
-    if type(value) is str and len(value) >= _LONG_TEXT:
-        kept = sys.intern(value)
-    elif type(value) is dict:
+    if isinstance(value, str):
+        kept = sys.intern(value) if len(value) >= _LONG_TEXT else value
+    elif isinstance(value, dict):
         kept = {name: interned(each) for name, each in value.items()}
-    elif type(value) is list:
+    elif isinstance(value, list):
         kept = [interned(each) for each in value]
     return cast("_V", kept)
 
