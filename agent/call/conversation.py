@@ -92,6 +92,8 @@ class Conversation:
 
     def _decide(self, event: ev.Event) -> None:  # noqa: C901, PLR0912 (one case for each event)
         match event:
+            case ev.ReplyDelta(_, text):
+                self._actions += self._turn.add_delta(text)
             case ev.CallStarted():
                 self._begin_call()
             case ev.CallerSpoke(text, is_final):
@@ -102,8 +104,6 @@ class Conversation:
                 self._take_key(digit)
             case ev.PlaybackReported(report, text):
                 self._follow_playback(report, text)
-            case ev.ReplyDelta(_, text):
-                self._actions += self._turn.add_delta(text)
             case ev.ReplyFinished(_, calls, stop):
                 self._follow_turn(*self._turn.finish_reply(calls, stop))
             case ev.ReplyFailed():

@@ -146,6 +146,8 @@ class CallLifecycle:
 
     def accepts(self, event: Event) -> bool:
         match event:
+            case ev.ReplyDelta():  # the most frequent one
+                return True
             case ev.CallStarted():
                 return self.phase is Phase.NEW
             case ev.CallEnded():

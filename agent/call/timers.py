@@ -48,7 +48,10 @@ class StopTimer:
     timer: Timer
 
 
-_LEADING_ON = (Timer.END_OF_TURN_DELAY, Timer.RETRY, Timer.PLAYBACK, Timer.IDLE, Timer.DIGITS)
+_LEADING_ON = frozenset({
+    Timer.END_OF_TURN_DELAY, Timer.RETRY, Timer.PLAYBACK, Timer.IDLE, Timer.DIGITS,
+})  # fmt: skip
+_STOP = {timer: StopTimer(timer) for timer in Timer}
 
 
 @dataclass(slots=True)
@@ -61,7 +64,7 @@ class TimerSet:
     @property
     def lead_on(self) -> bool:
         """Whether a timer runs that leads to words of the agent, or to the end of the call."""
-        return any(timer in self.running for timer in _LEADING_ON)
+        return not _LEADING_ON.isdisjoint(self.running)
 
     def start(self, timer: Timer, after_ms: int) -> StartTimer:
         self._serial += 1
@@ -72,4 +75,5 @@ class TimerSet:
         return [self.start(timer, after_ms)] if timer in self.running else []
 
     def stop(self, *timers: Timer) -> Sequence[StopTimer]:
-        return [StopTimer(timer) for timer in timers if self.running.pop(timer, None) is not None]
+        running = self.running  # most of the timers to stop do not run
+        return [_STOP[timer] for timer in timers if running.pop(timer, None) is not None]

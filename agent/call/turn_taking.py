@@ -142,8 +142,9 @@ class TurnTaking:
 
     def delay_answer(self, text: str, since: str, limits: Limits) -> list[Action]:
         """Delay the answer to `text` if the caller, who said `since`, seems to go on."""
-        is_wanted = wants_number(self._output.audible_text)
-        if is_dictating(since, is_wanted=is_wanted) and not is_whole_number(text):
+        may_go_on = is_dictating(since, is_wanted=True) and not is_whole_number(text)
+        is_wanted = may_go_on and wants_number(self._output.audible_text)
+        if may_go_on and is_dictating(since, is_wanted=is_wanted):
             self._end_of_turn_ms = limits.end_of_number_ms
         elif is_unfinished(text):
             self._end_of_turn_ms = limits.end_of_turn_ms

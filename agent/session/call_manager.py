@@ -26,7 +26,7 @@ from agent.ports import Item, ToolExecutor, Transport
 from agent.session import Resources, resume
 from agent.session.call_setup import CallSetup
 from agent.session.caller_limits import CallerLimits, caller_of
-from agent.session.live_config import ConfigDependencies, LiveConfiguration, open_for_call
+from agent.session.live_config import ConfigDependencies, LiveConfiguration, interned, open_for_call
 from agent.session.observers import SessionObserver, open_observers
 from agent.session.resume import RecoveredCall, ResumeAttempt
 from agent.session.session import CallDependencies, Session
@@ -240,7 +240,7 @@ class CallManager:
         spent: SpentToken,
         watch: OpenView,
     ) -> EndReason:
-        item = await self._set_up(call_sid, spent.item)
+        item = interned(await self._set_up(call_sid, spent.item))
         self.admission.note(call_sid, caller_of(item))
         self._write_later(self._list(item), name="list of calls")
         attempt = resume.latest_attempt(item)

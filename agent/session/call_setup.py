@@ -1,10 +1,11 @@
 """Setting a call up: the caller's profile, the use case, its version, and the filled prompt.
 
 One request reads the profile and the record that most callers need; another use case in the profile
-costs a second one, a canary (`agent.usecases.versions`) another. Nothing is cached, so an edited
-record counts from the next call. An unusable use case of a profile is replaced by the default one;
-an outbound call gets the use case it was made for and no other. A call keeps the version it began
-with, unless its record says `liveEdits`. Reading a caller's history never fails a call.
+costs a second one, a canary (`agent.usecases.versions`) another. Records are read for each call, so
+an edited one counts from the next call; what is parsed of equal records is shared. An unusable use
+case of a profile is replaced by the default one; an outbound call gets the use case it was made for
+and no other. A call keeps the version it began with, unless its record says `liveEdits`. Reading a
+caller's history never fails a call.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from agent.usecases.prompt import HistoryEntry
 
 log = structlog.get_logger(__name__)
 
+_MOST_PARSED = 256  # records of which a process keeps what was parsed
 _HISTORY_SECONDS = 1.5  # how long a set-up waits for earlier orders or bookings
 
 
@@ -58,6 +60,8 @@ class CallSetup:
         self._remarks: dict[str, tuple[str, ...]] = {}
         """By use case, as last read."""
         self._warned: set[str] = set()
+        self._parsed: dict[tuple[bytes, int], tuple[object, records.ParsedRecord]] = {}
+        """By content without the prompt, and `edits`; with the tools that were there."""
 
     @property
     def remarks(self) -> list[str]:
@@ -101,18 +105,25 @@ class CallSetup:
 
     def parse(self, record: Item) -> UseCase:
         """Parse a record, or raise `UseCaseError`; each warning is logged once in a process."""
-        use_case, warnings = records.parse_use_case(
-            record,
-            self._tool_registry.specs,
-            self._tool_registry.unavailable,
-            self._tool_registry.fault_of,
-        )
+        use_case, warnings = records.with_prompt(self._without_prompt(record), record)
         self._remarks[use_case.name] = warnings
         for warning in warnings:
             if warning not in self._warned:
                 self._warned.add(warning)
                 log.warning("use_case.warning", use_case=use_case.name, warning=warning)
         return use_case if self.offers_tools else replace(use_case, tools=())
+
+    def _without_prompt(self, record: Item) -> records.ParsedRecord:
+        rest, registry = records.without_prompt(record), self._tool_registry
+        digest, tools = records.content_digest(rest), (registry.specs, registry.unavailable)
+        known = self._parsed.get((digest, self.edits))
+        if known is None or known[0] != tools:
+            known = tools, records.parse_rest(rest, *tools, registry.fault_of)
+            if digest:
+                self._parsed[digest, self.edits] = known
+            if len(self._parsed) > _MOST_PARSED:
+                self._parsed.clear()
+        return known[1]
 
     def faults_of(self, record: Item) -> tuple[str, ...]:
         """The faults of a record: what is left out of it because it is wrong."""

@@ -9,9 +9,11 @@ logged once: leaving a part out would take from a running call what it has.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TypeVar, cast
 
 import structlog
 
@@ -40,6 +42,8 @@ class ConfigDependencies:
     toolbox: Callable[[UseCase], ToolExecutor]
 
 
+_V = TypeVar("_V")
+_LONG_TEXT = 200  # characters
 _InForce = tuple[UseCase, LanguageModel, ToolExecutor]
 
 
@@ -58,7 +62,7 @@ class LiveConfiguration:
     @classmethod
     async def open(cls, dependencies: ConfigDependencies, item: Item) -> LiveConfiguration:
         """The configuration of the call of this session item; raises `UseCaseError`."""
-        record = await dependencies.setup.record_of(item)
+        record = interned(await dependencies.setup.record_of(item))
         open_model = partial(open_for_call, dependencies.open_model)
         in_force = await _in_force(replace(dependencies, open_model=open_model), record, item)
         return cls(dependencies, record, item, in_force)
@@ -158,6 +162,18 @@ async def open_for_call(open_model: OpenModel, use_case: UseCase) -> LanguageMod
 def _refuse_new(faults: tuple[str, ...], known: tuple[str, ...]) -> None:
     if new := [fault for fault in faults if fault not in known]:
         raise UseCaseError(new[0])
+
+
+def interned(value: _V) -> _V:
+    """The value with its long texts, most of which are equal in other calls, as shared ones."""
+    kept: object = value
+    if isinstance(value, str):
+        kept = sys.intern(value) if len(value) >= _LONG_TEXT else value
+    elif isinstance(value, dict):
+        kept = {name: interned(each) for name, each in value.items()}
+    elif isinstance(value, list):
+        kept = [interned(each) for each in value]
+    return cast("_V", kept)
 
 
 async def _in_force(deps: ConfigDependencies, record: Item, item: Item) -> _InForce:

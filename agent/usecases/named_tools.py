@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import msgspec
@@ -129,6 +129,11 @@ def tools_text(tools: Iterable[ToolSpec], declared: Iterable[str] = ()) -> str:
     Only the name is written of a tool without a schema (its words are known when a call begins) and
     of `declared` tools (theirs are in `httpTools`).
     """
+    return _tools_text(tuple(tools), tuple(declared))
+
+
+@lru_cache(maxsize=64)  # each call stores it
+def _tools_text(tools: tuple[ToolSpec, ...], declared: tuple[str, ...]) -> str:
     specs = [*map(_tool_spec, tools), *({"name": name} for name in declared)]
     return json.dumps([{"toolSpec": spec} for spec in specs], ensure_ascii=False)
 

@@ -15,6 +15,7 @@ A record without a name or a prompt raises a `UseCaseError` of one line, `<use c
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
@@ -28,7 +29,7 @@ from msgspec import Meta
 from agent.call.config import Phrases
 from agent.call.messages import ToolSpec
 from agent.errors import UseCaseError
-from agent.ports import Store
+from agent.ports import Item, Store
 from agent.usecases import ModelSettings, UseCase
 from agent.usecases.http_tool import HttpTool, read_http_tools
 from agent.usecases.named_tools import KnownTools, named_tools, usable_everywhere
@@ -58,6 +59,7 @@ Guardrail = Annotated[str, Meta(pattern=r"^$|^\S+:(\d+|DRAFT)$")]
 Latency = Literal["", "standard", "optimized"]
 ServiceTier = Literal["", "default", "priority", "reserved"]  # `flex` delays requests
 _BackupText = Annotated[str, Meta(max_length=500)]
+_CONTENT = msgspec.msgpack.Encoder(decimal_format="number", enc_hook=repr)
 
 
 class _TextBlock(msgspec.Struct):
@@ -94,12 +96,10 @@ class BackupTranscription(_Backup):
 
 
 class _Record(msgspec.Struct):
-    prompt: Any = ""
-    promptContext: Any = ()  # noqa: N815 the table's spelling, as all below
     title: str = ""
     description: str = ""
     tools: Any = ()
-    dtmfHandlers: Any = {}  # noqa: N815
+    dtmfHandlers: Any = {}  # noqa: N815 the table's spelling, as all below
     conversationRelayParams: Any = {}  # noqa: N815
     greetingKnown: Annotated[str, Meta(max_length=4_000)] = ""  # noqa: N815
     languages: Any = ()
@@ -123,6 +123,23 @@ class _Record(msgspec.Struct):
     backupTranscription: Any = None  # noqa: N815
 
 
+ParsedRecord = tuple[UseCase, tuple[str, ...]]
+"""A use case, and a line for each value that was left out or has no effect."""
+
+
+def without_prompt(item: Mapping[str, object]) -> Item:
+    """What `parse_rest` reads of a record."""
+    return {name: each for name, each in item.items() if name not in {"prompt", "promptContext"}}
+
+
+def content_digest(item: Mapping[str, object]) -> bytes:
+    """Equal for equal items; a list and a set are the same. Empty for what cannot be encoded."""
+    try:
+        return hashlib.blake2b(_CONTENT.encode(item), digest_size=16).digest()
+    except (ValueError, TypeError, OverflowError, RecursionError):
+        return b""
+
+
 async def use_cases(store: Store) -> list[tuple[str, str, str]]:
     """Name, title and description of all use cases, by name; also of broken records."""
     return [
@@ -144,7 +161,7 @@ def parse_use_case(
     tools: Mapping[str, ToolSpec],
     unavailable: Mapping[str, str] = MappingProxyType({}),
     unusable_reason: Callable[[HttpTool], str] = usable_everywhere,
-) -> tuple[UseCase, tuple[str, ...]]:
+) -> ParsedRecord:
     """Read a record; what is wrong and not essential is left out.
 
     Args:
@@ -159,10 +176,30 @@ def parse_use_case(
     Raises:
         UseCaseError: The prompt is missing or wrong.
     """
-    name = text_in(item, "pk")
-    prompt = _prompt(item.get("prompt"), f"{name}.prompt")
+    return with_prompt(parse_rest(item, tools, unavailable, unusable_reason), item)
+
+
+def with_prompt(parsed: ParsedRecord, item: Mapping[str, object]) -> ParsedRecord:
+    """What `parse_rest` has made of a record, with the prompt of this one; as `parse_use_case`."""
+    use_case, warnings = parsed
+    prompt = _prompt(item.get("prompt"), f"{use_case.name}.prompt")
     errors = RecordErrors()
-    record = tolerant({**item, "prompt": None}, _Record, "", errors)
+    context = "\n".join(_texts(item.get("promptContext") or (), "promptContext", errors))
+    lines = tuple(f"{use_case.name}.{error}" for error in errors.errors)
+    whole = replace(use_case, prompt=prompt, context=context, errors=(*use_case.errors, *lines))
+    return whole, (*warnings, *(f"{line}; left out" for line in lines))
+
+
+def parse_rest(
+    item: Mapping[str, object],
+    tools: Mapping[str, ToolSpec],
+    unavailable: Mapping[str, str],
+    unusable_reason: Callable[[HttpTool], str],
+) -> ParsedRecord:
+    """The same without the prompt, which differs in each call; never raises `UseCaseError`."""
+    name = text_in(item, "pk")
+    errors = RecordErrors()
+    record = tolerant(without_prompt(item), _Record, "", errors)
     params = table(record.conversationRelayParams, RECORD_FIELD, errors)
     relay, greeting = relay_attributes(params, errors)
     languages = [
@@ -181,8 +218,7 @@ def parse_use_case(
     names = {spec.name for spec in offered}
     use_case = UseCase(
         name,
-        prompt,
-        context="\n".join(_texts(record.promptContext, "promptContext", errors)),
+        prompt="",
         title=record.title,
         description=record.description,
         greeting=greeting,

@@ -37,13 +37,15 @@ from decimal import Decimal
 
 from agent.errors import StoreError, UseCaseError
 from agent.ports import Item, Key, Store
-from agent.usecases.record import CONFIGURATION, USE_CASE
+from agent.usecases.record import CONFIGURATION, USE_CASE, content_digest
 from agent.usecases.validation import plain
 
 VERSION_PREFIX = "version::"
 _BOOKKEEPING = frozenset(
     {"pk", "sk", "pk1", "sk1", "version", "versionDigest", "canary", "createdAt", "previous"}
 )
+_digests: dict[bytes, str] = {}  # by content
+_MOST_DIGESTS = 256
 _ATTEMPTS = 20  # concurrent writers that may take a number first
 
 
@@ -224,7 +226,18 @@ def _content(item: Mapping[str, object]) -> Item:
 
 
 def _digest(content: Item) -> str:
-    """A digest that does not depend on the table implementation."""
+    """A digest that does not depend on the table implementation; each call asks for one."""
+    key = content_digest(content)
+    if (known := _digests.get(key)) is None:
+        known = _canonical_digest(content)
+        if len(_digests) >= _MOST_DIGESTS:
+            _digests.clear()
+        if key:
+            _digests[key] = known
+    return known
+
+
+def _canonical_digest(content: Item) -> str:
     canonical: Item = {}
     for name, value in content.items():
         try:

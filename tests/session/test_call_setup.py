@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -287,3 +288,18 @@ async def test_record_answers_for_a_canary_whose_version_is_missing() -> None:
     prompts = [await prompt_of(store, await ring(calls, f"CA{one}", one)) for one in callers]
 
     assert prompts == [[{"text": "You sell pizza."}]] * 5
+
+
+def test_calls_of_one_record_share_what_is_parsed_of_it_but_the_prompt() -> None:
+    setup = calls_over(MemoryStore()).setup
+    record: Item = {**PIZZA, "phrases": {"goodbye": "Bye."}, "maxTokens": Decimal(200)}
+
+    first = setup.parse(record)
+    again = setup.parse({**record, "prompt": "You sell pasta."})
+    edited = setup.parse({**record, "phrases": {"goodbye": "See you."}})
+    wrong = [setup.parse({**record, "maxTokens": value}) for value in ("many", 10**30)]
+
+    assert again.phrases is first.phrases
+    assert (first.prompt, again.prompt) == ("You sell pizza.", "You sell pasta.")
+    assert edited.phrases.goodbye == "See you."
+    assert [len(each.errors) for each in (first, *wrong)] == [0, 1, 1]
