@@ -121,11 +121,12 @@ async def test_session_item_is_read_once_for_a_connection() -> None:
         prepared = await calls.prepare({"CallSid": call_sid, "From": ADA})
         await calls.until_quiet()
         if call_sid == "CA02":
-            opened = await store.get(call_sid, "connection") or {}
-            await store.put({name: opened[name] for name in opened if name != "systemPrompt"})
+            item = await store.get(call_sid, "connection") or {}
+            await store.put({name: item[name] for name in item if name != "systemPrompt"})
         spent = await calls.spend_token(call_sid, prepared.token)
         store.asked.clear()
-        await calls.run(call_sid, ScriptedLine([]), spent)
+        with calls.opening(call_sid, spent) as opened:
+            await calls.run(call_sid, ScriptedLine([]), opened)
         await calls.until_quiet()
         requests.append([each for each in store.asked if each.startswith("get")])
 
@@ -303,3 +304,18 @@ def test_calls_of_one_record_share_what_is_parsed_of_it_but_the_prompt() -> None
     assert (first.prompt, again.prompt) == ("You sell pizza.", "You sell pasta.")
     assert edited.phrases.goodbye == "See you."
     assert [len(each.errors) for each in (first, *wrong)] == [0, 1, 1]
+
+
+async def test_version_of_a_record_is_looked_at_again_once_it_was_edited() -> None:
+    """An edit behind the back of `seed` takes the number away, from the next call on."""
+    store = await seeded(MemoryStore())
+    calls = calls_over(store)
+    record = await store.get("restaurantOrderingUseCase", "configuration") or {}
+    numbers = []
+    for prompt in (record["prompt"], "You sell bread.", record["prompt"]):
+        await store.put({**record, "prompt": prompt})
+        _, session = await calls.setup.read({"CallSid": "CA1", "From": ADA})
+        numbers.append(session.version)
+
+    assert numbers[0] > 0
+    assert numbers == [numbers[0], 0, numbers[0]]
