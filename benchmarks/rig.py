@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -15,10 +16,11 @@ from benchmarks.callers import Calls, Subject, figures
 from benchmarks.model_stub import ModelStub
 from benchmarks.reference import MODEL
 from benchmarks.service import ROOT, Place, Server, free_port, on_cores_apart, running, serving
-from tests.twilio_client.client import Twilio, call_fields
+from tests.twilio_client.client import CallRefusedError, Relay, Twilio, call_fields
 
 CALLER = "+15550100011"
 """A known caller, routed to a use case that is not the process's own: that takes most reading."""
+_RINGS, _RING_SECONDS = 30, 0.5
 _PROFILES = {CALLER: "apartmentSearchUseCase"}
 _TOKEN = "run-token"  # noqa: S105 - of servers that live for this run
 _KEYS = {
@@ -126,7 +128,7 @@ class Rig:
             twilio = Twilio(self.http, server.base, _TOKEN)
 
             async def open_call(number: int) -> tuple[str, Mapping[str, str], str]:
-                relay = await twilio.webhook(call_fields(From=f"+1555{number:07d}"))
+                relay = await _ring(twilio, f"+1555{number:07d}")
                 headers = {"X-Twilio-Signature": twilio.sign(relay.url)}
                 return relay.url, headers, relay.fields["CallSid"]
 
@@ -146,3 +148,13 @@ class Rig:
         folder.mkdir()
         self._folders.append(folder)
         return folder
+
+
+async def _ring(twilio: Twilio, caller: str) -> Relay:
+    """Ring until there is a line: a service that is late sheds load; raises `ConnectionError`."""
+    for _ in range(_RINGS):
+        try:
+            return await twilio.webhook(call_fields(From=caller))
+        except CallRefusedError:
+            await asyncio.sleep(_RING_SECONDS)
+    raise ConnectionRefusedError("no line is free")
