@@ -83,7 +83,7 @@ class Line(asyncio.Protocol):
         """Connect; raises `ConnectionError` when refused."""
         line = cls(url, headers)
         loop = asyncio.get_running_loop()
-        await loop.create_connection(lambda: line, line._url.hostname, line._url.port)
+        await loop.create_connection(lambda: line, line._url.hostname or "", line._url.port or 80)
         async with asyncio.timeout(_OPENING_SECONDS):
             await line._waiting
         return line

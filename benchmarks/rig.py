@@ -15,7 +15,16 @@ import aiohttp
 from benchmarks.callers import Calls, Subject, figures
 from benchmarks.model_stub import ModelStub
 from benchmarks.reference import MODEL
-from benchmarks.service import ROOT, Place, Server, free_port, on_cores_apart, running, serving
+from benchmarks.service import (
+    ROOT,
+    Place,
+    Program,
+    Server,
+    free_port,
+    on_cores_apart,
+    running,
+    serving,
+)
 from tests.twilio_client.client import CallRefusedError, Relay, Twilio, call_fields
 
 CALLER = "+15550100011"
@@ -115,14 +124,11 @@ class Rig:
             if name.endswith("dynamodb"):
                 url = await stack.enter_async_context(self._table(folder, delay_ms))
                 environment |= {"TABLE_NAME": "calls", "AWS_ENDPOINT_URL_DYNAMODB": url}
-            starting = serving(
-                folder,
-                _TOKEN,
-                _PROFILES,
-                root=self.beside if is_beside and self.beside else ROOT,
-                command=sampler if samples else ("-m", "agent"),
-                **environment,
+            program = Program(
+                self.beside if is_beside and self.beside else ROOT,
+                sampler if samples else ("-m", "agent"),
             )
+            starting = serving(folder, _TOKEN, _PROFILES, program, **environment)
             server = await stack.enter_async_context(starting)
             stack.enter_context(on_cores_apart(server.process.pid))
             twilio = Twilio(self.http, server.base, _TOKEN)
