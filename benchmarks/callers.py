@@ -27,7 +27,7 @@ THINK_SECONDS = 1.3
 """From the end of a reply to the next prompt; with 1.1 s of reply, a turn every 2.4 s."""
 _TURN_SECONDS = 30.0
 _OPENING_SECONDS = 30.0
-_OPEN_AT_ONCE = 16
+_OPEN_AT_ONCE = 8
 _NO_MASK = bytes(4)
 _TEXT, _CLOSE, _PING, _PONG = 1, 8, 9, 10
 _LAG_SECONDS = 0.02
@@ -83,7 +83,7 @@ class Line(asyncio.Protocol):
         """Connect; raises `ConnectionError` when refused."""
         line = cls(url, headers)
         loop = asyncio.get_running_loop()
-        await loop.create_connection(lambda: line, line._url.hostname, line._url.port)
+        await loop.create_connection(lambda: line, line._url.hostname or "", line._url.port or 80)
         async with asyncio.timeout(_OPENING_SECONDS):
             await line._waiting
         return line
@@ -263,7 +263,7 @@ class Calls:
                     line = await Line.open(url, headers)
                     line.send({"type": "setup", "callSid": sid, "sessionId": f"VX{sid[2:]}"})
                     self._lines.append((number, line))
-            except (OSError, TimeoutError, RuntimeError) as error:
+            except (OSError, TimeoutError) as error:
                 played.errors[f"opening: {error}"] += 1
 
         async with asyncio.TaskGroup() as tasks:

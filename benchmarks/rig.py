@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -14,11 +15,21 @@ import aiohttp
 from benchmarks.callers import Calls, Subject, figures
 from benchmarks.model_stub import ModelStub
 from benchmarks.reference import MODEL
-from benchmarks.service import ROOT, Place, Server, free_port, on_cores_apart, running, serving
-from tests.twilio_client.client import Twilio, call_fields
+from benchmarks.service import (
+    ROOT,
+    Place,
+    Program,
+    Server,
+    free_port,
+    on_cores_apart,
+    running,
+    serving,
+)
+from tests.twilio_client.client import CallRefusedError, Relay, Twilio, call_fields
 
 CALLER = "+15550100011"
 """A known caller, routed to a use case that is not the process's own: that takes most reading."""
+_RINGS, _RING_SECONDS = 30, 0.5
 _PROFILES = {CALLER: "apartmentSearchUseCase"}
 _TOKEN = "run-token"  # noqa: S105 - of servers that live for this run
 _KEYS = {
@@ -113,20 +124,17 @@ class Rig:
             if name.endswith("dynamodb"):
                 url = await stack.enter_async_context(self._table(folder, delay_ms))
                 environment |= {"TABLE_NAME": "calls", "AWS_ENDPOINT_URL_DYNAMODB": url}
-            starting = serving(
-                folder,
-                _TOKEN,
-                _PROFILES,
-                root=self.beside if is_beside and self.beside else ROOT,
-                command=sampler if samples else ("-m", "agent"),
-                **environment,
+            program = Program(
+                self.beside if is_beside and self.beside else ROOT,
+                sampler if samples else ("-m", "agent"),
             )
+            starting = serving(folder, _TOKEN, _PROFILES, program, **environment)
             server = await stack.enter_async_context(starting)
             stack.enter_context(on_cores_apart(server.process.pid))
             twilio = Twilio(self.http, server.base, _TOKEN)
 
             async def open_call(number: int) -> tuple[str, Mapping[str, str], str]:
-                relay = await twilio.webhook(call_fields(From=f"+1555{number:07d}"))
+                relay = await _ring(twilio, f"+1555{number:07d}")
                 headers = {"X-Twilio-Signature": twilio.sign(relay.url)}
                 return relay.url, headers, relay.fields["CallSid"]
 
@@ -146,3 +154,13 @@ class Rig:
         folder.mkdir()
         self._folders.append(folder)
         return folder
+
+
+async def _ring(twilio: Twilio, caller: str) -> Relay:
+    """Ring until there is a line: a service that is late sheds load; raises `ConnectionError`."""
+    for _ in range(_RINGS):
+        try:
+            return await twilio.webhook(call_fields(From=caller))
+        except CallRefusedError:
+            await asyncio.sleep(_RING_SECONDS)
+    raise ConnectionRefusedError("no line is free")

@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,14 +93,22 @@ def _pin(process: int, cores: set[int]) -> None:
         os.sched_setaffinity(int(thread.name), cores)
 
 
+@dataclass(frozen=True, slots=True)
+class Program:
+    """The service of a checkout, which may have an environment of its own in `.venv`."""
+
+    root: Path = ROOT
+    arguments: tuple[str, ...] = ("-m", "agent")
+    """Of Python, before `serve`."""
+
+
 @asynccontextmanager
 async def serving(
     folder: Path,
     token: str,
     profiles: Mapping[str, str],
-    *,
-    root: Path = ROOT,
-    command: Sequence[str] = ("-m", "agent"),
+    program: Program = Program(),
+    /,
     **further: str,
 ) -> AsyncIterator[Server]:
     """Load the configuration and the callers, serve until ready; stop at the end.
@@ -109,8 +117,7 @@ async def serving(
         folder: For all its files.
         token: Twilio's.
         profiles: Callers and the use cases they are routed to.
-        root: The checkout to serve, with an environment of its own in `.venv` or with this one.
-        command: Arguments of Python before `serve`.
+        program: Of which checkout, and how it is started.
         further: Environment variables, in place of those given here.
 
     Raises:
@@ -131,12 +138,12 @@ async def serving(
         "CALLER_TOKENS_PER_DAY": "0",
         **further,
     }
-    place = Place(folder, root, environment)
+    place = Place(folder, program.root, environment)
     await place.run("-m", "agent", "seed", "--all")
     for profile in _write_profiles(folder, profiles):
         await place.run("-m", "agent", "seed", "--profile", str(profile))
     began = time.monotonic()
-    process = await place.start(*command, "serve")
+    process = await place.start(*program.arguments, "serve")
     base = f"http://127.0.0.1:{port}"
     try:
         await until_ready(process, f"{base}/health/ready")

@@ -126,7 +126,8 @@ def _function(name: str, subject: str, argument: str = "") -> Condition:
                 return there is not None and next(iter(there)) == values[argument]["S"]
             case "begins_with":
                 return there is not None and there["S"].startswith(values[argument]["S"])
-        raise RefusedError("ValidationException", message=name)
+            case _:
+                raise RefusedError("ValidationException", message=name)
 
     return holds
 
@@ -167,7 +168,8 @@ class TableStub:
                 return {"UnprocessedItems": {}}
             case "TransactWriteItems":
                 return self._transact(asked)
-        raise RefusedError("UnknownOperationException", message=operation)
+            case _:
+                raise RefusedError("UnknownOperationException", message=operation)
 
     def _read(self, asked: dict[str, Any]) -> dict[str, list[Attributes]]:
         return {
