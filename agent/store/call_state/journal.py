@@ -31,7 +31,6 @@ from agent.call.history import (
     InputMode,
     Note,
     Recorded,
-    SpeechSource,
     Summary,
     ToolUsed,
 )
@@ -62,8 +61,8 @@ _NAMES = {kind: name for name, kind in _KINDS.items()}
 MOST_FACTS = 100_000
 """Some 100 MB of spoken sentences; facts of the call that has waited longest are dropped first."""
 SPEECH_SECONDS = 1.0
-"""Between two writes of speech that grows piece by piece: how much of what was heard of a broken
-sentence is not known anyway."""
+"""Between two writes of speech that grows piece by piece, as how much was heard of a broken
+sentence is not known anyway. Its end is written early."""
 FIRST_SPEECH_SECONDS = 0.05
 """Until the first of them; no write competes with the model."""
 EARLY_SECONDS = 0.01
@@ -151,10 +150,6 @@ def _fits(value: object, depth: int) -> bool:
             return True
 
 
-def _is_growing(fact: Recorded) -> bool:
-    return isinstance(fact, AgentSaid) and fact.voice is SpeechSource.MODEL and not fact.is_cut
-
-
 class CallJournal:
     """`ports.Journal` of one call; made by `Journals.open`."""
 
@@ -168,9 +163,9 @@ class CallJournal:
     def unwritten(self) -> int:
         return len(self._lane)
 
-    def record(self, position: int, fact: Recorded) -> None:
+    def record(self, position: int, fact: Recorded, *, is_growing: bool = False) -> None:
         now = asyncio.get_running_loop().time()
-        due = self._speech_due(position, now) if _is_growing(fact) else now + EARLY_SECONDS
+        due = self._speech_due(position, now) if is_growing else now + EARLY_SECONDS
         self._lane.add(position, (fact, next(self._sequences)), due=due)
 
     def _speech_due(self, position: int, now: float) -> float:
