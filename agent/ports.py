@@ -208,8 +208,11 @@ class Allowance(Protocol):
 class Journal(Protocol):
     """Stores the facts of one call, without delaying speech."""
 
-    def record(self, position: int, fact: Recorded) -> None:
-        """Store a fact soon, in place of an earlier one of this position. Never waits or raises."""
+    def record(self, position: int, fact: Recorded, *, is_growing: bool = False) -> None:
+        """Store a fact soon, in place of an earlier one of this position. Never waits or raises.
+
+        Of a fact that is growing not every version needs to be stored.
+        """
 
     async def flush(self, seconds: float) -> int:
         """Wait until all facts are written, at most so long; returns how many are not."""

@@ -170,7 +170,7 @@ class ListJournal:
     flushed: list[float] = field(default_factory=list)
     """How long each flush was ready to wait."""
 
-    def record(self, position: int, fact: Recorded) -> None:
+    def record(self, position: int, fact: Recorded, *, is_growing: bool = False) -> None:
         self.recorded.append((position, fact))
 
     async def flush(self, seconds: float) -> int:

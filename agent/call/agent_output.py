@@ -2,8 +2,8 @@
 
 An utterance is opened by its first words and closed by one `is_last`; a turn may hold several. All
 stay *audible* until the agent speaks again after the caller's next words, because a barge-in
-usually comes long after the text was complete. Each piece is recorded when it is sent, so that a
-process that dies leaves behind what it said.
+usually comes long after the text was complete. Each piece is recorded when it is sent, and the
+whole at its end, so that a process that dies leaves behind what it said.
 """
 
 from __future__ import annotations
@@ -53,17 +53,23 @@ class AgentOutput:
             self.open_at = self._append(AgentSaid(text)).position
         else:
             self._history.extend_speech(self.open_at, text)
-        return [Speak(self._utterance, text), self._record(self.open_at)]
+        growing = Record(self.open_at, self._history[self.open_at], is_growing=True)
+        return [Speak(self._utterance, text), growing]
 
-    def close(self, rest: str = "") -> list[Action]:
-        """Close the open utterance with its last words; say them as a new one if none is open."""
+    def close(self, rest: str | None = None) -> list[Action]:
+        """Close the open utterance with its last words; say them as a new one if none is open.
+
+        None: it is broken off, and the fact that follows is stored together with it.
+        """
         if self.open_at is None:
             return self.say_whole(rest, SpeechSource.MODEL) if rest else []
         position, self.open_at = self.open_at, None
-        if not rest:
-            return [Speak(self._utterance, "", is_last=True)]
-        self._history.extend_speech(position, rest)
-        return [Speak(self._utterance, rest, is_last=True), self._record(position)]
+        closing: Action = Speak(self._utterance, rest or "", is_last=True)
+        if rest is None:
+            return [closing]
+        if rest:
+            self._history.extend_speech(position, rest)
+        return [closing, self._record(position)]
 
     def say_whole(self, text: str, source: SpeechSource = SpeechSource.SERVICE) -> list[Action]:
         closing = self.close()

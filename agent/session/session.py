@@ -140,8 +140,8 @@ class Session:
             case act.EndCall():  # a process that continues the call reads what was said
                 await self._deps.journal.flush(FLUSH_SECONDS)
                 await self._deps.transport.send(action)
-            case act.Record(position, fact):
-                self._deps.journal.record(position, fact)
+            case act.Record(position, fact, is_growing):
+                self._deps.journal.record(position, fact, is_growing=is_growing)
             case act.StartReply(reply):
                 self._pace = ReadingPace()
                 work, failed = partial(self._stream, action), partial(ev.ReplyFailed, reply)

@@ -1,7 +1,9 @@
 """The table in one SQLite file, for a single machine: no account, no server.
 
-One worker thread owns the connection. Other processes may use the same file: each write is one
-`BEGIN IMMEDIATE` transaction, so a condition still holds at the write. A write that did not answer
+One worker thread owns the connection. Writes that are asked for in one tick of the loop are one
+`BEGIN IMMEDIATE` transaction, in their order; if one fails, each is made in a transaction of its
+own, so that it fails alone. Other processes may use the same file: a condition still holds at the
+write. A write that did not answer
 in time may still be made, as across a network. An item whose `expireAt` has passed is absent for
 every method; each write deletes what has expired. Keys are ordered by the bytes of their UTF-8
 form, as in DynamoDB. `synchronous=NORMAL`: a crash of the process loses nothing, a power cut may
@@ -18,6 +20,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import takewhile
 from pathlib import Path
@@ -49,7 +52,16 @@ _QUERY, _QUERY_INDEX = (
 )
 
 T = TypeVar("T")
+Work = Callable[[], bool]
 _Row = tuple[str, str, str | None, str | None, float | None, str]
+
+
+@dataclass(eq=False, slots=True)
+class _WriteGroup:
+    """Writes of one transaction."""
+
+    works: list[Work] = field(default_factory=list)
+    answer: asyncio.Task[list[bool | Exception]] = field(init=False)
 
 
 class SqliteStore:
@@ -69,6 +81,8 @@ class SqliteStore:
         self._answer_seconds = answer_seconds
         self._path = path
         self._is_closed = False
+        self._group: _WriteGroup | None = None
+        """The writes of this tick."""
 
     @classmethod
     async def open(
@@ -115,11 +129,11 @@ class SqliteStore:
     async def merge(self, pk: str, sk: str, attributes: Mapping[str, object]) -> None:
         added = {**attributes, "pk": pk, "sk": sk}
 
-        def work() -> None:
-            with self._writing():
-                self._write(_row({**(self._get(pk, sk) or {}), **added}))
+        def work() -> bool:
+            self._replace(_row({**(self._get(pk, sk) or {}), **added}))
+            return True
 
-        await self._run(work)
+        await self._write(work)
 
     async def query(self, pk: str, sk_prefix: str = "") -> list[Item]:
         return await self._run(lambda: self._select(_QUERY, pk, sk_prefix))
@@ -153,13 +167,43 @@ class SqliteStore:
         row = _row(item)
 
         def work() -> bool:
-            with self._writing():
-                if is_possible():
-                    self._write(row)
-                    return True
+            if not is_possible():
                 return False
+            self._replace(row)
+            return True
 
-        return await self._run(work)
+        return await self._write(work)
+
+    async def _write(self, work: Work) -> bool:
+        """Do this together with the other writes of this tick."""
+        if self._group is None:
+            self._group = _WriteGroup()
+            self._group.answer = asyncio.create_task(self._answer_group(self._group), name="sqlite")
+        group, place = self._group, len(self._group.works)
+        group.works.append(work)
+        outcome = (await asyncio.shield(group.answer))[place]
+        if isinstance(outcome, Exception):
+            raise _port_error(self._path, outcome) from outcome
+        return outcome
+
+    async def _answer_group(self, group: _WriteGroup) -> list[bool | Exception]:
+        self._group = None
+        try:
+            return await self._run(partial(self._write_group, group.works))
+        except StoreError as error:
+            return [error] * len(group.works)
+
+    def _write_group(self, works: Sequence[Work]) -> list[bool | Exception]:
+        """The result or the error of each."""
+        try:
+            with self._writing():
+                return [work() for work in works]
+        except (sqlite3.OperationalError, OSError) as error:  # locked or full: for all
+            return [error] * len(works)
+        except Exception as error:  # noqa: BLE001 (raised where the write was asked for)
+            if len(works) == 1:
+                return [error]
+        return [outcome for work in works for outcome in self._write_group([work])]
 
     def _get(self, pk: str, sk: str) -> Item | None:
         row = self._connection.execute(_GET, (pk, sk, self._now())).fetchone()
@@ -171,7 +215,7 @@ class SqliteStore:
         rows.close()
         return found
 
-    def _write(self, row: _Row) -> None:
+    def _replace(self, row: _Row) -> None:
         self._connection.execute("INSERT OR REPLACE INTO items VALUES (?, ?, ?, ?, ?, ?)", row)
 
     @contextmanager
@@ -192,10 +236,20 @@ async def _answer(
             return await asyncio.get_running_loop().run_in_executor(worker, work)
     except TimeoutError as error:
         raise StoreError(f"the table did not answer within {seconds:g} s") from error
-    except (sqlite3.DataError, UnicodeError) as error:
-        raise StoreRefusedError(f"the table refused: {type(error).__name__}") from error
-    except (sqlite3.Error, OSError) as error:
-        raise file_error(path, error) from error
+    except (sqlite3.Error, UnicodeError, OSError) as error:
+        raise _port_error(path, error) from error
+
+
+def _port_error(path: Path, error: Exception) -> Exception:
+    """The error as the port has it; a fault of ours as it is."""
+    match error:
+        case StoreError():
+            return type(error)(*error.args)  # one for each caller, with its own traceback
+        case sqlite3.DataError() | UnicodeError():
+            return StoreRefusedError(f"the table refused: {type(error).__name__}")
+        case sqlite3.Error() | OSError():
+            return file_error(path, error)
+    return error
 
 
 def file_error(path: Path, error: sqlite3.Error | OSError) -> StoreError:

@@ -3,6 +3,9 @@
 - Of one lane there is one write at a time, in the order in which items were added; an item added
   again under its key before it is written replaces the earlier one. Rejected: one lane for all
   calls, where one item that fails delays all.
+- An item says when it is due, and takes along all that waits in its lane. One timer serves all
+  lanes; those due within `_TOGETHER_SECONDS` begin with it, so that a table can write them
+  together. A lane has a task only while it writes.
 - While the table fails, the first item of a lane is tried again, after 0.5 s at first and 4-6 s in
   the end. An item that is refused for ever, or whose write crashes, is dropped at once.
 - If more than `most` waits, the oldest item of the lane that has waited longest is dropped; so is
@@ -16,6 +19,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Hashable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from itertools import count as count_from
 from math import inf
 from typing import Any, Generic, Literal, TypeVar
 
@@ -28,6 +33,7 @@ log = structlog.get_logger(__name__)
 WRITES_AT_ONCE = 32
 CLOSE_SECONDS = 3.0
 """How long the end of the process waits for a last attempt."""
+_TOGETHER_SECONDS = 0.05
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 4.0
 _JITTER = 1.5
@@ -51,8 +57,6 @@ class WriteBehindQueue:
     on_lost: Callable[[int, Loss], object]
     on_delayed: Callable[[int], object] = lambda _: None
     """Called with the number of lanes whose table has failed."""
-    delay_seconds: float = 0.0
-    """Between adding and writing, so that an item that changes again is written once."""
     oldest_seconds: float = inf
     chance: Chance = min
     turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(WRITES_AT_ONCE))
@@ -62,6 +66,35 @@ class WriteBehindQueue:
     _waiting: int = field(default=0, init=False)
     _delayed: int = field(default=0, init=False)
     _is_full: bool = field(default=False, init=False)
+    _due: list[tuple[float, int, QueueLane[Any, Any]]] = field(default_factory=list, init=False)
+    """A heap of lanes and when they are to begin; out of date if the lane has another time."""
+    _serials: count_from[int] = field(default_factory=count_from, init=False)
+    _timer: asyncio.TimerHandle | None = field(default=None, init=False)
+    _drained: asyncio.Event | None = field(default=None, init=False)
+
+    def holds(self, lane: QueueLane[Any, Any]) -> bool:
+        """Whether something waits in a lane that will still be tried."""
+        return lane in self._lanes
+
+    def begin_at(self, at: float, lane: QueueLane[Any, Any]) -> None:
+        """Have a lane begin to write at this time of the loop's clock."""
+        heappush(self._due, (at, next(self._serials), lane))
+        if self._timer is None or at < self._timer.when():
+            self._set_timer()
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_at(self._due[0][0], self._begin_due) if self._due else None
+
+    def _begin_due(self) -> None:
+        until = asyncio.get_running_loop().time() + _TOGETHER_SECONDS
+        while self._due and self._due[0][0] <= until:
+            at, _, lane = heappop(self._due)
+            if lane.due == at and lane.writer is None:
+                lane.begin()
+        self._set_timer()
 
     def resize(self, lane: QueueLane[Any, Any], size: int) -> None:
         """So much more, or less, waits in a lane; drops what is too much."""
@@ -70,6 +103,8 @@ class WriteBehindQueue:
             self._lanes.setdefault(lane)
         else:
             del self._lanes[lane]
+            if self._drained is not None and not self._lanes:
+                self._drained.set()
         if self._waiting < self.most // 2:
             self._is_full = False
         while self._waiting > self.most:
@@ -88,17 +123,22 @@ class WriteBehindQueue:
         self.is_closed = True
         for lane in list(self._lanes):
             lane.hurry()
-        if writers := {lane.writer for lane in self._lanes if lane.writer is not None}:
-            _, late = await asyncio.wait(writers, timeout=CLOSE_SECONDS)
+        if self._lanes:
+            self._drained = asyncio.Event()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    await self._drained.wait()
+        if late := {lane.writer for lane in self._lanes if lane.writer is not None}:
             for writer in late:
                 writer.cancel()
-            if late:
-                await asyncio.wait(late)
+            await asyncio.wait(late)
         if amount := sum(lane.amount for lane in self._lanes):
             self.on_lost(amount, "stopped")
             lanes = len(self._lanes)
             log.error("write_queue.items_lost", queue=self.name, items=amount, lanes=lanes)
         self._lanes.clear()
+        self._due.clear()
+        self._set_timer()
         self._count(-self._waiting)
 
     def _count(self, size: int) -> None:
@@ -106,7 +146,7 @@ class WriteBehindQueue:
         self.on_waiting(self._waiting)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, slots=True)
 class _Entry(Generic[V]):
     value: V
     size: int
@@ -119,15 +159,17 @@ class QueueLane(Generic[K, V]):
 
     def __init__(self, queue: WriteBehindQueue, write: Callable[[K, V], Awaitable[object]]) -> None:
         self.writer: asyncio.Task[None] | None = None
+        """While it writes."""
+        self.due = inf
+        """When it is to begin, or to go on."""
         self._queue = queue
         self._write = write
         self._entries: dict[K, _Entry[V]] = {}
         self._failures = 0
         self._is_delayed = False
         self._lost = 0
-        self._is_woken = asyncio.Event()
-        self._is_empty = asyncio.Event()
-        self._is_empty.set()
+        self._emptied: asyncio.Event | None = None
+        """While a flush waits."""
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -137,52 +179,84 @@ class QueueLane(Generic[K, V]):
         """What is lost if nothing more can be written."""
         return sum(entry.amount for entry in self._entries.values())
 
-    def add(self, key: K, value: V, *, size: int = 1, amount: int = 1) -> None:
-        """Have an item written; `size` counts for the bound, `amount` is lost with it."""
-        is_idle = self.writer is None or self.writer.done()
-        if self._queue.is_closed and is_idle:
+    def add(
+        self, key: K, value: V, *, size: int = 1, amount: int = 1, due: float | None = None
+    ) -> None:
+        """Have an item written; `size` counts for the bound, `amount` is lost with it.
+
+        `due` is a time of the loop's clock, until which it may change again; None means now. While
+        somebody waits in `flush` everything is due, and while the table fails the pause is.
+        """
+        if self._queue.is_closed and not self._queue.holds(self):
             self._queue.on_lost(amount, "stopped")
             return
         before = self._entries.get(key)
         now = asyncio.get_running_loop().time()
         self._entries[key] = _Entry(value, size, amount, now)
-        self._is_empty.clear()
         self._queue.resize(self, size - before.size if before else size)
-        if is_idle:
-            self.writer = asyncio.create_task(self._write_all(), name=self._queue.name)
+        if not self._failures:
+            self._begin_until(now if due is None or self._emptied is not None else due)
 
     async def flush(self, seconds: float) -> int:
-        """Wait until all is written, at most so long; returns how many items are not."""
-        self.hurry()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._is_empty.wait()
-        return len(self._entries)
+        """Write at once and wait for it, at most so long; returns how many items are not written.
 
-    def wake(self) -> None:
-        """End the present pause."""
-        self._is_woken.set()
+        An item added meanwhile is waited for as well.
+        """
+        self.hurry()
+        if self._entries:
+            self._emptied = self._emptied or asyncio.Event()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._emptied.wait()
+        return len(self._entries)
 
     def hurry(self) -> None:
         """Try now, and then as often as at first."""
         if self._entries:
             self._failures = 0
-            self.wake()
+            self._begin_until(asyncio.get_running_loop().time())
+
+    def begin(self) -> None:
+        """Write all that waits; called by the queue when it is due."""
+        self.due = inf
+        if self._entries:
+            self.writer = asyncio.create_task(self._write_all(), name=self._queue.name)
+        else:  # all was dropped
+            self._settle()
 
     def drop_oldest(self) -> None:
         """Drop the item that was added first, because too many wait."""
         self._drop(*next(iter(self._entries.items())), "too_many")
 
+    def _begin_until(self, at: float) -> None:
+        if at < self.due:
+            self.due = at
+            if self.writer is None:
+                self._queue.begin_at(at, self)
+
     async def _write_all(self) -> None:
-        while self._entries:
-            await self._pause()
+        try:
             oldest = asyncio.get_running_loop().time() - self._queue.oldest_seconds
             for key, entry in list(self._entries.items()):
                 if entry.since <= oldest:
                     self._drop(key, entry, "too_old")
             for key in list(self._entries):
                 if not await self._write_in_turn(key):
+                    self.due = asyncio.get_running_loop().time() + self._pause_seconds()
                     break
+        finally:
+            self.writer = None
+        if not self._entries:
+            self._settle()
+            return
+        if self.due == inf:  # added while the table failed
+            self.due = asyncio.get_running_loop().time()
+        self._queue.begin_at(self.due, self)
+
+    def _settle(self) -> None:
+        """Nothing waits any more; say what happened to what did."""
+        self.due = inf
+        self._failures = 0
         if self._is_delayed:
             self._is_delayed = False
             self._queue.delay(-1)
@@ -191,18 +265,10 @@ class QueueLane(Generic[K, V]):
             log.error("write_queue.items_lost", queue=self._queue.name, items=self._lost)
             self._lost = 0
 
-    async def _pause(self) -> None:
-        seconds = self._queue.delay_seconds
-        if self._failures:
-            longer = _FIRST_PAUSE_SECONDS * 2.0 ** min(self._failures - 1, 10)
-            seconds = min(longer, _LONGEST_PAUSE_SECONDS)
-            seconds = self._queue.chance(seconds, seconds * _JITTER)
-        if not seconds:
-            return
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._is_woken.wait()
-        self._is_woken.clear()
+    def _pause_seconds(self) -> float:
+        longer = _FIRST_PAUSE_SECONDS * 2.0 ** min(self._failures - 1, 10)
+        seconds = min(longer, _LONGEST_PAUSE_SECONDS)
+        return self._queue.chance(seconds, seconds * _JITTER)
 
     async def _write_in_turn(self, key: K) -> bool:
         """Write the item of a key, if it still waits; false if the table fails."""
@@ -235,8 +301,9 @@ class QueueLane(Generic[K, V]):
             return False
         del self._entries[key]
         self._queue.resize(self, -entry.size)
-        if not self._entries:
-            self._is_empty.set()
+        if not self._entries and self._emptied is not None:
+            self._emptied.set()
+            self._emptied = None
         return True
 
     def _drop(self, key: K, entry: _Entry[V], reason: Loss) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent.call.actions import Record
+from agent.call.actions import Record, Speak
 from agent.call.agent_output import AgentOutput
 from agent.call.history import AgentSaid, History, SpeechSource
 
@@ -40,3 +40,16 @@ def test_played_text_of_an_earlier_turn_does_not_count() -> None:
     assert output.cut("One", None, is_complete=True) == [
         Record(1, AgentSaid("One", SpeechSource.SERVICE, is_cut=True))
     ]
+
+
+@pytest.mark.parametrize(("rest", "whole"), [("", "One, "), ("two.", "One, two.")])
+def test_the_whole_is_recorded_when_a_reply_ends(rest: str, whole: str) -> None:
+    """Of words that grow a record may be skipped, so the last one is not of that kind."""
+    output = AgentOutput(History(), characters_per_second=15)
+    growing = output.say("One, ")[-1]
+    ended = output.close(rest)
+
+    assert isinstance(growing, Record)
+    assert growing.is_growing
+    assert ended == [Speak(1, rest, is_last=True), Record(0, AgentSaid(whole))]
+    assert not [action for action in ended if isinstance(action, Record) and action.is_growing]

@@ -182,8 +182,9 @@ def test_a_blocked_reply_is_replaced_by_a_sentence() -> None:
 
     actions = call.happens(it.delta(1, "take a "), it.finished(1, stop=StopReason.BLOCKED))
 
-    assert actions[-4:] == [
+    assert actions[-5:] == [
         Speak(2, "", is_last=True),
+        Record(2, AgentSaid("Well, first you ")),
         Speak(3, it.HELLO.phrases.blocked, is_last=True),
         Record(3, AgentSaid(it.HELLO.phrases.blocked, SpeechSource.SERVICE)),
         it.starts(Timer.PLAYBACK, 7_266),

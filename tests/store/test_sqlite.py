@@ -232,6 +232,72 @@ def test_error_of_the_file_has_the_variable_the_path_and_the_remedy(
     assert shown in text
 
 
+async def test_writes_of_a_moment_are_one_transaction(store: SqliteStore, tmp_path: Path) -> None:
+    """A transaction of its own would add a page to the log for each."""
+    log = tmp_path / "agent.db-wal"
+    before = log.stat().st_size
+
+    await asyncio.gather(*(store.put({"pk": "a", "sk": f"{number:02d}"}) for number in range(50)))
+
+    assert log.stat().st_size - before < 25 * 4096
+    assert len(await store.query("a")) == 50
+
+
+async def test_writes_of_a_moment_are_made_in_their_order(store: SqliteStore) -> None:
+    """Each condition sees those before it, and each write has its own result."""
+    results = await asyncio.gather(
+        *(store.put_newer({"pk": "a", "sk": "1", "sequence": number}) for number in (2, 1, 3)),
+        store.merge("a", "1", {"said": True}),
+        store.move("a", "1", {"pk": "b", "sk": "1"}),
+        store.move("a", "1", {"pk": "b", "sk": "2"}),
+    )
+
+    assert results == [True, False, True, None, True, False]
+    assert await store.query("a") + await store.query("b") == [{"pk": "b", "sk": "1"}]
+
+
+async def test_a_write_that_is_refused_fails_none_of_its_moment(store: SqliteStore) -> None:
+    """Nothing is done twice, though all but the refused one are done again."""
+    await store.put({"pk": "slot", "sk": "1"})
+
+    moved, refused, late, put = await asyncio.gather(
+        store.move("slot", "1", {"pk": "booking", "sk": "1"}),
+        store.put({"pk": "a", "sk": "\ud800"}),
+        store.move("slot", "1", {"pk": "booking", "sk": "2"}),
+        store.put({"pk": "a", "sk": "2"}, only_if_absent=True),
+        return_exceptions=True,
+    )
+
+    assert (moved, late, put) == (True, False, True)
+    assert isinstance(refused, StoreRefusedError)
+    assert await store.query("booking") == [{"pk": "booking", "sk": "1"}]
+    assert await store.query("a") == [{"pk": "a", "sk": "2"}]
+
+
+async def test_a_locked_file_fails_all_writes_of_a_moment_after_one_wait(tmp_path: Path) -> None:
+    store = await SqliteStore.open(tmp_path / "agent.db", busy_seconds=0.5)
+    other = sqlite3.connect(tmp_path / "agent.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+
+    writes = [store.put({"pk": "a", "sk": str(number)}) for number in range(9)]
+    results = await asyncio.gather(*writes, return_exceptions=True)
+
+    assert ["locked" in str(error) for error in results] == [True] * 9
+    other.execute("ROLLBACK")
+    other.close()
+    await store.close()
+
+
+async def test_a_write_that_is_given_up_stops_no_other(store: SqliteStore) -> None:
+    given_up = asyncio.create_task(store.put({"pk": "a", "sk": "1"}))
+    other = asyncio.create_task(store.put({"pk": "a", "sk": "2"}))
+    await asyncio.sleep(0)
+    given_up.cancel()
+
+    assert await other is True
+    assert len(await store.query("a")) == 2
+
+
 async def test_a_key_outside_of_unicode_is_refused(store: SqliteStore) -> None:
     with pytest.raises(StoreRefusedError, match=r"^the table refused: UnicodeEncodeError$"):
         await store.get("a", "\ud800")

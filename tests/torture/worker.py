@@ -67,12 +67,12 @@ class Worker:
 
     async def _go_on(self, journal: CallJournal, call: int, position: int) -> None:
         fact = script.opening(call, position)
-        journal.record(position, fact)
+        journal.record(position, fact, is_growing=isinstance(fact, AgentSaid))
         match fact:
             case AgentSaid():
                 for text in script.pieces(call, position):
                     fact = AgentSaid(text)
-                    journal.record(position, fact)
+                    journal.record(position, fact, is_growing=True)
                     await asyncio.sleep(0.01)  # as long as a model takes for some words
             case ToolUsed():
                 await self._acknowledged(journal, call, position, fact)

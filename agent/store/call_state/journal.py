@@ -60,10 +60,13 @@ _KINDS: dict[str, type[Recorded]] = {
 _NAMES = {kind: name for name, kind in _KINDS.items()}
 MOST_FACTS = 100_000
 """Some 100 MB of spoken sentences; facts of the call that has waited longest are dropped first."""
-WRITE_DELAY_SECONDS = 0.05
-"""A fact that changes again meanwhile is written once; no write competes with the model."""
+SPEECH_SECONDS = 1.0
+"""Between two writes of speech that grows piece by piece, as how much was heard of a broken
+sentence is not known anyway. Its end is written early."""
+FIRST_SPEECH_SECONDS = 0.05
+"""Until the first of them; no write competes with the model."""
 EARLY_SECONDS = 0.01
-"""The same for all facts but speech of the agent, which grows piece by piece: the caller's words
+"""The same for all other facts, whole speech too, which take along what waits: the caller's words
 must not be lost with the process."""
 OLDEST_SECONDS = 3600.0
 
@@ -153,15 +156,24 @@ class CallJournal:
     def __init__(self, lane: QueueLane[int, tuple[Recorded, int]], first_sequence: int) -> None:
         self._lane = lane
         self._sequences = count_from(first_sequence)
+        self._growing = -1
+        self._due = 0.0
 
     @property
     def unwritten(self) -> int:
         return len(self._lane)
 
-    def record(self, position: int, fact: Recorded) -> None:
-        self._lane.add(position, (fact, next(self._sequences)))
-        if not isinstance(fact, AgentSaid):
-            asyncio.get_running_loop().call_later(EARLY_SECONDS, self._lane.wake)
+    def record(self, position: int, fact: Recorded, *, is_growing: bool = False) -> None:
+        now = asyncio.get_running_loop().time()
+        due = self._speech_due(position, now) if is_growing else now + EARLY_SECONDS
+        self._lane.add(position, (fact, next(self._sequences)), due=due)
+
+    def _speech_due(self, position: int, now: float) -> float:
+        if position != self._growing:
+            self._growing, self._due = position, now + FIRST_SPEECH_SECONDS
+        elif self._due <= now:
+            self._due = max(self._due + SPEECH_SECONDS, now + FIRST_SPEECH_SECONDS)
+        return self._due
 
     async def flush(self, seconds: float) -> int:
         return await self._lane.flush(seconds)
@@ -203,7 +215,6 @@ async def open_journals(
         on_waiting=lambda facts: count("agent_journal_facts_waiting", facts),
         on_lost=lambda facts, why: count("agent_journal_facts_lost_total", facts, reason=why),
         on_delayed=lambda calls: count("agent_journal_calls_delayed", calls),
-        delay_seconds=WRITE_DELAY_SECONDS,
         oldest_seconds=OLDEST_SECONDS,
         chance=chance,
     )

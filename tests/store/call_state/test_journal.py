@@ -120,12 +120,93 @@ async def test_what_changes_again_before_it_is_written_is_written_once() -> None
     async with running(store) as process:
         journal = process.open()
         for text in ("One. ", "One. Two. ", "One. Two. Three."):
-            journal.record(0, AgentSaid(text))
+            journal.record(0, AgentSaid(text), is_growing=True)
             await asyncio.sleep(0.01)
         await journal.flush(1.0)
 
     assert len(store.attempts) == 1
     assert await store.texts() == ["One. Two. Three."]
+
+
+@virtually
+async def test_speech_is_written_at_its_beginning_then_once_a_second_and_at_its_end() -> None:
+    store = FickleStore()
+
+    async with running(store) as process:
+        journal = process.open()
+        for piece in range(1, 31):
+            journal.record(0, AgentSaid("La " * piece), is_growing=True)
+            await asyncio.sleep(0.1)
+        journal.record(0, AgentSaid("La " * 30 + "La."))
+        await asyncio.sleep(1.0)
+        for piece in range(1, 5):
+            journal.record(1, AgentSaid("La " * piece), is_growing=True)
+            await asyncio.sleep(0.1)
+        await asyncio.sleep(1.0)
+
+    first, second = [(at, 0) for at in (0.05, 1.05, 2.05, 3.01)], [(at, 1) for at in (4.05, 5.05)]
+    assert store.attempts == first + second
+    assert await store.texts() == ["La " * 30 + "La.", "La " * 4]
+
+
+@virtually
+async def test_speech_that_waits_is_written_with_the_words_of_the_caller_before_them() -> None:
+    store = FickleStore()
+
+    async with running(store) as process:
+        journal = process.open()
+        for piece in range(1, 4):
+            journal.record(0, AgentSaid("La " * piece), is_growing=True)
+            await asyncio.sleep(0.1)
+        record(journal, 1)
+        await asyncio.sleep(0.1)
+
+    assert store.attempts == [(0.05, 0), (0.31, 0), (0.31, 1)]
+    assert await store.texts() == ["La La La ", "words 1"]
+
+
+@virtually
+async def test_speech_that_goes_on_while_somebody_waits_is_written_at_once() -> None:
+    """A lasting tool and a change of transport wait for all that was said."""
+    store, loop = FickleStore(seconds=0.01), asyncio.get_running_loop()
+
+    async with running(store) as process:
+        journal = process.open()
+        journal.record(0, AgentSaid("One. "), is_growing=True)
+        loop.call_later(0.005, lambda: journal.record(0, AgentSaid("One. Two."), is_growing=True))
+        assert (await journal.flush(1.0), round(loop.time(), 3)) == (0, 0.02)
+
+    assert await store.texts() == ["One. Two."]
+
+
+@virtually
+async def test_what_is_recorded_during_an_attempt_of_a_table_that_was_away_is_written() -> None:
+    store = FickleStore(seconds=0.1, is_away=True)
+
+    async with running(store) as process:
+        journal = process.open()
+        record(journal, 0)
+        await asyncio.sleep(0.2)
+        store.is_away = False
+        await asyncio.sleep(0.45)
+        record(journal, 1)
+        await asyncio.sleep(0.3)
+        assert (journal.unwritten, process.counted.value(DELAYED)) == (0, 0)
+
+    assert await store.texts() == ["words 0", "words 1"]
+
+
+@virtually
+async def test_calls_that_are_due_at_nearly_the_same_time_are_written_together() -> None:
+    store = FickleStore()
+
+    async with running(store) as process:
+        for call, delay in enumerate((0.0, 0.02, 0.02)):
+            await asyncio.sleep(delay)
+            process.open(f"CA{call}").record(call, AgentSaid("La "), is_growing=True)
+        await asyncio.sleep(1.0)
+
+    assert store.attempts == [(0.05, 0), (0.05, 1), (0.05, 2)]
 
 
 @virtually
