@@ -7,7 +7,7 @@ types. A method that implements a port has its contract here; its errors are tho
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
@@ -122,6 +122,15 @@ class Messenger(Protocol):
         """Send an e-mail."""
 
 
+Pause = Callable[[], float]
+"""Seconds to wait now; 0 = none."""
+
+
+def no_pause() -> float:
+    """`Pause` for a reader who waits for every piece."""
+    return 0.0
+
+
 class LanguageModel(Protocol):
     """A model, bound to one use case."""
 
@@ -132,11 +141,15 @@ class LanguageModel(Protocol):
     async def warm(self) -> None:
         """Open a connection if there is none. Never raises."""
 
-    def reply(self, request: ReplyRequest) -> AsyncGenerator[ReplyPiece, None]:
+    def reply(
+        self, request: ReplyRequest, pause: Pause = no_pause
+    ) -> AsyncGenerator[Sequence[ReplyPiece], None]:
         """Stream one reply: texts and complete tool calls, `Stopped`, then perhaps `Usage`.
 
-        Closing the generator closes the stream. Without `Stopped` the reply was cut off. Raises
-        `ModelError`, before the first piece or between pieces.
+        Pieces that have arrived together are given out together, in order, at least one at a time.
+        `pause` is asked before each read of the response how long to leave it unread. Closing the
+        generator closes the stream. Without `Stopped` the reply was cut off. Raises `ModelError`,
+        before the first piece or after any other.
         """
 
 

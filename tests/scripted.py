@@ -29,7 +29,14 @@ from agent.call.messages import (
     Usage,
 )
 from agent.errors import ModelError
-from agent.ports import Allowance, LanguageModel, ObservedStep, ToolExecutor
+from agent.ports import (
+    Allowance,
+    LanguageModel,
+    ObservedStep,
+    Pause,
+    ToolExecutor,
+    no_pause,
+)
 from agent.session.session import CallDependencies, Session
 
 DONE = ToolOutcome('{"ok":true}')
@@ -90,19 +97,23 @@ class ScriptedModel:
     async def warm(self) -> None:
         self.warmed += 1
 
-    async def reply(self, request: ReplyRequest) -> AsyncGenerator[ReplyPiece, None]:
+    async def reply(
+        self, request: ReplyRequest, pause: Pause = no_pause
+    ) -> AsyncGenerator[list[ReplyPiece], None]:
         script = self.replies[min(len(self.requests), len(self.replies) - 1)]
         self.requests.append(request)
         self.open_streams += 1
         try:
             for step in script:
+                if seconds := pause():
+                    await asyncio.sleep(seconds)
                 match step:
                     case StopReason():
-                        yield Stopped(step)
+                        yield [Stopped(step)]
                     case str():
-                        yield TextPiece(step)
+                        yield [TextPiece(step)]
                     case ToolCall() | Usage():
-                        yield step
+                        yield [step]
                     case ModelError():
                         raise step
                     case seconds:

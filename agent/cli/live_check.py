@@ -76,10 +76,10 @@ async def _ask(settings: Settings, identifier: str) -> str:
     async with open_models(options) as open_model:
         model = await open_model(UseCase("check", _HELLO.system))
         began, first = monotonic(), 0.0
-        async with aclosing(model.reply(_HELLO)) as pieces:
-            async for piece in pieces:
+        async with aclosing(model.reply(_HELLO)) as reply:
+            async for pieces in reply:
                 first = first or monotonic() - began
-                if isinstance(piece, Stopped):
+                if any(isinstance(piece, Stopped) for piece in pieces):
                     break
     return f"answers, first token after {first:.2f} s"
 

@@ -25,7 +25,7 @@ import structlog
 from agent.errors import ModelError, UseCaseError
 from agent.llm.failover import Candidate, FailoverModel, HedgeBudget, ModelCircuit
 from agent.llm.offline import NO_SCRIPT, OFFLINE_NOTICE, OfflineModel
-from agent.llm.reasoning import ReasoningFilter, ReasoningHabits
+from agent.llm.reasoning import ReasoningHabits
 from agent.llm.timeouts import TimeLimits
 from agent.ports import Count, LanguageModel, uncounted
 from agent.usecases import ModelSettings, UseCase
@@ -192,4 +192,4 @@ class _Models:
             self._known[identifier] = circuit, ReasoningHabits(identifier)
             self._probes.append(asyncio.create_task(circuit.probe(model), name="model probe"))
         circuit, habits = self._known[identifier]
-        return Candidate(ReasoningFilter(model, habits), circuit)
+        return Candidate(model, circuit, habits)

@@ -11,6 +11,7 @@ import ssl
 from collections.abc import Iterable, Iterator
 
 from agent.call.events import ReplyFault
+from agent.call.messages import ReplyPiece
 from agent.errors import ModelError, provider_kind
 
 _LONGEST = 4_000  # characters of a text that are read
@@ -72,6 +73,16 @@ BEDROCK: Rows = (
      f"Check MODEL_IDENTIFIER and AWS_REGION: {_CATALOG}."),
     ("per day", "the daily quota is used up", "Ask for more: Service Quotas console, Bedrock."),
 )  # fmt: skip
+
+
+def together(pieces: Iterator[ReplyPiece]) -> Iterator[list[ReplyPiece]]:
+    """All pieces at once, if there are any; those before an error before it is raised."""
+    batch: list[ReplyPiece] = []
+    try:
+        batch.extend(pieces)
+    finally:
+        if batch:
+            yield batch
 
 
 def explained(rows: Rows, status: int, codes: Iterable[object], message: str) -> tuple[str, str]:

@@ -1,7 +1,7 @@
 """Filter for models that write `</think>` without `<think>`.
 
 The template of some models begins the thoughts itself, so a reply has only their end
-(https://github.com/vllm-project/vllm/issues/13125). Until that end `ReasoningFilter` holds back the
+(https://github.com/vllm-project/vllm/issues/13125). Until that end `ThoughtFilter` holds back the
 text of a model with a known name (`hidden_markup.STARTS_THINKING`), or seen to do so.
 
 - Nothing is held back once a server gives thoughts in a field of their own.
@@ -12,12 +12,10 @@ text of a model with a known name (`hidden_markup.STARTS_THINKING`), or seen to 
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import aclosing
+from collections.abc import Iterable, Iterator
 
 from agent.call.hidden_markup import LONE_END, LONGEST_LONE_END, OPENING, STARTS_THINKING
-from agent.call.messages import ReplyPiece, ReplyRequest, Stopped, StopReason, TextPiece, ToolCall
-from agent.ports import LanguageModel
+from agent.call.messages import ReplyPiece, Stopped, StopReason, TextPiece, ToolCall
 
 _ANSWERS_WITHOUT_END = 3
 _ANSWERS = frozenset({StopReason.END, StopReason.UNKNOWN})
@@ -41,26 +39,9 @@ class ReasoningHabits:
         self._without_end += 1
 
 
-class ReasoningFilter:
-    """A `ports.LanguageModel` without the thoughts of its model that have only an end."""
+class ThoughtFilter:
+    """Leaves out of one reply the thoughts that have only an end."""
 
-    def __init__(self, model: LanguageModel, habits: ReasoningHabits) -> None:
-        self.name = model.name
-        self._model = model
-        self._habits = habits
-
-    async def warm(self) -> None:
-        await self._model.warm()
-
-    async def reply(self, request: ReplyRequest) -> AsyncGenerator[ReplyPiece, None]:
-        filtered = _FilteredReply(self._habits)
-        async with aclosing(self._model.reply(request)) as pieces:
-            async for piece in pieces:
-                for given in filtered.feed(piece):
-                    yield given
-
-
-class _FilteredReply:
     def __init__(self, habits: ReasoningHabits) -> None:
         self._habits = habits
         self._is_holding = habits.starts_thinking
@@ -69,9 +50,16 @@ class _FilteredReply:
         self._tail = ""
         self._has_calls = False
 
-    def feed(self, piece: ReplyPiece) -> Iterator[ReplyPiece]:
+    def filtered(self, pieces: Iterable[ReplyPiece]) -> Iterable[ReplyPiece]:
+        """The next pieces; text that is held back is empty until its end."""
+        if self._is_holding or self._is_watching:
+            return [given for piece in pieces for given in self._filtered(piece)]
+        return pieces
+
+    def _filtered(self, piece: ReplyPiece) -> Iterator[ReplyPiece]:
         if isinstance(piece, TextPiece):
-            piece = TextPiece(self._filtered(piece.text, is_thought=piece.is_thought))
+            text = self._text_of(piece)
+            piece = piece if text is piece.text else TextPiece(text)
         elif isinstance(piece, ToolCall):
             self._has_calls = True
         elif isinstance(piece, Stopped) and self._is_holding:
@@ -81,8 +69,9 @@ class _FilteredReply:
                 yield TextPiece("".join(self._held))
         yield piece
 
-    def _filtered(self, text: str, *, is_thought: bool) -> str:
-        if is_thought and not self._held:
+    def _text_of(self, piece: TextPiece) -> str:
+        text = piece.text
+        if piece.is_thought and not self._held:
             self._is_holding = self._is_watching = False
         if not text or not (self._is_holding or self._is_watching):
             return text

@@ -21,6 +21,7 @@ from agent.call import actions as act
 from agent.call import events as ev
 from agent.call.conversation import Conversation
 from agent.call.messages import ReplyRequest, Stopped, StopReason, TextPiece, ToolCall, Usage
+from agent.call.reading_pace import ReadingPace
 from agent.call.summarization import SUMMARIZE, SUMMARY_TOKENS
 from agent.call.timers import StartTimer, StopTimer, Timer
 from agent.call.turn_preparation import LONGEST_WAIT_MS, TurnPreparation
@@ -73,6 +74,7 @@ class Session:
         self._children: dict[int | str, asyncio.Task[None]] = {}
         self._timers: dict[Timer, asyncio.TimerHandle] = {}
         self._tasks = asyncio.TaskGroup()
+        self._pace = ReadingPace()  # of the latest reply
         self._is_over = False
         self._has_left = asyncio.Event()
         """Set when the loss of the transport was processed and its facts are in the journal."""
@@ -129,7 +131,11 @@ class Session:
 
     async def _carry_out(self, action: act.Action) -> None:  # noqa: C901 (one case for each action)
         match action:
-            case act.Speak() | act.Play() | act.SendDigits() | act.SwitchLanguage():
+            case act.Speak(_, text, is_last):
+                if not is_last:
+                    self._pace.note_speech(text, asyncio.get_running_loop().time())
+                await self._deps.transport.send(action)
+            case act.Play() | act.SendDigits() | act.SwitchLanguage():
                 await self._deps.transport.send(action)
             case act.EndCall():  # a process that continues the call reads what was said
                 await self._deps.journal.flush(FLUSH_SECONDS)
@@ -137,6 +143,7 @@ class Session:
             case act.Record(position, fact):
                 self._deps.journal.record(position, fact)
             case act.StartReply(reply):
+                self._pace = ReadingPace()
                 work, failed = partial(self._stream, action), partial(ev.ReplyFailed, reply)
                 self._start(reply, self._ask_model(work, REPLY_SECONDS, failed), name="reply")
             case act.RunTool(call):
@@ -248,19 +255,21 @@ class Session:
 
     async def _stream(self, action: act.StartReply, model: LanguageModel) -> bool:
         reply, calls, has_finished = action.reply, list[ToolCall](), False
-        request = self._deps.configuration.request(action)
-        async with aclosing(model.reply(request)) as pieces:
-            async for piece in pieces:
-                match piece:
-                    case TextPiece(text):
-                        await self._pass_on(reply, text)
-                    case ToolCall():
-                        calls.append(piece)
-                    case Stopped(reason):
-                        has_finished = True
-                        await self._put(ev.ReplyFinished(reply, tuple(calls), reason))
-                    case Usage():
-                        await self._put(ev.TokensCounted(reply, piece))
+        request, pace = self._deps.configuration.request(action), self._pace
+        loop = asyncio.get_running_loop()
+        async with aclosing(model.reply(request, lambda: pace.pause(loop.time()))) as stream:
+            async for pieces in stream:
+                for piece in pieces:
+                    match piece:
+                        case TextPiece(text):
+                            await self._pass_on(reply, text)
+                        case ToolCall():
+                            calls.append(piece)
+                        case Stopped(reason):
+                            has_finished = True
+                            await self._put(ev.ReplyFinished(reply, tuple(calls), reason))
+                        case Usage():
+                            await self._put(ev.TokensCounted(reply, piece))
         return has_finished
 
     async def _pass_on(self, reply: int, text: str) -> None:
@@ -273,8 +282,8 @@ class Session:
     async def _summarize(self, action: act.Summarize, model: LanguageModel) -> bool:
         texts, is_whole = list[str](), False
         request = ReplyRequest(SUMMARIZE, action.messages, max_tokens=SUMMARY_TOKENS)
-        async with aclosing(model.reply(request)) as pieces:
-            async for piece in pieces:
+        async with aclosing(model.reply(request)) as stream:
+            async for piece in (piece async for pieces in stream for piece in pieces):
                 match piece:
                     case TextPiece(text):
                         texts.append(text)

@@ -18,7 +18,7 @@ from agent.call.messages import ReplyPiece, ReplyRequest, Stopped, StopReason, T
 from agent.errors import MessageError, StoreError
 from agent.http.middleware import TROUBLE
 from agent.http.voice_webhook import BUSY, TOO_MANY, TOO_OFTEN
-from agent.ports import Item, Messenger, Store, TextMessage
+from agent.ports import Item, Messenger, Pause, Store, TextMessage, no_pause
 from agent.session import outbound as dials
 from tests.fakes import Clock, MemoryMessenger, MemoryStore
 from tests.servers import ACTION_URL, VOICE_URL, Server, heard_out, settings_for, staged
@@ -47,10 +47,11 @@ class Costly:
     async def warm(self) -> None:
         pass
 
-    async def reply(self, _: ReplyRequest) -> AsyncGenerator[ReplyPiece, None]:
-        yield TextPiece("Yes. ")
-        yield Stopped(StopReason.END)
-        yield Usage(input=100, output=20, cache_read=300, cache_write=4)
+    async def reply(
+        self, _: ReplyRequest, _pause: Pause = no_pause
+    ) -> AsyncGenerator[list[ReplyPiece], None]:
+        yield [TextPiece("Yes. "), Stopped(StopReason.END)]
+        yield [Usage(input=100, output=20, cache_read=300, cache_write=4)]
 
 
 @dataclass(frozen=True, slots=True)

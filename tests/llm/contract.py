@@ -43,7 +43,7 @@ def request(
 async def pieces_of(model: LanguageModel, asked: ReplyRequest) -> list[ReplyPiece]:
     """A whole reply."""
     async with aclosing(model.reply(asked)) as reply:
-        return [piece async for piece in reply]
+        return [piece async for pieces in reply for piece in pieces]
 
 
 def without_signs_of_life(pieces: Iterable[ReplyPiece]) -> list[ReplyPiece]:

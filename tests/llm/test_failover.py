@@ -155,8 +155,8 @@ def test_late_request_gets_a_hedge_on_the_next_model() -> None:
     bench = Bench([[STALL, "Late."]], [[0.3, "Hedge.", 1.0, END]], hedges=1)
 
     async def first_words() -> tuple[str, list[int]]:
-        async with aclosing(bench.model.reply(ASKED)) as pieces:
-            first = await anext(pieces)
+        async with aclosing(bench.model.reply(ASKED)) as reply:
+            [first] = await anext(reply)
             assert isinstance(first, TextPiece)
             return first.text, [model.open_streams for model in bench.models]
 
@@ -382,10 +382,12 @@ def test_leaving_at_any_point_leaves_nothing_behind(
     async def read() -> None:
         loop = asyncio.get_running_loop()
         began = loop.time()
-        async with aclosing(bench.model.reply(ASKED)) as pieces:
+        async with aclosing(bench.model.reply(ASKED)) as reply:
             for number in range(take):
                 try:
-                    assert await anext(pieces) != TextPiece("")
+                    pieces = await anext(reply)
+                    assert pieces
+                    assert TextPiece("") not in pieces
                 except (ModelError, StopAsyncIteration):
                     return
                 finally:

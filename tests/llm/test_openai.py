@@ -107,8 +107,8 @@ async def test_closing_early_closes_the_stream_to_the_server() -> None:
     async with served(say("One two three four five.", gap=0.2)) as (model, server):
         before = asyncio.all_tasks()
 
-        async with aclosing(model.reply(ASKED)) as pieces:
-            await anext(pieces)
+        async with aclosing(model.reply(ASKED)) as reply:
+            await anext(reply)
         await server.until_idle()
 
         assert [left.index for left in server.closed_early] == [0]

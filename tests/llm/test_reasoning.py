@@ -2,49 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
+from copy import copy
 
 import pytest
 
 from agent.call.messages import (
-    Message,
     ReplyPiece,
-    ReplyRequest,
-    Role,
     Stopped,
     StopReason,
-    Text,
     TextPiece,
     ToolCall,
     Usage,
 )
-from agent.llm.reasoning import ReasoningFilter, ReasoningHabits
+from agent.llm.reasoning import ReasoningHabits, ThoughtFilter
 
-REQUEST = ReplyRequest("Be kind.", (Message(Role.CALLER, (Text("Hi."),)),))
 THOUGHT = TextPiece("", is_thought=True)
 CALL = ToolCall("1", "order", "{}")
 END = Stopped(StopReason.END)
 
 
-class Written:
-    """A `ports.LanguageModel` that gives these replies, one after the other."""
-
-    def __init__(self, *replies: Sequence[ReplyPiece]) -> None:
-        self._replies = iter(replies)
-        self.name = "written"
-        self.is_warm = False
-
-    async def warm(self) -> None:
-        self.is_warm = True
-
-    async def reply(self, _: ReplyRequest) -> AsyncGenerator[ReplyPiece, None]:
-        for piece in next(self._replies):
-            yield piece
+def pieces_of(habits: ReasoningHabits, reply: Sequence[ReplyPiece]) -> list[ReplyPiece]:
+    """What is given out of a reply that comes piece by piece."""
+    thoughts = ThoughtFilter(habits)
+    return [given for piece in reply for given in thoughts.filtered([piece])]
 
 
-async def given(model: ReasoningFilter) -> tuple[str, list[ReplyPiece]]:
-    """The text that is given out, and the other pieces."""
-    pieces = [piece async for piece in model.reply(REQUEST)]
+def given(habits: ReasoningHabits, reply: Sequence[ReplyPiece]) -> tuple[str, list[ReplyPiece]]:
+    """The text that is given out, and the other pieces; the same however the pieces are read."""
+    pieces = pieces_of(copy(habits), reply)
+    together = list(ThoughtFilter(habits).filtered(reply))
+    assert together == pieces
     texts = [piece.text for piece in pieces if isinstance(piece, TextPiece)]
     return "".join(texts), [piece for piece in pieces if not isinstance(piece, TextPiece)]
 
@@ -62,39 +50,33 @@ def texts(*words: str) -> list[ReplyPiece]:
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("end", ["</think>", "</THINK >", "[/THINK]", "</seed:think>"])
-async def test_a_model_known_to_write_only_the_end_starts_hidden(name: str, end: str) -> None:
+def test_a_model_known_to_write_only_the_end_starts_hidden(name: str, end: str) -> None:
     reply = ["", "They say hi", ". ", *f"Hm.\n{end}\n\nHello", "!"]
-    model = ReasoningFilter(Written(texts(*reply)), ReasoningHabits(name))
 
-    assert await given(model) == ("\n\nHello!", [END])
+    assert given(ReasoningHabits(name), texts(*reply)) == ("\n\nHello!", [END])
 
 
 @pytest.mark.parametrize("name", ["openai:gpt-4o", "amazon.nova-lite-v1:0", "openai:qwen3-8b"])
-async def test_other_models_are_not_held(name: str) -> None:
-    model = ReasoningFilter(
-        Written(texts("<think>Hm", ".</think>", "Hello", "")), ReasoningHabits(name)
-    )
+def test_other_models_are_not_held(name: str) -> None:
+    reply = texts("<think>Hm", ".</think>", "Hello", "")
 
-    pieces = [piece async for piece in model.reply(REQUEST)]
-
-    assert pieces == texts("<think>Hm", ".</think>", "Hello", "")
+    assert pieces_of(ReasoningHabits(name), reply) == reply
 
 
-async def test_a_model_seen_writing_only_the_end_is_held_from_then_on() -> None:
+def test_a_model_seen_writing_only_the_end_is_held_from_then_on() -> None:
     thoughts = texts("They say hi.", "</th", "ink>", "Hello!")
-    model = ReasoningFilter(Written(thoughts, thoughts), ReasoningHabits("openai:default"))
+    habits = ReasoningHabits("openai:default")
 
-    first, second = await given(model), await given(model)
+    first, second = given(habits, thoughts), given(habits, thoughts)
 
     assert first == ("They say hi.</think>Hello!", [END])
     assert second == ("Hello!", [END])
 
 
-async def test_thoughts_in_a_field_of_their_own_leave_the_text_alone() -> None:
+def test_thoughts_in_a_field_of_their_own_leave_the_text_alone() -> None:
     reply: list[ReplyPiece] = [TextPiece(""), THOUGHT, TextPiece("Hello"), THOUGHT, TextPiece("!")]
-    model = ReasoningFilter(Written([*reply, END]), ReasoningHabits("openai:deepseek-r1"))
 
-    pieces = [piece async for piece in model.reply(REQUEST)]
+    pieces = pieces_of(ReasoningHabits("openai:deepseek-r1"), [*reply, END])
 
     assert pieces == texts("", "", "Hello", "", "!")
 
@@ -111,35 +93,25 @@ async def test_thoughts_in_a_field_of_their_own_leave_the_text_alone() -> None:
         (StopReason.END, [CALL], ""),
     ],
 )
-async def test_a_reply_without_the_end_of_a_thought(
+def test_a_reply_without_the_end_of_a_thought(
     stop: StopReason, calls: list[ReplyPiece], said: str
 ) -> None:
     """An answer is given out at its end; a thought that was cut is not."""
     usage = Usage(1, 2)
     reply = [TextPiece("Hello"), TextPiece("!"), *calls, Stopped(stop), usage]
-    model = ReasoningFilter(Written(reply), ReasoningHabits("openai:qwq"))
 
-    assert await given(model) == (said, [*calls, Stopped(stop), usage])
+    assert given(ReasoningHabits("openai:qwq"), reply) == (said, [*calls, Stopped(stop), usage])
 
 
-async def test_after_three_answers_nothing_is_held_back() -> None:
+def test_after_three_answers_nothing_is_held_back() -> None:
     """After three answers without a thought nothing is held back until the next thought."""
     answer, thoughts = texts("Hel", "lo!"), texts("Hm.</think>", "Hello!")
     replies = [answer, answer, answer, answer, thoughts, thoughts]
-    model = ReasoningFilter(Written(*replies), ReasoningHabits("openai:qwq"))
+    habits = ReasoningHabits("openai:qwq")
     firsts: list[str] = []
 
-    for _ in replies:
-        pieces = [piece async for piece in model.reply(REQUEST)]
+    for reply in replies:
+        pieces = pieces_of(habits, reply)
         firsts.append(next(p.text for p in pieces if isinstance(p, TextPiece) and p.text))
 
     assert firsts == ["Hello!", "Hello!", "Hello!", "Hel", "Hm.</think>", "Hello!"]
-
-
-async def test_the_rest_is_the_model_s_own() -> None:
-    written = Written()
-    model = ReasoningFilter(written, ReasoningHabits("openai:qwq"))
-
-    await model.warm()
-
-    assert (model.name, written.is_warm) == ("written", True)

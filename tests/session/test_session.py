@@ -120,6 +120,36 @@ def test_interrupt_closes_the_stream_at_once() -> None:
     assert stage.line.said == "Well, \n"
 
 
+LONG = "we have pizzas, salads and a soup that changes every day. "
+"""Two to four seconds of speech."""
+
+
+def test_stream_is_read_in_beats_while_the_caller_listens() -> None:
+    """The first words come at once; what follows is read after a tenth of a second, each time."""
+    stage = on_stage("Tell me.", ["Well, ", LONG, 0.05, "And ", "wine. ", END], until=4.0)
+
+    run_virtually(stage.play())
+
+    read = [event for event in events_of(stage) if isinstance(event, ev.ReplyDelta)]
+    assert [event.text for event in read] == ["Well, ", LONG, "And ", "wine. "]
+    spoken = [(at, one.text) for at, one in stage.line.sent if isinstance(one, Speak)]
+    assert spoken == [(1.0, "Well, "), (1.0, LONG), (1.35, "And wine.")]
+
+
+def test_interrupt_ends_a_beat_at_once() -> None:
+    turns: Happenings = [(1.0, CallerSpoke("Tell me.")), (1.05, ev.CallerInterrupted("Well"))]
+    stage = on_stage(turns, ["Well, ", LONG, 0.0, *["and more "] * 50, END])
+    streams = list[int]()
+
+    async def act(_: Session) -> None:
+        streams.append(stage.model.open_streams)
+        await stage.line.close()
+
+    meanwhile(stage, 1.051, act)
+
+    assert streams == [0]
+
+
 def test_model_that_hangs_is_given_up_with_a_sentence() -> None:
     turns = [(1.0, CallerSpoke("Hello?")), (44.0, CallerSpoke("Again."))]
     stage = on_stage(turns, [3_600.0], ["Here I am.", END], until=45.0)

@@ -149,8 +149,8 @@ async def test_interrupt_stops_the_computing(local_model: Settings, model: Langu
             return any(slot["is_processing"] for slot in slots)
 
         async with aclosing(model.reply(said_so_far(STORY, most=8_000))) as reply:
-            async for piece in reply:
-                if texts_of([piece]):
+            async for pieces in reply:
+                if texts_of(list(pieces)):
                     break
             assert await computes()
 

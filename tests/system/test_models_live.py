@@ -272,8 +272,8 @@ async def _is_cancelled(reading: asyncio.Task[object]) -> bool:
 async def _pass_on(model: LanguageModel, arrived: asyncio.Queue[object]) -> None:
     try:
         async with aclosing(model.reply(ASKED)) as reply:
-            async for piece in reply:
-                arrived.put_nowait(piece)
+            async for pieces in reply:
+                arrived.put_nowait(pieces)
     finally:
         arrived.put_nowait(None)
 

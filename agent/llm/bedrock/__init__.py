@@ -10,7 +10,8 @@ https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ConverseStre
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import aiohttp
@@ -23,6 +24,8 @@ from agent.llm.bedrock.bedrock_client import BedrockClient, network_errors
 from agent.llm.bedrock.converse_request import Json, body_of, family_of, options_of
 from agent.llm.bedrock.converse_stream import BedrockError, ConverseDecoder, parse_error
 from agent.llm.option_repair import MOST_REPAIRS
+from agent.llm.provider_faults import together
+from agent.ports import Pause, no_pause
 from agent.usecases import ModelSettings
 
 __all__ = ["BedrockClient", "BedrockModel"]
@@ -44,14 +47,18 @@ class BedrockModel:
     async def warm(self) -> None:
         await self._client.warm()
 
-    async def reply(self, request: ReplyRequest) -> AsyncGenerator[ReplyPiece, None]:
+    async def reply(
+        self, request: ReplyRequest, pause: Pause = no_pause
+    ) -> AsyncGenerator[Sequence[ReplyPiece], None]:
         decoder = ConverseDecoder()
         try:
             async with self._accepted(request) as response:
                 with network_errors():
                     while data := await response.content.readany():
-                        for piece in decoder.feed(data):
-                            yield piece
+                        for pieces in together(decoder.feed(data)):
+                            yield pieces
+                        if seconds := pause():
+                            await _leave_unread(response, seconds)
             decoder.finish()
         except ModelError as error:
             error.provider = self._client.place
@@ -83,3 +90,16 @@ class BedrockModel:
 
     def _learn(self, error: BedrockError, body: Json) -> bool:
         return self._client.learned.learn(self.name, error.refusal, options_of(body))
+
+
+async def _leave_unread(response: aiohttp.ClientResponse, seconds: float) -> None:
+    """Leave what arrives to the kernel: the process is woken once, not for each token."""
+    connection = response.connection  # None at the end of the response
+    transport = connection.transport if connection is not None else None
+    if transport is not None:
+        transport.pause_reading()
+    try:
+        await asyncio.sleep(seconds)
+    finally:
+        if transport is not None:
+            transport.resume_reading()

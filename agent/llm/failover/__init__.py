@@ -32,16 +32,18 @@ import asyncio
 import random
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import dropwhile
 from typing import Self
 
 import structlog
 
 from agent.call.events import ReplyFault
-from agent.call.messages import ReplyPiece, ReplyRequest, Stopped, TextPiece, ToolCall, Usage
+from agent.call.messages import ReplyPiece, ReplyRequest, Stopped, TextPiece, Usage
 from agent.errors import ModelError
 from agent.llm.failover.circuit_breaker import Chance, HedgeBudget, ModelCircuit
+from agent.llm.reasoning import ReasoningHabits, ThoughtFilter
 from agent.llm.timeouts import StreamDeadline, TimeLimits
-from agent.ports import Count, LanguageModel, uncounted
+from agent.ports import Count, LanguageModel, Pause, no_pause, uncounted
 
 __all__ = ["Candidate", "FailoverModel", "HedgeBudget", "ModelCircuit"]
 
@@ -53,10 +55,11 @@ _THROTTLED_SECONDS = (0.1, 0.3)  # shortest and longest pause before it is asked
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A model that may answer."""
+    """A model that may answer; with `habits` its thoughts that have only an end are left out."""
 
     model: LanguageModel
     circuit: ModelCircuit
+    habits: ReasoningHabits | None = None
 
 
 class FailoverModel:
@@ -86,33 +89,32 @@ class FailoverModel:
             candidate.circuit.wake()
             await candidate.model.warm()
 
-    async def reply(self, request: ReplyRequest) -> AsyncGenerator[ReplyPiece, None]:
+    async def reply(
+        self, request: ReplyRequest, pause: Pause = no_pause
+    ) -> AsyncGenerator[Sequence[ReplyPiece], None]:
         attempts: list[_Attempt] = []
         try:
-            winner = await self._winner(request, attempts)
+            winner = await self._winner(_Route(self._available(), request, pause), attempts)
             for loser in attempts:
                 if loser is not winner:
                     await loser.close()
-            piece = winner.first
-            while piece is not None:
-                if isinstance(piece, Usage):
-                    yield replace(piece, model=winner.candidate.model.name)
-                elif not (isinstance(piece, TextPiece) and not piece.text):
-                    yield piece
-                piece = await winner.next()
+            pieces: list[ReplyPiece] | None = winner.first
+            while pieces is not None:
+                if pieces:
+                    yield pieces
+                pieces = await winner.next()
         finally:
             for attempt in attempts:
                 await attempt.close()
 
-    async def _winner(self, request: ReplyRequest, attempts: list[_Attempt]) -> _Attempt:
-        route = _Route(self._available())
+    async def _winner(self, route: _Route, attempts: list[_Attempt]) -> _Attempt:
         self._budget.earn()
         candidate, raised = route.unasked.pop(0), None
         if candidate is not self._candidates[0]:
             self._count("agent_llm_fallbacks_total", model=candidate.model.name)
         try:
             while True:
-                raced = await self._race(candidate, request, route, attempts)
+                raced = await self._race(candidate, route, attempts)
                 if isinstance(raced, _Attempt):
                     return raced
                 if (step := route.after(raced)) is None:
@@ -133,7 +135,7 @@ class FailoverModel:
         return closed or self._candidates
 
     async def _race(
-        self, candidate: Candidate, request: ReplyRequest, route: _Route, attempts: list[_Attempt]
+        self, candidate: Candidate, route: _Route, attempts: list[_Attempt]
     ) -> _Attempt | list[_Attempt]:
         racing: list[asyncio.Task[_Attempt]] = []
         failed: list[_Attempt] = []
@@ -141,7 +143,7 @@ class FailoverModel:
         async with asyncio.TaskGroup() as tasks:
 
             def ask(asked: Candidate) -> _Attempt:
-                attempt = _Attempt(asked, request, self._limits, may_load=not route.unasked)
+                attempt = _Attempt(asked, route, self._limits)
                 attempts.append(attempt)
                 racing.append(tasks.create_task(attempt.begin(), name="attempt"))
                 return attempt
@@ -156,7 +158,7 @@ class FailoverModel:
             while racing:
                 done, _ = await asyncio.wait(racing, return_when=asyncio.FIRST_COMPLETED)
                 for attempt in [task.result() for task in racing if task in done]:
-                    if attempt.first is not None:
+                    if attempt.first:
                         self._end_race(attempt, first, racing)
                         return attempt
                     self._note(attempt)
@@ -197,7 +199,11 @@ class FailoverModel:
 
 
 class _Route:
-    def __init__(self, candidates: Iterable[Candidate]) -> None:
+    def __init__(
+        self, candidates: Iterable[Candidate], request: ReplyRequest, pause: Pause
+    ) -> None:
+        self.request = request
+        self.pause = pause
         self.unasked = list(candidates)
         self.failed: list[_Attempt] = []
         self.may_hedge = True
@@ -217,53 +223,50 @@ class _Route:
 
 
 class _Attempt:
-    def __init__(
-        self, candidate: Candidate, request: ReplyRequest, limits: TimeLimits, *, may_load: bool
-    ) -> None:
+    def __init__(self, candidate: Candidate, route: _Route, limits: TimeLimits) -> None:
         self.candidate = candidate
         self.is_silent = True  # the stream has neither begun nor ended
-        self.first: ReplyPiece | None = None  # the first text, call or end; else there is `error`
+        self.first: list[ReplyPiece] = []  # from the first text, call or end; else see `error`
         self.error = ModelError(ReplyFault.UNAVAILABLE, "the stream ended before it began")
         self._limits = limits
-        self._may_load = may_load
+        self._may_load = not route.unasked
         self._started = asyncio.get_running_loop().time()
-        self._stream = candidate.model.reply(request)
+        self._stream = candidate.model.reply(route.request, route.pause)
+        habits = candidate.habits
+        self._thoughts = ThoughtFilter(habits) if habits is not None else None
         self._deadline = StreamDeadline()
         self._has_stopped = False
         self._is_open = True
-        candidate.circuit.stream_opened(with_tools=bool(request.tools))
+        candidate.circuit.stream_opened(with_tools=bool(route.request.tools))
 
     async def begin(self) -> Self:
         longest = self.candidate.circuit.longest_wait
         limit = longest if self._may_load else self._limits.first_event
         try:
-            while self.first is None and (piece := await self._read(limit)) is not None:
+            while not self.first and (pieces := await self._read(limit)) is not None:
                 if self.is_silent:
                     self.is_silent, limit = False, self._limits.gap
                     now = asyncio.get_running_loop().time()
                     self.candidate.circuit.stream_began(now - self._started)
-                if _is_answer(piece):
-                    self.first = piece
+                self.first = list(dropwhile(_is_blank, pieces))
         except ModelError as error:
             self.error = error
         finally:
             self.is_silent = False
-        self._has_stopped = isinstance(self.first, Stopped)
         return self
 
-    async def next(self) -> ReplyPiece | None:
-        """The next piece; None at the end, which an error after `Stopped` is too."""
+    async def next(self) -> list[ReplyPiece] | None:
+        """The next pieces, perhaps none; None at the end, which an error after `Stopped` is too."""
         try:
-            piece = await self._read(self._limits.gap)
+            pieces = await self._read(self._limits.gap)
         except ModelError as error:
             if self._has_stopped:
                 return None
             self.candidate.circuit.failed(error.fault)
             raise
-        if piece is None and not self._has_stopped:
+        if pieces is None and not self._has_stopped:
             self.candidate.circuit.failed(ReplyFault.UNAVAILABLE)
-        self._has_stopped = self._has_stopped or isinstance(piece, Stopped)
-        return piece
+        return pieces
 
     async def close(self) -> None:
         """Close the stream to the provider; may be called twice."""
@@ -274,17 +277,37 @@ class _Attempt:
         self._deadline.close()
         await self._stream.aclose()
 
-    async def _read(self, seconds: float) -> ReplyPiece | None:
+    async def _read(self, seconds: float) -> list[ReplyPiece] | None:
         try:
             with self._deadline.at(asyncio.get_running_loop().time() + seconds):
-                return await anext(self._stream, None)
+                pieces = await anext(self._stream, None)
         except TimeoutError as error:
             raise ModelError(
                 ReplyFault.TIMEOUT, f"{self.candidate.model.name}: nothing for {seconds:g} s"
             ) from error
+        return None if pieces is None else self._given_out(pieces)
+
+    def _given_out(self, pieces: Iterable[ReplyPiece]) -> list[ReplyPiece]:
+        """Without thoughts and signs of life; the texts between two other pieces are one."""
+        given: list[ReplyPiece] = []
+        texts: list[str] = []
+        for piece in pieces if self._thoughts is None else self._thoughts.filtered(pieces):
+            if isinstance(piece, TextPiece):
+                texts.append(piece.text)
+                continue
+            if text := "".join(texts):
+                given.append(TextPiece(text))
+            texts.clear()
+            if isinstance(piece, Usage):
+                given.append(replace(piece, model=self.candidate.model.name))
+            else:
+                self._has_stopped = self._has_stopped or isinstance(piece, Stopped)
+                given.append(piece)
+        if text := "".join(texts):
+            given.append(TextPiece(text))
+        return given
 
 
-def _is_answer(piece: ReplyPiece) -> bool:
-    if isinstance(piece, TextPiece):
-        return bool(piece.text.strip())
-    return isinstance(piece, ToolCall | Stopped)
+def _is_blank(piece: ReplyPiece) -> bool:
+    """Whether a reply may still begin anew after this piece."""
+    return isinstance(piece, Usage) or (isinstance(piece, TextPiece) and not piece.text.strip())

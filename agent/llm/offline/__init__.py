@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -52,6 +52,7 @@ from agent.llm.offline.script import (
     value_of,
 )
 from agent.llm.offline.words import date_of_prompt, normalise, plain, split_notes
+from agent.ports import Pause, no_pause
 
 OFFLINE_NOTICE = (
     "This is the offline model: a script that recognises some sentences, not a language model."
@@ -85,16 +86,18 @@ class OfflineModel:
     async def warm(self) -> None:
         """Nothing to connect to."""
 
-    async def reply(self, request: ReplyRequest) -> AsyncGenerator[ReplyPiece, None]:
+    async def reply(
+        self, request: ReplyRequest, _pause: Pause = no_pause
+    ) -> AsyncGenerator[Sequence[ReplyPiece], None]:
         """Stream the answer word by word, then the tool call if there is one; a word is a token."""
         answer = await self._answer(request)
         for piece in _pieces(answer, len(request.messages)):
             await asyncio.sleep(0)
-            yield piece
+            yield [piece]
         parts = (_text(part) for message in request.messages for part in message.parts)
         read = sum(len(text.split()) for text in (request.system, request.context, *parts))
         written = answer.text.split() + answer.arguments.split() * bool(answer.call)
-        yield Usage(read, len(written))
+        yield [Usage(read, len(written))]
 
     async def _answer(self, request: ReplyRequest) -> Answer:
         if request.system == SUMMARIZE:

@@ -10,7 +10,7 @@ only without an option that the model refuses, and while the server loads the mo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
@@ -24,9 +24,9 @@ from agent.errors import ModelError
 from agent.llm.openai.chat_request import Json, body_of, options_of
 from agent.llm.openai.chat_stream import ChatDecoder, ReportedError, client_errors
 from agent.llm.option_repair import MOST_REPAIRS, LearnedOptions
-from agent.llm.provider_faults import HTML_PAGE
+from agent.llm.provider_faults import HTML_PAGE, together
 from agent.llm.timeouts import KEEP_ALIVE_SECONDS, WARM_SECONDS, TimeLimits
-from agent.ports import Count, uncounted
+from agent.ports import Count, Pause, no_pause, uncounted
 
 log = structlog.get_logger(__name__)
 
@@ -47,18 +47,22 @@ class OpenAIModel:
     async def warm(self) -> None:
         await self._client.warm()
 
-    async def reply(self, request: ReplyRequest) -> AsyncGenerator[ReplyPiece, None]:
+    async def reply(
+        self, request: ReplyRequest, pause: Pause = no_pause
+    ) -> AsyncGenerator[Sequence[ReplyPiece], None]:
         decoder, is_read_out = ChatDecoder([tool.name for tool in request.tools]), False
         body: Json | None = None
         try:
             async with AsyncExitStack() as stack:
                 chunks, body = await self._accepted(stack, request)
                 async for data in chunks:
-                    for piece in decoder.feed(data):
-                        yield piece
+                    for pieces in together(decoder.feed(data)):
+                        yield pieces
+                    if seconds := pause():
+                        await asyncio.sleep(seconds)
                 is_read_out = True
-                for piece in decoder.finish():
-                    yield piece
+                for pieces in together(decoder.finish()):
+                    yield pieces
         except ModelError as error:
             error.provider = self._client.place
             if not decoder.has_stopped:
@@ -70,7 +74,7 @@ class OpenAIModel:
         finally:
             self._client.note_connection(is_kept=is_read_out)
         if decoder.usage is not None:
-            yield decoder.usage
+            yield [decoder.usage]
 
     async def _accepted(
         self, stack: AsyncExitStack, request: ReplyRequest
