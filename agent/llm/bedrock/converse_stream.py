@@ -3,9 +3,9 @@
 https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ConverseStreamOutput.html
 https://docs.aws.amazon.com/bedrock/latest/APIReference/CommonErrors.html
 
-botocore's `EventStreamBuffer` reads frames and checksums. msgspec reads their payloads by the name
-in `:event-type`: botocore's own parser costs several times as much, and drops what its pinned model
-does not know yet.
+`agent.llm.bedrock.event_frames` reads frames and checksums, msgspec their payloads by the name in
+`:event-type`: botocore's parsers cost several times as much, and drop what their pinned model does
+not know yet.
 
 - Parts belong to the block with their index. Where blocks share an index or have none, a part
   belongs to the call that began last.
@@ -22,21 +22,17 @@ does not know yet.
 from __future__ import annotations
 
 import json
-import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
-from botocore.eventstream import (  # type: ignore[import-untyped] # botocore ships no types
-    EventStreamBuffer,
-    ParserError,
-)
 
 from agent.call.events import ReplyFault
 from agent.call.messages import ReplyPiece, Stopped, StopReason, TextPiece, ToolCall, Usage, tokens
 from agent.call.text import CharacterJoiner, json_object, whole_json
 from agent.errors import ModelError, provider_kind
+from agent.llm.bedrock.event_frames import FrameParser
 from agent.llm.option_repair import FAULTS_BY_STATUS, Refusal, fault_of
 from agent.llm.provider_faults import BEDROCK, explained
 
@@ -77,6 +73,7 @@ class _Body(msgspec.Struct):
     Message: str = ""
 
 
+_DELTA = "contentBlockDelta"
 _DECODER = msgspec.json.Decoder(_Event)
 _STOPS = {
     "end_turn": StopReason.END,
@@ -92,8 +89,8 @@ _STOPS = {
 _WINDOW_EXCEEDED = "model_context_window_exceeded"
 _SIGN_OF_LIFE = TextPiece("")
 _THOUGHT = TextPiece("", is_thought=True)
-# Of botocore, msgspec and json; `MsgspecError` and `UnicodeError` are `ValueError`s.
-_UNREADABLE = (ParserError, ValueError, KeyError, struct.error, RecursionError)
+# Of frames, msgspec and json; `MsgspecError` and `UnicodeError` are `ValueError`s.
+_UNREADABLE = (ValueError, RecursionError)
 _WITHOUT_CALLS = frozenset({StopReason.BLOCKED, StopReason.MALFORMED})
 _KINDS_BY_FAULT = {
     ReplyFault.THROTTLED: ("throttling", "toomanyrequests", "servicequotaexceeded"),
@@ -163,7 +160,7 @@ class ConverseDecoder:
     """Decodes one response."""
 
     def __init__(self) -> None:
-        self._buffer = EventStreamBuffer()
+        self._frames = FrameParser()
         self._calls: list[_Call] = []
         self._by_index: dict[int | None, _Call] = {}  # the call that began last at each index
         self._latest: _Call | None = None  # the call of the latest part, if that was of one
@@ -176,10 +173,12 @@ class ConverseDecoder:
 
     def feed(self, data: bytes) -> Iterator[ReplyPiece]:
         """The pieces that more bytes complete, cut anywhere; raises `ModelError` for bad ones."""
-        self._buffer.add_data(data)
         try:
-            for message in self._buffer:
-                yield from self._take(message.headers, message.payload)
+            for headers, payload in self._frames.feed(data):
+                if headers.get(":event-type") == _DELTA and not self.is_complete:
+                    yield self._add(_decoded(payload))
+                    continue
+                yield from self._take(headers, payload)
                 if self.is_complete and self._usage is not None and not self._has_given_usage:
                     self._has_given_usage = True
                     yield self._usage
@@ -192,14 +191,12 @@ class ConverseDecoder:
         if not self.is_complete:
             raise ModelError(ReplyFault.UNAVAILABLE, "the stream ended before the message")
 
-    def _take(self, headers: dict[str, object], payload: bytes) -> Iterator[ReplyPiece]:
+    def _take(self, headers: Mapping[str, str], payload: bytes) -> Iterator[ReplyPiece]:
         kind = headers.get(":event-type")
         if kind == "metadata":
             self._count(_decoded(payload).usage)
         elif self.is_complete:
             return
-        elif kind == "contentBlockDelta":
-            yield self._add(_decoded(payload))
         elif kind == "contentBlockStart":
             self._start(_decoded(payload))
             yield _SIGN_OF_LIFE
@@ -213,7 +210,7 @@ class ConverseDecoder:
             yield from self._stop(_decoded(payload).stopReason or "")
         elif headers.get(":message-type") in ("exception", "error"):
             name = headers.get(":exception-type") or headers.get(":error-code") or ""
-            raise parse_error(str(name), payload)
+            raise parse_error(name, payload)
 
     def _start(self, block: _Event) -> None:
         start = block.start.toolUse if block.start is not None else None
