@@ -8,6 +8,8 @@ again.
 The price: while speech is ahead, the end of a reply and its tool calls are seen up to a beat later,
 in time that the caller spends listening. What is ahead is counted by a fast voice, so that it is
 rather too little. Cancelling the reply ends a pause at once.
+
+Words that come in beats wait a beat longer for the rest of their clause.
 """
 
 from __future__ import annotations
@@ -15,6 +17,12 @@ from __future__ import annotations
 BEAT_SECONDS = 0.1
 ENOUGH_SECONDS = 1.0
 _FASTEST_VOICE = 20  # characters per second
+
+
+def flush_after_ms(usual_ms: int, given: int) -> int:
+    """How long words wait for the rest of their clause, after so many characters of a reply."""
+    comes_in_beats = given >= ENOUGH_SECONDS * _FASTEST_VOICE
+    return usual_ms + round(BEAT_SECONDS * 1000) if comes_in_beats else usual_ms
 
 
 class ReadingPace:

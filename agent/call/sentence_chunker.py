@@ -84,7 +84,12 @@ class SentenceChunker:
         self._ready: list[str] = []
         self._filter = MarkupFilter()
         self._at_line_start = True
-        self.has_begun = self._is_foreign = self._has_words = False
+        self._is_foreign = self._has_words = False
+        self.given = 0  # characters
+
+    @property
+    def has_begun(self) -> bool:
+        return self.given > 0
 
     @property
     def has_call(self) -> bool:
@@ -127,7 +132,7 @@ class SentenceChunker:
             return ""
         piece = "".join(self._ready)
         self._ready.clear()
-        self.has_begun = self.has_begun or bool(piece)
+        self.given += len(piece)
         return piece
 
     def finish(self, *, is_cut_short: bool = False) -> str:

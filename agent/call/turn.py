@@ -27,6 +27,7 @@ from agent.call.config import CallConfig
 from agent.call.history import AgentSaid, History, Note
 from agent.call.lifecycle import CallLifecycle
 from agent.call.messages import Choice, StopReason, ToolCall, ToolChoice
+from agent.call.reading_pace import flush_after_ms
 from agent.call.sentence_chunker import SentenceChunker
 from agent.call.timers import Timer, TimerSet
 from agent.call.tool_calls import ToolCalls
@@ -129,9 +130,11 @@ class Turn:
         said = self._say(self._reply.chunker.feed(delta))
         if not self._reply.chunker.is_pending:
             return [*said, *self._timers.stop(Timer.FLUSH)]
-        if Timer.FLUSH in self._timers.running:
+        if Timer.FLUSH in self._timers.running and not said:
             return said
-        return [*said, self._timers.start(Timer.FLUSH, self._config.limits.flush_after_ms)]
+        usual_ms = self._config.limits.flush_after_ms
+        after_ms = flush_after_ms(usual_ms, self._reply.chunker.given)
+        return [*said, self._timers.start(Timer.FLUSH, after_ms)]
 
     def finish_reply(self, calls: Sequence[ToolCall], stop: StopReason) -> TurnDecision:
         stopped = self._timers.stop(Timer.FLUSH, Timer.FILLER)

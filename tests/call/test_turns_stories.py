@@ -95,6 +95,20 @@ def test_the_flush_timer_is_not_put_off_by_more_words() -> None:
     assert it.spoken(call.fires(Timer.FLUSH)) == ["two large "]
 
 
+def test_words_that_follow_a_clause_wait_from_their_own_beginning() -> None:
+    """The end of a clause and the beginning of the next may come together, a beat later."""
+    call = it.thinking()
+    call.happens(it.delta(1, "Sure, two "))
+
+    actions = call.happens(it.delta(1, "pizzas, as you like them. And "))
+
+    assert actions == [
+        Speak(2, "two pizzas, as you like them. "),
+        Record(2, AgentSaid("Sure, two pizzas, as you like them. ")),
+        it.starts(Timer.FLUSH, 400),
+    ]
+
+
 def test_a_prompt_while_thinking_merges_with_the_one_before() -> None:
     call = it.thinking("Two pizzas please.")
 
