@@ -1,28 +1,22 @@
 """How often the stream of a reply is read: the caller hears words later than the model writes them.
 
-At first each piece is read when it comes. Once `ENOUGH_SECONDS` of speech are ahead of the caller,
-the stream is read every `BEAT_SECONDS`: waking for each token is most of the work of a reply, and
-no sentence can be heard earlier by it. When less is ahead, as of a slow model, each piece counts
-again.
+Waking for each token is most of the work of a reply, and while words are ahead of the caller no
+sentence is heard earlier by it. So the stream is left unread for a *beat*: a tenth of the speech
+that is ahead, at most `LONGEST_BEAT`. The first word is always read at once, and so is each piece
+of a model that is slower than a voice.
 
-The price: while speech is ahead, the end of a reply and its tool calls are seen up to a beat later,
-in time that the caller spends listening. What is ahead is counted by a fast voice, so that it is
-rather too little. Cancelling the reply ends a pause at once.
-
-Words that come in beats wait a beat longer for the rest of their clause.
+The price: the end of a reply and its tool calls are seen up to a beat later, in time that the
+caller spends listening to ten times as much. What is ahead is counted by a fast voice, so that it
+is rather too little. Cancelling the reply ends a beat at once.
 """
 
 from __future__ import annotations
 
-BEAT_SECONDS = 0.1
-ENOUGH_SECONDS = 1.0
+LONGEST_BEAT = 0.1  # seconds
+_SHORTEST_BEAT = 0.02  # a timer costs as much as reading a token
+_SHARE = 0.1  # of the speech that is ahead
 _FASTEST_VOICE = 20  # characters per second
-
-
-def flush_after_ms(usual_ms: int, given: int) -> int:
-    """How long words wait for the rest of their clause, after so many characters of a reply."""
-    comes_in_beats = given >= ENOUGH_SECONDS * _FASTEST_VOICE
-    return usual_ms + round(BEAT_SECONDS * 1000) if comes_in_beats else usual_ms
+_CLAUSE = 20  # characters
 
 
 class ReadingPace:
@@ -37,4 +31,17 @@ class ReadingPace:
 
     def pause(self, now: float) -> float:
         """Seconds to wait before the stream is read again: a beat or none."""
-        return BEAT_SECONDS if self._ahead_until - now >= ENOUGH_SECONDS else 0.0
+        return _beat(self._ahead_until - now)
+
+
+def flush_after_ms(usual_ms: int, given: int) -> int:
+    """How long words wait for the rest of their clause, after so many characters of a reply.
+
+    After the first clause the rest comes in beats, so that it may be a beat late.
+    """
+    return usual_ms if given < _CLAUSE else usual_ms + int(LONGEST_BEAT * 1000)
+
+
+def _beat(seconds_ahead: float) -> float:
+    seconds = min(seconds_ahead * _SHARE, LONGEST_BEAT)
+    return seconds if seconds >= _SHORTEST_BEAT else 0.0

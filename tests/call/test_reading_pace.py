@@ -1,42 +1,46 @@
-"""The stream of a reply is read in beats only while the caller has enough to listen to."""
+"""The stream of a reply is left unread only while the caller has enough to listen to."""
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.call.reading_pace import BEAT_SECONDS, ENOUGH_SECONDS, ReadingPace
+from agent.call.reading_pace import LONGEST_BEAT, ReadingPace, flush_after_ms
 
-LONG = "We are open until nine in the evening, "  # 39 characters, at most two seconds of speech
+CLAUSE = "We are open until nine, "  # 24 characters, more than a second of speech
 
 
-def test_every_piece_counts_until_a_second_of_speech_is_ahead() -> None:
+def test_a_beat_is_a_tenth_of_the_speech_ahead_and_ends_with_it() -> None:
     pace = ReadingPace()
     before = pace.pause(10.0)
-    pace.note_speech("Yes, ", 10.0)
-    first_word = pace.pause(10.0)
-    pace.note_speech(LONG, 10.2)
+    pace.note_speech("Yes, well, ", 10.0)
+    first = pace.pause(10.0)
+    pace.note_speech(CLAUSE, 10.0)
 
-    assert (before, first_word, pace.pause(10.2)) == (0.0, 0.0, BEAT_SECONDS)
+    assert (before, first) == (0.0, pytest.approx(0.055))
+    ahead = [pace.pause(at) for at in (10.0, 10.5, 11.25, 11.5, 11.6, 30.0)]
+    assert ahead == pytest.approx([LONGEST_BEAT, LONGEST_BEAT, 0.05, 0.025, 0.0, 0.0])
 
 
-def test_every_piece_counts_again_when_the_caller_has_heard_most() -> None:
+def test_what_was_heard_long_ago_is_not_ahead() -> None:
     pace = ReadingPace()
-    pace.note_speech(LONG, 10.0)
+    pace.note_speech(CLAUSE * 10, 10.0)
+    pace.note_speech("and", 60.0)
 
-    assert [pace.pause(at) for at in (10.9, 11.0, 11.9, 30.0)] == [BEAT_SECONDS, 0.0, 0.0, 0.0]
-
-    pace.note_speech("too. ", 30.0)  # what was heard long ago is not ahead
-    assert pace.pause(30.0) == 0.0
+    assert pace.pause(60.0) == 0.0
 
 
 @given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 80)), max_size=20))
-def test_a_beat_never_outlasts_the_speech(steps: list[tuple[int, int]]) -> None:
-    """Even a voice of 20 characters a second has words left when a pause ends."""
+def test_the_caller_listens_to_ten_beats_in_each(steps: list[tuple[int, int]]) -> None:
+    """Even to a voice of 20 characters a second."""
     pace, now, ends = ReadingPace(), 0.0, 0.0
     for tenths, characters in steps:
         now += tenths / 10
         pace.note_speech("a" * characters, now)
         ends = max(ends, now) + characters / 20
-        assert not pace.pause(now) or now + BEAT_SECONDS < ends
-        assert pace.pause(now) or ends - now < ENOUGH_SECONDS
+        assert pace.pause(now) <= min(LONGEST_BEAT, (ends - now) / 10 + 1e-9)
+
+
+def test_words_wait_longer_for_their_clause_once_they_come_in_beats() -> None:
+    assert [flush_after_ms(300, given) for given in (0, 6, 19, 20, 500)] == [300] * 3 + [400] * 2
