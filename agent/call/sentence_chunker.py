@@ -44,6 +44,8 @@ _LINE_MARK = re.compile(
 )
 _RULE = re.compile(r"[|:+=_*~-]{3,}|#{2,6}|[`~]{3,}[A-Za-z]*")
 """A line of a table or between parts, or a fence around code."""
+_USUAL_WORD = re.compile(r"([A-Za-z']{0,30}[A-Za-z][.,;:!?]?)(\s)")
+"""Nothing of it is markup, a number or another script, and it is said as it is written."""
 _DIGIT = re.compile(r"\d")
 _BLOCK_TAGS = frozenset({"br", "hr", "p", "div", "li", "ul", "ol", "tr", "td", "th"})
 
@@ -104,10 +106,17 @@ class SentenceChunker:
 
     def _say(self, text: str) -> str:
         said, text, start = list[str](), self._word + text, 0
-        while (end := self._word_end(text, start)) is not None:
-            word, mark = text[start : end[0]], text[end[0] : end[1]]
-            self._take(word, is_line_end=mark in {"\n", "\r"}, joint=" " if mark else "")
-            start, self._searched = end[1], 0
+        while True:
+            if (usual := _USUAL_WORD.match(text, start)) is not None:
+                mark, start = usual[2], usual.end()
+                self._take_usual(usual[1], is_line_end=mark in "\n\r")
+            elif (end := self._word_end(text, start)) is not None:
+                word, mark = text[start : end[0]], text[end[0] : end[1]]
+                self._take(word, is_line_end=mark in {"\n", "\r"}, joint=" " if mark else "")
+                start = end[1]
+            else:
+                break
+            self._searched = 0
             if self._is_piece(is_line_end=mark == "\n"):
                 said.append(self.flush())
         self._word = text[start:]
@@ -157,7 +166,15 @@ class SentenceChunker:
         if size < MINIMUM_PIECE or size >= MAXIMUM_PIECE:
             return size >= MAXIMUM_PIECE
         last = self._ready[-1].strip()
-        return is_line_end or _ends_sentence(last) or _CLAUSE_END.search(last) is not None
+        if is_line_end or last[-1:].isalnum():
+            return is_line_end
+        return _ends_sentence(last) or _CLAUSE_END.search(last) is not None
+
+    def _take_usual(self, word: str, *, is_line_end: bool) -> None:
+        """What `_take` does with most words, for a tenth of the work."""
+        self._ready.append(f"{word} ")
+        self._has_words, self._at_line_start = True, is_line_end
+        self._is_foreign, self._mark, self._last = False, "", word
 
     def _take(self, word: str, *, is_line_end: bool, joint: str) -> None:
         visible = _TAG.sub(lambda tag: " " if tag[1].lower() in _BLOCK_TAGS else "", word)
