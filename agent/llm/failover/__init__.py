@@ -287,25 +287,38 @@ class _Attempt:
             ) from error
         return None if pieces is None else self._given_out(pieces)
 
-    def _given_out(self, pieces: Iterable[ReplyPiece]) -> list[ReplyPiece]:
-        """Without thoughts and signs of life; the texts between two other pieces are one."""
+    def _given_out(self, pieces: Sequence[ReplyPiece]) -> list[ReplyPiece]:
+        """Without thoughts and signs of life, and with adjacent texts as one."""
         given: list[ReplyPiece] = []
-        texts: list[str] = []
-        for piece in pieces if self._thoughts is None else self._thoughts.filtered(pieces):
+        whole = _joined(pieces)
+        for piece in whole if self._thoughts is None else self._thoughts.filtered(whole):
             if isinstance(piece, TextPiece):
-                texts.append(piece.text)
-                continue
-            if text := "".join(texts):
-                given.append(TextPiece(text))
-            texts.clear()
-            if isinstance(piece, Usage):
+                if piece.text:
+                    given.append(piece)
+            elif isinstance(piece, Usage):
                 given.append(replace(piece, model=self.candidate.model.name))
             else:
                 self._has_stopped = self._has_stopped or isinstance(piece, Stopped)
                 given.append(piece)
-        if text := "".join(texts):
-            given.append(TextPiece(text))
         return given
+
+
+def _joined(pieces: Sequence[ReplyPiece]) -> Sequence[ReplyPiece]:
+    if len(pieces) == 1:
+        return pieces
+    joined: list[ReplyPiece] = []
+    texts: list[str] = []
+    for piece in pieces:
+        if isinstance(piece, TextPiece) and not piece.is_thought:
+            texts.append(piece.text)
+            continue
+        if texts:
+            joined.append(TextPiece("".join(texts)))
+            texts.clear()
+        joined.append(piece)
+    if texts:
+        joined.append(TextPiece("".join(texts)))
+    return joined
 
 
 def _is_blank(piece: ReplyPiece) -> bool:
