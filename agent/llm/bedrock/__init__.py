@@ -93,13 +93,18 @@ class BedrockModel:
 
 
 async def _leave_unread(response: aiohttp.ClientResponse, seconds: float) -> None:
-    """Leave what arrives to the kernel: the process is woken once, not for each token."""
+    """Leave what arrives to the kernel: the process is woken once, not for each token.
+
+    Rejected: pausing aiohttp's protocol. Its parser then gives out one chunk at a time.
+    """
     connection = response.connection  # None at the end of the response
     transport = connection.transport if connection is not None else None
-    if transport is not None:
-        transport.pause_reading()
+    if transport is None or transport.is_closing():
+        await asyncio.sleep(seconds)
+        return
+    transport.pause_reading()
     try:
         await asyncio.sleep(seconds)
     finally:
-        if transport is not None:
+        if not transport.is_closing():
             transport.resume_reading()
