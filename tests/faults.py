@@ -128,6 +128,9 @@ _FAULTS: dict[str, tuple[tuple[str, str, str], ...]] = {
          "        stopped: list[Action] = []\n        closed", "no filler follows an apology"),
         ("return [*self._timers.stop(Timer.FILLER), *self._output.say(words)]",
          "return self._output.say(words)", "no filler when words came"),
+        ("if Timer.FLUSH in self._timers.running and not said:",
+         "if Timer.FLUSH in self._timers.running:",
+         "the beginning of a clause waits for its end"),
         ("            self._failures, self.may_retry = 0, True\n",
          "", "two failures in a row, not in a call"),
         ("        self._tools.specs = config.tools\n",
@@ -183,6 +186,8 @@ _FAULTS: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("if at - start > _LONGEST_TAG or not _is_open(text[start:at]):",
          "if True:", "a tag with blanks in it is not spoken"),
         ("and _ABBREVIATION.match(word) is None", "", "an abbreviation ends no sentence"),
+        ('self._is_foreign, self._mark, self._last = False, "", word',
+         'self._mark, self._last = "", word', "signs are worded again after a foreign word"),
     ),
     "call/agent_output": (
         ("for position in self._audible)\n\n    def greet",
@@ -367,6 +372,12 @@ _FAULTS: dict[str, tuple[tuple[str, str, str], ...]] = {
          "asks = not self._has_asked", "edits are read for every turn"),
         ("return Preparation(asks=True, waits=True)",
          "return Preparation(asks=True)", "a key waits for edits"),
+    ),
+    "call/reading_pace": (
+        ("max(self._ahead_until, now)", "self._ahead_until", "what is ahead is counted from now"),
+        ("max(self._ahead_until, now) +", "now +", "what was said before is still ahead"),
+        ("min(seconds_ahead * _SHARE, LONGEST_BEAT)", "LONGEST_BEAT",
+         "a beat ends long before the speech"),
     ),
     "call/after_session": (
         ("if report.is_call_completed or report.status is SessionStatus.COMPLETED:",

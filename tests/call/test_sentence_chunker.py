@@ -275,6 +275,7 @@ def test_no_english_word_is_put_into_another_language(language: str) -> None:
 def test_words_in_other_letters_are_not_english() -> None:
     assert whole("比萨&沙拉 和 пицца & салат") == "比萨&沙拉 和 пицца & салат"
     assert whole("Pizza & salad") == "Pizza and salad"
+    assert whole("пицца and salad & more") == "пицца and salad and more"
 
 
 @given(chunks=cut_replies(), language=st.sampled_from(["", "es"]))
