@@ -249,7 +249,8 @@ def _port_error(path: Path, error: Exception) -> Exception:
             return StoreRefusedError(f"the table refused: {type(error).__name__}")
         case sqlite3.Error() | OSError():
             return file_error(path, error)
-    return error
+        case _:
+            return error
 
 
 def file_error(path: Path, error: sqlite3.Error | OSError) -> StoreError:

@@ -18,7 +18,7 @@ def test_a_beat_is_a_tenth_of_the_speech_ahead_and_ends_with_it() -> None:
     first = pace.pause(10.0)
     pace.note_speech(CLAUSE, 10.0)
 
-    assert (before, first) == (0.0, pytest.approx(0.055))
+    assert (before, first) == pytest.approx((0.0, 0.055))
     ahead = [pace.pause(at) for at in (10.0, 10.5, 11.25, 11.5, 11.6, 30.0)]
     assert ahead == pytest.approx([LONGEST_BEAT, LONGEST_BEAT, 0.05, 0.025, 0.0, 0.0])
 
