@@ -37,7 +37,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     try:
         _read_env_file(Path(".env"))
-        status: int = asyncio.run(asked.run(asked))
+        with asyncio.Runner(loop_factory=asked.loop) as runner:
+            status: int = runner.run(asked.run(asked))
         sys.stdout.flush()
     except (BrokenPipeError, ExceptionGroup) as error:
         if isinstance(error, ExceptionGroup) and error.split(BrokenPipeError)[1] is not None:
@@ -73,7 +74,7 @@ def _read_env_file(path: Path) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=PROGRAM, description=_DESCRIPTION)
     parser.add_argument("--version", action="version", version=__version__)
-    parser.set_defaults(status_of_fault=1, run=None)
+    parser.set_defaults(status_of_fault=1, run=None, loop=None)
     commands = parser.add_subparsers(metavar="COMMAND")
     for module in _MODULES:
         module.add(commands)

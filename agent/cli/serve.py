@@ -24,6 +24,7 @@ import structlog
 from agent.app import running
 from agent.call.events import ShutdownMode
 from agent.cli.command import Commands, add_config, read_settings
+from agent.cli.event_loop import new_loop
 from agent.http.server import raise_file_limit
 from agent.llm.offline import OFFLINE_NOTICE
 from agent.observability import configure_logging
@@ -54,7 +55,7 @@ def add(commands: Commands) -> None:
         "--announce", default="", metavar="TEXT", help="print this once both ports are open"
     )
     add_config(serving)
-    serving.set_defaults(run=_run)
+    serving.set_defaults(run=_run, loop=new_loop)
 
 
 async def _run(asked: argparse.Namespace) -> int:

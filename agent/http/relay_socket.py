@@ -45,9 +45,9 @@ HEARTBEAT_SECONDS = 20.0
 SETUP_SECONDS = 10.0
 SEND_SECONDS = 5.0
 """For one frame; a slower connection is closed."""
-_NEVER_WAITS_BYTES = 32 * 1024
-"""Below the least that an event loop holds back before it lets a writer wait (64 KiB): a shorter
-frame is written at once, and needs no time limit, if the peer has read all before it."""
+_AT_ONCE_BYTES = 16 * 1024
+"""With less than this unsent, an event loop lets no writer wait (it does above 64 KiB, until there
+are 16 KiB again): such a frame needs no time limit."""
 
 
 @routes.get("/")
@@ -156,9 +156,9 @@ class RelayTransport:
             return
         self._has_ended = isinstance(action, EndCall)
         frame = relay.render(action)
-        is_read = self._transport is not None and not self._transport.get_write_buffer_size()
+        unsent = self._transport.get_write_buffer_size() if self._transport else _AT_ONCE_BYTES
         try:
-            if is_read and len(frame) < _NEVER_WAITS_BYTES:
+            if unsent + len(frame) < _AT_ONCE_BYTES:
                 await self._socket.send_frame(frame, WSMsgType.TEXT)
             else:
                 async with asyncio.timeout(SEND_SECONDS):
