@@ -21,11 +21,17 @@ from aiohttp import web
 from agent import SHIPPED_CONFIGURATION
 from agent.capacity.ecs_task_protection import OnActive, open_protection
 from agent.capacity.load_shedding import Load, keep_memory_trimmed
-from agent.http import PRIVATE_ROUTES, PUBLIC_ROUTES
+from agent.http import PRIVATE_ROUTES, PUBLIC_ROUTES, WORKER_ROUTES
 from agent.http.action_webhook import SMS_STATUS_PATH
 from agent.http.api import DIAL_KEYS, TOKENS, ApiKeys, TokenService
 from agent.http.middleware import CALLS, OUTBOUND, SETTINGS, SIGNATURES, TELEMETRY, guard_webhooks
-from agent.http.server import PRIVATE_LIMITS, open_site, public_limits
+from agent.http.server import (
+    Address,
+    open_operators,
+    open_site,
+    operators_address,
+    public_limits,
+)
 from agent.http.voice_webhook import at_capacity_texts
 from agent.llm import ModelOptions, TimeLimits, open_models
 from agent.messaging import MessengerOptions, open_messenger
@@ -199,8 +205,14 @@ async def open_outbound(
 
 
 @asynccontextmanager
-async def running(settings: Settings, host: str | None = None) -> AsyncIterator[Service]:
-    """Serve on both ports until left; `host` is their address in place of those of the settings."""
+async def running(
+    settings: Settings, host: str | None = None, *, worker: str = ""
+) -> AsyncIterator[Service]:
+    """Serve on both ports until left; `host` is their address in place of those of the settings.
+
+    `worker`: one of several processes that share the port, with the operators' routes on this Unix
+    socket (`agent.http.operators`).
+    """
     async with (
         open_protection(settings.ecs_agent_uri if settings.task_protection else "") as on_active,
         open_calls(settings, on_active=on_active) as (calls, store, telemetry),
@@ -222,10 +234,15 @@ async def running(settings: Settings, host: str | None = None) -> AsyncIterator[
             application[SETTINGS] = settings
             application[TELEMETRY] = telemetry
             application[SIGNATURES] = signatures
-        address = host or settings.public_host, settings.port
+        if worker:
+            private.add_routes(WORKER_ROUTES)
+            operators: Address | None = Address(path=worker)
+        else:
+            operators = operators_address(settings, host)
+        address = Address(host or settings.public_host, settings.port, is_shared=bool(worker))
         async with (
-            open_site(public, *address, public_limits(settings), telemetry.count) as port,
-            _private_site(private, host, settings, telemetry) as metrics_port,
+            open_site(public, address, public_limits(settings), telemetry.count) as port,
+            open_operators(private, operators, telemetry.count) as metrics_port,
             asyncio.TaskGroup() as tasks,  # innermost: it would wrap errors of the start
         ):
             monitors = [
@@ -239,16 +256,3 @@ async def running(settings: Settings, host: str | None = None) -> AsyncIterator[
             yield Service(calls, store, telemetry, port, metrics_port)
             for task in monitors:
                 task.cancel()
-
-
-@asynccontextmanager
-async def _private_site(
-    application: web.Application, host: str | None, settings: Settings, telemetry: Telemetry
-) -> AsyncIterator[int]:
-    """The port for operators; 0 if there is none. With both ports 0, as in tests, any free one."""
-    if settings.port and not settings.metrics_port:
-        yield 0
-        return
-    address = host or settings.metrics_host, settings.metrics_port
-    async with open_site(application, *address, PRIVATE_LIMITS, telemetry.count) as port:
-        yield port

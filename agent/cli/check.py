@@ -111,10 +111,13 @@ def _summary(settings: Settings) -> str:
     """What is set, without values that may be secret."""
     given = [names[0] for names in Settings.variables().values() if any(map(os.environ.get, names))]
     table = f"TABLE_NAME {settings.table_name}" if settings.table_name else settings.store_path
+    workers, seats = settings.web_concurrency, settings.max_calls
     return (
         f"settings: {', '.join(given) or 'none'} set, the others at their defaults\n"
         f"models: {', '.join(settings.models)}\n"
-        f"table: {table}"
+        f"table: {table}\n"
+        f"calls: {seats} at once"
+        + f" in each of {workers} processes, {workers * seats} in all" * (workers > 1)
     )
 
 

@@ -14,9 +14,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
+import os
 import signal
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime
 
 import structlog
@@ -25,11 +28,12 @@ from agent.app import running
 from agent.call.events import ShutdownMode
 from agent.cli.command import Commands, add_config, read_settings
 from agent.cli.event_loop import new_loop
+from agent.cli.workers import READY, serve_with_workers
 from agent.http.server import raise_file_limit
 from agent.llm.offline import OFFLINE_NOTICE
 from agent.observability import configure_logging
 from agent.session.call_manager import CallManager
-from agent.settings import Settings, log_format_for
+from agent.settings import Settings, SettingsError, log_format_for
 from agent.store import file_error, open_store
 from agent.tools import load_tools, specs_of
 from agent.usecases import seed
@@ -54,6 +58,10 @@ def add(commands: Commands) -> None:
     serving.add_argument(
         "--announce", default="", metavar="TEXT", help="print this once both ports are open"
     )
+    serving.add_argument(
+        "--workers", type=int, metavar="N", help="processes; unset = WEB_CONCURRENCY"
+    )
+    serving.add_argument("--worker", default="", help=argparse.SUPPRESS)  # see `workers`
     add_config(serving)
     serving.set_defaults(run=_run, loop=new_loop)
 
@@ -62,9 +70,20 @@ async def _run(asked: argparse.Namespace) -> int:
     settings = read_settings(asked)
     log_format, with_personal = log_format_for(settings), settings.log_personal_data
     configure_logging(settings.log_level, log_format, with_personal=with_personal)
+    if asked.workers is not None:
+        if asked.workers < 1:
+            raise SettingsError("--workers: must be 1 or more")
+        settings = replace(settings, web_concurrency=asked.workers)
     if asked.seed and not settings.table_name:
         await _make_file(settings)
-    await serve(settings, asked.announce)
+    if asked.worker:
+        structlog.contextvars.bind_contextvars(pid=os.getpid())
+        await serve(settings, READY, worker=asked.worker)
+    elif settings.web_concurrency > 1:
+        options = ["--config", asked.config] if asked.config else []
+        await serve_with_workers(settings, options, _signals(), asked.announce)
+    else:
+        await serve(settings, asked.announce)
     return 0
 
 
@@ -90,17 +109,16 @@ async def _make_file(settings: Settings) -> None:
         raise file_error(path, error) from error
 
 
-async def serve(settings: Settings, announcement: str = "") -> None:
+async def serve(settings: Settings, announcement: str = "", *, worker: str = "") -> None:
     """Serve until SIGTERM or SIGINT, then let the calls end; a second signal ends them at once.
 
-    `announcement` is printed once both ports are open.
+    `announcement` is printed once both ports are open; `worker` is as of `agent.app.running`.
     """
     raise_file_limit()
-    signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, signals.put_nowait, number)
-    async with running(settings) as service, _settled():
+    signals = _signals()
+    if worker:
+        _stop_with_parent(signals)
+    async with running(settings, worker=worker) as service, _settled():
         if announcement:
             print(announcement, flush=True)
         if settings.model_identifier.startswith("offline:"):
@@ -110,6 +128,27 @@ async def serve(settings: Settings, announcement: str = "") -> None:
         service.telemetry.count("agent_draining", 1)
         await _leave(service.calls, first, signals, settings.drain_seconds)
     log.info("service.stopped")
+
+
+def _signals() -> asyncio.Queue[signal.Signals]:
+    """The signals of this process from now on."""
+    signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, signals.put_nowait, number)
+    return signals
+
+
+def _stop_with_parent(signals: asyncio.Queue[signal.Signals]) -> None:
+    """Drain when the process has ended that started this one: standard input is a pipe from it."""
+    loop, pipe = asyncio.get_running_loop(), sys.stdin.fileno()
+
+    def read() -> None:
+        if not os.read(pipe, 1):
+            loop.remove_reader(pipe)
+            signals.put_nowait(signal.SIGTERM)
+
+    loop.add_reader(pipe, read)
 
 
 @asynccontextmanager

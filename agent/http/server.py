@@ -9,8 +9,9 @@ import resource
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import cast
+from typing import NamedTuple, cast
 
+import msgspec
 import structlog
 from aiohttp import http_exceptions, web
 
@@ -30,6 +31,9 @@ log = structlog.get_logger(__name__)
 
 public_routes = web.RouteTableDef()
 private_routes = web.RouteTableDef()
+worker_routes = web.RouteTableDef()
+
+SERIES_PATH = "/series"
 
 SHUTDOWN_SECONDS = 2.0
 _CONNECTIONS_OF_A_CALL = 4
@@ -45,21 +49,30 @@ def public_limits(settings: Settings) -> ConnectionLimits:
     return ConnectionLimits("public", "PORT", _CONNECTIONS_OF_A_CALL * calls + _SPARE_CONNECTIONS)
 
 
-PRIVATE_LIMITS = ConnectionLimits(
+_PRIVATE_LIMITS = ConnectionLimits(
     "private", "METRICS_PORT", _SPARE_CONNECTIONS, answer_seconds=60.0
 )
 """Of the port for operators; `POST /dial` waits for Twilio."""
 
 
+class Address(NamedTuple):
+    """Where a site listens."""
+
+    host: str | None = None
+    """None = all addresses of the machine."""
+    port: int = 0
+    """0 = any free one."""
+    path: str = ""
+    """A Unix socket, in place of host and port."""
+    is_shared: bool = False
+    """Other processes listen on the same port; the system deals its connections out."""
+
+
 @asynccontextmanager
 async def open_site(
-    application: web.Application,
-    host: str | None,
-    port: int,
-    limits: ConnectionLimits,
-    count: Count,
+    application: web.Application, address: Address, limits: ConnectionLimits, count: Count
 ) -> AsyncIterator[int]:
-    """Serve an application on a port, 0 = a free one, and yield it; raises `SettingsError`."""
+    """Serve an application and yield its port, 0 for a Unix socket; raises `SettingsError`."""
     application.middlewares.insert(0, note_request)
     application.on_response_prepare.append(note_answer)
     runner = web.AppRunner(
@@ -76,16 +89,60 @@ async def open_site(
     server = cast("web.Server", runner.server)  # set by `setup`
     connections = OpenConnections(server, limits, count)
     loop = asyncio.get_running_loop()
+    host, port, path, is_shared = address
+    accept = connections.accept
     try:
-        listening = await loop.create_server(connections.accept, host, port, backlog=_BACKLOG)
+        if path:
+            listening = await loop.create_unix_server(accept, path, backlog=_BACKLOG)
+        else:
+            listening = await loop.create_server(
+                accept, host, port, backlog=_BACKLOG, reuse_port=is_shared
+            )
     except OSError as error:
         await runner.cleanup()
         raise SettingsError(_cannot_listen(error, limits.variable, host, port)) from error
     try:
-        yield listening.sockets[0].getsockname()[1]
+        yield 0 if path else listening.sockets[0].getsockname()[1]
     finally:
         listening.close()
         await runner.cleanup()
+
+
+def operators_address(settings: Settings, host: str | None = None) -> Address | None:
+    """Of the port for operators, `host` in place of its own; None if there is none.
+
+    With both ports 0, as in tests, it is any free one.
+    """
+    is_off = settings.port and not settings.metrics_port
+    return None if is_off else Address(host or settings.metrics_host, settings.metrics_port)
+
+
+@asynccontextmanager
+async def open_operators(
+    application: web.Application, address: Address | None, count: Count
+) -> AsyncIterator[int]:
+    """Serve the routes for operators; yields 0 without an address."""
+    if address is None:
+        yield 0
+        return
+    async with open_site(application, address, _PRIVATE_LIMITS, count) as port:
+        yield port
+
+
+async def tried_port(host: str | None, port: int, variable: str) -> int:
+    """The number of a port that can be opened, 0 = any free one; `SettingsError` if it is in use.
+
+    Processes that share a port do not notice those of another service.
+    """
+    loop = asyncio.get_running_loop()
+    try:
+        trial = await loop.create_server(asyncio.Protocol, host, port)
+    except OSError as error:
+        raise SettingsError(_cannot_listen(error, variable, host, port)) from error
+    port = trial.sockets[0].getsockname()[1]
+    trial.close()
+    await trial.wait_closed()
+    return port
 
 
 def _cannot_listen(error: OSError, variable: str, host: str | None, port: int) -> str:
@@ -160,3 +217,10 @@ async def metrics(request: web.Request) -> web.Response:
     """All metrics, as Prometheus text or OpenMetrics."""
     body, content_type = request.app[TELEMETRY].render(request.headers.get("Accept", ""))
     return web.Response(body=body, headers={"Content-Type": content_type})
+
+
+@worker_routes.get(SERIES_PATH)
+async def series(request: web.Request) -> web.Response:
+    """All metrics of this process, for `agent.http.operators`."""
+    body = msgspec.json.encode(request.app[TELEMETRY].copies())
+    return web.Response(body=body, content_type="application/json")

@@ -201,8 +201,7 @@ class Metrics:
         self._gauges[self._series[(metric,)]] = read
 
     def value(self, name: str, **labels: str) -> float:
-        registry = self._registry(self.copies())
-        return registry.get_sample_value(name, labels) or 0.0
+        return _registry(self.copies()).get_sample_value(name, labels) or 0.0
 
     def copies(self) -> list[SeriesCopy]:
         """All series as they are now, for another process."""
@@ -210,16 +209,8 @@ class Metrics:
             series.numbers[0] = float(read())
         return [one.copy() for one in dict.fromkeys(self._series.values())]
 
-    def render(self, accept: str, others: Iterable[SeriesCopy] = ()) -> tuple[bytes, str]:
-        """In the form that is accepted, and its content type; with those of other processes."""
-        encode, content_type = choose_encoder(accept)
-        return encode(self._registry(added_up(METRICS, [*self.copies(), *others]))), content_type
-
-    @staticmethod
-    def _registry(copies: Iterable[SeriesCopy]) -> CollectorRegistry:
-        registry = CollectorRegistry()
-        registry.register(Exported(METRICS, copies))
-        return registry
+    def render(self, accept: str) -> tuple[bytes, str]:
+        return rendered(self.copies(), accept)
 
     def _find(self, key: tuple[object, ...], labels: dict[str, str]) -> Series:
         """The series of a key, found once: labels may be given in any order."""
@@ -230,6 +221,18 @@ class Metrics:
             series = self._series[own] = Series(spec, labels, trace_id)
         self._series[key] = series
         return series
+
+
+def rendered(copies: Iterable[SeriesCopy], accept: str) -> tuple[bytes, str]:
+    """Series, perhaps of several processes, in the form that is accepted, and its content type."""
+    encode, content_type = choose_encoder(accept)
+    return encode(_registry(added_up(METRICS, copies))), content_type
+
+
+def _registry(copies: Iterable[SeriesCopy]) -> CollectorRegistry:
+    registry = CollectorRegistry()
+    registry.register(Exported(METRICS, copies))
+    return registry
 
 
 @dataclass(slots=True)

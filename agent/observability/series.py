@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from operator import add
 from time import time
 from typing import Literal, NamedTuple
 
@@ -22,6 +23,12 @@ from prometheus_client.samples import Exemplar
 from prometheus_client.utils import INF, floatToGoString
 
 Together = Literal["sum", "highest", "lowest"]
+_JOINING: dict[Together, Callable[[float, float], float]] = {
+    "sum": add,
+    "highest": max,
+    "lowest": min,
+}
+_BOUND: Callable[[float], str] = floatToGoString
 
 
 class MetricSpec(NamedTuple):
@@ -101,18 +108,15 @@ def added_up(specs: Iterable[MetricSpec], copies: Iterable[SeriesCopy]) -> list[
     together = {spec.name: spec.together for spec in specs}
     found = dict[tuple[str, tuple[str, ...]], SeriesCopy]()
     for one in copies:
-        known = found.setdefault((one.metric, one.labels), one)
-        if known is not one:
-            pairs = zip(known.numbers, one.numbers, strict=True)
-            known.numbers = [_join(together[one.metric], pair) for pair in pairs]
-            for bucket, exemplar in one.exemplars.items():
-                if bucket not in known.exemplars or known.exemplars[bucket][2] < exemplar[2]:
-                    known.exemplars[bucket] = exemplar
+        key = one.metric, one.labels
+        if (known := found.get(key)) is None:
+            found[key] = SeriesCopy(*key, one.numbers, dict(one.exemplars))
+            continue
+        known.numbers = list(map(_JOINING[together[one.metric]], known.numbers, one.numbers))
+        for bucket, exemplar in one.exemplars.items():
+            if bucket not in known.exemplars or known.exemplars[bucket][2] < exemplar[2]:
+                known.exemplars[bucket] = exemplar
     return list(found.values())
-
-
-def _join(together: Together, numbers: tuple[float, float]) -> float:
-    return {"sum": sum, "highest": max, "lowest": min}[together](numbers)
 
 
 class Exported:
@@ -132,7 +136,7 @@ class Exported:
 def _family(spec: MetricSpec, copies: Sequence[SeriesCopy]) -> Family:
     if spec.kind == "histogram":
         histogram = HistogramMetricFamily(spec.name, spec.help, labels=spec.labels)
-        bounds = [floatToGoString(bound) for bound in (*spec.buckets, INF)]
+        bounds = [_BOUND(bound) for bound in (*spec.buckets, INF)]
         for one in copies:
             histogram.add_metric(one.labels, list(_buckets(bounds, one)), one.numbers[0])
         return histogram

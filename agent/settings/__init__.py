@@ -175,6 +175,9 @@ class Settings:
     outbound_from: kinds.Number = _env("", "number for outbound calls and transfers of app callers")
     dial_api_keys: kinds.Secrets = _env((), "comma list for POST /dial; unset = no calls; secret")
     max_calls: kinds.Count = _env(100, "admission limit of this process")
+    web_concurrency: kinds.Count = _env(
+        1, "processes that share the ports, each on a core and with MAX_CALLS"
+    )
     drain_seconds: kinds.Count = _env(
         110, "limit for calls after SIGTERM; below the platform's limit"
     )

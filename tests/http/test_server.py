@@ -15,7 +15,7 @@ from aiohttp import web
 
 from agent import app
 from agent.http.connection_limits import ConnectionLimits
-from agent.http.server import open_site, public_limits, raise_file_limit
+from agent.http.server import Address, open_site, public_limits, raise_file_limit
 from agent.observability import Telemetry
 from agent.settings import SettingsError
 from tests.servers import serving, settings_for
@@ -116,7 +116,7 @@ async def open_port(
     application.router.add_get("/slow", slow)
     application.router.add_get("/events", events)
     limits = ConnectionLimits("public", "PORT", most, answer_seconds, keep_alive_seconds, **more)
-    async with open_site(application, "127.0.0.1", 0, limits, telemetry.count) as port:
+    async with open_site(application, Address("127.0.0.1"), limits, telemetry.count) as port:
         site = Port(port, telemetry, slowly)
         yield site
         for client in site.opened:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -12,6 +13,7 @@ import pytest
 from agent.call.actions import StartReply
 from agent.call.events import ReplyDelta
 from agent.observability import EmbeddedMetrics, Telemetry
+from agent.observability.metrics import rendered
 from tests.fakes import Clock
 from tests.observability.observed import SPOKE, Step, observed, samples_of
 from tests.servers import serving, settings_for
@@ -139,7 +141,7 @@ async def test_service_does_not_write_it_otherwise(
 
 def test_processes_are_added_up_as_each_metric_says() -> None:
     """Calls and observations are added, a state counts if one process is in it."""
-    telemetries = [Telemetry(Clock(), lambda trace=trace: trace) for trace in ("aaa", "bbb")]
+    telemetries = [Telemetry(Clock(), partial(str, trace)) for trace in ("aaa", "bbb")]
     for telemetry, calls in zip(telemetries, (2, 3), strict=True):
         telemetry.add_active_calls(calls)
         telemetry.count("agent_draining", calls - 2)
@@ -148,7 +150,7 @@ def test_processes_are_added_up_as_each_metric_says() -> None:
         telemetry.count("agent_turn_overhead_seconds", calls / 1000)
 
     first, second = telemetries
-    text = first.render(OPEN_METRICS, second.copies())[0].decode()
+    text = rendered([*first.copies(), *second.copies()], OPEN_METRICS)[0].decode()
 
     for line in (
         "agent_active_calls 5.0",

@@ -1,0 +1,219 @@
+"""`serve --workers`: several processes that share the ports."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.dynamodb import free_port
+from tests.servers import ORIGIN, PATIENT, TOKEN, heard_out
+from tests.twilio_client.client import Twilio, call_fields
+from tests.waiting import no_longer, until
+
+ROOT = Path(__file__).parents[2]
+KEY = "key of an operator"
+
+
+@dataclass(slots=True)
+class Pool:
+    """`python -m agent serve --workers 2` as an operator starts it."""
+
+    process: asyncio.subprocess.Process
+    port: int
+    metrics_port: int
+    http: aiohttp.ClientSession
+    lines: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def twilio(self) -> Twilio:
+        return Twilio(self.http, f"http://127.0.0.1:{self.port}", TOKEN, ORIGIN, PATIENT)
+
+    def pids(self) -> list[int]:
+        """The workers that were started, the earliest first."""
+        return [line["pid"] for line in self.lines if line["event"] == "worker.started"]
+
+    async def operators(self, path: str) -> tuple[int, str]:
+        url = f"http://127.0.0.1:{self.metrics_port}{path}"
+        async with self.http.get(url) as answer:
+            return answer.status, await answer.text()
+
+    async def value(self, sample: str) -> float:
+        """The sum of a sample over its labels."""
+        _, text = await self.operators("/metrics")
+        families = text_string_to_metric_families(text)
+        found = [each for family in families for each in family.samples if each.name == sample]
+        return sum(each.value for each in found)
+
+    async def ring(self, calls: int) -> None:
+        """So many voice webhooks, each on a connection of its own."""
+        for number in range(calls):
+            connector = aiohttp.TCPConnector(force_close=True)
+            async with aiohttp.ClientSession(connector=connector) as http:
+                twilio = Twilio(http, f"http://127.0.0.1:{self.port}", TOKEN, ORIGIN, PATIENT)
+                fields = call_fields(From=f"+155501{number:05d}")
+                assert (await twilio.post(f"{ORIGIN}/twiml", fields)).relay is not None
+
+
+def _environment(table: Path, ports: tuple[int, int], **variables: str) -> dict[str, str]:
+    port, metrics_port = ports
+    return {
+        "PATH": os.environ.get("PATH", ""),
+        "PYTHON_DOTENV_DISABLED": "1",
+        "PORT": str(port),
+        "METRICS_PORT": str(metrics_port),
+        "WS_URL": "wss://voice.example.com/",
+        "TWILIO_AUTH_TOKEN": TOKEN,
+        "STORE_PATH": str(table),
+        "LOG_FORMAT": "json",
+        **variables,
+    }
+
+
+async def _start(environment: dict[str, str], *options: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "agent", "serve", "--announce", "up", *options,
+        cwd=ROOT, env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+
+
+@asynccontextmanager
+async def _pool(table: Path, *options: str, **variables: str) -> AsyncIterator[Pool]:
+    ports = free_port(), free_port()
+    process = await _start(_environment(table, ports, **variables), *options)
+    assert process.stdout is not None and process.stderr is not None
+    stderr = process.stderr
+
+    async def read() -> None:
+        async for line in stderr:
+            pool.lines.append(json.loads(line))
+
+    async with aiohttp.ClientSession() as http:
+        pool = Pool(process, *ports, http)
+        reading = asyncio.create_task(read(), name="log")
+        try:
+            async with no_longer():
+                assert await process.stdout.readline() == b"up\n"
+            yield pool
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
+            async with no_longer():
+                await reading  # to the end of the last worker, which has the same standard error
+
+
+async def test_workers_share_the_port_and_are_added_up(table: Path) -> None:
+    """Any of them takes a call; those of all are in one answer to the operators."""
+    async with _pool(table, "--workers", "2") as pool:
+        await until(lambda: any("seats" in line for line in pool.lines))
+        assert len(set(pool.pids())) == 2
+        [started] = [line for line in pool.lines if "seats" in line]
+        await pool.ring(24)
+
+        assert (started["workers"], started["seats"]) == (2, 200)
+        assert await pool.value("agent_webhook_duration_seconds_count") == 24
+        assert await pool.value("agent_reserved_calls") == 24
+        pool.process.send_signal(signal.SIGTERM)
+        async with no_longer():
+            assert await pool.process.wait() == 0
+    stopped = [line for line in pool.lines if line["event"] == "service.stopped"]
+    assert len(stopped) == 3
+
+
+async def test_one_signal_hands_over_the_calls_of_all(table: Path) -> None:
+    async with _pool(table, WEB_CONCURRENCY="2") as pool:
+        relay = await pool.twilio.webhook(call_fields(From="+15550100001"))
+        async with pool.twilio.connect(replace(relay, action="")) as call:  # nobody would answer it
+            await call.say("are you open")
+            pool.process.send_signal(signal.SIGTERM)
+            ending = await heard_out(call)
+        async with no_longer():
+            status = await pool.process.wait()
+
+    assert ending.fields["HandoffData"] == '{"reasonCode": "server-drain", "reason": "quiet"}'
+    assert status == 0
+
+
+async def test_crashed_worker_is_replaced_and_what_it_counted_is_kept(table: Path) -> None:
+    async with _pool(table, "--workers", "2") as pool:
+        await pool.ring(12)
+        before = await pool.value("agent_webhook_duration_seconds_count")
+        crashed, _ = pool.pids()
+        os.kill(crashed, signal.SIGKILL)
+        await until(lambda: len(pool.pids()) == 3)
+        await pool.ring(4)
+
+        [ended] = [line for line in pool.lines if line["event"] == "worker.ended"]
+        assert ended["status"] == -signal.SIGKILL
+        assert before == 12
+        assert await pool.value("agent_webhook_duration_seconds_count") == 16
+
+
+async def test_requests_of_operators_are_passed_on(table: Path) -> None:
+    async with _pool(table, "--workers", "2", DIAL_API_KEYS=KEY) as pool:
+        assert (await pool.operators("/health/detail"))[1].startswith("Ready")
+        assert (await pool.operators("/nothing"))[0] == 404
+        url = f"http://127.0.0.1:{pool.metrics_port}/dial"
+        for key, status in (("wrong", 401), (KEY, 400)):
+            headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+            async with pool.http.post(url, data=b"{}", headers=headers) as answer:
+                assert answer.status == status
+
+
+async def test_workers_end_with_the_process_that_started_them(table: Path) -> None:
+    """Also if that is killed and can send them nothing."""
+    async with _pool(table, "--workers", "2") as pool:
+        pool.process.kill()
+        await pool.process.wait()
+        await until(lambda: sum(line["event"] == "service.stopped" for line in pool.lines) == 2)
+
+
+@pytest.mark.parametrize(
+    ("variables", "told"),
+    [
+        ({"MCP_CONFIG": "/nowhere.json"}, b"MCP_CONFIG: /nowhere.json"),
+        ({"PORT": "taken"}, b"PORT: "),
+    ],
+    ids=["of a worker", "of the port"],
+)
+async def test_start_that_fails_ends_with_its_reason(
+    table: Path, variables: dict[str, str], told: bytes
+) -> None:
+    listening = await asyncio.get_running_loop().create_server(asyncio.Protocol, "127.0.0.1", 0)
+    if "PORT" in variables:
+        variables = {"PORT": str(listening.sockets[0].getsockname()[1])}
+    environment = _environment(table, (free_port(), free_port())) | {
+        "HOST": "127.0.0.1",
+        **variables,
+    }
+
+    process = await _start(environment, "--workers", "2")
+    async with no_longer():
+        written, errors = await process.communicate()
+    listening.close()
+
+    assert process.returncode == 1
+    assert written == b""
+    assert told in errors
+    assert b"Traceback" not in errors
+
+
+@pytest.mark.parametrize("count", ["0", "-1"])
+async def test_count_of_workers_is_positive(table: Path, count: str) -> None:
+    process = await _start(_environment(table, (0, 0)), "--workers", count)
+    _, errors = await process.communicate()
+
+    assert process.returncode == 1
+    assert b"--workers: must be 1 or more" in errors
