@@ -117,7 +117,8 @@ def _summary(settings: Settings) -> str:
         f"models: {', '.join(settings.models)}\n"
         f"table: {table}\n"
         f"calls: {seats} at once"
-        + f" in each of {workers} processes, {workers * seats} in all" * (workers > 1)
+        + f" in each of {workers} processes, {workers * seats} in all"
+        * (workers > 1)
     )
 
 

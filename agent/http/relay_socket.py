@@ -32,6 +32,7 @@ from agent.http.middleware import (
     refuse,
 )
 from agent.ports import Count
+from agent.session.call_manager import OpenedCall
 from agent.store.call_state.call_item import TokenUse
 from agent.twilio import relay_frames as relay
 from agent.twilio.speech_failover import SpeechHealth, failed_side
@@ -73,32 +74,42 @@ async def handle_socket(request: web.Request) -> web.StreamResponse:
 async def _accept(
     request: web.Request, socket: web.WebSocketResponse, call_sid: str
 ) -> web.StreamResponse:
+    calls = request.app[CALLS]
     try:
-        spent = await request.app[CALLS].spend_token(call_sid, request.query.get("token", ""))
+        spent = await calls.spend_token(call_sid, request.query.get("token", ""))
     except StoreError:
         return refuse(request, "store", 503)
     if spent.use is TokenUse.REFUSED:
         return refuse(request, "token", 403)
+    with (
+        structlog.contextvars.bound_contextvars(call_sid=call_sid),
+        calls.opening(call_sid, spent) as opened,
+    ):
+        await _serve(request, socket, call_sid, opened)
+    return socket
+
+
+async def _serve(
+    request: web.Request, socket: web.WebSocketResponse, call_sid: str, opened: OpenedCall
+) -> None:
     await socket.prepare(request)
-    calls, count = request.app[CALLS], request.app[TELEMETRY].count
+    calls, count, (spent, _) = request.app[CALLS], request.app[TELEMETRY].count, opened
     transport = RelayTransport(socket, request.transport, count, calls.speech)
     account_sid = request.app[SETTINGS].twilio_account_sid
     if spent.use is not TokenUse.AGAIN and not await transport.is_set_up(call_sid, account_sid):
         refuse(request, "setup", 403)
         await socket.close(code=WSCloseCode.POLICY_VIOLATION)
-        return socket
-    with structlog.contextvars.bound_contextvars(call_sid=call_sid):
-        log.info("call.started")
-        try:
-            reason = await calls.run(call_sid, transport, spent)
-        except AgentError as error:
-            log.error("call.failed", **error_fields(error))
-        except Exception:  # the boundary of calls: a fault of one call must not end others
-            log.exception("call.crashed")
-        else:
-            log.info("call.ended", reason=reason)
-        await transport.close()
-    return socket
+        return
+    log.info("call.started")
+    try:
+        reason = await calls.run(call_sid, transport, opened)
+    except AgentError as error:
+        log.error("call.failed", **error_fields(error))
+    except Exception:  # the boundary of calls: a fault of one call must not end others
+        log.exception("call.crashed")
+    else:
+        log.info("call.ended", reason=reason)
+    await transport.close()
 
 
 class RelayTransport:

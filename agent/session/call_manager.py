@@ -42,6 +42,8 @@ log = structlog.get_logger(__name__)
 
 OpenView = Callable[[LiveConfiguration], SessionObserver | None]
 """Opens an observer of a call, for a terminal."""
+OpenedCall = tuple[SpentToken, asyncio.Task[tuple[Item, LiveConfiguration]]]
+"""How a connection was opened, and its session item and configuration, once they are read."""
 
 
 class ActiveCalls:
@@ -217,30 +219,39 @@ class CallManager:
             return SpentToken(TokenUse.REFUSED, None)
         return await call_item.spend_token(self._store, call_sid, token, self.clock())
 
+    @contextmanager
+    def opening(self, call_sid: str, spent: SpentToken) -> Iterator[OpenedCall]:
+        """Read what a connection needs, for `run`, while its peer is still to be heard."""
+        tracing = self.resources.tracing
+        with tracing.serving() if tracing else nullcontext():
+            opened = asyncio.create_task(self._opened(call_sid, spent.item), name="opening")
+            try:
+                yield spent, opened
+            finally:
+                opened.cancel()
+                opened.add_done_callback(lambda task: task.cancelled() or task.exception())
+
     async def run(
         self,
         call_sid: str,
         transport: Transport,
-        spent: SpentToken | None = None,
+        opened: OpenedCall | None = None,
         watch: OpenView = lambda _: None,
     ) -> EndReason:
         """Run a call until it is over or its connection is lost.
 
         A terminal spends no token, and opens with `watch` an observer of its own.
         """
-        tracing = self.resources.tracing
-        with tracing.serving() if tracing else nullcontext():
-            first = SpentToken(TokenUse.FIRST, None)
-            return await self._run(call_sid, transport, spent or first, watch)
+        if opened is not None:
+            return await self._run(call_sid, transport, opened, watch)
+        with self.opening(call_sid, SpentToken(TokenUse.FIRST, None)) as first:
+            return await self._run(call_sid, transport, first, watch)
 
     async def _run(
-        self,
-        call_sid: str,
-        transport: Transport,
-        spent: SpentToken,
-        watch: OpenView,
+        self, call_sid: str, transport: Transport, opened: OpenedCall, watch: OpenView
     ) -> EndReason:
-        item = await self._set_up(call_sid, spent.item)
+        spent, reading = opened
+        item, configuration = await reading
         self.admission.note(call_sid, caller_of(item))
         self._write_later(self._list(item), name="list of calls")
         attempt = resume.latest_attempt(item)
@@ -251,7 +262,6 @@ class CallManager:
                 self._count("agent_call_resumes_total", cause=cause, outcome="refused")
                 return EndReason.ERROR_RELAY
         recovered = await self._recover(item, attempt) if attempt else RecoveredCall()
-        configuration = await self._configuration(item)
         number = attempt.number if attempt else 0
         observers = open_observers(
             self.resources, item, configuration, number, recovered.resumption, self.clock()
@@ -351,11 +361,12 @@ class CallManager:
         log.info("call.resumed", cause=attempt.cause, number=attempt.number)
         return recovered
 
-    async def _configuration(self, item: Item) -> LiveConfiguration:
+    async def _opened(self, call_sid: str, known: Item | None) -> tuple[Item, LiveConfiguration]:
+        item = await self._set_up(call_sid, known)
         idempotency = IdempotencyStore(self._store, str(item["pk"]), self.clock)
         tools = partial(self._tools, item, idempotency)
         dependencies = ConfigDependencies(self._store, self.setup, self.resources.open_model, tools)
-        return await LiveConfiguration.open(dependencies, item)
+        return item, await LiveConfiguration.open(dependencies, item)
 
     def _tools(self, item: Item, idempotency: IdempotencyStore, use_case: UseCase) -> ToolExecutor:
         context = CallContext(

@@ -120,11 +120,12 @@ async def test_session_item_is_read_once_for_a_connection() -> None:
         prepared = await calls.prepare({"CallSid": call_sid, "From": ADA})
         await calls.until_quiet()
         if call_sid == "CA02":
-            opened = await store.get(call_sid, "connection") or {}
-            await store.put({name: opened[name] for name in opened if name != "systemPrompt"})
+            item = await store.get(call_sid, "connection") or {}
+            await store.put({name: item[name] for name in item if name != "systemPrompt"})
         spent = await calls.spend_token(call_sid, prepared.token)
         store.asked.clear()
-        await calls.run(call_sid, ScriptedLine([]), spent)
+        with calls.opening(call_sid, spent) as opened:
+            await calls.run(call_sid, ScriptedLine([]), opened)
         await calls.until_quiet()
         requests.append([each for each in store.asked if each.startswith("get")])
 
