@@ -58,6 +58,8 @@ class CallSetup:
         self._remarks: dict[str, tuple[str, ...]] = {}
         """By use case, as last read."""
         self._warned: set[str] = set()
+        self._versions: dict[str, tuple[Item, int]] = {}
+        """By use case: the record as last read, and its version."""
 
     @property
     def remarks(self) -> list[str]:
@@ -159,7 +161,15 @@ class CallSetup:
             except UseCaseError as error:
                 log.error("use_case.broken", use_case=name, version=number, fault=str(error))
         is_pinned = not records.has_live_edits(record)
-        return self.parse(record), versions.intact_version(record) if is_pinned else 0
+        return self.parse(record), self._intact_version(record) if is_pinned else 0
+
+    def _intact_version(self, record: Item) -> int:
+        """`versions.intact_version`; its digest is made again only if the record differs."""
+        name = str(record["pk"])
+        known = self._versions.get(name)
+        if known is None or known[0] != record:
+            known = self._versions[name] = record, versions.intact_version(record)
+        return known[1]
 
     async def _session_item(
         self,

@@ -288,3 +288,18 @@ async def test_record_answers_for_a_canary_whose_version_is_missing() -> None:
     prompts = [await prompt_of(store, await ring(calls, f"CA{one}", one)) for one in callers]
 
     assert prompts == [[{"text": "You sell pizza."}]] * 5
+
+
+async def test_version_of_a_record_is_looked_at_again_once_it_was_edited() -> None:
+    """An edit behind the back of `seed` takes the number away, from the next call on."""
+    store = await seeded(MemoryStore())
+    calls = calls_over(store)
+    record = await store.get("restaurantOrderingUseCase", "configuration") or {}
+    numbers = []
+    for prompt in (record["prompt"], "You sell bread.", record["prompt"]):
+        await store.put({**record, "prompt": prompt})
+        _, session = await calls.setup.read({"CallSid": "CA1", "From": ADA})
+        numbers.append(session.version)
+
+    assert numbers[0] > 0
+    assert numbers == [numbers[0], 0, numbers[0]]
