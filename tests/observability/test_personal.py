@@ -66,14 +66,14 @@ async def test_unreadable_request_is_a_line_without_its_bytes(
 
 
 class _FaultyStore(MemoryStore):
-    """Fails once `fault` is set, with any error of the service."""
+    """Fails to read use cases once `fault` is set, with any error of the service."""
 
     def __init__(self) -> None:
         super().__init__()
         self.fault: AgentError | None = None
 
     async def get(self, pk: str, sk: str) -> Item | None:
-        if self.fault is not None:
+        if self.fault is not None and sk.startswith(("configuration", "version::")):
             raise self.fault
         return await super().get(pk, sk)
 
@@ -96,8 +96,9 @@ async def test_webhook_and_call_that_fail_say_why_in_the_words_of_operators_only
 
     async with staged(settings_for(table), store, offline) as server:
         relay = await server.relay(From="+15550100001")
+        await server.calls.until_quiet()
+        store.fault = fault
         async with server.twilio.dial(relay) as call:
-            store.fault = fault
             await call.set_up()
             await heard_out(call)
         await server.ring(call_fields())
