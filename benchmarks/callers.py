@@ -21,7 +21,7 @@ import msgspec
 
 from benchmarks.model_stub import ModelStub
 from benchmarks.replay import percentile
-from benchmarks.service import cpu_seconds, rss_bytes
+from benchmarks.service import cpu_seconds, rss_bytes, waited_seconds
 
 THINK_SECONDS = 1.3
 """From the end of a reply to the next prompt; with 1.1 s of reply, a turn every 2.4 s."""
@@ -192,6 +192,8 @@ class Played:
     errors: Counter[str] = field(default_factory=Counter)
     cpu: float = 0.0
     """Processor time of the relay during the measured turns."""
+    waited: float = 0.0
+    """How long the relay was ready and other work had its core, which makes it late."""
     own_cpu: float = 0.0
     """Of this process, its model included: near `wall` it is what is measured."""
     wall: float = 0.0
@@ -244,10 +246,12 @@ class Calls:
     async def _measure(self, chance: random.Random, played: Played) -> None:
         lag = asyncio.create_task(_notice_lag(played.lags), name="lag")
         self.at_edges()
+        waited = waited_seconds(self.subject.pid)
         cpu, own, began = cpu_seconds(self.subject.pid), time.process_time(), time.monotonic()
         await self._talk(range(self.warm_turns, self.warm_turns + self.turns), chance, played)
         played.wall = time.monotonic() - began
         played.cpu = cpu_seconds(self.subject.pid) - cpu
+        played.waited = waited_seconds(self.subject.pid) - waited
         played.own_cpu = time.process_time() - own
         played.rss_after = rss_bytes(self.subject.pid)
         self.at_edges()
@@ -309,6 +313,7 @@ def figures(played: Played, model: ModelStub, *, asks_model: bool = True) -> dic
     found: dict[str, float] = {
         "cpu_ms": 1000 * played.cpu / turns,
         "core": played.cpu / played.wall,
+        "waited": played.waited / played.wall,
         "rig_core": played.own_cpu / played.wall,
         "frames": sum(turn.frames for turn in played.turns) / turns,
         "turns": len(played.turns),

@@ -24,8 +24,9 @@ What is measured (`--measure levels,capacity,memory,webhook,start`, or `all`):
 
 The subject has one core, all else another. Printed are medians, and in brackets the difference
 between repetitions; `x` is the ratio to the reference loop in the same repetition. Only ratios
-within one run are comparable when the machine has other work. A row in which `rig` is near 1 is
-a measurement of the rig. With uvloop where that is installed.
+within one run are comparable when the machine has other work, and added times only of rows whose
+`wait` is near 0: the share of time in which other work had the subject's core. A row in which `rig`
+is near 1 is a measurement of the rig. With uvloop where that is installed.
 """
 
 from __future__ import annotations
@@ -223,8 +224,8 @@ async def profile(rig: Rig, subjects: Sequence[str], asked: argparse.Namespace) 
 def table(rows: Rows) -> Iterator[str]:
     """The figures as lines: the levels as a table, then all others."""
     levels = [label for label in rows if label[0].isdigit()]
-    head = ("added p50 ms", "p95 ms", "x", "CPU ms a turn", "x", "core", "rig", "errors")
-    widths = (14, 16, 6, 14, 6, 5, 5, 6)
+    head = ("added p50 ms", "p95 ms", "x", "CPU ms a turn", "x", "core", "wait", "rig", "errors")
+    widths = (14, 16, 6, 14, 6, 5, 5, 5, 6)
     if levels:
         titles = (f"{title:>{width}}" for title, width in zip(head, widths, strict=True))
         yield " ".join([f"{'calls':{_WIDTH}}", *titles])
@@ -234,7 +235,8 @@ def table(rows: Rows) -> Iterator[str]:
             _spread(found, "added_p50"), _spread(found, "added_p95"),
             _ratio(found, base, "added_p95"), _spread(found, "cpu_ms"),
             _ratio(found, base, "cpu_ms"), f"{_median(found, 'core'):.2f}",
-            f"{_median(found, 'rig_core'):.2f}", f"{_median(found, 'errors'):.0f}",
+            f"{_median(found, 'waited'):.2f}", f"{_median(found, 'rig_core'):.2f}",
+            f"{_median(found, 'errors'):.0f}",
         )  # fmt: skip
         padded = (f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
         yield " ".join([f"{label:{_WIDTH}}", *padded])

@@ -163,7 +163,10 @@ def main() -> int:
     from agent.cli.main import main as agent  # noqa: PLC0415 - of the checkout that is served
 
     Sampler(Path(sys.argv[1])).start()
-    return agent(sys.argv[2:])
+    try:
+        return agent(sys.argv[2:])
+    finally:  # or it kills the process when its handler is gone
+        signal.setitimer(signal.ITIMER_PROF, 0)
 
 
 if __name__ == "__main__":

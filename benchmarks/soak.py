@@ -45,7 +45,12 @@ if __name__ == "__main__":
 from prometheus_client.parser import text_string_to_metric_families  # noqa: E402 - as the next one
 
 from benchmarks.replay import log_findings, percentile, table_of  # noqa: E402 - as the next one
-from benchmarks.service import Server, on_cores_apart, serving  # noqa: E402 - as the next one
+from benchmarks.service import (  # noqa: E402 - as the next one
+    Server,
+    on_cores_apart,
+    serving,
+    waited_seconds,
+)
 from tests.servers import PATIENT  # noqa: E402 - found only by the line above
 from tests.twilio_client.call import TwilioCall, UnansweredError  # noqa: E402 - as the line before
 from tests.twilio_client.client import Relay, Twilio, call_fields  # noqa: E402 - as the line before
@@ -240,7 +245,7 @@ def look(server: Server, metrics: Mapping[str, float], table_port: int) -> Held:
     return Held(
         rss=server.rss_bytes(),
         cpu_seconds=server.cpu_seconds(),
-        waited_seconds=int((process / "schedstat").read_text().split()[1]) / 1e9,
+        waited_seconds=waited_seconds(server.process.pid),
         threads=len(list((process / "task").iterdir())),
         sessions=metrics["agent_active_calls"],
         tasks=metrics["agent_tasks"],
