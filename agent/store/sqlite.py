@@ -242,15 +242,11 @@ async def _answer(
 
 def _port_error(path: Path, error: Exception) -> Exception:
     """The error as the port has it; a fault of ours as it is."""
-    match error:
-        case StoreError():
-            return type(error)(*error.args)  # one for each caller, with its own traceback
-        case sqlite3.DataError() | UnicodeError():
-            return StoreRefusedError(f"the table refused: {type(error).__name__}")
-        case sqlite3.Error() | OSError():
-            return file_error(path, error)
-        case _:
-            return error
+    if isinstance(error, StoreError):
+        return type(error)(*error.args)  # one for each caller, with its own traceback
+    if isinstance(error, sqlite3.DataError | UnicodeError):
+        return StoreRefusedError(f"the table refused: {type(error).__name__}")
+    return file_error(path, error) if isinstance(error, sqlite3.Error | OSError) else error
 
 
 def file_error(path: Path, error: sqlite3.Error | OSError) -> StoreError:

@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable
 from contextlib import suppress
+from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import count as count_from
@@ -86,7 +87,9 @@ class WriteBehindQueue:
         if self._timer is not None:
             self._timer.cancel()
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_at(self._due[0][0], self._begin_due) if self._due else None
+        self._timer = None
+        if self._due:  # of no call: outside of the trace and the log fields of the one that adds
+            self._timer = loop.call_at(self._due[0][0], self._begin_due, context=Context())
 
     def _begin_due(self) -> None:
         until = asyncio.get_running_loop().time() + _TOGETHER_SECONDS
@@ -168,6 +171,8 @@ class QueueLane(Generic[K, V]):
         self._failures = 0
         self._is_delayed = False
         self._lost = 0
+        self._context = Context()
+        """Of the call that adds, for its trace and its log lines."""
         self._emptied: asyncio.Event | None = None
         """While a flush waits."""
 
@@ -190,6 +195,8 @@ class QueueLane(Generic[K, V]):
         if self._queue.is_closed and not self._queue.holds(self):
             self._queue.on_lost(amount, "stopped")
             return
+        if not self._entries:
+            self._context = copy_context()
         before = self._entries.get(key)
         now = asyncio.get_running_loop().time()
         self._entries[key] = _Entry(value, size, amount, now)
@@ -220,9 +227,11 @@ class QueueLane(Generic[K, V]):
         """Write all that waits; called by the queue when it is due."""
         self.due = inf
         if self._entries:
-            self.writer = asyncio.create_task(self._write_all(), name=self._queue.name)
+            self.writer = asyncio.create_task(
+                self._write_all(), name=self._queue.name, context=self._context
+            )
         else:  # all was dropped
-            self._settle()
+            self._context.run(self._settle)
 
     def drop_oldest(self) -> None:
         """Drop the item that was added first, because too many wait."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -207,6 +208,29 @@ async def test_calls_that_are_due_at_nearly_the_same_time_are_written_together()
         await asyncio.sleep(1.0)
 
     assert store.attempts == [(0.05, 0), (0.05, 1), (0.05, 2)]
+
+
+@virtually
+async def test_facts_are_written_in_the_context_of_their_call() -> None:
+    """For its trace and its log lines, though one timer serves all calls."""
+    call = ContextVar("call", default="none")
+    seen: list[tuple[object, str]] = []
+
+    class Seeing(FickleStore):
+        async def put_newer(self, item: Item) -> bool:
+            seen.append((item["pk"], call.get()))
+            return await super().put_newer(item)
+
+    async def speak(process: Process, call_sid: str) -> None:
+        call.set(call_sid)
+        record(process.open(call_sid), 0)
+
+    async with running(Seeing()) as process, asyncio.TaskGroup() as calls:
+        for number in range(3):
+            calls.create_task(speak(process, f"CA{number}"))
+        await asyncio.sleep(1.0)
+
+    assert seen == [(f"CA{number}", f"CA{number}") for number in range(3)]
 
 
 @virtually
