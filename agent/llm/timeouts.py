@@ -34,6 +34,7 @@ class StreamDeadline:
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0  # uvloop forgets it as soon as the timer is due
         self._deadline = 0.0
         self._waiting: asyncio.Task[object] | None = None
         self._cancelling = 0  # cancellations requested by others before the wait
@@ -54,10 +55,10 @@ class StreamDeadline:
         if task is None:
             raise RuntimeError("only a task can be timed out")
         self._waiting, self._cancelling, self._is_late = task, task.cancelling(), False
-        if self._timer is not None and self._timer.when() > self._deadline:
+        if self._timer is not None and self._timer_at > self._deadline:
             self.close()
         if self._timer is None:
-            self._timer = self._loop.call_at(self._deadline, self._on_timer)
+            self._set_timer()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: object
@@ -68,12 +69,16 @@ class StreamDeadline:
         if task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
             raise TimeoutError from error
 
+    def _set_timer(self) -> None:
+        self._timer_at = self._deadline
+        self._timer = self._loop.call_at(self._deadline, self._on_timer)
+
     def _on_timer(self) -> None:
         self._timer = None
         if self._waiting is None:
             return
         if self._loop.time() < self._deadline:
-            self._timer = self._loop.call_at(self._deadline, self._on_timer)
+            self._set_timer()
         else:
             self._is_late = True
             self._waiting.cancel()

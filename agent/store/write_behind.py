@@ -71,6 +71,8 @@ class WriteBehindQueue:
     """A heap of lanes and when they are to begin; out of date if the lane has another time."""
     _serials: count_from[int] = field(default_factory=count_from, init=False)
     _timer: asyncio.TimerHandle | None = field(default=None, init=False)
+    _timer_at: float = field(default=inf, init=False)
+    """Kept here: uvloop forgets it as soon as the timer is due."""
     _drained: asyncio.Event | None = field(default=None, init=False)
 
     def holds(self, lane: QueueLane[Any, Any]) -> bool:
@@ -80,16 +82,17 @@ class WriteBehindQueue:
     def begin_at(self, at: float, lane: QueueLane[Any, Any]) -> None:
         """Have a lane begin to write at this time of the loop's clock."""
         heappush(self._due, (at, next(self._serials), lane))
-        if self._timer is None or at < self._timer.when():
+        if at < self._timer_at:
             self._set_timer()
 
     def _set_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
         loop = asyncio.get_running_loop()
-        self._timer = None
+        self._timer, self._timer_at = None, inf
         if self._due:  # of no call: outside of the trace and the log fields of the one that adds
-            self._timer = loop.call_at(self._due[0][0], self._begin_due, context=Context())
+            self._timer_at = self._due[0][0]
+            self._timer = loop.call_at(self._timer_at, self._begin_due, context=Context())
 
     def _begin_due(self) -> None:
         until = asyncio.get_running_loop().time() + _TOGETHER_SECONDS
@@ -190,7 +193,7 @@ class QueueLane(Generic[K, V]):
         """Have an item written; `size` counts for the bound, `amount` is lost with it.
 
         `due` is a time of the loop's clock, until which it may change again; None means now. While
-        somebody waits in `flush` everything is due, and while the table fails the pause is.
+        a `flush` waits everything is due, and while the table fails the pause is.
         """
         if self._queue.is_closed and not self._queue.holds(self):
             self._queue.on_lost(amount, "stopped")
