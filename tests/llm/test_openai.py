@@ -178,3 +178,22 @@ def test_request_without_tools_speaks_of_none() -> None:
 async def test_openai_itself_wants_the_newer_name_of_the_limit() -> None:
     async with OpenAIClient.open() as client:
         assert client.limit_field == "max_completion_tokens"
+
+
+async def test_what_arrives_in_a_pause_is_read_without_another() -> None:
+    """Each token is a chunk of its own, and one pause for each would hold a fast model up."""
+    pauses: list[float] = []
+
+    def pause() -> float:
+        pauses.append(0.01)
+        return pauses[-1]
+
+    words = [f"{number} " for number in range(200)]
+    async with (
+        served(say(words)) as (model, _),
+        aclosing(model.reply(ASKED, pause)) as reply,
+    ):
+        pieces = [piece async for batch in reply for piece in batch]
+
+    assert contract.said(pieces) == "".join(words)
+    assert len(pauses) < 20

@@ -55,10 +55,10 @@ class OpenAIModel:
         try:
             async with AsyncExitStack() as stack:
                 chunks, body = await self._accepted(stack, request)
-                async for data in chunks:
+                async for data, was_waited_for in _with_waits(chunks):
                     for pieces in together(decoder.feed(data)):
                         yield pieces
-                    if seconds := pause():
+                    if was_waited_for and (seconds := pause()):
                         await asyncio.sleep(seconds)
                 is_read_out = True
                 for pieces in together(decoder.finish()):
@@ -109,6 +109,18 @@ class OpenAIModel:
 
     def _learn(self, error: ReportedError, body: Json) -> bool:
         return self._client.learned.learn(self.name, error.refusal, options_of(body))
+
+
+async def _with_waits(chunks: AsyncIterator[bytes]) -> AsyncGenerator[tuple[bytes, bool], None]:
+    """Chunks, and whether the loop ran before one came; those of one read follow without a wait."""
+    loop, ran = asyncio.get_running_loop(), list[None]()
+    mark = loop.call_soon(ran.append, None)
+    async for data in chunks:
+        mark.cancel()
+        yield data, bool(ran)
+        ran.clear()
+        mark = loop.call_soon(ran.append, None)
+    mark.cancel()
 
 
 async def _close(response: openai.AsyncAPIResponse[Any], chunks: AsyncIterator[bytes]) -> None:
