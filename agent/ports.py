@@ -147,7 +147,8 @@ class LanguageModel(Protocol):
         """Stream one reply: texts and complete tool calls, `Stopped`, then perhaps `Usage`.
 
         Pieces that have arrived together are given out together, in order, at least one at a time.
-        `pause` is asked before each read of the response how long to leave it unread. Closing the
+        `pause` is asked before each read until `Stopped` how long to leave the response unread: the
+        usage follows at once, as a caller may hang up after the last word. Closing the
         generator closes the stream. Without `Stopped` the reply was cut off. Raises `ModelError`,
         before the first piece or after any other.
         """

@@ -125,7 +125,11 @@ async def test_what_works_is_said_too(world: World) -> None:
     assert (status, err) == (0, [])
     beginnings = [
         *("MCP_CONFIG: ", "use cases: albertEinsteinUseCase, ", "settings: ", "models: openai:s"),
-        *("table: TABLE_NAME t-", "MODEL_IDENTIFIER openai:small: answers, first token after "),
+        *(
+            "table: TABLE_NAME t-",
+            "calls: 100 at once",
+            "MODEL_IDENTIFIER openai:small: answers, first token after ",
+        ),
         "FALLBACK_MODEL_IDENTIFIERS[0] amazon.nova-lite-v1:0: answers, first token after ",
         *("table: t-", f"Twilio: the account is active; {NUMBER} call {VOICE_URL}"),
         "HTTP_TOOL_HOSTS http://127.0.0.1:",

@@ -94,6 +94,24 @@ async def test_a_pause_after_the_last_byte_loses_nothing(monkeypatch: pytest.Mon
         assert server.opened == 1
 
 
+async def test_usage_is_read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A caller may hang up after the last word, and the call counts what it has read by then."""
+    has_stopped = asyncio.Event()
+
+    async def until_stopped(_: web.Request) -> None:
+        await has_stopped.wait()
+
+    answer = Answer((START + delta("One") + stop("end_turn"), until_stopped, USAGE))
+    async with (
+        bedrock(answer) as server,
+        model_of(server, monkeypatch) as model,
+        aclosing(model.reply(ASKED, lambda: 3_600.0)) as reply,
+    ):
+        assert Stopped(StopReason.END) in await anext(reply)
+        has_stopped.set()
+        assert await anext(reply) == [Usage(7, 2)]
+
+
 def test_pieces_before_an_error_are_given_out_first() -> None:
     fault = ModelError(ReplyFault.UNAVAILABLE)
 

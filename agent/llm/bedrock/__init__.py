@@ -57,7 +57,7 @@ class BedrockModel:
                     while data := await response.content.readany():
                         for pieces in together(decoder.feed(data)):
                             yield pieces
-                        if seconds := pause():
+                        if not decoder.is_complete and (seconds := pause()):
                             await _leave_unread(response, seconds)
             decoder.finish()
         except ModelError as error:

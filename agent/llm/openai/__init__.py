@@ -58,7 +58,8 @@ class OpenAIModel:
                 async for data, was_waited_for in _with_waits(chunks):
                     for pieces in together(decoder.feed(data)):
                         yield pieces
-                    if was_waited_for and (seconds := pause()):
+                    may_pause = was_waited_for and not decoder.has_stopped
+                    if may_pause and (seconds := pause()):
                         await asyncio.sleep(seconds)
                 is_read_out = True
                 for pieces in together(decoder.finish()):
