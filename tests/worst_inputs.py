@@ -295,7 +295,7 @@ def _read(rules: Script, text: str) -> None:
 
 def _long_calls() -> Iterator[Row]:
     yield Row("call: nods without end", 5_000, lambda n: _asked([CallerSaid("yes")] * n))
-    yield Row("call: many turns", 2_000, lambda n: _asked(_turns(n, "Two pizzas.")))
+    yield Row("call: many turns", 16_000, lambda n: _asked(_turns(n, "Two pizzas.")))
     yield Row("call: long words", 60, lambda n: _asked(_turns(n, "a " * (MAX_FRAME_BYTES // 2))))
     facts = _turns(60, "a " * (MAX_FRAME_BYTES // 2))
     yield Row("call: summarised", 60, lambda n: lambda: transcript("", facts[:n], 32_000))
