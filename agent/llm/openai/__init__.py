@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from typing import Any
+from typing import Any, Self
 
 import httpx2
 import openai
@@ -55,7 +55,7 @@ class OpenAIModel:
         try:
             async with AsyncExitStack() as stack:
                 chunks, body = await self._accepted(stack, request)
-                async for data, was_waited_for in _with_waits(chunks):
+                async for data, was_waited_for in _Chunks(chunks):
                     for pieces in together(decoder.feed(data)):
                         yield pieces
                     may_pause = was_waited_for and not decoder.has_stopped
@@ -112,16 +112,25 @@ class OpenAIModel:
         return self._client.learned.learn(self.name, error.refusal, options_of(body))
 
 
-async def _with_waits(chunks: AsyncIterator[bytes]) -> AsyncGenerator[tuple[bytes, bool], None]:
-    """Chunks, and whether the loop ran before one came; those of one read follow without a wait."""
-    loop, ran = asyncio.get_running_loop(), list[None]()
-    mark = loop.call_soon(ran.append, None)
-    async for data in chunks:
-        mark.cancel()
-        yield data, bool(ran)
-        ran.clear()
-        mark = loop.call_soon(ran.append, None)
-    mark.cancel()
+class _Chunks:
+    """Chunks of a response, and whether the loop ran before one came.
+
+    Those of one read follow at once. No generator, whose end would need a task.
+    """
+
+    def __init__(self, chunks: AsyncIterator[bytes]) -> None:
+        self._chunks = chunks
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> tuple[bytes, bool]:
+        ran = list[None]()
+        mark = asyncio.get_running_loop().call_soon(ran.append, None)
+        try:
+            return await anext(self._chunks), bool(ran)
+        finally:
+            mark.cancel()
 
 
 async def _close(response: openai.AsyncAPIResponse[Any], chunks: AsyncIterator[bytes]) -> None:
