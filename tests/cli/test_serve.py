@@ -30,7 +30,7 @@ from tests.waiting import no_longer, until
 ROOT = Path(__file__).parents[2]
 ADA = "+15550100001"
 
-pytestmark = pytest.mark.usefixtures("plain_logging")
+pytestmark = [pytest.mark.needs("time"), pytest.mark.usefixtures("plain_logging")]
 
 
 @asynccontextmanager

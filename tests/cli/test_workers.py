@@ -22,6 +22,8 @@ from tests.servers import ORIGIN, PATIENT, TOKEN, heard_out
 from tests.twilio_client.client import Twilio, call_fields
 from tests.waiting import no_longer, until
 
+pytestmark = pytest.mark.needs("time")
+
 ROOT = Path(__file__).parents[2]
 KEY = "key of an operator"
 

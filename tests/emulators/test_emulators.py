@@ -16,6 +16,8 @@ from tests.emulators.bedrock import STATUS, BedrockEmulator
 from tests.emulators.openai import OpenAIEmulator
 from tests.emulators.replies import Tokens, call, fail, say
 
+pytestmark = pytest.mark.needs("time")
+
 MODEL = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
 SIGNED = (
     "AWS4-HMAC-SHA256 Credential=ANY/20260101/{}/bedrock/aws4_request, "

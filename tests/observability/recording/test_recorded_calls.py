@@ -20,6 +20,8 @@ from tests.http.test_resume import new_line
 from tests.servers import Server, offline, seeded, serving, settings_for, staged
 from tests.waiting import until
 
+pytestmark = pytest.mark.needs("time")
+
 ADA = "+15550100001"
 CALLERS = {
     "restaurantOrderingUseCase": ("a large pepperoni pizza for pickup", "that's all", "yes"),

@@ -27,6 +27,8 @@ from tests.tools.mcp_servers import Peer, listed, over_pipes, peering, said, wri
 from tests.tools.worlds import call_of
 from tests.waiting import no_longer, until
 
+pytestmark = pytest.mark.needs("time")
+
 NOWHERE = {"url": "http://127.0.0.1:9/mcp"}
 AWAY = "The system behind this tool cannot be reached at the moment. Go on without it."
 NO_ANSWER = "The system behind this tool did not answer. It may be tried again later."

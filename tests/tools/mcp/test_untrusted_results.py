@@ -34,6 +34,8 @@ from tests.tools.mcp_servers import written
 from tests.tools.raw_mcp_server import TOOL, Raw, RawPeer, Script, raw_peering, refused, result
 from tests.tools.worlds import call_of
 
+pytestmark = pytest.mark.needs("time")
+
 BOOKED = {"content": [{"type": "text", "text": "Booked, number 7."}]}
 BYTE_ORDER_MARK = "\ufeff"
 
