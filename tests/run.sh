@@ -21,7 +21,7 @@ tell_plan() {
     echo "All checks and tests: about ten minutes on two cores, three more at the first time, when it makes" \
         ".venv and .tools (1 GB) in this folder."
     if [ "$(id -u)" = 0 ] && [ -e /etc/debian_version ]; then
-        echo "As root on Debian it installs what is missing of docker.io, haproxy and prometheus with apt-get."
+        echo "As root on Debian it installs what is missing of docker.io, haproxy, prometheus and libgomp1 with apt-get."
     else
         echo "It installs nothing outside of this folder. Tests of the image need docker, tests of survival" \
             "need haproxy, tests of rules need prometheus; tests of what is not there are left out, and named." \

@@ -61,8 +61,9 @@ async def open_local_model(settings: Settings) -> AsyncIterator[Settings]:
     try:
         assert server.stdout is not None  # noqa: S101 (PIPE)
         address = (await server.stdout.readline()).decode().strip()
-        if not address:
-            raise LocalModelError(f"--local-model: no start; python -m {__name__} shows why")
+        if not address.startswith("http"):
+            why = f": {address}" if address else ""
+            raise LocalModelError(f"--local-model: no start{why}; python -m {__name__} shows why")
         yield replace(
             settings,
             model_identifier=_MODEL,
@@ -79,13 +80,17 @@ async def open_local_model(settings: Settings) -> AsyncIterator[Settings]:
 
 
 def _serve() -> None:
-    """Print the address on loopback, and serve until standard input ends."""
+    """Print the address on loopback, and serve until standard input ends; or print what lacks."""
     printed = os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # llama.cpp logs to both
     weights = find_spec(_WEIGHTS)
     assert weights is not None and weights.origin  # noqa: S101, PT018 (found before)
     [file] = Path(weights.origin).parent.glob("*.gguf")
-    llama = importlib.import_module(_SERVER)  # no types
+    try:
+        llama = importlib.import_module(_SERVER)  # no types
+    except ImportError as error:  # of a library of the system
+        os.write(printed, f"{error}\n".encode())
+        raise
     params = llama.CommonParams()
     params.model.path = str(file)
     params.n_ctx = _CONTEXT_TOKENS

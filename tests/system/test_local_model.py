@@ -48,8 +48,8 @@ from tests.llm import contract
 from tests.servers import settings_for
 from tests.waiting import no_longer
 
-HAS_NO_WHEEL = os.environ.get("LOCAL_MODEL_HAS_NO_WHEEL", "")
-"""Set by `tests/run.sh` where the packages cannot be installed."""
+MISSING = os.environ.get("LOCAL_MODEL_MISSING", "")
+"""Set by `tests/run.sh` where what the model needs cannot be installed."""
 STORY = "Tell me a very long story about the sea."
 _OPENS_AND_WAITS = """
 import asyncio
@@ -68,8 +68,8 @@ asyncio.run(main())
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def local_model() -> AsyncIterator[Settings]:
     """Settings of a process that has the model, which runs until the last test."""
-    if HAS_NO_WHEEL:
-        pytest.skip(HAS_NO_WHEEL)
+    if MISSING:
+        pytest.skip(MISSING)
     async with open_local_model(settings_for(Path("unused"))) as settings:
         yield settings
 
