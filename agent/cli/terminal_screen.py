@@ -15,6 +15,7 @@ import shutil
 import stat
 import sys
 import textwrap
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable
 from contextlib import nullcontext
 from typing import Protocol
@@ -62,7 +63,7 @@ class Screen(Protocol):
         """The lines that are typed, until the input ends or Ctrl-C."""
 
 
-class _Lines:
+class _Lines(ABC):
     """Builds whole lines, folded at words; a subclass writes them."""
 
     def __init__(self) -> None:
@@ -91,8 +92,9 @@ class _Lines:
         for line in text.splitlines():
             self._write("answer", "", printable(line))
 
+    @abstractmethod
     def _write(self, kind: str, begin: str, text: str) -> None:
-        raise NotImplementedError
+        """Show a whole line; `kind` is that of its style."""
 
 
 class PlainScreen(_Lines):

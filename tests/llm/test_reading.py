@@ -19,6 +19,7 @@ from tests.llm import contract
 from tests.llm.accounts import set_account
 from tests.llm.bench import ASKED
 from tests.llm.eventstream import HELLO, START, USAGE, Answer, Bedrock, bedrock, delta, stop
+from tests.waiting import no_longer
 
 NOVA = "amazon.nova-lite-v1:0"
 
@@ -109,7 +110,8 @@ async def test_usage_is_read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     ):
         assert Stopped(StopReason.END) in await anext(reply)
         has_stopped.set()
-        assert await anext(reply) == [Usage(7, 2)]
+        async with no_longer():
+            assert await anext(reply) == [Usage(7, 2)]
 
 
 def test_pieces_before_an_error_are_given_out_first() -> None:
