@@ -163,7 +163,7 @@ def _refusal(account: TwilioAccount, error: Any) -> str:
         return f"{secret}: {answer}: may not read the account and its numbers"
     if error.status == 404:
         return f"TWILIO_ACCOUNT_SID: {answer}: there is no such account; copy it from the console"
-    return f"Twilio: {answer}; try again later"
+    return f"{answer}; try again later"
 
 
 class TwilioDialer:

@@ -216,6 +216,35 @@ def test_a_summary_that_ends_nowhere_is_a_mistake(until: int) -> None:
     assert len(history) == 7
 
 
+def test_summarized_facts_that_change_take_no_room() -> None:
+    running = ToolUsed(1, it.use(1, "look_up"))
+    history = History([CallerSaid("Hi."), running, *TURNS, Summary("One.", 4)])
+    before = history.characters
+
+    history.complete_tool(1, it.result(1))
+
+    assert history.characters == before
+
+
+@pytest.mark.parametrize(
+    ("facts", "is_answered"),
+    [
+        ([], False),
+        ([CallerSaid("Hi.")], False),
+        ([AgentSaid("Hello.")], True),
+        ([CallerSaid("Hi."), AgentSaid("One moment.", SpeechSource.SERVICE)], False),
+        ([AgentSaid("One moment.", SpeechSource.SERVICE)], True),
+        ([CallerSaid("Hi."), AgentSaid("Hello."), Summary("One.", 0)], True),
+        ([CallerSaid("Hi."), Summary("One.", 0)], False),
+    ],
+)
+def test_an_answer_stands_after_words_that_are_not_of_the_service(
+    facts: list[Fact], is_answered: bool
+) -> None:
+    """Unless there are no others."""
+    assert History(facts).is_answered is is_answered
+
+
 def test_a_summary_does_not_reach_less_far_than_the_last_one() -> None:
     history = History([*TURNS, Summary("One.", 5)])
 

@@ -191,6 +191,13 @@ def _suspended(world: World) -> None:
     world.api.account_status = "suspended"
 
 
+def _refused(status: int, code: int) -> Callable[[World], None]:
+    def plant(world: World) -> None:
+        world.api.account_refusal = (status, code)
+
+    return plant
+
+
 def _not_twilio(world: World) -> None:
     world.set(TWILIO_API_URL=os.environ["HTTP_TOOL_HOSTS"])
 
@@ -242,6 +249,11 @@ LIVE: dict[str, tuple[Plant, str, str]] = {
     "wrong API key": (
         _setting(TWILIO_API_KEY_SID="SK0", TWILIO_API_KEY_SECRET="a-wrong-secret"),
         "Twilio: TWILIO_API_KEY_SECRET: HTTP 401", "copy both from the console"),
+    "no such account": (
+        _refused(404, 20404), "Twilio: TWILIO_ACCOUNT_SID: HTTP 404", "copy it from the console"),
+    "key without rights": (
+        _refused(403, 20003), "Twilio: TWILIO_AUTH_TOKEN: HTTP 403", "may not read the account"),
+    "Twilio ails": (_refused(503, 20503), "Twilio: HTTP 503", "try again later"),
     "account suspended": (
         _suspended, "Twilio: TWILIO_ACCOUNT_SID: the account is suspended", "console"),
     "Twilio away": (

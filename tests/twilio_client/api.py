@@ -32,6 +32,7 @@ class TwilioApi:
     statuses: list[str] = field(default_factory=lambda: ["completed"])  # the last one stays
     looked_at: list[str] = field(default_factory=list)
     account_status: str = "active"
+    account_refusal: tuple[int, int] | None = None
     numbers: dict[str, str] = field(default_factory=dict)  # number → voice webhook
 
     async def create(self, request: web.Request) -> web.Response:
@@ -58,6 +59,8 @@ class TwilioApi:
     async def account(self, request: web.Request) -> web.Response:
         if fault := self._fault(request):
             return fault
+        if self.account_refusal:
+            return _error(*self.account_refusal)
         return web.json_response({"sid": ACCOUNT, "status": self.account_status})
 
     async def list_numbers(self, request: web.Request) -> web.Response:
