@@ -165,6 +165,31 @@ async def test_a_file_that_stays_locked_is_a_store_error(tmp_path: Path) -> None
     await store.close()
 
 
+async def test_an_item_is_read_where_it_is_asked_for_and_waits_for_a_lock_elsewhere(
+    tmp_path: Path,
+) -> None:
+    """Recovery after a crash locks the file for readers, too."""
+    threads: list[str] = []
+
+    def now() -> float:
+        threads.append(threading.current_thread().name)
+        return 1_000.0
+
+    store = await SqliteStore.open(tmp_path / "agent.db", now=now)
+    item = {"pk": "a", "sk": "one"}
+    await store.put(item)
+    threads.clear()
+
+    assert await store.get("a", "one") == item
+    assert threads == [threading.current_thread().name]
+
+    store._reading.close()  # any error of the file
+    assert await store.get_many([("a", "one"), ("a", "two")]) == [item, None]
+    assert threads[1] == threads[0]
+    assert [name.startswith("sqlite") for name in threads[2:]] == [True, True]
+    await store.close()
+
+
 async def test_a_table_that_does_not_answer_is_a_store_error(tmp_path: Path) -> None:
     stuck = threading.Event()
     is_stuck = False
@@ -178,7 +203,7 @@ async def test_a_table_that_does_not_answer_is_a_store_error(tmp_path: Path) -> 
     is_stuck = True
 
     with pytest.raises(StoreError, match="did not answer within"):
-        await store.get("a", "one")
+        await store.put({"pk": "a", "sk": "one"})
 
     stuck.set()
     await store.close()
