@@ -37,12 +37,13 @@ _FIXED = (
 )  # fmt: skip
 _LONGER = ("functions.", _ANALYSIS)  # markers only with what follows them
 _BEGINNINGS = frozenset(word[:size] for word in (*_FIXED, *_LONGER) for size in range(1, len(word)))
-_MAY_BEGIN = re.compile(
-    r"[<\[{`]|"
-    + "|".join(map(re.escape, (*_FIXED, *_LONGER)))
-    + "|(?:"
-    + "|".join(re.escape(one) for one in sorted(_BEGINNINGS))
-    + r")\Z"
+_MAY_BEGIN = re.compile(  # each way begins with a character, which `re` then looks for first
+    "|".join(
+        (
+            *map(re.escape, ("<", "[", "{", "`", *_FIXED, *_LONGER)),
+            *(rf"{re.escape(one)}\Z" for one in sorted(_BEGINNINGS)),
+        )
+    )
 )
 _ANGLE_END = re.compile(r"[<>]")
 _SPECIAL = re.compile(rf"<([{_BARS}]*)([^<>]*?)([{_BARS}]*)>")

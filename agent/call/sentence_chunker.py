@@ -44,8 +44,11 @@ _LINE_MARK = re.compile(
 )
 _RULE = re.compile(r"[|:+=_*~-]{3,}|#{2,6}|[`~]{3,}[A-Za-z]*")
 """A line of a table or between parts, or a fence around code."""
-_USUAL_WORD = re.compile(r"([A-Za-z']{0,30}[A-Za-z][.,;:!?]?)(\s)")
+_LETTERS = "[A-Za-z']{0,30}[A-Za-z]"
+_USUAL_WORD = re.compile(rf"()({_LETTERS}[.,;:!?]?)(\s)")
 """Nothing of it is markup, a number or another script, and it is said as it is written."""
+_USUAL_WORDS = re.compile(rf"((?:{_LETTERS} )*)({_LETTERS}[.,;:!?]?)(\s)")
+"""Several, of which only the last can end a clause or a line."""
 _DIGIT = re.compile(r"\d")
 _BLOCK_TAGS = frozenset({"br", "hr", "p", "div", "li", "ul", "ol", "tr", "td", "th"})
 
@@ -84,6 +87,7 @@ class SentenceChunker:
         self._word = self._last = self._mark = ""
         self._searched = 0
         self._ready: list[str] = []
+        self._size = 0  # of what is ready, in characters
         self._filter = MarkupFilter()
         self._at_line_start = True
         self._is_foreign = self._has_words = False
@@ -106,10 +110,13 @@ class SentenceChunker:
 
     def _say(self, text: str) -> str:
         said, text, start = list[str](), self._word + text, 0
-        while True:
-            if (usual := _USUAL_WORD.match(text, start)) is not None:
-                mark, start = usual[2], usual.end()
-                self._take_usual(usual[1], is_line_end=mark in "\n\r")
+        while start < len(text):
+            room = MAXIMUM_PIECE - self._size if self.given else 0
+            usual = _USUAL_WORDS.match(text, start, start + room) or _USUAL_WORD.match(text, start)
+            if usual is not None:
+                words, word, mark = usual.groups()
+                start = usual.end()
+                self._take_usual(words, word, is_line_end=mark in "\n\r")
             elif (end := self._word_end(text, start)) is not None:
                 word, mark = text[start : end[0]], text[end[0] : end[1]]
                 self._take(word, is_line_end=mark in {"\n", "\r"}, joint=" " if mark else "")
@@ -141,6 +148,7 @@ class SentenceChunker:
             return ""
         piece = "".join(self._ready)
         self._ready.clear()
+        self._size = 0
         self.given += len(piece)
         return piece
 
@@ -162,17 +170,19 @@ class SentenceChunker:
             return False
         if not self.has_begun:
             return True
-        size = sum(map(len, self._ready))
-        if size < MINIMUM_PIECE or size >= MAXIMUM_PIECE:
-            return size >= MAXIMUM_PIECE
+        if self._size < MINIMUM_PIECE or self._size >= MAXIMUM_PIECE:
+            return self._size >= MAXIMUM_PIECE
         last = self._ready[-1].strip()
         if is_line_end or last[-1:].isalnum():
             return is_line_end
         return _ends_sentence(last) or _CLAUSE_END.search(last) is not None
 
-    def _take_usual(self, word: str, *, is_line_end: bool) -> None:
+    def _take_usual(self, words: str, word: str, *, is_line_end: bool) -> None:
         """What `_take` does with most words, for a tenth of the work."""
+        if words:
+            self._ready.append(words)
         self._ready.append(f"{word} ")
+        self._size += len(words) + len(word) + 1
         self._has_words, self._at_line_start = True, is_line_end
         self._is_foreign, self._mark, self._last = False, "", word
 
@@ -182,6 +192,7 @@ class SentenceChunker:
         cleaned = "" if is_mark or _RULE.fullmatch(visible) else self._cleaned(visible)
         if cleaned:
             self._ready.append(cleaned + joint)
+            self._size += len(cleaned + joint)
             self._has_words = self._has_words or has_words(cleaned)
         self._at_line_start = is_line_end or (self._at_line_start and not cleaned)
 

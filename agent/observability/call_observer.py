@@ -15,7 +15,7 @@ from agent.call import events as ev
 from agent.call.actions import Record, Speak
 from agent.call.history import CallerSaid, InputMode
 from agent.call.messages import Usage
-from agent.call.timers import StartTimer, StopTimer, Timer
+from agent.call.timers import Timer
 from agent.observability import turn_tracker as turns
 from agent.observability.call_summary import CallFacts, CallSummary, by_kind
 from agent.observability.metrics import Metrics
@@ -24,7 +24,6 @@ from agent.ports import ObservedStep
 
 log = structlog.get_logger(__name__)
 
-_TIMERS = frozenset({StartTimer, StopTimer})
 _SHORTEST_WRITING_SECONDS = 0.05
 """A reply that came all at once has no speed."""
 
@@ -55,22 +54,12 @@ class CallObserver:
         return sum(used.total() for used in self._summary.used.values())
 
     def observe(self, moment: ObservedStep) -> None:
-        event, _, timed_actions = moment
-        if type(event) is ev.ReplyDelta and self._tracker.is_streaming(event):
-            for action, _ in timed_actions:
-                if type(action) not in _TIMERS:
-                    break
-            else:
-                return  # the hot path: one more delta that led to nothing
-        if type(event) in turns.INTERRUPTS and (kind := turns.interrupt_kind(moment)):
-            self._count("agent_interrupts_total", kind=kind)
-            seconds = max(0.0, self._metrics.now() - moment.received_at)
-            self._count("agent_interrupt_stop_seconds", seconds, kind=kind)
-        else:
-            kind = ""
-        if type(event) is not ev.ReplyDelta and (reason := _entry_reason(moment)):
-            self._count("agent_keypad_entries_total", reason=reason)
-        self._note_event(moment)
+        event, kind = moment.event, ""
+        if type(event) is not ev.ReplyDelta:
+            kind = self._note_input(moment)
+            self._note_event(moment)
+        elif event.reply not in self._tracker.under_way and event.text:
+            self._count("agent_llm_stale_pieces_total")
         for change in self._tracker.observe(moment, kind):
             self._note_change(change)
         self._summary.observe(moment, kind)
@@ -86,10 +75,19 @@ class CallObserver:
             self._count("agent_llm_cost_total", cost, model=model, currency=prices.currency)
         self._summary.write(self._use_case, reason, self._turns, now - self._began, self._facts)
 
+    def _note_input(self, moment: ObservedStep) -> str:
+        """Count an interrupt and a DTMF entry; returns the kind of the interrupt."""
+        kind = turns.interrupt_kind(moment)
+        if kind:
+            self._count("agent_interrupts_total", kind=kind)
+            seconds = max(0.0, self._metrics.now() - moment.received_at)
+            self._count("agent_interrupt_stop_seconds", seconds, kind=kind)
+        if reason := _entry_reason(moment):
+            self._count("agent_keypad_entries_total", reason=reason)
+        return kind
+
     def _note_event(self, moment: ObservedStep) -> None:
         match moment.event:
-            case ev.ReplyDelta(reply, text) if text and reply not in self._tracker.under_way:
-                self._count("agent_llm_stale_pieces_total")
             case ev.TokensCounted(reply, usage):
                 self._count_tokens(reply, usage)
             case ev.Summarized():

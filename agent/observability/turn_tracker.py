@@ -12,6 +12,7 @@ Rules:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from agent.call import events as ev
@@ -25,8 +26,7 @@ from agent.ports import ObservedStep
 ORDER_SECONDS = 0.5
 """Twilio does not document whether it reports the agent's silence before or after the interrupt
 that caused it. An interrupt within this time after that report counts as one of the playback."""
-INTERRUPTS = frozenset({ev.CallerInterrupted, ev.CallerSpoke, ev.CallerPressed})
-"""Only these events may have an `interrupt_kind`."""
+_INTERRUPTS = frozenset({ev.CallerInterrupted, ev.CallerSpoke, ev.CallerPressed})
 _FOLLOWED = frozenset({StartReply, RunTool, CancelReply, CancelTool, Speak})
 _WAITS_FOR_CALLER = frozenset({Timer.END_OF_TURN_DELAY, Timer.DIGITS})
 _ANSWERS_CALLER = _WAITS_FOR_CALLER | {Timer.RETRY}
@@ -88,16 +88,15 @@ class TurnTracker:
         """The request that the present event ends; its last text is written after that."""
         self._changes: list[Change] = []
 
-    def is_streaming(self, event: ev.ReplyDelta) -> bool:
-        request = self.under_way.get(event.reply)
-        return request is not None and request.first is not None
-
     def observe(self, step: ObservedStep, kind: str) -> list[Change]:
         """What changes with a step, in order; `kind` is its `interrupt_kind`."""
         event, received_at, timed_actions = step
         self._changes = []
         if self._silent_since is not None and received_at - self._silent_since > ORDER_SECONDS:
             self._finish()
+        if type(event) is ev.ReplyDelta and self._is_streaming(event.reply):  # most events
+            self._speak_each(event, timed_actions)
+            return self._changes
         if kind and kind != "empty":
             self._interrupt(kind, received_at)
         self._note_event(event, received_at, step.actions)
@@ -124,6 +123,11 @@ class TurnTracker:
                 self._close(turn, now)
         self._finish()
         return self._changes
+
+    def _is_streaming(self, reply: int) -> bool:
+        """Whether a piece of a reply, not its first one, changes nothing but what is spoken."""
+        request = self.under_way.get(reply)
+        return request is not None and request.first is not None
 
     def _note_event(self, event: ev.Event, at: float, actions: list[Action]) -> None:
         self._finishing = None
@@ -225,6 +229,11 @@ class TurnTracker:
             activity.turn.settle()
             self._changes.append(ActivityEnded(activity))
 
+    def _speak_each(self, event: ev.Event, actions: Sequence[tuple[Action, float]]) -> None:
+        for action, at in actions:
+            if type(action) is Speak and action.text:
+                self._speak(event, at)
+
     def _speak(self, event: ev.Event, at: float) -> None:
         for one in (*self.under_way.values(), self._finishing):
             if one is not None and one.first is not None and not one.is_spoken:
@@ -257,6 +266,8 @@ class TurnTracker:
 
 def interrupt_kind(step: ObservedStep) -> str:
     """`speech`, `new_words`, `keypad`, `empty` (it stopped nothing); empty text = no interrupt."""
+    if type(step.event) not in _INTERRUPTS:
+        return ""
     cuts = any(isinstance(action, CancelReply) for action, _ in step.timed_actions)
     match step.event:
         case ev.CallerInterrupted():

@@ -10,7 +10,8 @@ whose end waits for it for at most `FINAL_FLUSH_SECONDS`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -64,13 +65,40 @@ class CallDependencies:
     allowance: Allowance | None = None
 
 
+class _Inbox:
+    """The events of one call in order, each with its time; one task takes them.
+
+    Rejected: `asyncio.Queue`, whose bookkeeping for many tasks is most of what an event costs here.
+    """
+
+    def __init__(self) -> None:
+        self._events = deque[tuple[float, ev.Event]]()
+        self._arrival: asyncio.Future[None] | None = None  # of what `take` waits for
+
+    @property
+    def is_full(self) -> bool:
+        return len(self._events) >= _INBOX_SIZE
+
+    def add(self, at: float, event: ev.Event) -> None:
+        self._events.append((at, event))
+        if self._arrival is not None and not self._arrival.done():
+            self._arrival.set_result(None)
+
+    async def take(self) -> tuple[float, ev.Event]:
+        while not self._events:
+            self._arrival = asyncio.get_running_loop().create_future()
+            await self._arrival
+        return self._events.popleft()
+
+
 class Session:
     """One call from its first to its last event. `run` may be called once."""
 
     def __init__(self, conversation: Conversation, dependencies: CallDependencies) -> None:
         self._conversation = conversation
         self._deps = dependencies
-        self._inbox: asyncio.Queue[tuple[float, ev.Event]] = asyncio.Queue(_INBOX_SIZE)
+        self._loop = asyncio.get_running_loop()
+        self._inbox = _Inbox()
         self._children: dict[int | str, asyncio.Task[None]] = {}
         self._timers: dict[Timer, asyncio.TimerHandle] = {}
         self._tasks = asyncio.TaskGroup()
@@ -116,32 +144,41 @@ class Session:
         await self._deps.journal.flush(FLUSH_SECONDS)
 
     async def _step(self) -> None:
-        received_at, event = await self._inbox.get()
-        actions = self._conversation.receive(event)
-        loop, performed = asyncio.get_running_loop(), list[tuple[act.Action, float]]()
-        for action in actions:
-            performed.append((action, loop.time()))
-            await self._carry_out(action)
+        received_at, event = await self._inbox.take()
+        now, performed = self._loop.time, list[tuple[act.Action, float]]()
+        for action in self._conversation.receive(event):
+            performed.append((action, now()))
+            if (waiting := self._carry_out(action)) is not None:
+                await waiting
         if isinstance(event, ev.CallEnded):
             self._has_left.set()
         self._deps.observer.observe(ObservedStep(event, received_at, performed))
 
-    async def _put(self, event: ev.Event) -> None:
-        await self._inbox.put((asyncio.get_running_loop().time(), event))
+    async def _put(self, event: ev.Event, received_at: float | None = None) -> None:
+        at = self._loop.time() if received_at is None else received_at
+        while self._inbox.is_full:  # noqa: ASYNC110 (rare; an Event would cost at each event)
+            await asyncio.sleep(_OFFER_AGAIN_SECONDS)
+        self._inbox.add(at, event)
 
-    async def _carry_out(self, action: act.Action) -> None:  # noqa: C901 (one case for each action)
+    def _carry_out(self, action: act.Action) -> Awaitable[None] | None:  # noqa: C901 (a case each)
+        """Begin an action; returns what the next one has to wait for."""
         match action:
             case act.Speak(_, text, is_last):
                 if not is_last:
-                    self._pace.note_speech(text, asyncio.get_running_loop().time())
-                await self._deps.transport.send(action)
-            case act.Play() | act.SendDigits() | act.SwitchLanguage():
-                await self._deps.transport.send(action)
-            case act.EndCall():  # a process that continues the call reads what was said
-                await self._deps.journal.flush(FLUSH_SECONDS)
-                await self._deps.transport.send(action)
+                    self._pace.note_speech(text, self._loop.time())
+                return self._deps.transport.send(action)
             case act.Record(position, fact, is_growing):
                 self._deps.journal.record(position, fact, is_growing=is_growing)
+            case StartTimer(timer, serial, after_ms):
+                self._stop_timer(timer)
+                fired = ev.TimerFired(timer, serial)
+                self._timers[timer] = self._loop.call_later(after_ms / 1000, self._offer, fired)
+            case StopTimer(timer):
+                self._stop_timer(timer)
+            case act.Play() | act.SendDigits() | act.SwitchLanguage():
+                return self._deps.transport.send(action)
+            case act.EndCall():
+                return self._end_call(action)
             case act.StartReply(reply):
                 self._pace = ReadingPace()
                 work, failed = partial(self._stream, action), partial(ev.ReplyFailed, reply)
@@ -155,13 +192,12 @@ class Session:
             case act.CancelReply(child) | act.CancelTool(child):
                 if (task := self._children.pop(child, None)) is not None:
                     task.cancel()
-            case StartTimer(timer, serial, after_ms):
-                self._stop_timer(timer)
-                fired = ev.TimerFired(timer, serial)
-                loop = asyncio.get_running_loop()
-                self._timers[timer] = loop.call_later(after_ms / 1000, self._offer, fired)
-            case StopTimer(timer):
-                self._stop_timer(timer)
+        return None
+
+    async def _end_call(self, action: act.EndCall) -> None:
+        """End the call once its facts are written, for a process that continues it."""
+        await self._deps.journal.flush(FLUSH_SECONDS)
+        await self._deps.transport.send(action)
 
     async def _warm(self) -> None:
         with suppress(TimeoutError):
@@ -183,18 +219,16 @@ class Session:
 
     def _offer(self, event: ev.Event) -> None:
         """Put an event from outside a task; retries while the inbox is full."""
-        loop = asyncio.get_running_loop()
-        try:
-            self._inbox.put_nowait((loop.time(), event))
-        except asyncio.QueueFull:
-            if not self._is_over:
-                loop.call_later(_OFFER_AGAIN_SECONDS, self._offer, event)
+        if not self._inbox.is_full:
+            self._inbox.add(self._loop.time(), event)
+        elif not self._is_over:
+            self._loop.call_later(_OFFER_AGAIN_SECONDS, self._offer, event)
 
     async def _read_transport(self) -> None:
         turns = TurnPreparation()
         async with aclosing(self._deps.transport.events()) as events:
             async for event in events:
-                received_at = asyncio.get_running_loop().time()
+                received_at = self._loop.time()
                 preparation = turns.before(event)
                 if preparation.asks:
                     self._ask_for_news()
@@ -202,7 +236,7 @@ class Session:
                     await self._wait_for_news()
                 elif preparation.asks:
                     self._start_once(_WARMING, self._warm)
-                await self._inbox.put((received_at, event))
+                await self._put(event, received_at)
         await self._put(ev.CallEnded())
 
     def _ask_for_news(self) -> None:
@@ -256,8 +290,8 @@ class Session:
     async def _stream(self, action: act.StartReply, model: LanguageModel) -> bool:
         reply, calls, has_finished = action.reply, list[ToolCall](), False
         request, pace = self._deps.configuration.request(action), self._pace
-        loop = asyncio.get_running_loop()
-        async with aclosing(model.reply(request, lambda: pace.pause(loop.time()))) as stream:
+        now = self._loop.time
+        async with aclosing(model.reply(request, lambda: pace.pause(now()))) as stream:
             async for pieces in stream:
                 for piece in pieces:
                     match piece:
