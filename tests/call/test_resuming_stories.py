@@ -177,6 +177,23 @@ def test_an_order_the_caller_no_longer_waits_for_is_news() -> None:
     assert any(isinstance(fact, Note) and "order" in fact.text for fact in call.facts)
 
 
+def test_a_run_of_an_earlier_reply_is_waited_for_if_the_caller_said_nothing_since() -> None:
+    """A key that was pressed and not used leaves nothing behind; nobody waits in silence."""
+    facts: list[Fact] = [
+        CallerSaid("Mark it."),
+        ToolUsed(1, it.use(1, "mark")),
+        ToolUsed(2, it.use(2, "look_up"), it.result(2)),
+        AgentSaid("Goodbye.", SpeechSource.SERVICE),
+    ]
+
+    conversation, actions = resumed(*facts, config=replace(it.HELLO, tools={"mark": MARK}))
+    result = conversation.receive(it.done(1))
+
+    assert RunTool(it.use(1, "mark"), is_lasting=True) in actions
+    assert Timer.FILLER in {one.timer for one in actions if isinstance(one, StartTimer)}
+    assert [one.reply for one in result if isinstance(one, StartReply)] == [3]
+
+
 def test_a_look_the_caller_waits_for_is_taken_again() -> None:
     call = it.using("look_up")
 

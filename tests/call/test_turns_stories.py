@@ -105,7 +105,7 @@ def test_words_that_follow_a_clause_wait_from_their_own_beginning() -> None:
     assert actions == [
         Speak(2, "two pizzas, as you like them. "),
         Record(2, AgentSaid("Sure, two pizzas, as you like them. ")),
-        it.starts(Timer.FLUSH, 400),
+        it.starts(Timer.FLUSH, 600),
     ]
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 from agent.call import events as ev
 from agent.call.actions import (
@@ -106,6 +107,8 @@ class World:
     journal: dict[int, Fact] = field(default_factory=dict)
     began_at: int | None = None
     """The position at which it was last recorded that the caller had begun to speak."""
+    awaited_again: set[str] = field(default_factory=set)
+    """Tool calls, of any reply, that a resumed call waits for before it asks the model."""
     heard_words: list[str] = field(default_factory=list)
     """What the caller said, in order."""
     is_started: bool = False
@@ -144,9 +147,12 @@ class World:
 
     @property
     def _has_open_call(self) -> bool:
-        """A tool call of the latest reply has no result yet."""
+        """A tool call of the latest reply, or one that runs again, has no result yet."""
+        again = self.awaited_again if len(self.replies) == 1 else set[str]()
         return any(
-            isinstance(fact, ToolUsed) and fact.result is None and fact.reply == max(self.replies)
+            isinstance(fact, ToolUsed)
+            and fact.result is None
+            and (fact.reply == max(self.replies) or fact.call.id in again)
             for fact in self.journal.values()
         )
 
@@ -157,6 +163,8 @@ class World:
         self.conversation = Conversation(self.config, Resumption(facts, cause, is_cut_off))
         last = max((fact.reply for fact in facts if isinstance(fact, ToolUsed)), default=0)
         self.replies = {last: "cancelled"}
+        unanswered = takewhile(lambda fact: not isinstance(fact, CallerSaid), reversed(facts))
+        self.awaited_again = {fact.call.id for fact in unanswered if isinstance(fact, ToolUsed)}
         self.tools = {call: state for call, state in self.tools.items() if state != "running"}
         self.timers, self.serials = {}, []
         self.summaries, self.awaited_summary = {}, None

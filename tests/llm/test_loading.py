@@ -12,7 +12,7 @@ import pytest
 from agent.call.actions import Speak
 from agent.call.config import Phrases
 from agent.call.conversation import Conversation
-from agent.call.events import CallerSpoke, ReplyFault
+from agent.call.events import CallerSpoke, EndReason, ReplyFault
 from agent.errors import ModelError
 from agent.llm import ModelOptions, TimeLimits, open_models
 from agent.llm.failover import Candidate, FailoverModel, HedgeBudget, ModelCircuit
@@ -151,7 +151,10 @@ def test_caller_is_not_left_in_silence_while_the_model_is_loaded() -> None:
     configuration = ScriptedConfiguration(bench.model, ScriptedToolbox())
     around = CallDependencies(line, configuration, ListJournal(), ListObserver())
 
-    run_virtually(bench.watched(Session(Conversation(GREETING), around).run()))
+    async def call() -> EndReason:
+        return await Session(Conversation(GREETING), around).run()
+
+    run_virtually(bench.watched(call()))
 
     phrases = Phrases()
     said = line.said.splitlines()
