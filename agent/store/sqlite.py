@@ -1,11 +1,10 @@
 """The table in one SQLite file, for a single machine: no account, no server.
 
-A worker thread writes and queries. Single items are read on the loop's own thread: they are in
-memory as a rule, and the way to a thread and back costs twenty such reads. Writes that are asked
-for in one tick of the loop are one `BEGIN IMMEDIATE` transaction, in their order; if one fails,
-each is made in a transaction of its own, so that it fails alone. Other processes may use the same
-file: a condition still holds at the write. A write that did not answer in time may still be made,
-as across a network. An item whose `expireAt` has passed is absent for
+One worker thread owns the connection. Writes that are asked for in one tick of the loop are one
+`BEGIN IMMEDIATE` transaction, in their order; if one fails, each is made in a transaction of its
+own, so that it fails alone. Other processes may use the same file: a condition still holds at the
+write. A write that did not answer
+in time may still be made, as across a network. An item whose `expireAt` has passed is absent for
 every method; each write deletes what has expired. Keys are ordered by the bytes of their UTF-8
 form, as in DynamoDB. `synchronous=NORMAL`: a crash of the process loses nothing, a power cut may
 lose the last moments. Rejected: `FULL`, a disk flush for every fact of every call.
@@ -71,14 +70,12 @@ class SqliteStore:
     def __init__(
         self,
         connection: sqlite3.Connection,
-        reading: sqlite3.Connection,
         worker: ThreadPoolExecutor,
         now: Callable[[], float],
         answer_seconds: float,
         path: Path,
     ) -> None:
         self._connection = connection  # used on the worker's thread only
-        self._reading = reading  # used on the loop's thread only
         self._worker = worker
         self._now = now
         self._answer_seconds = answer_seconds
@@ -99,38 +96,32 @@ class SqliteStore:
         """Open the file, or raise `StoreError`; without `make` it must exist and be one of ours.
 
         `now` is epoch seconds, for expiry. `busy_seconds` is how long to wait for another process's
-        write; any method but `get` and `get_many` answers or fails within twice that.
+        write; any method answers or fails within twice that.
         """
         worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite")
         opening = partial(_connected, path, busy_seconds, make=make)
         try:
             connection = await _answer(worker, opening, 2 * busy_seconds, path)
-            reading = _opened(path, 0.0)
         except BaseException:
             worker.shutdown(wait=False)
             raise
-        return cls(connection, reading, worker, now, 2 * busy_seconds, path)
+        return cls(connection, worker, now, 2 * busy_seconds, path)
 
     async def get(self, pk: str, sk: str) -> Item | None:
-        return (await self.get_many([(pk, sk)]))[0]
+        return await self._run(lambda: self._get(pk, sk))
 
     async def get_many(self, keys: Sequence[Key]) -> list[Item | None]:
-        if self._is_closed:
-            raise StoreError("the table is closed")
-        try:
-            return [self._get(self._reading, *key) for key in keys]
-        except (sqlite3.Error, UnicodeError, OSError):  # the worker waits for a lock, or says why
-            return await self._run(lambda: [self._there(*key) for key in keys])
+        return await self._run(lambda: [self._get(*key) for key in keys])
 
     async def put(self, item: Item, *, only_if_absent: bool = False) -> bool:
         key = keys(item)
-        return await self._put(item, lambda: not only_if_absent or self._there(*key) is None)
+        return await self._put(item, lambda: not only_if_absent or self._get(*key) is None)
 
     async def put_newer(self, item: Item) -> bool:
         key, number = keys(item), sequence(item)
 
         def is_newer() -> bool:
-            there = self._there(*key)
+            there = self._get(*key)
             return there is None or sequence(there) < number
 
         return await self._put(item, is_newer)
@@ -139,7 +130,7 @@ class SqliteStore:
         added = {**attributes, "pk": pk, "sk": sk}
 
         def work() -> bool:
-            self._replace(_row({**(self._there(pk, sk) or {}), **added}))
+            self._replace(_row({**(self._get(pk, sk) or {}), **added}))
             return True
 
         await self._write(work)
@@ -163,7 +154,6 @@ class SqliteStore:
         try:
             await self._run(self._connection.close)
         finally:
-            self._reading.close()
             self._is_closed = True
             self._worker.shutdown(wait=False)
 
@@ -215,11 +205,8 @@ class SqliteStore:
                 return [error]
         return [outcome for work in works for outcome in self._write_group([work])]
 
-    def _there(self, pk: str, sk: str) -> Item | None:
-        return self._get(self._connection, pk, sk)
-
-    def _get(self, connection: sqlite3.Connection, pk: str, sk: str) -> Item | None:
-        row = connection.execute(_GET, (pk, sk, self._now())).fetchone()
+    def _get(self, pk: str, sk: str) -> Item | None:
+        row = self._connection.execute(_GET, (pk, sk, self._now())).fetchone()
         return None if row is None else _item(row[0])
 
     def _select(self, statement: str, partition: str, prefix: str) -> list[Item]:
@@ -291,7 +278,8 @@ def _connected(path: Path, busy_seconds: float, *, make: bool) -> sqlite3.Connec
         _keep_private(path)
     elif not path.is_file():
         raise StoreError(f"STORE_PATH: there is no file {path}")
-    connection = _opened(path, busy_seconds)
+    address = f"{path.absolute().as_uri()}?mode=rw"  # not "ro": WAL needs files beside it
+    connection = sqlite3.connect(address, timeout=busy_seconds, isolation_level=None, uri=True)
     with ExitStack() as undoing:
         undoing.callback(connection.close)
         if make:
@@ -300,11 +288,6 @@ def _connected(path: Path, busy_seconds: float, *, make: bool) -> sqlite3.Connec
             raise StoreError(f"STORE_PATH: {path} is no table of this service")
         undoing.pop_all()
     return connection
-
-
-def _opened(path: Path, busy_seconds: float) -> sqlite3.Connection:
-    address = f"{path.absolute().as_uri()}?mode=rw"  # not "ro": WAL needs files beside it
-    return sqlite3.connect(address, timeout=busy_seconds, isolation_level=None, uri=True)
 
 
 def _prepare(connection: sqlite3.Connection, deadline: float) -> None:

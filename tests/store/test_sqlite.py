@@ -165,29 +165,6 @@ async def test_a_file_that_stays_locked_is_a_store_error(tmp_path: Path) -> None
     await store.close()
 
 
-async def test_items_are_read_where_they_are_asked_for_and_by_the_worker_after_an_error(
-    tmp_path: Path,
-) -> None:
-    """The worker waits, where another process has the file for itself."""
-    threads: list[str] = []
-
-    def now() -> float:
-        threads.append(threading.current_thread().name)
-        return 1_000.0
-
-    store = await SqliteStore.open(tmp_path / "agent.db", now=now)
-    await store.put({"pk": "a", "sk": "one"})
-    threads.clear()
-
-    assert await store.get("a", "one") == {"pk": "a", "sk": "one"}
-    assert threads == [threading.current_thread().name]
-
-    with pytest.raises(StoreRefusedError):
-        await store.get_many([("a", "one"), ("a", "\ud800")])
-    assert [name.startswith("sqlite") for name in threads] == [False, False, False, True, True]
-    await store.close()
-
-
 async def test_a_table_that_does_not_answer_is_a_store_error(tmp_path: Path) -> None:
     stuck = threading.Event()
     is_stuck = False
@@ -201,7 +178,7 @@ async def test_a_table_that_does_not_answer_is_a_store_error(tmp_path: Path) -> 
     is_stuck = True
 
     with pytest.raises(StoreError, match="did not answer within"):
-        await store.put({"pk": "a", "sk": "one"})
+        await store.get("a", "one")
 
     stuck.set()
     await store.close()
