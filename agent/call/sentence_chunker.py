@@ -46,7 +46,8 @@ _RULE = re.compile(r"[|:+=_*~-]{3,}|#{2,6}|[`~]{3,}[A-Za-z]*")
 """A line of a table or between parts, or a fence around code."""
 _LETTERS = "[A-Za-z']{0,30}[A-Za-z]"
 _USUAL_WORD = re.compile(rf"()({_LETTERS}[.,;:!?]?)(\s)")
-"""Nothing of it is markup, a number or another script, and it is said as it is written."""
+"""Nothing of it is markup, a number or another script, and it is said as it is written. The first
+group is that of the words before, of which there are none."""
 _USUAL_WORDS = re.compile(rf"((?:{_LETTERS} )*)({_LETTERS}[.,;:!?]?)(\s)")
 """Several, of which only the last can end a clause or a line."""
 _DIGIT = re.compile(r"\d")
@@ -192,7 +193,7 @@ class SentenceChunker:
         cleaned = "" if is_mark or _RULE.fullmatch(visible) else self._cleaned(visible)
         if cleaned:
             self._ready.append(cleaned + joint)
-            self._size += len(cleaned + joint)
+            self._size += len(cleaned) + len(joint)
             self._has_words = self._has_words or has_words(cleaned)
         self._at_line_start = is_line_end or (self._at_line_start and not cleaned)
 
