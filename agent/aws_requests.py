@@ -1,8 +1,7 @@
 """Signed requests to services of AWS: connections, credentials and signature, for all adapters.
 
 aioboto3 finds credentials, region and endpoint by the rules of the SDK. The request itself is
-signed here and sent on an `aiohttp.ClientSession`: the client of the SDK takes several times the
-CPU.
+signed here and sent by `agent.http_client`: the client of the SDK takes several times the CPU.
 
 - The signing key and all of a request but date and body are prepared once a day and credentials.
   https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
@@ -15,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import hmac
 import os
-import socket
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable
@@ -33,18 +31,16 @@ from botocore.credentials import ReadOnlyCredentials  # type: ignore[import-unty
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError  # type: ignore[import-untyped] # likewise
 from botocore.httpsession import get_cert_path  # type: ignore[import-untyped] # likewise
 from botocore.utils import get_environ_proxies  # type: ignore[import-untyped] # likewise
-from yarl import URL
+
+from agent.http_client import ClientLimits, HttpAnswer, HttpConnections
 
 log = structlog.get_logger(__name__)
 
-_KEEP_ALIVE_SECONDS = 120.0
-"""Of an idle connection; NAT gateways drop one after 350 s."""
 _CREDENTIALS_SECONDS = 60.0
 _CREDENTIAL_ERRORS = (  # of the SDK, HTTP, files and programs
     BotoCoreError, ClientError, aiohttp.ClientError, OSError, RuntimeError, ValueError,
 )  # fmt: skip
-_DNS_SECONDS = 60
-_PROBE_AFTER_SECONDS, _PROBE_EVERY_SECONDS, _PROBES = 30, 10, 3
+_UNSIGNED = "Accept-Encoding: identity\r\nUser-Agent: voice-agent\r\n"
 _ALGORITHM = "AWS4-HMAC-SHA256"
 _CLOCK_REFUSED = frozenset({400, 403})
 _WRONG_CLOCK_SECONDS = 240.0
@@ -190,7 +186,7 @@ class AwsRequests:
 
     region: str
     endpoint: str
-    http: aiohttp.ClientSession
+    connections: HttpConnections
     credentials: AwsCredentials
     _signer: RequestSigner
     _clock: Callable[[], float]
@@ -203,8 +199,7 @@ class AwsRequests:
         service: str,
         *,
         region: str | None,
-        connections: int,
-        limits: aiohttp.ClientTimeout,
+        limits: ClientLimits,
         headers: dict[str, str],
         clock: Callable[[], float] = time.time,
     ) -> AsyncIterator[AwsRequests]:
@@ -213,8 +208,7 @@ class AwsRequests:
         Args:
             service: The SDK's name of it, as `bedrock-runtime`.
             region: None or empty = as the SDK finds it.
-            connections: At most so many at a time; 0 = no limit.
-            limits: Of each request.
+            limits: Of its connections.
             headers: Of every request.
             clock: Seconds since the epoch.
 
@@ -224,15 +218,22 @@ class AwsRequests:
         """
         session = aioboto3.Session()
         region, endpoint, name = await _resolved(session, service, region)
-        async with (
-            _http_session(endpoint, connections, limits) as http,
-            AwsCredentials.open(session) as credentials,
-        ):
+        authorities = os.environ.get("AWS_CA_BUNDLE") or get_cert_path(verify=True)
+        http = HttpConnections(
+            endpoint,
+            limits,
+            tls=ssl.create_default_context(cafile=authorities),
+            proxy=get_environ_proxies(endpoint).get(urlsplit(endpoint).scheme),
+        )
+        async with AwsCredentials.open(session) as credentials:
             signer = RequestSigner(name, region, endpoint, headers)
-            yield cls(region, endpoint, http, credentials, signer, clock)
+            try:
+                yield cls(region, endpoint, http, credentials, signer, clock)
+            finally:
+                http.close()
 
-    async def post(self, path: str, body: bytes, target: str = "") -> aiohttp.ClientResponse:
-        """The response to one request, its body not read; the caller releases or closes it.
+    async def post(self, path: str, body: bytes, target: str = "") -> HttpAnswer:
+        """The answer to one request, its body not read; the caller releases it.
 
         Args:
             path: Percent-encoded.
@@ -240,27 +241,27 @@ class AwsRequests:
             target: The `X-Amz-Target`, if the service has it.
 
         Raises:
-            aiohttp.ClientError, OSError: There is no response.
+            OSError: There is no answer; `CannotConnectError` if there was no connection.
             Exception: There are no credentials: `NoCredentialsError`, or why they cannot be read.
         """
-        response = await self._post(path, body, target)
-        if response.status in _CLOCK_REFUSED and self._corrects_clock(response):
-            response.release()
-            response = await self._post(path, body, target)
-        return response
+        answer = await self._post(path, body, target)
+        if answer.status in _CLOCK_REFUSED and self._corrects_clock(answer):
+            answer.release()
+            answer = await self._post(path, body, target)
+        return answer
 
-    async def _post(self, path: str, body: bytes, target: str) -> aiohttp.ClientResponse:
+    async def _post(self, path: str, body: bytes, target: str) -> HttpAnswer:
         credentials = self.credentials.current
         if credentials is None:
             raise self.credentials.fault or NoCredentialsError()
         now = self._clock() + self._behind
         headers = self._signer.headers(credentials, body, path=path, target=target, now=now)
-        url = URL(self.endpoint + path, encoded=True)
-        return await self.http.post(url, data=body, headers=headers, allow_redirects=False)
+        lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+        return await self.connections.ask(path, lines + _UNSIGNED, body)
 
-    def _corrects_clock(self, response: aiohttp.ClientResponse) -> bool:
+    def _corrects_clock(self, answer: HttpAnswer) -> bool:
         try:
-            there = parsedate_to_datetime(response.headers.get("Date", "")).timestamp()
+            there = parsedate_to_datetime(answer.headers.get("date", "")).timestamp()
         except ValueError:
             return False
         behind = there - self._clock()
@@ -283,38 +284,3 @@ async def _resolved(
     ) as client:
         meta: Any = client.meta
         return meta.region_name, meta.endpoint_url.rstrip("/"), meta.service_model.signing_name
-
-
-def _http_session(
-    endpoint: str, connections: int, limits: aiohttp.ClientTimeout
-) -> aiohttp.ClientSession:
-    authorities = os.environ.get("AWS_CA_BUNDLE") or get_cert_path(verify=True)
-    connector = aiohttp.TCPConnector(
-        limit=connections,
-        keepalive_timeout=_KEEP_ALIVE_SECONDS,
-        ttl_dns_cache=_DNS_SECONDS,
-        ssl=ssl.create_default_context(cafile=authorities),
-        socket_factory=_socket_with_keepalive,
-    )
-    return aiohttp.ClientSession(
-        connector=connector,
-        cookie_jar=aiohttp.DummyCookieJar(),
-        headers={"Accept-Encoding": "identity"},
-        timeout=limits,
-        auto_decompress=False,
-        proxy=get_environ_proxies(endpoint).get(urlsplit(endpoint).scheme),
-    )
-
-
-def _socket_with_keepalive(address: aiohttp.AddrInfoType) -> socket.socket:
-    """A socket that sends at once, and detects a lost peer while a stream is silent."""
-    family, kind, protocol, _, _ = address
-    made = socket.socket(family, kind, protocol)
-    made.setblocking(False)
-    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    if hasattr(socket, "TCP_KEEPIDLE"):
-        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _PROBE_AFTER_SECONDS)
-        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _PROBE_EVERY_SECONDS)
-        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, _PROBES)
-    return made

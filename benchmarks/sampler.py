@@ -42,6 +42,7 @@ PLACES: Sequence[tuple[str, str]] = (
     ("agent/session/", "hand-over"),
     ("agent/twilio/", "frames"),
     ("agent/http/", "frames"),
+    ("agent/http_client/", "HTTP client"),
     ("aiohttp/_websocket/", "frames"),
     ("aiohttp/web", "frames"),
     ("aiohttp/client", "HTTP client"),

@@ -15,6 +15,7 @@ no item has.
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -23,7 +24,6 @@ from typing import Any, Self
 from zlib import crc32
 
 import aioboto3  # type: ignore[import-untyped] # ships no types
-import aiohttp
 import msgspec
 from aiobotocore.config import AioConfig  # type: ignore[import-untyped] # likewise
 from botocore.exceptions import (  # type: ignore[import-untyped] # ships no types
@@ -42,6 +42,7 @@ from botocore.exceptions import ConnectionError as SdkConnectionError
 
 from agent.aws_requests import AwsRequests
 from agent.errors import StoreError, StoreRefusedError, provider_kind
+from agent.http_client import CannotConnectError, ClientLimits
 
 Attributes = dict[str, dict[str, object]]
 """An item in the form of DynamoDB's low-level API: `{"pk": {"S": …}, …}`."""
@@ -142,10 +143,7 @@ class DynamoDBClient:
         opening = AwsRequests.open(
             "dynamodb",
             region=region,
-            connections=connections,
-            limits=aiohttp.ClientTimeout(
-                None, sock_connect=timeouts.connect, sock_read=timeouts.read
-            ),
+            limits=ClientLimits(connections, timeouts.connect, timeouts.read),
             headers={"Content-Type": "application/x-amz-json-1.0"},
         )
         try:
@@ -206,32 +204,32 @@ class DynamoDBClient:
 
     async def _answer(self, operation: str, body: bytes) -> Mapping[str, Any]:
         try:
-            response = await self.requests.post("/", body, f"DynamoDB_20120810.{operation}")
+            answer = await self.requests.post("/", body, f"DynamoDB_20120810.{operation}")
             try:
-                content = await response.read()
+                content = await answer.read()
             finally:
-                response.release()
-        except (aiohttp.ClientError, OSError) as error:
+                answer.release()
+        except OSError as error:
             raise _network_error(f"{self.requests.endpoint}/", error) from error
-        checksum = response.headers.get("x-amz-crc32")
+        checksum = answer.headers.get("x-amz-crc32")
         if checksum is not None and checksum != str(crc32(content)):
             raise ConnectionClosedError(endpoint_url=self.requests.endpoint)
-        if response.status != _OK:
-            raise _refused(operation, response.status, content)
+        if answer.status != _OK:
+            raise _refused(operation, answer.status, content)
         return _decoded(content)
 
 
-def _network_error(url: str, error: Exception) -> BotoCoreError:
+def _network_error(url: str, error: OSError) -> BotoCoreError:
     """The error as the SDK has it."""
-    match error:
-        case aiohttp.ConnectionTimeoutError():
+    match error, error.__cause__:
+        case CannotConnectError(), TimeoutError():
             return ConnectTimeoutError(endpoint_url=url)
-        case TimeoutError():
-            return ReadTimeoutError(endpoint_url=url)
-        case aiohttp.ClientSSLError():
-            return SSLError(endpoint_url=url, error=error)
-        case aiohttp.ClientConnectorError():
+        case CannotConnectError(), ssl.SSLError() as cause:
+            return SSLError(endpoint_url=url, error=cause)
+        case CannotConnectError(), _:
             return EndpointConnectionError(endpoint_url=url)
+        case TimeoutError(), _:
+            return ReadTimeoutError(endpoint_url=url)
         case _:
             return ConnectionClosedError(endpoint_url=url)
 

@@ -84,9 +84,12 @@ class Bedrock:
     url: str = ""
     asked: list[Asked] = field(default_factory=list)  # requests to a model
     opened: int = 0
+    """Connections so far."""
     left: asyncio.Queue[str] = field(default_factory=asyncio.Queue)
     """A word for each answer the client did not stay for."""
-    _ports: set[int] = field(default_factory=set)
+
+    def note_connection(self) -> None:
+        self.opened += 1
 
     async def until_left(self, _: web.Request) -> None:
         """Wait, in the middle of an answer, until the client closes the connection."""
@@ -96,10 +99,6 @@ class Bedrock:
             self.left.put_nowait("left")
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        self._ports.add(request.get_extra_info("peername")[1])
-        self.opened = len(self._ports)
-        if request.method == "GET":
-            return web.Response(status=404)
         headers = {name.lower(): value for name, value in request.headers.items()}
         body = await request.read()
         self.asked.append(Asked(request.method, request.raw_path, headers, body))
@@ -117,6 +116,7 @@ class Bedrock:
 @asynccontextmanager
 async def on_loopback(
     handle: Callable[[web.Request], Awaitable[web.StreamResponse]],
+    on_connection: Callable[[], object] = lambda: None,
 ) -> AsyncIterator[str]:
     """The URL of a server on a free port; a client that leaves cancels its handler."""
     application = web.Application()
@@ -125,15 +125,23 @@ async def on_loopback(
         application, access_log=None, handler_cancellation=True, shutdown_timeout=0.05
     )
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    make = runner.server
+    assert make is not None
+
+    def accepted() -> asyncio.BaseProtocol:
+        on_connection()
+        return make()
+
+    server = await asyncio.get_running_loop().create_server(accepted, "127.0.0.1", 0)
     try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     finally:
+        server.close()
         await runner.cleanup()
 
 
 @asynccontextmanager
 async def bedrock(*answers: Answer) -> AsyncIterator[Bedrock]:
     serving = Bedrock(list(answers) or [Answer()])
-    async with on_loopback(serving.handle) as serving.url:
+    async with on_loopback(serving.handle, serving.note_connection) as serving.url:
         yield serving

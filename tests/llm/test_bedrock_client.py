@@ -39,6 +39,7 @@ from tests.llm.eventstream import (
     stop,
     tool,
 )
+from tests.waiting import until
 
 NOVA = "us.amazon.nova-lite-v1:0"
 PROFILE = "arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.amazon.nova-lite-v1:0"
@@ -223,6 +224,7 @@ async def test_warming_opens_connections_before_they_are_needed(serve: Serve) ->
         await client.warm(3)
         await client.warm(3)
         await nova(client).warm()
+        await until(lambda: server.opened >= 3)
         await contract.pieces_of(nova(client), ASKED)
 
         assert (server.opened, len(server.asked)) == (3, 1)
@@ -242,6 +244,7 @@ async def test_warming_replaces_connections_that_were_closed(serve: Serve) -> No
         await contract.pieces_of(nova(client), ASKED)
         await client.warm()
 
+        await until(lambda: server.opened >= 3)
         assert server.opened == 3
 
 

@@ -10,16 +10,15 @@ https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ConverseStre
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-import aiohttp
 import structlog
 
 from agent.call.events import ReplyFault
 from agent.call.messages import ReplyPiece, ReplyRequest
 from agent.errors import ModelError
+from agent.http_client import HttpAnswer
 from agent.llm.bedrock.bedrock_client import BedrockClient, network_errors
 from agent.llm.bedrock.converse_request import body_of, family_of, options_of
 from agent.llm.bedrock.converse_stream import BedrockError, ConverseDecoder, parse_error
@@ -52,13 +51,13 @@ class BedrockModel:
     ) -> AsyncGenerator[Sequence[ReplyPiece], None]:
         decoder = ConverseDecoder()
         try:
-            async with self._accepted(request) as response:
+            async with self._accepted(request) as answer:
                 with network_errors():
-                    while data := await response.content.readany():
+                    while data := await answer.read_some():
                         for pieces in together(decoder.feed(data)):
                             yield pieces
                         if not decoder.is_complete and (seconds := pause()):
-                            await _leave_unread(response, seconds)
+                            answer.pause(seconds)
             decoder.finish()
         except ModelError as error:
             error.provider = self._client.place
@@ -68,43 +67,25 @@ class BedrockModel:
             log.warning("bedrock.calls_dropped", model=self.name, parts=decoder.unusable)
 
     @asynccontextmanager
-    async def _accepted(self, request: ReplyRequest) -> AsyncIterator[aiohttp.ClientResponse]:
+    async def _accepted(self, request: ReplyRequest) -> AsyncIterator[HttpAnswer]:
         for repair in range(MOST_REPAIRS + 1):
             refused = self._client.learned.of(self.name)
             body = body_of(request, self._family, self._settings, refused)
-            async with self._client.converse(self.name, body) as response:
-                if response.status == _OK:
+            async with self._client.converse(self.name, body) as answer:
+                if answer.status == _OK:
                     try:
-                        yield response
+                        yield answer
                     except BedrockError as error:
                         if not self._learn(error, body):
                             raise
                         raise ModelError(ReplyFault.UNAVAILABLE, "an option was refused") from error
                     return
                 with network_errors():
-                    content = await response.read()
-            kind = response.headers.get("x-amzn-errortype", "")
-            refusal = parse_error(kind, content, response.status)
+                    content = await answer.read()
+            kind = answer.headers.get("x-amzn-errortype", "")
+            refusal = parse_error(kind, content, answer.status)
             if not self._learn(refusal, body) or repair == MOST_REPAIRS:
                 raise refusal
 
     def _learn(self, error: BedrockError, body: bytes) -> bool:
         return self._client.learned.learn(self.name, error.refusal, options_of(body))
-
-
-async def _leave_unread(response: aiohttp.ClientResponse, seconds: float) -> None:
-    """Leave what arrives to the kernel: the process is woken once, not for each token.
-
-    Rejected: pausing aiohttp's protocol. Its parser then gives out one chunk at a time.
-    """
-    connection = response.connection  # None at the end of the response
-    transport = connection.transport if connection is not None else None
-    if transport is None or transport.is_closing():
-        await asyncio.sleep(seconds)
-        return
-    transport.pause_reading()
-    try:
-        await asyncio.sleep(seconds)
-    finally:
-        if not transport.is_closing():
-            transport.resume_reading()

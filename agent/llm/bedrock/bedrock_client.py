@@ -1,27 +1,24 @@
 """Connections to Bedrock, one set for each process; signed by `agent.aws_requests`.
 
 - A stream that is left early has its connection closed at once: nothing else stops the model.
-- `warm` opens a connection with an unsigned `GET /`, which Bedrock refuses and does not charge.
-  Rejected: connecting without a request by the internals of aiohttp's connector, as they change.
+- `warm` opens connections in advance, without a request.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from urllib.parse import quote
 
-import aiohttp
 import structlog
 from botocore.exceptions import BotoCoreError, NoRegionError  # type: ignore[import-untyped] # ships no types
-from yarl import URL
 
 from agent.aws_requests import AwsRequests
 from agent.call.events import ReplyFault
 from agent.errors import ModelError
+from agent.http_client import CannotConnectError, ClientLimits, HttpAnswer
 from agent.llm.option_repair import LearnedOptions
 from agent.llm.provider_faults import network_error
 from agent.llm.timeouts import WARM_SECONDS, TimeLimits
@@ -39,13 +36,11 @@ _SIGN_IN = (
 class BedrockClient:
     """Sends requests; made by `open`."""
 
-    def __init__(self, requests: AwsRequests, limits: TimeLimits, learned: LearnedOptions) -> None:
+    def __init__(self, requests: AwsRequests, learned: LearnedOptions) -> None:
         self.region, self.endpoint = requests.region, requests.endpoint
         self.place = f"bedrock in {self.region}"
         self.learned = learned
         self._requests = requests
-        self._limits = limits
-        self._idle_since: deque[float] = deque()  # of the pool, which uses the oldest first
 
     @classmethod
     @asynccontextmanager
@@ -63,8 +58,7 @@ class BedrockClient:
         opening = AwsRequests.open(
             "bedrock-runtime",
             region=os.environ.get("AWS_REGION"),
-            connections=2 * max_calls,
-            limits=aiohttp.ClientTimeout(None, connect=limits.connect, sock_connect=limits.connect),
+            limits=ClientLimits(2 * max_calls, limits.connect),
             headers={"Content-Type": "application/json"},
         )
         async with AsyncExitStack() as stack:
@@ -74,20 +68,18 @@ class BedrockClient:
                 remedy = "Set AWS_REGION." if isinstance(error, NoRegionError) else _CHECK_AWS
                 cause = f"AWS configuration: {str(error).rstrip('.')}"
                 raise ModelError(ReplyFault.DENIED, cause, remedy=remedy) from error
-            yield cls(requests, limits, LearnedOptions(count))
+            yield cls(requests, LearnedOptions(count))
 
     async def warm(self, connections: int = 1) -> None:
         """Open connections until so many are idle. Never raises."""
-        now = asyncio.get_running_loop().time()
-        while self._idle_since and now - self._idle_since[0] > WARM_SECONDS:
-            self._idle_since.popleft()
+        missing = connections - self._requests.connections.idle(used_within=WARM_SECONDS)
         async with asyncio.TaskGroup() as tasks:
-            for _ in range(connections - len(self._idle_since)):
+            for _ in range(missing):
                 tasks.create_task(self._connect(), name="bedrock warm")
 
     @asynccontextmanager
-    async def converse(self, model_id: str, body: bytes) -> AsyncIterator[aiohttp.ClientResponse]:
-        """The response to one request; on exit its connection is closed unless it was read out."""
+    async def converse(self, model_id: str, body: bytes) -> AsyncIterator[HttpAnswer]:
+        """The answer to one request; on exit its connection is closed unless it was read out."""
         credentials = self._requests.credentials
         if credentials.current is None:
             cause = "no AWS credentials were found"
@@ -96,37 +88,19 @@ class BedrockClient:
                 cause = f"the AWS credentials cannot be read ({kind})"
             raise ModelError(ReplyFault.DENIED, cause, remedy=_SIGN_IN)
         path = f"/model/{quote(model_id, safe='-._~')}/converse-stream"
-        self._note_use()
         with network_errors():
-            response = await self._requests.post(path, body)
+            answer = await self._requests.post(path, body)
         try:
-            yield response
+            yield answer
         finally:
-            self._note_idle(response)
-            response.close()
+            answer.release()
 
     async def _connect(self) -> None:
-        self._note_use()
         try:
-            async with (
-                asyncio.timeout(self._limits.connect + self._limits.first_event),
-                self._requests.http.get(
-                    URL(self.endpoint + "/"), allow_redirects=False
-                ) as response,
-            ):
-                await response.read()
-                self._note_idle(response)
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            log.info("llm.prewarm_failed", provider="bedrock", cause=type(error).__name__)
-
-    def _note_idle(self, response: aiohttp.ClientResponse) -> None:
-        is_kept = response.headers.get("Connection", "").lower() != "close"
-        if response.content.at_eof() and is_kept:
-            self._idle_since.append(asyncio.get_running_loop().time())
-
-    def _note_use(self) -> None:
-        if self._idle_since:
-            self._idle_since.popleft()
+            await self._requests.connections.connect()
+        except CannotConnectError as error:
+            cause = type(error.__cause__).__name__
+            log.info("llm.prewarm_failed", provider="bedrock", cause=cause)
 
 
 @contextmanager
@@ -134,11 +108,10 @@ def network_errors() -> Iterator[None]:
     """Raise errors of the network as `ModelError`."""
     try:
         yield
-    except (aiohttp.ClientError, OSError) as error:
-        connecting = aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError
+    except OSError as error:
         raise network_error(
             error,
-            has_connected=not isinstance(error, connecting),
+            has_connected=not isinstance(error, CannotConnectError),
             remedy="Check AWS_REGION, and the way from this machine to Bedrock.",
             authorities="AWS_CA_BUNDLE",
         ) from error

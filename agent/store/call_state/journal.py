@@ -60,9 +60,9 @@ _KINDS: dict[str, type[Recorded]] = {
 _NAMES = {kind: name for name, kind in _KINDS.items()}
 MOST_FACTS = 100_000
 """Some 100 MB of spoken sentences; facts of the call that has waited longest are dropped first."""
-SPEECH_SECONDS = 1.0
-"""Between two writes of speech that grows piece by piece, as how much was heard of a broken
-sentence is not known anyway. Its end is written early."""
+SPEECH_SECONDS = 1.5
+"""Between two writes of speech that grows piece by piece: most replies are whole by then, and what
+was sent last is heard seconds later. The end of speech is written early."""
 FIRST_SPEECH_SECONDS = 0.05
 """Until the first of them; no write competes with the model."""
 EARLY_SECONDS = 0.01

@@ -130,7 +130,7 @@ async def test_what_changes_again_before_it_is_written_is_written_once() -> None
 
 
 @virtually
-async def test_speech_is_written_at_its_beginning_then_once_a_second_and_at_its_end() -> None:
+async def test_speech_is_written_at_its_beginning_then_now_and_then_and_at_its_end() -> None:
     store = FickleStore()
 
     async with running(store) as process:
@@ -143,9 +143,9 @@ async def test_speech_is_written_at_its_beginning_then_once_a_second_and_at_its_
         for piece in range(1, 5):
             journal.record(1, AgentSaid("La " * piece), is_growing=True)
             await asyncio.sleep(0.1)
-        await asyncio.sleep(1.0)
+        await asyncio.sleep(2.0)
 
-    first, second = [(at, 0) for at in (0.05, 1.05, 2.05, 3.01)], [(at, 1) for at in (4.05, 5.05)]
+    first, second = [(at, 0) for at in (0.05, 1.55, 3.01)], [(at, 1) for at in (4.05, 5.55)]
     assert store.attempts == first + second
     assert await store.texts() == ["La " * 30 + "La.", "La " * 4]
 
