@@ -77,6 +77,8 @@ class HttpAnswer:
 
     def add(self, part: bytes) -> None:
         """A part of the body has arrived."""
+        if self.is_complete:
+            return
         self._parts.append(part)
         self._unread += len(part)
         if self._unread > _MOST_UNREAD:
@@ -132,6 +134,8 @@ class HttpConnection(asyncio.Protocol):
     """
 
     transport: asyncio.Transport
+    _latest: HttpAnswer
+    """What is read, or was read last."""
 
     def __init__(
         self,
@@ -146,7 +150,7 @@ class HttpConnection(asyncio.Protocol):
 
     def begin(self, request: bytes, seconds: float | None) -> HttpAnswer:
         """Send a request; its answer has to be released."""
-        answer = self._answer = HttpAnswer(self, seconds)
+        answer = self._answer = self._latest = HttpAnswer(self, seconds)
         if self.transport.is_closing():
             answer.end(None)
         else:
@@ -190,28 +194,26 @@ class HttpConnection(asyncio.Protocol):
     # What the parser calls while it is fed; without an answer it is fed nothing.
 
     def on_message_begin(self) -> None:
-        self._read.may_be_followed = False
+        self._latest.may_be_followed = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._read.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+        if not self._latest.is_complete:
+            self._latest.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
+        if self._latest.is_complete:  # another message follows, which nobody asked for
+            return
         if status >= _OK:
-            self._read.status = status
+            self._latest.status = status
         else:  # 100 and 103 may come before
-            self._read.headers.clear()
+            self._latest.headers.clear()
 
     def on_body(self, body: bytes) -> None:
-        if not self._read.is_complete:
-            self._read.add(body)
+        self._latest.add(body)
 
     def on_message_complete(self) -> None:
-        answer = self._read
+        answer = self._latest
         if answer.status and not answer.is_complete:
             answer.is_complete = True
             answer.may_be_followed = self._parser.should_keep_alive()
-
-    @property
-    def _read(self) -> HttpAnswer:
-        return cast(HttpAnswer, self._answer)

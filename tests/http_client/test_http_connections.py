@@ -246,8 +246,13 @@ async def test_connection_is_kept_if_the_server_keeps_it(
 
 
 async def test_more_than_the_answer_is_not_taken_for_the_next() -> None:
-    async with serving((OK + OK,), (OK,)) as server, connections(server.url) as client:
-        assert [await read(client) for _ in range(2)] == [b"ok"] * 2
+    more = b"HTTP/1.1 500 Oh\r\nX: y\r\nContent-Length: 2\r\n\r\nno"
+    async with serving((OK + more,), (OK,)) as server, connections(server.url) as client:
+        for _ in range(2):
+            answer = await client.ask("/", HEAD, b"")
+            assert await answer.read() == b"ok"
+            assert (answer.status, answer.headers) == (200, {"content-length": "2"})
+            answer.release()
         assert server.connections == 2
 
 
