@@ -58,11 +58,12 @@ class Store(Protocol):
     async def put(self, item: Item, *, only_if_absent: bool = False) -> bool:
         """Replace an item. With `only_if_absent`, False and no write if it exists."""
 
-    async def put_newer(self, item: Item) -> bool:
+    async def put_newer(self, item: Item, *, may_wait: bool = False) -> bool:
         """Replace an item, unless it exists with an equal or greater `sequence` (then False).
 
         So writes that overtake each other, or are repeated, leave the latest. `sequence` is an int;
-        an item without one counts as older.
+        an item without one counts as older. With `may_wait`, a table that gains by writing several
+        items together may begin up to 40 ms later, after what is asked of it meanwhile.
         """
 
     async def merge(self, pk: str, sk: str, attributes: Mapping[str, object]) -> None:

@@ -93,7 +93,7 @@ class MemoryStore:
         self._write(item)
         return True
 
-    async def put_newer(self, item: Item) -> bool:
+    async def put_newer(self, item: Item, *, may_wait: bool = False) -> bool:
         there = self._there(keys(item))
         if there is not None and sequence(there) >= sequence(item):
             return False

@@ -44,9 +44,9 @@ class CountingStore:
         await self._note("put")
         return await self.inner.put(item, only_if_absent=only_if_absent)
 
-    async def put_newer(self, item: Item) -> bool:
+    async def put_newer(self, item: Item, *, may_wait: bool = False) -> bool:
         await self._note("put_newer")
-        return await self.inner.put_newer(item)
+        return await self.inner.put_newer(item, may_wait=may_wait)
 
     async def merge(self, pk: str, sk: str, attributes: Mapping[str, object]) -> None:
         await self._note("merge")

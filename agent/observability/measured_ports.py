@@ -102,8 +102,8 @@ class MeasuredStore:
     async def put(self, item: Item, *, only_if_absent: bool = False) -> bool:
         return await self._measured("put", self._store.put(item, only_if_absent=only_if_absent))
 
-    async def put_newer(self, item: Item) -> bool:
-        return await self._measured("put_newer", self._store.put_newer(item))
+    async def put_newer(self, item: Item, *, may_wait: bool = False) -> bool:
+        return await self._measured("put_newer", self._store.put_newer(item, may_wait=may_wait))
 
     async def merge(self, pk: str, sk: str, attributes: Mapping[str, object]) -> None:
         await self._measured("merge", self._store.merge(pk, sk, attributes))

@@ -94,7 +94,7 @@ class DynamoDBStore:
         async with self._connection.operation():
             return await self._put(item, self._condition(_ABSENT) if only_if_absent else None)
 
-    async def put_newer(self, item: Item) -> bool:
+    async def put_newer(self, item: Item, *, may_wait: bool = False) -> bool:
         _check(item)
         async with self._connection.operation():
             return await self._put(item, self._is_older_than(sequence(item)))

@@ -1,13 +1,19 @@
 """The table in one SQLite file, for a single machine: no account, no server.
 
-One worker thread owns the connection. Writes that are asked for in one tick of the loop are one
-`BEGIN IMMEDIATE` transaction, in their order; if one fails, each is made in a transaction of its
-own, so that it fails alone. Other processes may use the same file: a condition still holds at the
-write. A write that did not answer
-in time may still be made, as across a network. An item whose `expireAt` has passed is absent for
-every method; each write deletes what has expired. Keys are ordered by the bytes of their UTF-8
-form, as in DynamoDB. `synchronous=NORMAL`: a crash of the process loses nothing, a power cut may
-lose the last moments. Rejected: `FULL`, a disk flush for every fact of every call.
+One worker thread owns the connection. All that is asked for in one tick of the loop is one job of
+this thread, done in its order, as the way there and back costs more than most work. Writes without
+a read between them are one `BEGIN IMMEDIATE` transaction; if one fails, each is made in a
+transaction of its own, so that it fails alone. A write that may wait goes along after the next read
+or other write, at most `_APART_SECONDS` after the last transaction was begun: the first one after a
+pause waits for nothing, under load one may be in the file 40 ms later. Rejected: reads on the
+thread of the loop, which overtook the writes under way.
+
+Other processes may use the same file: a condition still holds at the write. A write that did not
+answer in time may still be made, as across a network. An item whose `expireAt` has passed is absent
+for every method; each transaction deletes what has expired. Keys are ordered by the bytes of their
+UTF-8 form, as in DynamoDB. `synchronous=NORMAL`: a crash of the process loses nothing that was
+answered, a power cut may lose the last moments. Rejected: `FULL`, a disk flush for every fact of
+every call.
 """
 
 from __future__ import annotations
@@ -17,20 +23,22 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from functools import partial
-from itertools import takewhile
+from itertools import groupby, repeat, takewhile
+from math import inf
+from operator import attrgetter
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 from agent.call.text import whole_json
 from agent.errors import StoreError, StoreRefusedError
 from agent.ports import Item, Key
 from agent.usecases.validation import ITEM_BYTES, keys, sequence, size_error
 
+_APART_SECONDS = 0.04
 _RETRY_SECONDS = 0.02
 _FILE_RIGHTS, _FOLDER_RIGHTS = 0o600, 0o700
 
@@ -52,37 +60,39 @@ _QUERY, _QUERY_INDEX = (
 )
 
 T = TypeVar("T")
-Work = Callable[[], bool]
+Work = Callable[[], object]
 _Row = tuple[str, str, str | None, str | None, float | None, str]
 
 
-@dataclass(eq=False, slots=True)
-class _WriteGroup:
-    """Writes of one transaction."""
+class _Operation(NamedTuple):
+    """What one method asks for."""
 
-    works: list[Work] = field(default_factory=list)
-    answer: asyncio.Task[list[bool | Exception]] = field(init=False)
+    work: Work
+    is_write: bool
+    may_wait: bool
+    outcome: asyncio.Future[Any]
+    """The result, or an `Exception` as a value."""
 
 
 class SqliteStore:
     """`ports.Store` in a file; made by `open`."""
 
-    def __init__(
-        self,
-        connection: sqlite3.Connection,
-        worker: ThreadPoolExecutor,
-        now: Callable[[], float],
-        answer_seconds: float,
-        path: Path,
-    ) -> None:
-        self._connection = connection  # used on the worker's thread only
-        self._worker = worker
+    _connection: sqlite3.Connection
+    """Used on the worker's thread only."""
+
+    def __init__(self, path: Path, now: Callable[[], float], answer_seconds: float) -> None:
+        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite")
         self._now = now
         self._answer_seconds = answer_seconds
         self._path = path
         self._is_closed = False
-        self._group: _WriteGroup | None = None
-        """The writes of this tick."""
+        self._loop = asyncio.get_running_loop()
+        self._asked: list[_Operation] = []
+        """What the worker does not have yet."""
+        self._submission: asyncio.Handle | None = None
+        self._is_urgent = False
+        """The worker gets it at the end of this tick."""
+        self._last_write_at = -inf
 
     @classmethod
     async def open(
@@ -98,14 +108,13 @@ class SqliteStore:
         `now` is epoch seconds, for expiry. `busy_seconds` is how long to wait for another process's
         write; any method answers or fails within twice that.
         """
-        worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite")
-        opening = partial(_connected, path, busy_seconds, make=make)
+        store = cls(path, now, 2 * busy_seconds)
         try:
-            connection = await _answer(worker, opening, 2 * busy_seconds, path)
+            store._connection = await store._run(partial(_connected, path, busy_seconds, make=make))
         except BaseException:
-            worker.shutdown(wait=False)
+            store._release()
             raise
-        return cls(connection, worker, now, 2 * busy_seconds, path)
+        return store
 
     async def get(self, pk: str, sk: str) -> Item | None:
         return await self._run(lambda: self._get(pk, sk))
@@ -117,23 +126,22 @@ class SqliteStore:
         key = keys(item)
         return await self._put(item, lambda: not only_if_absent or self._get(*key) is None)
 
-    async def put_newer(self, item: Item) -> bool:
+    async def put_newer(self, item: Item, *, may_wait: bool = False) -> bool:
         key, number = keys(item), sequence(item)
 
         def is_newer() -> bool:
             there = self._get(*key)
             return there is None or sequence(there) < number
 
-        return await self._put(item, is_newer)
+        return await self._put(item, is_newer, may_wait=may_wait)
 
     async def merge(self, pk: str, sk: str, attributes: Mapping[str, object]) -> None:
         added = {**attributes, "pk": pk, "sk": sk}
 
-        def work() -> bool:
+        def work() -> None:
             self._replace(_row({**(self._get(pk, sk) or {}), **added}))
-            return True
 
-        await self._write(work)
+        await self._run(work, is_write=True)
 
     async def query(self, pk: str, sk_prefix: str = "") -> list[Item]:
         return await self._run(lambda: self._select(_QUERY, pk, sk_prefix))
@@ -151,18 +159,19 @@ class SqliteStore:
         """Finish what was begun and release the file; harmless the second time."""
         if self._is_closed:
             return
-        try:
-            await self._run(self._connection.close)
-        finally:
-            self._is_closed = True
-            self._worker.shutdown(wait=False)
+        closing = self._ask(self._connection.close, may_wait=True)  # after all that waits
+        self._submit()
+        self._release()
+        await self._result(closing)
 
-    async def _run(self, work: Callable[[], T]) -> T:
-        if self._is_closed:
-            raise StoreError("the table is closed")
-        return await _answer(self._worker, work, self._answer_seconds, self._path)
+    def _release(self) -> None:
+        """Take no more work; what the worker has is done."""
+        self._is_closed = True
+        self._worker.shutdown(wait=False)
 
-    async def _put(self, item: Item, is_possible: Callable[[], bool]) -> bool:
+    async def _put(
+        self, item: Item, is_possible: Callable[[], bool], *, may_wait: bool = False
+    ) -> bool:
         """Write an item in the transaction in which the condition holds; false if it does not."""
         row = _row(item)
 
@@ -172,28 +181,63 @@ class SqliteStore:
             self._replace(row)
             return True
 
-        return await self._write(work)
+        return await self._run(work, is_write=True, may_wait=may_wait)
 
-    async def _write(self, work: Work) -> bool:
-        """Do this together with the other writes of this tick."""
-        if self._group is None:
-            self._group = _WriteGroup()
-            self._group.answer = asyncio.create_task(self._answer_group(self._group), name="sqlite")
-        group, place = self._group, len(self._group.works)
-        group.works.append(work)
-        outcome = (await asyncio.shield(group.answer))[place]
-        if isinstance(outcome, Exception):
-            raise _port_error(self._path, outcome) from outcome
+    async def _run(
+        self, work: Callable[[], T], *, is_write: bool = False, may_wait: bool = False
+    ) -> T:
+        """Do this on the worker's thread, with the time limit and the errors of the port."""
+        return await self._result(self._ask(work, is_write=is_write, may_wait=may_wait))
+
+    def _ask(
+        self, work: Callable[[], T], *, is_write: bool = False, may_wait: bool = False
+    ) -> asyncio.Future[T | Exception]:
+        if self._is_closed:
+            raise StoreError("the table is closed")
+        outcome: asyncio.Future[Any] = self._loop.create_future()
+        self._asked.append(_Operation(work, is_write, may_wait, outcome))
+        if not self._is_urgent:
+            self._submit_by(self._last_write_at + _APART_SECONDS if may_wait else -inf)
         return outcome
 
-    async def _answer_group(self, group: _WriteGroup) -> list[bool | Exception]:
-        self._group = None
-        try:
-            return await self._run(partial(self._write_group, group.works))
-        except StoreError as error:
-            return [error] * len(group.works)
+    def _submit_by(self, at: float) -> None:
+        if at <= self._loop.time():
+            self._is_urgent = True
+            if self._submission is not None:
+                self._submission.cancel()
+            self._submission = self._loop.call_soon(self._submit)
+        elif self._submission is None:
+            self._submission = self._loop.call_at(at, self._submit)
 
-    def _write_group(self, works: Sequence[Work]) -> list[bool | Exception]:
+    async def _result(self, asked: asyncio.Future[T | Exception]) -> T:
+        outcome = await asked
+        if isinstance(outcome, StoreError | sqlite3.Error | UnicodeError | OSError):
+            raise _port_error(self._path, outcome) from outcome
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    def _submit(self) -> None:
+        """Have the worker do all that was asked for."""
+        operations, self._asked = sorted(self._asked, key=attrgetter("may_wait")), []
+        if self._submission is not None:
+            self._submission.cancel()
+        self._submission, self._is_urgent = None, False
+        if any(operation.is_write for operation in operations):
+            self._last_write_at = self._loop.time()
+        late = StoreError(f"the table did not answer within {self._answer_seconds:g} s")
+        limit = self._loop.call_later(self._answer_seconds, _resolve, operations, repeat(late))
+        self._worker.submit(self._do, operations, limit)
+
+    def _do(self, operations: Sequence[_Operation], limit: asyncio.TimerHandle) -> None:
+        for is_write, one_after_another in groupby(operations, attrgetter("is_write")):
+            group = list(one_after_another)
+            works = [operation.work for operation in group]
+            outcomes = self._write_group(works) if is_write else list(map(_outcome_of, works))
+            self._loop.call_soon_threadsafe(_resolve, group, outcomes)
+        self._loop.call_soon_threadsafe(limit.cancel)
+
+    def _write_group(self, works: Sequence[Work]) -> list[object]:
         """The result or the error of each."""
         try:
             with self._writing():
@@ -227,26 +271,29 @@ class SqliteStore:
             yield
 
 
-async def _answer(
-    worker: ThreadPoolExecutor, work: Callable[[], T], seconds: float, path: Path
-) -> T:
-    """Run on the worker's thread, with the time limit and the errors of the port."""
+def _outcome_of(work: Work) -> object:
     try:
-        async with asyncio.timeout(seconds):
-            return await asyncio.get_running_loop().run_in_executor(worker, work)
-    except TimeoutError as error:
-        raise StoreError(f"the table did not answer within {seconds:g} s") from error
-    except (sqlite3.Error, UnicodeError, OSError) as error:
-        raise _port_error(path, error) from error
+        return work()
+    except Exception as error:  # noqa: BLE001 (raised where it was asked for)
+        return error
 
 
-def _port_error(path: Path, error: Exception) -> Exception:
-    """The error as the port has it; a fault of ours as it is."""
+def _resolve(operations: Sequence[_Operation], outcomes: Iterable[object]) -> None:
+    """Tell those who still wait."""
+    for operation, outcome in zip(operations, outcomes, strict=False):
+        if not operation.outcome.done():
+            operation.outcome.set_result(outcome)
+
+
+def _port_error(
+    path: Path, error: StoreError | sqlite3.Error | UnicodeError | OSError
+) -> StoreError:
+    """The error as the port has it."""
     if isinstance(error, StoreError):
         return type(error)(*error.args)  # one for each caller, with its own traceback
     if isinstance(error, sqlite3.DataError | UnicodeError):
         return StoreRefusedError(f"the table refused: {type(error).__name__}")
-    return file_error(path, error) if isinstance(error, sqlite3.Error | OSError) else error
+    return file_error(path, error)
 
 
 def file_error(path: Path, error: sqlite3.Error | OSError) -> StoreError:

@@ -161,9 +161,15 @@ class _Entry(Generic[V]):
 
 
 class QueueLane(Generic[K, V]):
-    """Items that are written one after another by `write`, which raises `StoreError`."""
+    """Items that are written one after another by `write`, which raises `StoreError`.
 
-    def __init__(self, queue: WriteBehindQueue, write: Callable[[K, V], Awaitable[object]]) -> None:
+    It is called with the key, the item, and whether the write may wait, as nothing waits for it: no
+    other item, no flush, no end of the process.
+    """
+
+    def __init__(
+        self, queue: WriteBehindQueue, write: Callable[[K, V, bool], Awaitable[object]]
+    ) -> None:
         self.writer: asyncio.Task[None] | None = None
         """While it writes."""
         self.due = inf
@@ -282,6 +288,9 @@ class QueueLane(Generic[K, V]):
         seconds = min(longer, _LONGEST_PAUSE_SECONDS)
         return self._queue.chance(seconds, seconds * _JITTER)
 
+    def _may_wait(self) -> bool:
+        return len(self._entries) == 1 and self._emptied is None and not self._queue.is_closed
+
     async def _write_in_turn(self, key: K) -> bool:
         """Write the item of a key, if it still waits; false if the table fails."""
         async with self._queue.turns:
@@ -289,7 +298,7 @@ class QueueLane(Generic[K, V]):
                 return True
             name = self._queue.name
             try:
-                await self._write(key, entry.value)
+                await self._write(key, entry.value, self._may_wait())
             except StoreRefusedError:
                 log.error("write_queue.item_refused", queue=name, key=key)
                 self._drop(key, entry, "refused")

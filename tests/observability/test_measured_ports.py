@@ -7,9 +7,24 @@ import pytest
 from agent.errors import StoreError
 from agent.observability import MeasuredStore, Telemetry
 from agent.ports import Item
-from tests.fakes import Clock
+from tests.fakes import Clock, MemoryStore
 from tests.observability.observed import samples_of
 from tests.observability.tracing.test_tracing import SlowStore
+
+
+async def test_a_write_that_may_wait_may_wait() -> None:
+    seen: list[bool] = []
+
+    class Seeing(MemoryStore):
+        async def put_newer(self, item: Item, *, may_wait: bool = False) -> bool:
+            seen.append(may_wait)
+            return await super().put_newer(item)
+
+    store = MeasuredStore(Seeing(), Telemetry(Clock()))
+    await store.put_newer({"pk": "a", "sk": "b", "sequence": 1}, may_wait=True)
+    await store.put_newer({"pk": "a", "sk": "b", "sequence": 2})
+
+    assert seen == [True, False]
 
 
 async def test_table_is_measured_and_otherwise_untouched() -> None:

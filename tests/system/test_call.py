@@ -182,10 +182,10 @@ class LeavingStore(MemoryStore):
 
     is_away = False
 
-    async def put_newer(self, item: Item) -> bool:
+    async def put_newer(self, item: Item, *, may_wait: bool = False) -> bool:
         if self.is_away:
             raise StoreError("the table is away")
-        return await super().put_newer(item)
+        return await super().put_newer(item, may_wait=may_wait)
 
 
 async def test_call_goes_on_from_memory_while_the_table_is_away() -> None:

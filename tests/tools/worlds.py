@@ -45,9 +45,9 @@ class DistantStore(MemoryStore):
         await asyncio.sleep(0)
         return await super().put(item, only_if_absent=only_if_absent)
 
-    async def put_newer(self, item: Item) -> bool:
+    async def put_newer(self, item: Item, *, may_wait: bool = False) -> bool:
         await asyncio.sleep(0)
-        return await super().put_newer(item)
+        return await super().put_newer(item, may_wait=may_wait)
 
     async def move(self, pk: str, sk: str, item: Item) -> bool:
         await asyncio.sleep(0)

@@ -121,7 +121,9 @@ class RecordWriter:
         key, chunk = (call_sid, generation, number), (lines, copy_context())
         self._lane.add(key, chunk, size=sum(map(len, lines)), amount=len(lines))
 
-    async def _write(self, key: tuple[str, int, int], chunk: tuple[list[str], Context]) -> None:
+    async def _write(
+        self, key: tuple[str, int, int], chunk: tuple[list[str], Context], _may_wait: bool
+    ) -> None:
         (call_sid, generation, number), (lines, context) = key, chunk
         item: Item = {
             "pk": call_sid,

@@ -5,7 +5,8 @@ writing a fact again replaces it. `chat` is the fact as a Bedrock Converse messa
 predecessor's items, with the result of a tool under `chatResult`. The fact is read from `fact`,
 which has what Converse cannot express. Each recording has a greater `sequence` than all before it
 in the call and is written by `Store.put_newer`: a late or repeated write undoes nothing. A resumed
-call begins a new generation of sequences (`agent.session.resume`).
+call begins a new generation of sequences (`agent.session.resume`). SQLite may take up to 40 ms more
+for a fact that nothing waits for, after the times below.
 
 The write outlives the call. Rejected: a write task in each session, which would lose facts that
 wait when the call ends.
@@ -193,12 +194,17 @@ class Journals:
         return CallJournal(lane, first_sequence)
 
     async def _put(
-        self, call_sid: str, started_ms: int, position: int, recorded: tuple[Recorded, int]
+        self,
+        call_sid: str,
+        started_ms: int,
+        position: int,
+        recorded: tuple[Recorded, int],
+        may_wait: bool,
     ) -> None:
         fact, sequence = recorded
         expire_at = int(self._clock()) + CALL_SECONDS
         item = fact_item(call_sid, started_ms, position, fact, sequence, expire_at)
-        await self._store.put_newer(item)
+        await self._store.put_newer(item, may_wait=may_wait)
 
 
 @asynccontextmanager

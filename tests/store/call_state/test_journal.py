@@ -41,7 +41,7 @@ class FickleStore(MemoryStore):
         self.writings = 0
         self.most_writings = 0
 
-    async def put_newer(self, item: Item) -> bool:
+    async def put_newer(self, item: Item, *, may_wait: bool = False) -> bool:
         if "poison" in str(item):
             raise ZeroDivisionError
         at = round(asyncio.get_running_loop().time(), 3)
@@ -57,7 +57,7 @@ class FickleStore(MemoryStore):
         if self.refused in str(item):
             raise StoreRefusedError("such an item cannot be written")
         self.kept.setdefault(item["pk"], []).append(item["position"])
-        return await super().put_newer(item)
+        return await super().put_newer(item, may_wait=may_wait)
 
     async def texts(self, call_sid: str = "CA1") -> list[str]:
         """What a reader would find."""
@@ -217,9 +217,9 @@ async def test_facts_are_written_in_the_context_of_their_call() -> None:
     seen: list[tuple[object, str]] = []
 
     class Seeing(FickleStore):
-        async def put_newer(self, item: Item) -> bool:
+        async def put_newer(self, item: Item, *, may_wait: bool = False) -> bool:
             seen.append((item["pk"], call.get()))
-            return await super().put_newer(item)
+            return await super().put_newer(item, may_wait=may_wait)
 
     async def speak(process: Process, call_sid: str) -> None:
         call.set(call_sid)
@@ -231,6 +231,29 @@ async def test_facts_are_written_in_the_context_of_their_call() -> None:
         await asyncio.sleep(1.0)
 
     assert seen == [(f"CA{number}", f"CA{number}") for number in range(3)]
+
+
+@virtually
+async def test_a_write_may_wait_only_if_nothing_waits_for_it() -> None:
+    """Neither another fact of the call, nor a flush, nor the end of the process."""
+    seen: list[tuple[object, bool]] = []
+
+    class Seeing(FickleStore):
+        async def put_newer(self, item: Item, *, may_wait: bool = False) -> bool:
+            seen.append((item["position"], may_wait))
+            return await super().put_newer(item)
+
+    async with running(Seeing()) as process:
+        journal = process.open()
+        record(journal, 0)
+        await asyncio.sleep(1.0)
+        record(journal, 1, 2)
+        await asyncio.sleep(1.0)
+        record(journal, 3)
+        await journal.flush(1.0)
+        record(journal, 4)
+
+    assert seen == [(0, True), (1, False), (2, True), (3, False), (4, False)]
 
 
 @virtually
