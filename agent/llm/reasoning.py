@@ -12,7 +12,7 @@ text of a model with a known name (`hidden_markup.STARTS_THINKING`), or seen to 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from agent.call.hidden_markup import LONE_END, LONGEST_LONE_END, OPENING, STARTS_THINKING
 from agent.call.messages import ReplyPiece, Stopped, StopReason, TextPiece, ToolCall
@@ -50,11 +50,28 @@ class ThoughtFilter:
         self._tail = ""
         self._has_calls = False
 
-    def filtered(self, pieces: Iterable[ReplyPiece]) -> Iterable[ReplyPiece]:
+    def filtered(self, pieces: Sequence[ReplyPiece]) -> Sequence[ReplyPiece]:
         """The next pieces; text that is held back is empty until its end."""
-        if self._is_holding or self._is_watching:
+        if self._is_holding:
             return [given for piece in pieces for given in self._filtered(piece)]
+        if self._is_watching:
+            self._watch(pieces)
         return pieces
+
+    def _watch(self, pieces: Iterable[ReplyPiece]) -> None:
+        """Learn whether this model writes ends of thoughts without their beginning."""
+        for piece in pieces:
+            if not isinstance(piece, TextPiece):
+                continue
+            seen = self._seen(piece)
+            is_marked = _may_have_marker(seen)
+            is_opened = piece.is_thought or (is_marked and OPENING.search(seen) is not None)
+            is_ended = is_marked and LONE_END.search(seen) is not None
+            if is_ended and not is_opened:
+                self._habits.note_end()
+            if is_ended or is_opened:
+                self._is_watching = False
+                return
 
     def _filtered(self, piece: ReplyPiece) -> Iterator[ReplyPiece]:
         if isinstance(piece, TextPiece):
@@ -72,20 +89,24 @@ class ThoughtFilter:
     def _text_of(self, piece: TextPiece) -> str:
         text = piece.text
         if piece.is_thought and not self._held:
-            self._is_holding = self._is_watching = False
-        if not text or not (self._is_holding or self._is_watching):
-            return text
-        seen = self._tail + text
-        self._tail = seen[-LONGEST_LONE_END:]
-        end, is_opened = LONE_END.search(seen), OPENING.search(seen)
-        if self._is_holding:
-            if end is None:
-                self._held.append(text)
-                return ""
             self._is_holding = False
-            self._habits.note_end()
-            return seen[end.end() :]
-        self._is_watching = not (is_opened or end)
-        if end and not is_opened:
-            self._habits.note_end()
-        return text
+        if not text or not self._is_holding:
+            return text
+        seen = self._seen(piece)
+        if (end := LONE_END.search(seen)) is None:
+            self._held.append(text)
+            return ""
+        self._is_holding = False
+        self._habits.note_end()
+        return seen[end.end() :]
+
+    def _seen(self, piece: TextPiece) -> str:
+        """The text of a piece, after the end of the ones before."""
+        seen = self._tail + piece.text
+        self._tail = seen[-LONGEST_LONE_END:]
+        return seen
+
+
+def _may_have_marker(text: str) -> bool:
+    """Whether `LONE_END` or `OPENING` may be found in a text; this is soon seen of most texts."""
+    return "<" in text or "[" in text or "◁" in text or "tf" in text.lower()  # assistantfinal

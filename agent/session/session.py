@@ -71,9 +71,14 @@ class _Inbox:
     Rejected: `asyncio.Queue`, whose bookkeeping for many tasks is most of what an event costs here.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
         self._events = deque[tuple[float, ev.Event]]()
-        self._arrival: asyncio.Future[None] | None = None  # of what `take` waits for
+        self._arrival: asyncio.Future[None] | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._events
 
     @property
     def is_full(self) -> bool:
@@ -84,10 +89,12 @@ class _Inbox:
         if self._arrival is not None and not self._arrival.done():
             self._arrival.set_result(None)
 
-    async def take(self) -> tuple[float, ev.Event]:
-        while not self._events:
-            self._arrival = asyncio.get_running_loop().create_future()
-            await self._arrival
+    def arrival(self) -> asyncio.Future[None]:
+        """Done with the next event that is added."""
+        self._arrival = self._loop.create_future()
+        return self._arrival
+
+    def take(self) -> tuple[float, ev.Event]:
         return self._events.popleft()
 
 
@@ -98,7 +105,7 @@ class Session:
         self._conversation = conversation
         self._deps = dependencies
         self._loop = asyncio.get_running_loop()
-        self._inbox = _Inbox()
+        self._inbox = _Inbox(self._loop)
         self._children: dict[int | str, asyncio.Task[None]] = {}
         self._timers: dict[Timer, asyncio.TimerHandle] = {}
         self._tasks = asyncio.TaskGroup()
@@ -144,7 +151,9 @@ class Session:
         await self._deps.journal.flush(FLUSH_SECONDS)
 
     async def _step(self) -> None:
-        received_at, event = await self._inbox.take()
+        while self._inbox.is_empty:
+            await self._inbox.arrival()
+        received_at, event = self._inbox.take()
         now, performed = self._loop.time, list[tuple[act.Action, float]]()
         for action in self._conversation.receive(event):
             performed.append((action, now()))
@@ -295,6 +304,8 @@ class Session:
             async for pieces in stream:
                 for piece in pieces:
                     match piece:
+                        case TextPiece(text) if len(text) <= LONGEST_DELTA:
+                            await self._put(ev.ReplyDelta(reply, text))
                         case TextPiece(text):
                             await self._pass_on(reply, text)
                         case ToolCall():
@@ -307,7 +318,7 @@ class Session:
         return has_finished
 
     async def _pass_on(self, reply: int, text: str) -> None:
-        """Put text of a reply; a long text in parts, between which other calls are served."""
+        """Put a long text of a reply in parts, between which other calls are served."""
         await self._put(ev.ReplyDelta(reply, text[:LONGEST_DELTA]))
         for start in range(LONGEST_DELTA, len(text), LONGEST_DELTA):
             await asyncio.sleep(0)

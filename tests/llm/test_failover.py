@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import aclosing
+from math import ceil
 
 import pytest
 from hypothesis import given
@@ -227,6 +228,21 @@ def test_hedge_is_due_when_the_first_is_later_than_usual(times: list[float], aft
     run_virtually(begin())
 
     assert circuit.hedge_after == after
+
+
+@given(st.lists(st.floats(0.5, 2.0), min_size=20, max_size=300))
+def test_hedge_is_due_by_the_latest_hundred(times: list[float]) -> None:
+    circuit = ModelCircuit("first")
+
+    async def begin() -> None:
+        for seconds in times:
+            circuit.stream_began(seconds)
+
+    run_virtually(begin())
+
+    ordered = sorted(times[-100:])
+    usual = ordered[ceil(len(ordered) * 0.95) - 1]
+    assert circuit.hedge_after == min(max(usual, 0.8), 1.5)
 
 
 LOST = ReplyFault.UNAVAILABLE

@@ -73,6 +73,33 @@ def test_a_model_seen_writing_only_the_end_is_held_from_then_on() -> None:
     assert second == ("Hello!", [END])
 
 
+ENDS = (
+    "</think>", "</THINKING>", "</mm:thought >", "</reasoning>", "[/THINK]", "◁/think▷",
+    "<|END_THINKING|>", "<channel|>", "assistantfinal", "ASSISTANTFINAL",
+)  # fmt: skip
+OPENINGS = ("<think>", "<mm:Thinking >", "[THINK]", "◁think▷", "<|START_THINKING|>", "<|channel>")
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_each_end_is_seen_wherever_it_is_cut(end: str) -> None:
+    for cut in range(len(end) + 1):
+        habits = ReasoningHabits("openai:default")
+
+        pieces_of(habits, texts("Hm. ", end[:cut], end[cut:], "Hello!"))
+
+        assert habits.starts_thinking, cut
+
+
+@pytest.mark.parametrize("opening", OPENINGS)
+def test_each_opening_is_seen_wherever_it_is_cut(opening: str) -> None:
+    for cut in range(len(opening) + 1):
+        habits = ReasoningHabits("openai:default")
+
+        pieces_of(habits, texts(opening[:cut], opening[cut:], "Hm.", "</think>", "Hello!"))
+
+        assert not habits.starts_thinking, cut
+
+
 def test_thoughts_in_a_field_of_their_own_leave_the_text_alone() -> None:
     reply: list[ReplyPiece] = [TextPiece(""), THOUGHT, TextPiece("Hello"), THOUGHT, TextPiece("!")]
 

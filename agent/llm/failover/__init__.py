@@ -156,7 +156,9 @@ class FailoverModel:
                 route.may_hedge = False
                 ask(route.unasked.pop(0) if route.unasked else candidate)
             while racing:
-                done, _ = await asyncio.wait(racing, return_when=asyncio.FIRST_COMPLETED)
+                done = {task for task in racing if task.done()}
+                if not done:  # most replies have begun by now, and each wait is two more wakings
+                    done, _ = await asyncio.wait(racing, return_when=asyncio.FIRST_COMPLETED)
                 for attempt in [task.result() for task in racing if task in done]:
                     if attempt.first:
                         self._end_race(attempt, first, racing)

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Callable
 from contextlib import aclosing
@@ -60,6 +61,7 @@ _LONGEST_PROBE_SECONDS = 60.0  # the wait for the next probe doubles up to this
 _IDLE_SECONDS = 240.0  # without an answer a server may unload the model; Ollama does after 300 s
 _EARLIEST_HEDGE, _LATEST_HEDGE = 0.8, 1.5
 _HEDGE_PERCENTILE = 0.95
+_FIRST_EVENTS = 100  # latest ones that are measured
 _HEDGE_SAMPLES = 20  # with fewer first events `_LATEST_HEDGE` is used
 _MOST_HEDGES = 10.0  # saved in the budget
 _NO_HEDGES_SECONDS = 30.0  # after throttling
@@ -87,8 +89,9 @@ class ModelCircuit:
         self._probe_due = asyncio.Event()
         self._probe_seconds = _PROBE_SECONDS
         self._probe = _PROBE
-        self._first_events: deque[float] = deque(maxlen=100)
+        self._first_events = _LatestNumbers(_FIRST_EVENTS)
         self._outcomes: deque[tuple[float, bool]] = deque(maxlen=_WINDOW_REQUESTS)
+        self._failed_at = float("-inf")
 
     @property
     def is_cold(self) -> bool:
@@ -106,8 +109,7 @@ class ModelCircuit:
         """Seconds after which a request without any event is late."""
         if len(self._first_events) < _HEDGE_SAMPLES:
             return _LATEST_HEDGE
-        ordered = sorted(self._first_events)
-        usual = ordered[ceil(len(ordered) * _HEDGE_PERCENTILE) - 1]
+        usual = self._first_events.percentile(_HEDGE_PERCENTILE)
         return min(max(usual, _EARLIEST_HEDGE), _LATEST_HEDGE)
 
     def stream_opened(self, *, with_tools: bool = False) -> None:
@@ -124,7 +126,7 @@ class ModelCircuit:
         was_cold = self._may_be_unloaded
         self._note_answer()
         if not was_cold:
-            self._first_events.append(seconds)
+            self._first_events.add(seconds)
         is_slow = seconds > _SLOW_SHARE * self._limits.first_event
         self._note(is_failure=is_slow and not was_cold)
 
@@ -161,8 +163,13 @@ class ModelCircuit:
         self._count("agent_llm_streams_open", self._open_streams, model=self.name)
 
     def _note(self, *, is_failure: bool) -> None:
-        since = _now() - _WINDOW_SECONDS
-        self._outcomes.append((_now(), is_failure))
+        now = _now()
+        since = now - _WINDOW_SECONDS
+        self._outcomes.append((now, is_failure))
+        if is_failure:
+            self._failed_at = now
+        if self._failed_at <= since:
+            return
         recent = [failed for at, failed in self._outcomes if at > since]
         if len(recent) >= _FEWEST_REQUESTS and sum(recent) >= len(recent) * _FAILED_SHARE:
             self._open(_PROBE_SECONDS)
@@ -211,6 +218,26 @@ class ModelCircuit:
             return False
         self._note_answer()
         return True
+
+
+class _LatestNumbers:
+    """The latest numbers, kept in order too: sorting all for each reply was 1 % of a turn."""
+
+    def __init__(self, most: int) -> None:
+        self._latest = deque[float](maxlen=most)
+        self._ordered: list[float] = []
+
+    def __len__(self) -> int:
+        return len(self._latest)
+
+    def add(self, number: float) -> None:
+        if len(self._latest) == self._latest.maxlen:
+            del self._ordered[bisect_left(self._ordered, self._latest[0])]
+        self._latest.append(number)
+        insort(self._ordered, number)
+
+    def percentile(self, share: float) -> float:
+        return self._ordered[ceil(len(self._ordered) * share) - 1]
 
 
 def _now() -> float:
