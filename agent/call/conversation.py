@@ -104,8 +104,8 @@ class Conversation:
                 self._take_key(digit)
             case ev.PlaybackReported(report, text):
                 self._follow_playback(report, text)
-            case ev.ReplyFinished(_, calls, stop):
-                self._follow_turn(*self._turn.finish_reply(calls, stop))
+            case ev.ReplyFinished(_, calls, stop, text):
+                self._follow_turn(*self._turn.finish_reply(calls, stop, text))
             case ev.ReplyFailed():
                 self._follow_turn(*self._turn.fail_reply())
             case ev.TokensCounted():

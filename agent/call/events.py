@@ -91,6 +91,8 @@ class ReplyFinished:
     reply: int
     calls: tuple[ToolCall, ...] = ()
     stop: StopReason = StopReason.END
+    text: str = ""
+    """Its last piece, if that came together with the end."""
 
 
 class ReplyFault(StrEnum):

@@ -153,9 +153,9 @@ class SentenceChunker:
         self.given += len(piece)
         return piece
 
-    def finish(self, *, is_cut_short: bool = False) -> str:
+    def finish(self, text: str = "", *, is_cut_short: bool = False) -> str:
         """The rest; `is_cut_short`: without an unfinished sentence if other words are left."""
-        said = self._say(self._filter.read("", is_whole=True))
+        said = self._say(self._filter.read(text, is_whole=True))
         if not is_cut_short or not self._has_words:
             self._take(self._word, is_line_end=False, joint="")
         self._word = ""

@@ -136,9 +136,9 @@ class Turn:
         after_ms = flush_after_ms(usual_ms, self._reply.chunker.given)
         return [*said, self._timers.start(Timer.FLUSH, after_ms)]
 
-    def finish_reply(self, calls: Sequence[ToolCall], stop: StopReason) -> TurnDecision:
+    def finish_reply(self, calls: Sequence[ToolCall], stop: StopReason, text: str) -> TurnDecision:
         stopped = self._timers.stop(Timer.FLUSH, Timer.FILLER)
-        said = self._output.close(self._reply.finish(stop))
+        said = self._output.close(self._reply.finish(stop, text))
         actions, then = self._after_reply(calls, stop)
         return [*stopped, *said, *actions], then
 
@@ -262,11 +262,11 @@ class Reply:
         self.chunker = SentenceChunker(language)
         return self.number
 
-    def finish(self, stop: StopReason) -> str:
+    def finish(self, stop: StopReason, text: str) -> str:
         self.is_active = False
         if stop is StopReason.BLOCKED:
-            return ""
-        return self.chunker.finish(is_cut_short=stop is StopReason.LENGTH)
+            return self.chunker.feed(text)
+        return self.chunker.finish(text, is_cut_short=stop is StopReason.LENGTH)
 
     def cancel(self) -> list[Action]:
         if not self.is_active:

@@ -163,8 +163,10 @@ def delta(reply: int, text: str) -> ev.ReplyDelta:
     return ev.ReplyDelta(reply, text)
 
 
-def finished(reply: int, *calls: ToolCall, stop: StopReason = StopReason.END) -> ev.ReplyFinished:
-    return ev.ReplyFinished(reply, calls, stop)
+def finished(
+    reply: int, *calls: ToolCall, stop: StopReason = StopReason.END, text: str = ""
+) -> ev.ReplyFinished:
+    return ev.ReplyFinished(reply, calls, stop, text)
 
 
 def failed(reply: int) -> ev.ReplyFailed:

@@ -145,11 +145,17 @@ class Adversary(RuleBasedStateMachine):
         self.world.happen(ev.ReplyDelta(self._reply(pick, stale=stale), text))
 
     @precondition(lambda self: self.world.replies)
-    @rule(pick=ANY, calls=CALLS, stop=st.sampled_from(StopReason), stale=st.booleans())
+    @rule(
+        pick=ANY,
+        calls=CALLS,
+        stop=st.sampled_from(StopReason),
+        text=st.just("") | DELTAS,
+        stale=st.booleans(),
+    )
     def model_finishes(
-        self, pick: int, calls: tuple[ToolCall, ...], stop: StopReason, stale: bool
+        self, pick: int, calls: tuple[ToolCall, ...], stop: StopReason, text: str, stale: bool
     ) -> None:
-        self.world.happen(ev.ReplyFinished(self._reply(pick, stale=stale), calls, stop))
+        self.world.happen(ev.ReplyFinished(self._reply(pick, stale=stale), calls, stop, text))
 
     @precondition(lambda self: self.world.replies)
     @rule(pick=ANY, fault=st.sampled_from(ReplyFault))

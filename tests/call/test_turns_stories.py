@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from agent.call import events as ev
 from agent.call.actions import CancelReply, Record, Speak
 from agent.call.config import Limits
 from agent.call.conversation import Conversation
-from agent.call.history import AgentSaid, CallerSaid, SpeechSource
-from agent.call.messages import Usage
+from agent.call.history import AgentSaid, CallerSaid, Fact, SpeechSource
+from agent.call.messages import StopReason, ToolCall, Usage
 from agent.call.timers import StopTimer, Timer
 from tests.call import builders as it
 
@@ -84,6 +86,53 @@ def test_a_clause_that_is_complete_goes_out_without_waiting() -> None:
         Speak(2, "two pizzas, as you like them. "),
         Record(2, AgentSaid("Sure, two pizzas, as you like them. ")),
         StopTimer(Timer.FLUSH),
+    ]
+
+
+def test_words_that_come_with_the_end_are_one_piece_with_it() -> None:
+    call = it.thinking()
+    call.happens(it.delta(1, "Sure, "))
+
+    actions = call.happens(it.finished(1, text="two large pizzas coming. Anything else? "))
+
+    assert actions == [
+        Speak(2, "two large pizzas coming. Anything else?", is_last=True),
+        Record(2, AgentSaid("Sure, two large pizzas coming. Anything else?")),
+        it.starts(Timer.PLAYBACK, 4_000),
+    ]
+
+
+PIECES = st.sampled_from([
+    "Sure", "Sure, ", "two large pizzas coming right up. ", "Anything else? ", "And wi", " ", "**",
+    "<thinking>hm", "</thinking>", "<tool_call>", "... ",
+])  # fmt: skip
+
+
+@given(
+    before=st.lists(PIECES, max_size=4),
+    last=st.lists(PIECES, max_size=4).map("".join),
+    stop=st.sampled_from(StopReason),
+    calls=st.sampled_from([(), (it.wants("look_up"),)]),
+)
+@example(["Sure, "], "two large pizzas coming right up. And wi", StopReason.BLOCKED, ())
+def test_words_that_come_with_the_end_mean_what_they_mean_before_it(
+    before: list[str], last: str, stop: StopReason, calls: tuple[ToolCall, ...]
+) -> None:
+    apart, together = it.thinking(), it.thinking()
+    for call in (apart, together):
+        call.happens(*(it.delta(1, piece) for piece in before))
+
+    apart.happens(it.delta(1, last), it.finished(1, *calls, stop=stop))
+    together.happens(it.finished(1, *calls, stop=stop, text=last))
+
+    assert _without_last_blanks(together) == _without_last_blanks(apart)
+    assert together.running == apart.running
+
+
+def _without_last_blanks(call: it.Call) -> list[Fact]:
+    return [
+        replace(fact, text=fact.text.rstrip()) if isinstance(fact, AgentSaid) else fact
+        for fact in call.facts
     ]
 
 
