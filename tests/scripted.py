@@ -80,8 +80,20 @@ class ScriptedLine:
         return "".join(piece.text + "\n" * piece.is_last for piece in pieces)
 
 
-Step = str | float | ToolCall | StopReason | Usage | ModelError
-"""Of a reply: say this, wait so many seconds, call, stop for this reason, cost so much, fail."""
+Piece = str | ToolCall | StopReason | Usage
+Step = Piece | tuple[Piece, ...] | float | ModelError
+"""Of a reply: say this, call, stop for this reason, cost so much, or several of these in one
+reading; wait so many seconds, fail."""
+
+
+def _piece(one: Piece) -> ReplyPiece:
+    match one:
+        case StopReason():
+            return Stopped(one)
+        case str():
+            return TextPiece(one)
+        case _:
+            return one
 
 
 @dataclass(slots=True)
@@ -108,12 +120,10 @@ class ScriptedModel:
                 if seconds := pause():
                     await asyncio.sleep(seconds)
                 match step:
-                    case StopReason():
-                        yield [Stopped(step)]
-                    case str():
-                        yield [TextPiece(step)]
-                    case ToolCall() | Usage():
-                        yield [step]
+                    case tuple():
+                        yield [_piece(one) for one in step]
+                    case StopReason() | str() | ToolCall() | Usage():
+                        yield [_piece(step)]
                     case ModelError():
                         raise step
                     case seconds:

@@ -142,11 +142,11 @@ class TurnTracker:
                 self._add_usage(reply, usage)
             case ev.ReplyDelta(reply, text) if text:
                 self._note_first(reply, at)
-            case ev.ReplyFinished(reply, calls, stop) if reply in self.under_way:
+            case ev.ReplyFinished(reply, calls, stop, text) if reply in self.under_way:
                 self._finishing = self.under_way[reply]
-                if calls:
+                if calls or text:
                     self._note_first(reply, at)
-                    self._finishing.turn.tool_rounds += 1
+                self._finishing.turn.tool_rounds += bool(calls)
                 self._finishing.stop = stop
                 self._end(reply, at, "finished")
             case ev.ReplyFailed(reply, fault, reason) if reply in self.under_way:

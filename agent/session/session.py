@@ -302,19 +302,26 @@ class Session:
         now = self._loop.time
         async with aclosing(model.reply(request, lambda: pace.pause(now()))) as stream:
             async for pieces in stream:
+                words = ""  # the last ones go with the end: one frame, not two
                 for piece in pieces:
                     match piece:
-                        case TextPiece(text) if len(text) <= LONGEST_DELTA:
-                            await self._put(ev.ReplyDelta(reply, text))
                         case TextPiece(text):
-                            await self._pass_on(reply, text)
+                            words += text
                         case ToolCall():
                             calls.append(piece)
                         case Stopped(reason):
                             has_finished = True
-                            await self._put(ev.ReplyFinished(reply, tuple(calls), reason))
+                            last = words if len(words) <= LONGEST_DELTA else ""
+                            if words != last:
+                                await self._pass_on(reply, words)
+                            await self._put(ev.ReplyFinished(reply, tuple(calls), reason, last))
+                            words = ""
                         case Usage():
                             await self._put(ev.TokensCounted(reply, piece))
+                if len(words) > LONGEST_DELTA:
+                    await self._pass_on(reply, words)
+                elif words:
+                    await self._put(ev.ReplyDelta(reply, words))
         return has_finished
 
     async def _pass_on(self, reply: int, text: str) -> None:

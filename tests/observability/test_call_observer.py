@@ -43,6 +43,20 @@ YES: Sequence[Step] = [
 ]
 
 
+def test_words_that_come_with_the_end_are_a_first_token() -> None:
+    with_it: Sequence[Step] = [
+        (10.0, SPOKE, [ASK]),
+        (11.0, ev.ReplyFinished(1, text="Yes."), [act.Speak(1, "Yes.", is_last=True)]),
+    ]
+
+    samples, before = samples_of(observed(*with_it)), samples_of(observed(*YES))
+
+    assert {name for name in samples if "first" in name} == {
+        name for name in before if "first" in name
+    }
+    assert any("llm_time_to_first_token" in name for name in samples)
+
+
 def test_turn_is_counted_and_logged_with_all_its_stages() -> None:
     """Overhead leaves out every wait for caller, model or tool; a tool call is a first token."""
     steps: Sequence[Step] = [

@@ -105,6 +105,35 @@ def test_long_piece_of_a_reply_is_worked_on_in_parts() -> None:
     assert stage.line.said == words + "\n"
 
 
+@pytest.mark.parametrize("call", [(), (ToolCall("x", "none", "{}"),)])
+def test_words_that_are_read_with_the_end_are_one_frame_with_it(
+    call: tuple[ToolCall, ...],
+) -> None:
+    stage = on_stage("Hm.", ["Well, ", ("no. ", "Sorry. ", *call, END)], ["Bye.", END], until=4.0)
+
+    run_virtually(stage.play())
+
+    frames = [one for _, one in stage.line.sent if isinstance(one, Speak)]
+    assert [(one.text, one.is_last) for one in frames[:2]] == [
+        ("Well, ", False),
+        ("no. Sorry.", True),
+    ]
+    deltas = [event.text for event in events_of(stage) if isinstance(event, ev.ReplyDelta)]
+    assert deltas[:1] == ["Well, "]
+    assert "no. Sorry. " not in deltas
+
+
+def test_long_words_that_are_read_with_the_end_are_worked_on_in_parts() -> None:
+    words = "one two three. " * 500
+    stage = on_stage("Count.", [(words, END)], until=4.0)
+
+    run_virtually(stage.play())
+
+    sizes = [len(event.text) for event in events_of(stage) if isinstance(event, ev.ReplyDelta)]
+    assert sizes == [LONGEST_DELTA] * 7 + [len(words) - 7 * LONGEST_DELTA]
+    assert stage.line.said == words + "\n"
+
+
 def test_interrupt_closes_the_stream_at_once() -> None:
     turns: Happenings = [(1.0, CallerSpoke("Tell me.")), (2.0, ev.CallerInterrupted("Well"))]
     stage = on_stage(turns, ["Well, ", 10.0, "too late. ", END])

@@ -84,7 +84,9 @@ class CallTrace:
 
     def _note_event(self, event: ev.Event, at: float) -> None:
         match event:
-            case ev.ReplyDelta(reply, text) if text and self._tracing.with_content:
+            case ev.ReplyDelta(reply, text) | ev.ReplyFinished(reply, text=text) if (
+                text and self._tracing.with_content
+            ):
                 self._texts[reply] = (self._texts.get(reply, "") + text)[:LARGEST_CONTENT]
             case ev.ToolFinished(call_id, outcome):
                 self._add_content(self._activities.get(call_id), "pii_result", outcome.content)

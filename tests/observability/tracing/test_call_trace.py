@@ -40,7 +40,7 @@ CALL: tuple[Step, ...] = (
     (1.0, ev.CallStarted(), []),
     (10.0, SPOKE, [act.StartReply(1, ())]),
     (10.5, ev.ReplyDelta(1, "I look, Ada. "), [act.Speak(1, "I look, Ada. ")]),
-    (11.0, ev.ReplyFinished(1, (LOOK,), StopReason.TOOLS), [act.RunTool(LOOK)]),
+    (11.0, ev.ReplyFinished(1, (LOOK,), StopReason.TOOLS, "Wait. "), [act.RunTool(LOOK)]),
     (11.1, ev.TokensCounted(1, Usage(100, 20, 300, 5)), []),
     (13.0, ev.ToolFinished(LOOK.id, SENT), [act.StartReply(2, ())]),
     (14.0, ev.ReplyDelta(2, "Yes, Ada"), [act.Speak(2, "Yes, Ada")]),
@@ -150,7 +150,7 @@ def test_content_is_told_only_when_it_is_asked_for() -> None:
 
     assert not any(personal in plain for personal in ("Ada", "Lane", "pii_"))
     assert attributes(turn)["pii_caller"] == "I am Ada Example"
-    assert attributes(asked)["pii_reply"] == "I look, Ada. "
+    assert attributes(asked)["pii_reply"] == "I look, Ada. Wait. "
     assert attributes(tool)["pii_arguments"] == LOOK.arguments
     assert attributes(tool)["pii_result"] == SENT.content
 
