@@ -1,12 +1,12 @@
 """How often the stream of a reply is read: the caller hears words later than the model writes them.
 
 Waking for each token is most of the work of a reply, and while words are ahead of the caller no
-sentence is heard earlier by it. So the stream is left unread for a *beat*: a fifth of the speech
+sentence is heard earlier by it. So the stream is left unread for a *beat*: a quarter of the speech
 that is ahead, at most `LONGEST_BEAT`. The first word is always read at once, and so is each piece
 of a model that is slower than a voice.
 
 The price: the end of a reply and its tool calls are seen up to a beat later, in time that the
-caller spends listening to five times as much. What is ahead is counted by a fast voice, so that it
+caller spends listening to four times as much. What is ahead is counted by a fast voice, so that it
 is rather too little. Cancelling the reply ends a beat at once.
 """
 
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 LONGEST_BEAT = 0.3  # seconds
 _SHORTEST_BEAT = 0.02  # a timer costs as much as reading a token
-_SHARE = 0.2  # of the speech that is ahead
+_SHARE = 0.25
 _FASTEST_VOICE = 20  # characters per second
 _CLAUSE = 20  # characters
 
