@@ -167,7 +167,8 @@ class HttpConnections:
                 made = await self._connected()
         except (OSError, UnicodeError) as error:
             raise CannotConnectError(f"cannot connect: {type(error).__name__}") from error
-        self._open.add(made)
+        if not made.transport.is_closing():  # by the server, at once
+            self._open.add(made)
         made.used_at = asyncio.get_running_loop().time()
         return made
 

@@ -27,6 +27,7 @@ from agent.http_client import (
     HttpConnections,
     ProxyRefusedError,
 )
+from agent.http_client.http_connection import HttpConnection
 from tests.waiting import no_longer, until
 
 Streams = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -284,6 +285,20 @@ async def test_closed_by_the_server_while_idle_is_not_used() -> None:
 
         assert await read(client) == b"ok"
         assert server.connections == 2
+
+
+async def test_closed_before_the_request_is_an_error() -> None:
+    """And no wait for ever."""
+    async with serving() as server:
+        host, _, port = server.url.removeprefix("http://").partition(":")
+        _, connection = await asyncio.get_running_loop().create_connection(
+            lambda: HttpConnection(lambda _: None, lambda _: None), host, int(port)
+        )
+        connection.transport.abort()
+        answer = connection.begin(b"POST / HTTP/1.1\r\n\r\n", None)
+
+        with pytest.raises(ConnectionResetError):
+            await answer.begun()
 
 
 async def test_leaving_before_the_end_closes_the_connection() -> None:
