@@ -293,6 +293,8 @@ _FAULTS: dict[str, tuple[tuple[str, str, str], ...]] = {
          "a sentence of ours is no answer to what was asked"),
     ),
     "call/tool_calls": (
+        ("return is_lasting and not (result is not None and result.is_error)",
+         "return is_lasting", "4: a call that was refused does not free the effect before it"),
         ("            if run.spec.side_effect is SideEffect.NONE:\n                del",
          "            if run.spec.side_effect is not SideEffect.ONCE:\n                del",
          "4: a side effect is never cancelled"),

@@ -178,8 +178,10 @@ class ToolCalls:
         return RunTool(call, is_lasting=spec.side_effect is not SideEffect.NONE, standing=standing)
 
     def _is_effect(self, used: ToolUsed) -> bool:
-        spec = self.specs.get(used.call.name)
-        return spec is None or spec.side_effect is not SideEffect.NONE
+        """Whether a call may have changed something; not one that was refused or has failed."""
+        spec, result = self.specs.get(used.call.name), used.result
+        is_lasting = spec is None or spec.side_effect is not SideEffect.NONE
+        return is_lasting and not (result is not None and result.is_error)
 
     def _resume(
         self, position: int, used: ToolUsed, twins: dict[_Key, _Run], *, is_awaited: bool

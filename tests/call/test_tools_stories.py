@@ -301,6 +301,21 @@ def test_an_order_that_failed_may_be_tried_again() -> None:
     assert RunTool(it.use(2, "order"), is_lasting=True) in actions
 
 
+def test_a_call_that_was_refused_does_not_free_the_order_before_it() -> None:
+    """A made-up tool changes nothing: the order is not placed again."""
+    call = it.thinking()
+    order, coffee = it.wants("order"), it.wants("make_coffee")
+
+    actions = call.happens(it.finished(1, order, coffee, order))
+
+    runs = [action for action in actions if isinstance(action, RunTool)]
+    assert runs == [RunTool(it.use(1, "order"), is_lasting=True)]
+    assert call.happens(it.done(1))[:2] == [
+        Record(2, ToolUsed(1, it.use(1, "order"), it.result(1))),
+        Record(4, ToolUsed(1, it.use(3, "order"), it.result(3))),
+    ]
+
+
 def test_another_order_is_run() -> None:
     call = it.using("order", '{"size":"large"}')
     call.happens(it.done(1))

@@ -361,6 +361,8 @@ class World:
             if used.call.id == call.id:
                 break
             spec = SPECS.get(used.call.name)
+            if used.result is not None and used.result.is_error and used.call.id not in self.calls:
+                continue  # it was never run
             if spec is None or spec.side_effect is not SideEffect.NONE:
                 last = used
         if last is None or (last.result is not None and last.result.is_error):
