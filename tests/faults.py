@@ -326,8 +326,6 @@ _FAULTS: dict[str, tuple[tuple[str, str, str], ...]] = {
          "", "4: a late result is news"),
         ("if key in self._done", "if (call.name, call.arguments) in self._done",
          "4: equal arguments are the same call, also when it is forgotten"),
-        ("if key[1] and result and not result.is_error:", "if key[1] and result:",
-         "4: what has failed may be tried again, also when it is forgotten"),
         ("max((int(minted[1]) for minted in ids if minted), default=0)",
          "0", "1: identifiers stay unique after a break"),
         ("is_lasting=spec.side_effect is not SideEffect.NONE",

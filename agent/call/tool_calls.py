@@ -74,7 +74,7 @@ class ToolCalls:
             if isinstance(used, ToolUsed) and self._is_effect(used):
                 self._done.clear()
                 key, result = _key(used.call), used.result
-                if key[1] and result and not result.is_error:
+                if key[1] and result:
                     self._done[key] = result.content
 
     @property
