@@ -14,7 +14,7 @@ from __future__ import annotations
 
 LONGEST_BEAT = 0.3  # seconds
 _SHORTEST_BEAT = 0.02  # a timer costs as much as reading a token
-_SHARE = 0.25
+_SHARE = 0.25  # of the speech that is ahead
 _FASTEST_VOICE = 20  # characters per second
 _CLAUSE = 20  # characters
 

@@ -202,7 +202,7 @@ class HttpConnection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
-        if self._latest.is_complete:  # another message follows, which nobody asked for
+        if self._latest.is_complete:  # another message follows: ignored
             return
         if status >= _OK:
             self._latest.status = status

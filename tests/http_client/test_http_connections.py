@@ -72,7 +72,7 @@ class Server:
         for part in answer or ():
             writer.write(part)
             await writer.drain()
-            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # the client reads this part alone
         return answer != ()
 
 
@@ -330,7 +330,7 @@ async def test_no_more_than_so_many_at_a_time() -> None:
         held = [await client.ask("/", HEAD, b"") for _ in range(2)]
         waiting = asyncio.create_task(read(client))
         leaving = asyncio.create_task(read(client))
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.05)  # no third request shall come: that has no event
         assert len(server.heads) == 2
         leaving.cancel()
         for answer in held:
@@ -349,7 +349,7 @@ async def test_silence_is_a_timeout() -> None:
         await reader.readuntil(b"\r\n\r\n")
         for number in range(len(OK)):
             writer.write(OK[number : number + 1])
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.02)  # the pace of this server is what is tested
         await reader.read()
 
     async with listening(trickle) as address, connections(f"http://{address}", limits) as client:
