@@ -71,11 +71,8 @@ class ToolCalls:
 
     def remember(self, forgotten: Iterable[Fact]) -> None:
         for used in forgotten:
-            if isinstance(used, ToolUsed) and self._is_effect(used):
-                self._done.clear()
-                key, result = _key(used.call), used.result
-                if key[1] and result:
-                    self._done[key] = result.content
+            if isinstance(used, ToolUsed) and used.result and self._is_effect(used):
+                self._done = {_key(used.call): used.result.content}
 
     @property
     def is_awaited(self) -> bool:
