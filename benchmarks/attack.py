@@ -37,12 +37,12 @@ import aiohttp
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from agent.http.server import raise_file_limit
+from agent.simulator.carrier import Twilio, call_fields
+from agent.simulator.simulated_call import NoReplyError, TwilioCall
 from benchmarks.service import on_cores_apart, serving
 from tests.emulators.openai import OpenAIEmulator
 from tests.emulators.replies import Reply, say
 from tests.emulators.scripts import Request
-from tests.twilio_client.call import TwilioCall, UnansweredError
-from tests.twilio_client.client import Twilio, call_fields
 
 MOST_DELAY_SECONDS = 0.1
 _TOKEN = "attack-token"  # noqa: S105 - of a server that lives for this run
@@ -87,7 +87,7 @@ class Ground:
 
     async def until_over(self, again: Callable[[], Awaitable[object]]) -> None:
         """Repeat until the time is over; a refusal of the service is no fault."""
-        refusals = (aiohttp.ClientError, ConnectionError, TimeoutError, UnansweredError)
+        refusals = (aiohttp.ClientError, ConnectionError, TimeoutError, NoReplyError)
         with suppress(TimeoutError):
             async with asyncio.timeout(self.seconds):
                 while True:
@@ -297,7 +297,7 @@ async def measure(ground: Ground, calls: list[TwilioCall], attack: Attack) -> Ro
     async def talk(call: TwilioCall) -> None:
         try:
             times.append((await call.say("are you open")).first_text_seconds)
-        except UnansweredError as error:
+        except NoReplyError as error:
             lost.append(f"a turn was not answered: {error}")
         await asyncio.sleep(_PAUSE_SECONDS)
 

@@ -33,19 +33,19 @@ if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
 
 from agent.observability import configure_logging  # noqa: E402 - as the next one
+from agent.simulator.carrier import CallRefusedError, Twilio, call_fields  # noqa: E402 - as the one before
+from agent.simulator.simulated_call import NoReplyError, TwilioCall  # noqa: E402
+from agent.simulator.twiml_reader import RelayInvitation  # noqa: E402 - as the one before
 from agent.store.sqlite import SqliteStore  # noqa: E402 - as the next one
 from tests.dialogues import APARTMENTS, DEFAULT, ORDERING  # noqa: E402 - found by the line above
 from tests.emulators.collector import ENDPOINT, collecting  # noqa: E402 - likewise
-from tests.servers import Server, serving, settings_for  # noqa: E402
-from tests.shipped import load_shipped  # noqa: E402
-from tests.twilio_client.call import TwilioCall, UnansweredError  # noqa: E402
-from tests.twilio_client.client import (  # noqa: E402 - as the one before
+from tests.servers import (  # noqa: E402
     UNLIMITED_CALLERS,
-    CallRefusedError,
-    Relay,
-    Twilio,
-    call_fields,
+    Server,
+    serving,
+    settings_for,
 )
+from tests.shipped import load_shipped  # noqa: E402
 
 _AT_ONCE = 25
 _RINGS, _PAUSE_SECONDS = 60, 1.0
@@ -117,11 +117,11 @@ async def _call(server: Server, person: Person, use_case: str) -> None:
     manner = replace(server.twilio.manner, setup={"callerName": names})
     relay = await _ring(server.twilio, person.number)
     async with server.twilio.connect(relay, manner=manner) as call:
-        with suppress(UnansweredError):
+        with suppress(NoReplyError):
             await _tell(call, person, names)
 
 
-async def _ring(twilio: Twilio, number: str) -> Relay:
+async def _ring(twilio: Twilio, number: str) -> RelayInvitation:
     """Call until the service takes the call; its callers share this process.
 
     Raises:

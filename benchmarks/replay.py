@@ -40,6 +40,9 @@ if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
 
 from agent.call.config import Phrases  # noqa: E402 - as the next one
+from agent.simulator.carrier import CallRefusedError, Twilio  # noqa: E402
+from agent.simulator.simulated_call import Manner, NoReplyError, TwilioCall  # noqa: E402
+from agent.simulator.speech_playback import HeardText  # noqa: E402
 from benchmarks.service import serving  # noqa: E402 - as the next one
 from tests import dynamodb as engines  # noqa: E402 - as the next one
 from tests.dialogues import (  # noqa: E402 - a script finds the repository only by the line above
@@ -53,9 +56,6 @@ from tests.dialogues import (  # noqa: E402 - a script finds the repository only
     has_words,
     sample,
 )
-from tests.twilio_client.call import Manner, TwilioCall, UnansweredError  # noqa: E402
-from tests.twilio_client.client import CallRefusedError, Twilio  # noqa: E402
-from tests.twilio_client.playback import Reading  # noqa: E402
 
 CALLERS = {
     ORDERING: "+15550100011",
@@ -133,7 +133,7 @@ class Report:
         self.late_cycles += ledger.late_cycles
         self.cut_seconds += ledger.cut_seconds
         self.violations += [
-            Finding(dialogue.id, each.fault, each.detail) for each in ledger.violations
+            Finding(dialogue.id, each.kind, each.detail) for each in ledger.departures
         ]
         if answer is None or answer.status != 200:
             status = "no action URL" if answer is None else str(answer.status)
@@ -189,8 +189,8 @@ class _Speaker:
     async def _call(self) -> None:
         number = f"+1555{self._chance.randrange(10**7):07}"
         caller = self._options.callers.get(self._dialogue.use_case, number)
-        reading = self._chance.choice(list(Reading))
-        manner = replace(self._twilio.manner, reading=reading)
+        reading = self._chance.choice(list(HeardText))
+        manner = replace(self._twilio.manner, heard=reading)
         self._report.calls += 1
         async with self._twilio.call(manner=manner, From=caller) as call:
             while self._turns and call.ending is None:
@@ -209,7 +209,7 @@ class _Speaker:
             else:
                 reply = await call.say(turn)
                 self._report.first_text_seconds.append(reply.first_text_seconds)
-        except UnansweredError as error:
+        except NoReplyError as error:
             if call.ending is not None and call.ending.status == "ended":
                 self._report.said_again += 1
                 self._turns.appendleft(turn)
@@ -231,7 +231,7 @@ class _Speaker:
         wanted = self._chance.randint(1, _HEARD_AT_MOST)
         arrived = await call.hear(wanted)
         if arrived == 0:
-            raise UnansweredError("nothing to break into")
+            raise NoReplyError("nothing to break into")
         if call.ending is not None:
             return
         await call.interrupt(characters=self._chance.randint(0, min(arrived, wanted)))

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import aiohttp
 
+from agent.simulator.carrier import CallRefusedError, Twilio, call_fields
+from agent.simulator.twiml_reader import RelayInvitation
 from benchmarks.callers import Calls, Subject, figures
 from benchmarks.model_stub import ModelStub
 from benchmarks.reference import MODEL
@@ -25,7 +27,6 @@ from benchmarks.service import (
     running,
     serving,
 )
-from tests.twilio_client.client import CallRefusedError, Relay, Twilio, call_fields
 
 CALLER = "+15550100011"
 """A known caller, routed to a use case that is not the process's own: that takes most reading."""
@@ -156,7 +157,7 @@ class Rig:
         return folder
 
 
-async def _ring(twilio: Twilio, caller: str) -> Relay:
+async def _ring(twilio: Twilio, caller: str) -> RelayInvitation:
     """Ring until there is a line: a service that is late sheds load; raises `ConnectionError`."""
     for _ in range(_RINGS):
         try:

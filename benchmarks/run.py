@@ -47,13 +47,13 @@ import aiohttp
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from agent.simulator.carrier import Twilio, call_fields
 from benchmarks.callers import Calls, Subject
 from benchmarks.model_stub import ModelStub
 from benchmarks.reference import run_quickly
 from benchmarks.replay import percentile
 from benchmarks.rig import CALLER, Rig
 from benchmarks.sampler import Samples, between, profile_lines, read_samples
-from tests.twilio_client.client import Twilio, call_fields
 
 LEVELS = (1, 50, 100, 200, 350, 500)
 SUBJECTS = ("reference", "sqlite", "dynamodb", "nothing")

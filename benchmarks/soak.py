@@ -44,6 +44,9 @@ if __name__ == "__main__":
 
 from prometheus_client.parser import text_string_to_metric_families  # noqa: E402 - as the next one
 
+from agent.simulator.carrier import Twilio, call_fields  # noqa: E402 - as the line before
+from agent.simulator.simulated_call import NoReplyError, TwilioCall  # noqa: E402 - as the line before
+from agent.simulator.twiml_reader import RelayInvitation  # noqa: E402 - as the line before
 from benchmarks.replay import log_findings, percentile, table_of  # noqa: E402 - as the next one
 from benchmarks.service import (  # noqa: E402 - as the next one
     Server,
@@ -52,8 +55,6 @@ from benchmarks.service import (  # noqa: E402 - as the next one
     waited_seconds,
 )
 from tests.servers import PATIENT  # noqa: E402 - found only by the line above
-from tests.twilio_client.call import TwilioCall, UnansweredError  # noqa: E402 - as the line before
-from tests.twilio_client.client import Relay, Twilio, call_fields  # noqa: E402 - as the line before
 
 WARM_MINUTES = 10.0
 FLAT = 0.05
@@ -129,9 +130,9 @@ class Caller:
             except (aiohttp.ClientError, TimeoutError, ConnectionError):
                 self._tally.lost += 1
 
-    async def _lead(self, relay: Relay, over: asyncio.Event) -> None:
+    async def _lead(self, relay: RelayInvitation, over: asyncio.Event) -> None:
         """Lead one call, over as many sockets as the action URL asks for."""
-        following: Relay | None = relay
+        following: RelayInvitation | None = relay
         while following:
             async with self._twilio.connect(following) as call:
                 dies = self._chance.random() < 0.05
@@ -170,7 +171,7 @@ class Caller:
                 case _:
                     reply = await call.say(line, partials=(line[:6],))
                     self._tally.first_text_seconds.append(reply.first_text_seconds)
-        except UnansweredError as error:
+        except NoReplyError as error:
             if call.ending is None:
                 cycles = [each.is_open for each in call.ledger.cycles[-2:]]
                 self._tally.unanswered.append(f"{kind}: {error}, last cycles open: {cycles}")

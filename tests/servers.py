@@ -38,6 +38,9 @@ from agent.session import Resources
 from agent.session.call_manager import CallManager
 from agent.session.outbound import OutboundCalls
 from agent.settings import Settings
+from agent.simulator.carrier import Twilio, call_fields
+from agent.simulator.simulated_call import Manner, SessionReport, TwilioCall
+from agent.simulator.twiml_reader import RelayInvitation, TwimlAnswer
 from agent.store.call_state.journal import open_journals
 from agent.tools import SPECS, TOOLS, HttpTools, OutboundHttp, ToolRegistry
 from agent.twilio.signature import Signatures
@@ -45,14 +48,19 @@ from agent.usecases import UseCase
 from tests.fakes import UNREACHABLE, MemoryMessenger, MemoryStore
 from tests.listening import listening
 from tests.shipped import load_shipped
-from tests.twilio_client.call import Ending, Manner, TwilioCall
-from tests.twilio_client.client import Answer, Relay, Twilio, call_fields
 from tests.waiting import no_longer, until
 
 TOKEN = "12345678901234567890123456789012"
 ORIGIN = "https://voice.example.com"
 VOICE_URL = f"{ORIGIN}/twiml"
 ACTION_URL = f"{ORIGIN}/twiml/action"
+
+UNLIMITED_CALLERS = {
+    "CALLER_CALLS_AT_ONCE": "0",
+    "CALLER_CALLS_PER_HOUR": "0",
+    "CALLER_TOKENS_PER_DAY": "0",
+}
+"""Environment of a service that one number may call as often as it likes."""
 
 _FILLERS = {*Phrases().fillers, *(spec.filler for spec in SPECS.values())}
 PATIENT = Manner(fillers=frozenset({*_FILLERS, "I am still checking that with the kitchen."}))
@@ -113,11 +121,11 @@ class Server:
         telemetry = self.service.telemetry
         await until(lambda: _sample(telemetry.render("")[0].decode(), name, {}) == value)
 
-    async def ring(self, fields: Mapping[str, str]) -> Answer:
+    async def ring(self, fields: Mapping[str, str]) -> TwimlAnswer:
         """The voice webhook, signed; whatever it answers."""
         return await self.twilio.post(VOICE_URL, fields)
 
-    async def relay(self, **fields: str) -> Relay:
+    async def relay(self, **fields: str) -> RelayInvitation:
         """A call that was set up and waits for its socket."""
         return await self.twilio.webhook(call_fields(**fields))
 
@@ -237,7 +245,7 @@ async def _on_stage(
             await _quiet(server)
 
 
-async def heard_out(call: TwilioCall) -> Ending:
+async def heard_out(call: TwilioCall) -> SessionReport:
     """Listen until the service gives the call back."""
     async with no_longer():
         while call.ending is None:

@@ -25,7 +25,7 @@ from tests.llm.accounts import set_account
 from tests.servers import TOKEN, VOICE_URL
 from tests.tools.http.stand_in import standing_in
 from tests.tools.mcp_servers import Peer, listed, peering, said, written
-from tests.twilio_client.api import ACCOUNT, TwilioApi, twilio_api
+from tests.twilio_api import ACCOUNT, TwilioApi, twilio_api
 
 KEY = "sk-the-right-key-0123456789"
 SECRETS = (KEY, TOKEN, "example-secret", "a-wrong-secret")

@@ -23,7 +23,7 @@ from agent.cli.main import main
 from agent.settings import Settings
 from tests import dynamodb
 from tests.servers import TOKEN
-from tests.twilio_client.api import ACCOUNT, twilio_api
+from tests.twilio_api import ACCOUNT, twilio_api
 from tests.waiting import HANG_SECONDS
 
 ROOT = Path(__file__).parents[2]

@@ -20,11 +20,11 @@ import structlog
 from agent.call.config import Phrases
 from agent.cli import serve
 from agent.settings import Settings
+from agent.simulator.carrier import Twilio, call_fields
+from agent.simulator.simulated_call import TwilioCall
 from agent.store.sqlite import SqliteStore
 from tests.dynamodb import free_port
 from tests.servers import ORIGIN, PATIENT, TOKEN, heard_out
-from tests.twilio_client.call import TwilioCall
-from tests.twilio_client.client import Twilio, call_fields
 from tests.waiting import no_longer, until
 
 ROOT = Path(__file__).parents[2]
@@ -77,7 +77,7 @@ async def test_call_is_handed_over_when_the_service_stops(service_settings: Sett
 
     assert ending.fields["HandoffData"] == '{"reasonCode": "server-drain", "reason": "quiet"}'
     assert ending.status == "ended"
-    assert call.ledger.violations == []
+    assert call.ledger.departures == []
 
 
 @pytest.mark.parametrize("signals", [[signal.SIGINT], [signal.SIGTERM, signal.SIGTERM]])
@@ -98,7 +98,7 @@ async def test_interrupt_or_second_signal_ends_calls_with_a_goodbye(
 
     assert call.ledger.cycles[-1].text == Phrases().goodbye_stopping
     assert ending.fields["HandoffData"] == '{"reasonCode": "goodbye"}'
-    assert call.ledger.violations == []
+    assert call.ledger.departures == []
 
 
 @asynccontextmanager

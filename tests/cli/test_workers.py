@@ -17,9 +17,9 @@ import aiohttp
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from agent.simulator.carrier import Twilio, call_fields
 from tests.dynamodb import free_port
 from tests.servers import ORIGIN, PATIENT, TOKEN, heard_out
-from tests.twilio_client.client import Twilio, call_fields
 from tests.waiting import no_longer, until
 
 pytestmark = pytest.mark.needs("time")

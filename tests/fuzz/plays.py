@@ -16,20 +16,21 @@ from multidict import MultiDict
 from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]  # no stubs
 from yarl import URL
 
+from agent.simulator.carrier import call_fields
+from agent.simulator.twiml_reader import RelayInvitation
 from agent.tools import SPECS
 from agent.usecases.folders import load_record
 from tests import shipped
 from tests.fuzz import feed
 from tests.fuzz.rig import CALLER, Rig, goes_on_or_is_over
 from tests.servers import ORIGIN, TOKEN, Server
-from tests.twilio_client.client import Relay, call_fields
 
 _RECORDS = (load_record(folder, SPECS) for folder in shipped.USE_CASES)
 USE_CASES: dict[str, Any] = {str(record["pk"]): record for record in _RECORDS}
 """The shipped ones, as their items are."""
 
 
-async def _ring(server: Server) -> Relay:
+async def _ring(server: Server) -> RelayInvitation:
     """Ring until a line is free; how long that may take is the example's limit."""
     while (answer := await server.ring(call_fields(From=CALLER))).relay is None:  # noqa: ASYNC110 (a load has no event)
         await asyncio.sleep(

@@ -21,10 +21,9 @@ from urllib.parse import parse_qs, urlsplit
 import structlog
 
 from agent.observability import configure_logging
-from tests.servers import Server, serving, settings_for
-from tests.twilio_client.call import TwilioCall, UnansweredError
-from tests.twilio_client.client import UNLIMITED_CALLERS
-from tests.twilio_client.ledger import Fault
+from agent.simulator.simulated_call import NoReplyError, TwilioCall
+from agent.simulator.talk_cycles import Departure
+from tests.servers import UNLIMITED_CALLERS, Server, serving, settings_for
 from tests.waiting import no_longer, until
 
 T = TypeVar("T")
@@ -156,6 +155,6 @@ async def goes_on_or_is_over(call: TwilioCall) -> None:
     if call.ending is None:
         try:
             await call.say("are you open")
-        except UnansweredError:
+        except NoReplyError:
             assert call.ending is not None, "neither an answer nor an end"
-    assert not [each for each in call.ledger.violations if each.fault is Fault.BAD_FRAME]
+    assert not [each for each in call.ledger.departures if each.kind is Departure.BAD_FRAME]

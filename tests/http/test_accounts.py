@@ -9,8 +9,8 @@ import pytest
 from aiohttp import web
 
 from agent.http import PUBLIC_ROUTES
+from agent.simulator.carrier import call_fields
 from tests.servers import ACTION_URL, ORIGIN, Server, serving, settings_for
-from tests.twilio_client.client import call_fields
 
 OURS, THEIRS = "AC" + "0" * 32, "AC" + "1" * 32
 _FOR_OTHERS = {"/token"}

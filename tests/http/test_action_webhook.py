@@ -8,8 +8,8 @@ import pytest
 
 from agent.call.after_session import TransferOutcome
 from agent.http.action_webhook import transfer_outcome
+from agent.simulator.carrier import call_fields
 from tests.servers import ACTION_URL, Server
-from tests.twilio_client.client import call_fields
 
 TOOK, NOBODY, GONE = (
     TransferOutcome.COMPLETED,

@@ -20,11 +20,12 @@ from agent.http.middleware import TROUBLE
 from agent.http.voice_webhook import BUSY, TOO_MANY, TOO_OFTEN
 from agent.ports import Item, Messenger, Pause, Store, TextMessage, no_pause
 from agent.session import outbound as dials
+from agent.simulator.carrier import call_fields
+from agent.simulator.simulated_call import Manner
+from agent.simulator.twiml_reader import TwimlAnswer
 from tests.fakes import Clock, MemoryMessenger, MemoryStore
 from tests.servers import ACTION_URL, VOICE_URL, Server, heard_out, settings_for, staged
 from tests.stores import CountingStore
-from tests.twilio_client.call import Manner
-from tests.twilio_client.client import Answer, call_fields
 from tests.waiting import until
 
 ADA, GRACE, OURS = "+15550100001", "+15550100002", "+15550100000"
@@ -62,11 +63,11 @@ class Shop:
     store: MemoryStore
     clock: Clock
 
-    async def ring(self, caller: str = ADA, query: str = "", **fields: str) -> Answer:
+    async def ring(self, caller: str = ADA, query: str = "", **fields: str) -> TwimlAnswer:
         url = f"{VOICE_URL}{query}"
         return await self.server.twilio.post(url, call_fields(From=caller, **fields))
 
-    async def ring_ada(self, token: str = "", **fields: str) -> Answer:
+    async def ring_ada(self, token: str = "", **fields: str) -> TwimlAnswer:
         """The webhook of an outbound call, of a new one without the token of an earlier one."""
         told = {"To": ADA, "Direction": "outbound-api", **fields}
         return await self.ring(OURS, f"?dial={token or await self.dial_ada()}", **told)

@@ -8,8 +8,9 @@ import pytest
 from multidict import MultiDict
 from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]  # no stubs
 
+from agent.simulator.carrier import call_fields
+from agent.simulator.twiml_reader import TwimlAnswer
 from tests.servers import TOKEN, VOICE_URL, Server
-from tests.twilio_client.client import Answer, call_fields
 
 ADA = "client:ada_1"
 HOSTILE = {
@@ -37,11 +38,11 @@ HOSTILE = {
 }
 
 
-async def ring(server: Server, **fields: str) -> Answer:
+async def ring(server: Server, **fields: str) -> TwimlAnswer:
     return await server.ring(call_fields(**{"From": ADA, "To": "", **fields}))
 
 
-def personal(answer: Answer) -> tuple[dict[str, str], str]:
+def personal(answer: TwimlAnswer) -> tuple[dict[str, str], str]:
     """The relay attributes without the URL, and the action URL."""
     assert answer.relay is not None
     attributes = {name: text for name, text in answer.relay.attributes.items() if name != "url"}

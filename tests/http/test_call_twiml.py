@@ -10,9 +10,10 @@ import pytest
 from agent.call.lifecycle import HandoffData, ReasonCode
 from agent.http.call_twiml import transfer_document
 from agent.settings import Settings
+from agent.simulator.carrier import call_fields
+from agent.simulator.twiml_reader import TwimlAnswer
 from agent.usecases.transfer_target import PhoneTarget
 from tests.servers import ACTION_URL, Server, settings_for
-from tests.twilio_client.client import Answer, call_fields
 
 RESTAURANT = "restaurantOrderingUseCase"
 BACK = f"{ACTION_URL}?useCase={RESTAURANT}"
@@ -122,6 +123,6 @@ async def _open(server: Server, **desk: object) -> None:
     await server.store.merge(RESTAURANT, "configuration", {"desk": desk})
 
 
-async def _handed_over(server: Server, **fields: str) -> Answer:
+async def _handed_over(server: Server, **fields: str) -> TwimlAnswer:
     told = {"SessionStatus": "ended", "HandoffData": HANDOFF.render()}
     return await server.twilio.post(BACK, call_fields(CallStatus="in-progress", **told, **fields))

@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from agent.ports import Item, LanguageModel, Store
+from agent.simulator.carrier import call_fields
+from agent.simulator.twiml_reader import RelayInvitation, TwimlAnswer
 from tests.fakes import Clock
 from tests.scripted import ScriptedModel
 from tests.servers import ACTION_URL, VOICE_URL, Server, settings_for, staged
 from tests.stores import Stores
-from tests.twilio_client.client import Answer, Relay, call_fields
 
 RESTAURANT = "restaurantOrderingUseCase"
 RECORD: Item = {
@@ -40,14 +41,14 @@ class Processes:
     store: Store
     clock: Clock
 
-    async def twice(self, url: str, fields: Mapping[str, str]) -> list[Relay]:
+    async def twice(self, url: str, fields: Mapping[str, str]) -> list[RelayInvitation]:
         """The relays of both processes, requested at the same time."""
         asked = (server.twilio.post(url, fields) for server in self.servers)
-        answers: list[Answer] = await asyncio.gather(*asked)
+        answers: list[TwimlAnswer] = await asyncio.gather(*asked)
         assert [answer.verbs for answer in answers] == [("Connect",)] * 2
         return [answer.relay for answer in answers if answer.relay is not None]
 
-    async def opens(self, relay: Relay, at: int = 0) -> int:
+    async def opens(self, relay: RelayInvitation, at: int = 0) -> int:
         """101 if the socket is opened, otherwise the status of the refusal."""
         twilio = self.servers[at].twilio
         status = await twilio.handshake(relay.url, signature=twilio.sign(relay.url))

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from agent.simulator.carrier import call_fields
 from tests.servers import Server, heard_out, serving, settings_for
-from tests.twilio_client.client import call_fields
 from tests.waiting import no_longer, until
 
 ADA = "+15550100001"

@@ -9,8 +9,8 @@ from itertools import product
 
 import pytest
 
+from agent.simulator.simulated_call import TwilioCall
 from tests.servers import Server
-from tests.twilio_client.call import TwilioCall
 
 pytestmark = pytest.mark.needs("time")
 
@@ -76,7 +76,7 @@ async def _check(server: Server, caller: Caller, call: TwilioCall) -> None:
     ]
     wish = f"{caller.size} {caller.pizza} pizza with {caller.topping}"
     assert wish in call.ledger.cycles[0].text
-    assert call.ledger.violations == []
+    assert call.ledger.departures == []
 
     everything = json.dumps(await server.items(call.relay.fields["CallSid"]))
     greeting = call.relay.attributes["welcomeGreeting"]

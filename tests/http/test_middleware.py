@@ -15,9 +15,9 @@ from structlog.testing import capture_logs
 from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]  # no stubs
 
 from agent.http.middleware import LARGEST_BODY_BYTES, MOST_FIELDS
+from agent.simulator.carrier import call_fields
 from agent.twilio.signature import is_well_formed
 from tests.servers import TOKEN, VOICE_URL, Server
-from tests.twilio_client.client import call_fields
 from tests.waiting import no_longer
 
 FORM = "application/x-www-form-urlencoded"

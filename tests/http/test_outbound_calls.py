@@ -14,9 +14,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from agent.http.voice_webhook import VOICEMAIL
+from agent.simulator.carrier import call_fields
+from agent.simulator.twiml_reader import TwimlAnswer
 from tests.servers import ORIGIN, TOKEN, Server, serving, settings_for
-from tests.twilio_client.api import ACCOUNT, TwilioApi, twilio_api
-from tests.twilio_client.client import Answer, call_fields
+from tests.twilio_api import ACCOUNT, TwilioApi, twilio_api
 
 ADA, OURS = "+15550100001", "+15550100000"
 RESTAURANT, EINSTEIN = "restaurantOrderingUseCase", "albertEinsteinUseCase"
@@ -47,7 +48,7 @@ class Office:
         made = {"CallSid": answer["callSid"], "Direction": "outbound-api", "From": OURS, "To": ADA}
         return self.api.asked[-1]["Url"], call_fields(**made, CallStatus="in-progress")
 
-    async def answered(self, by: str) -> Answer:
+    async def answered(self, by: str) -> TwimlAnswer:
         """Have Ada called, and answered."""
         url, fields = await self.dialled()
         return await self.server.twilio.post(url, {**fields, **({"AnsweredBy": by} if by else {})})

@@ -47,7 +47,7 @@ async def test_quiet_call_outlives_many_heartbeats(server: Server) -> None:
 
     assert asyncio.get_running_loop().time() > 10 * HEARTBEAT_SECONDS
     assert call.ending and call.ending.status == "completed"
-    assert call.ledger.violations == []
+    assert call.ledger.departures == []
 
 
 @played

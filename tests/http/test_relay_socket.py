@@ -10,10 +10,10 @@ import pytest
 from agent.errors import StoreError
 from agent.http.middleware import TROUBLE
 from agent.ports import Item
+from agent.simulator.simulated_call import Manner
+from agent.simulator.talk_cycles import Departure
 from tests.fakes import MemoryStore
 from tests.servers import Server, heard_out, offline, seeded, serving, settings_for, staged
-from tests.twilio_client.call import Manner
-from tests.twilio_client.ledger import Fault
 
 ADA = "+15550100001"
 BARE = "wss://voice.example.com/"
@@ -89,7 +89,7 @@ async def test_setup_that_names_another_call_closes_the_socket(server: Server) -
         await call.settle()
         ending = await call.hang_up()
 
-    assert [violation.fault for violation in call.ledger.violations] == [Fault.HUNG_UP_ON]
+    assert [each.kind for each in call.ledger.departures] == [Departure.HUNG_UP_ON]
     assert ending.status == "failed"
     assert ending.answer and ending.answer.verbs == ("Connect",)
     assert await server.metric("agent_calls_refused_total", reason="setup") == 1
@@ -136,7 +136,7 @@ async def test_frame_that_cannot_be_used_is_counted_and_ignored(
         reply = await call.say("are you open")
 
     assert reply.text
-    assert call.ledger.violations == []
+    assert call.ledger.departures == []
     assert await server.metric("agent_relay_frames_ignored_total", kind=kind) == 1
     assert [text for said, text in await server.said(call) if said == "callerSaid"] == [
         "are you open"

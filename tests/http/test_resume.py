@@ -20,13 +20,14 @@ from agent.errors import StoreError
 from agent.http.action_webhook import LOST, PATIENCE
 from agent.ports import Item
 from agent.session.resume import MOST_CONNECTIONS
+from agent.simulator.carrier import call_fields
+from agent.simulator.simulated_call import SessionReport
+from agent.simulator.twiml_reader import RelayInvitation, TwimlAnswer
 from agent.tools import SPECS
 from agent.usecases.named_tools import tools_text
 from tests.fakes import MemoryStore
 from tests.scripted import ScriptedModel
 from tests.servers import ACTION_URL, Server, heard_out, offline, seeded, settings_for, staged
-from tests.twilio_client.call import Ending
-from tests.twilio_client.client import Answer, Relay, call_fields
 from tests.waiting import until
 
 ADA = "+15550100001"
@@ -35,14 +36,14 @@ PHRASES = Phrases()
 END = StopReason.END
 
 
-def new_line(ending: Ending) -> Relay:
+def new_line(ending: SessionReport) -> RelayInvitation:
     """The relay that the action URL answered with."""
     assert ending.answer is not None
     assert ending.answer.relay is not None, ending.answer.xml
     return ending.answer.relay
 
 
-def unheard(relay: Relay) -> Relay:
+def unheard(relay: RelayInvitation) -> RelayInvitation:
     """The same socket without greeting and action URL."""
     attributes = {**relay.attributes, "welcomeGreeting": ""}
     return replace(relay, attributes=attributes, action="")
@@ -327,7 +328,7 @@ async def test_caller_waits_while_the_table_is_unavailable(tmp_path: Path) -> No
     assert resumed.cycles[0] == PHRASES.resumed
 
 
-def _address(answer: Answer) -> str:
+def _address(answer: TwimlAnswer) -> str:
     """The URL that Twilio is redirected to."""
     redirect = ET.fromstring(answer.xml).find("Redirect")  # noqa: S314 (our own answer)
     assert redirect is not None
@@ -411,4 +412,4 @@ async def test_language_the_call_had_switched_to_is_kept(tmp_path: Path) -> None
         async with server.twilio.connect(relay) as call:
             await call.reply(cycles=2)
 
-    assert call.ledger.others[0]["ttsLanguage"] == "es-US"
+    assert call.session.languages[-1] == "es-US"

@@ -18,8 +18,8 @@ from agent.http.connection_limits import ConnectionLimits
 from agent.http.server import Address, open_site, public_limits, raise_file_limit
 from agent.observability import Telemetry
 from agent.settings import SettingsError
+from agent.simulator.carrier import call_fields
 from tests.servers import serving, settings_for
-from tests.twilio_client.client import call_fields
 from tests.waiting import no_longer, until
 
 ADA = "+15550100001"

@@ -13,9 +13,10 @@ from agent.errors import StoreError
 from agent.http.middleware import TROUBLE
 from agent.llm import OfflineModel
 from agent.ports import Item
+from agent.simulator.carrier import call_fields
+from agent.simulator.twiml_reader import TwimlAnswer
 from tests.fakes import MemoryStore
 from tests.servers import ACTION_URL, VOICE_URL, Server, serving, settings_for, staged
-from tests.twilio_client.client import Answer, call_fields
 
 ADA = "+15550100001"
 UNKNOWN = "+15550100050"
@@ -60,7 +61,7 @@ async def test_caller_without_a_number_is_answered(server: Server, caller: dict[
         reply = await call.say("are you open")
 
     assert reply.text != ""
-    assert call.ledger.violations == []
+    assert call.ledger.departures == []
 
 
 async def test_names_with_markup_are_not_spoken(server: Server) -> None:
@@ -175,7 +176,9 @@ async def test_unsigned_service_on_this_machine_needs_no_token(table: Path) -> N
     assert answer.relay.action.startswith("http://localhost:3000/twiml/action?")
 
 
-async def _given_back(server: Server, handoff: HandoffData, use_case: str, **fields: str) -> Answer:
+async def _given_back(
+    server: Server, handoff: HandoffData, use_case: str, **fields: str
+) -> TwimlAnswer:
     fields = call_fields(
         CallStatus="in-progress",
         SessionStatus="ended",

@@ -17,8 +17,7 @@ from agent.usecases.folders import load_document
 from agent.usecases.relay_attributes import ATTRIBUTES, LANGUAGE_ATTRIBUTES
 from tests.fakes import MemoryStore
 from tests.scripted import ScriptedModel
-from tests.servers import Server, settings_for, staged
-from tests.twilio_client.client import UNLIMITED_CALLERS
+from tests.servers import UNLIMITED_CALLERS, Server, settings_for, staged
 
 pytestmark = pytest.mark.needs("time")
 

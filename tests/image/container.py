@@ -18,12 +18,12 @@ from typing import Any
 
 import pytest
 
+from agent.simulator.carrier import Twilio
 from tests.dynamodb import free_port
 from tests.needs import use
 from tests.servers import ORIGIN, PATIENT, TOKEN
 from tests.survival import front
 from tests.survival.stack import calling
-from tests.twilio_client.client import Twilio
 
 ROOT = Path(__file__).parents[2]
 ADA = "+15550100001"
@@ -141,5 +141,5 @@ async def order(twilio: Twilio) -> str:
     async with twilio.call(From=ADA) as call:
         total = await call.say("a large pepperoni pizza with mushrooms for pickup")
         placed = await call.say("yes", cycles=2)
-    assert call.ledger.violations == []
+    assert call.ledger.departures == []
     return f"{total.text} {placed.text}"

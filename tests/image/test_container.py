@@ -9,11 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from agent.call.config import Phrases
+from agent.simulator.carrier import call_fields
 from tests.dynamodb import free_port
 from tests.image.container import ADA, HARDENED, docker, order, phoning, started
 from tests.observability.prometheus import watching
 from tests.servers import ORIGIN, heard_out
-from tests.twilio_client.client import call_fields
 
 _WRITABLE = """
 import os

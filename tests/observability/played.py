@@ -14,13 +14,13 @@ from pathlib import Path
 
 import aiohttp
 
+from agent.simulator.carrier import CallRefusedError, Twilio, call_fields
 from agent.store.sqlite import SqliteStore
 from benchmarks.service import Server, serving
 from tests.dynamodb import free_port
 from tests.emulators.openai import OpenAIEmulator
 from tests.emulators.replies import fail, say, stall
 from tests.emulators.scripts import by_model, by_text
-from tests.twilio_client.client import CallRefusedError, Twilio, call_fields
 
 ADA = "+15550100001"
 GRACE = "+15550100002"

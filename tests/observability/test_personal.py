@@ -12,11 +12,11 @@ from yarl import URL
 from agent.errors import AgentError, StoreError, ToolError, UseCaseError
 from agent.observability import configure_logging
 from agent.ports import Item
+from agent.simulator.carrier import call_fields
 from agent.store.sqlite import SqliteStore
 from benchmarks.planted import found, plant
 from tests.fakes import MemoryStore
 from tests.servers import heard_out, offline, seeded, serving, settings_for, staged
-from tests.twilio_client.client import call_fields
 
 Captured = pytest.CaptureFixture[str]
 pytestmark = [pytest.mark.needs("time"), pytest.mark.usefixtures("plain_logging")]

@@ -12,11 +12,11 @@ import pytest
 
 from agent.call.messages import StopReason
 from agent.ports import Item
+from agent.simulator.simulated_call import TwilioCall
 from agent.usecases.versions import Versions
 from tests.fakes import MemoryStore
 from tests.scripted import ScriptedModel
 from tests.servers import Server, settings_for, staged
-from tests.twilio_client.call import TwilioCall
 
 NAME = "restaurantOrderingUseCase"
 OF_THE_PROCESS = "offline:"

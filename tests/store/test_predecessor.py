@@ -171,7 +171,7 @@ async def test_every_record_answers_a_call(
     assert relay.attributes["transcriptionProvider"] == "Deepgram"
     assert "interruptByDtmf" not in relay.attributes
     assert reply.text and pressed.text and neutral.text
-    assert call.ledger.violations == []
+    assert call.ledger.departures == []
 
 
 async def test_key_of_an_old_record_runs_its_tool_on_old_data(

@@ -22,11 +22,12 @@ from xml.etree import ElementTree as ET
 import aiohttp
 
 from agent.call.config import Phrases
+from agent.simulator.carrier import Twilio, call_fields
+from agent.simulator.simulated_call import Manner, NoReplyError, TwilioCall
+from agent.simulator.talk_cycles import ProtocolFault
+from agent.simulator.twiml_reader import RelayInvitation, TwimlAnswer
 from agent.tools import SPECS
 from tests.survival.model import Sentence
-from tests.twilio_client.call import Manner, TwilioCall, UnansweredError
-from tests.twilio_client.client import Answer, Relay, Twilio, call_fields
-from tests.twilio_client.ledger import Violation
 from tests.waiting import HANG_SECONDS
 
 MANNER = Manner(
@@ -86,7 +87,7 @@ class Way(StrEnum):
 class Ticket:
     """What a socket is opened with. Times are of the loop's clock, everywhere."""
 
-    relay: Relay
+    relay: RelayInvitation
     way: Way
     asked_at: float
     """When the webhook was asked, or when the socket before it died."""
@@ -112,7 +113,7 @@ class Leg:
     """When it ended."""
     heard: list[str] = field(default_factory=list)
     """Cycle by cycle."""
-    violations: list[Violation] = field(default_factory=list)
+    violations: list[ProtocolFault] = field(default_factory=list)
 
     @property
     def wait(self) -> float:
@@ -171,7 +172,7 @@ class Guest:
         assert ending is not None
         leg.heard = [cycle.text for cycle in cycles]
         leg.first_words_at = cycles[0].opened_at if cycles else 0.0
-        leg.violations = call.ledger.violations
+        leg.violations = call.ledger.departures
         leg.ended_at, leg.status = ending.at, ending.status
         leg.reason = ending.fields.get("ErrorCode", ending.fields.get("HandoffData", ""))
         if ending.status == "completed":
@@ -250,7 +251,7 @@ class Guest:
         Not on a socket that was opened again: there the caller has noticed nothing.
         """
         patience = 2 * PATIENCE_SECONDS if way is Way.REOPENED else None
-        with suppress(UnansweredError, TimeoutError):
+        with suppress(NoReplyError, TimeoutError):
             async with asyncio.timeout(patience):
                 await call.hear(1)
         if call.ledger.cycles:
@@ -280,7 +281,7 @@ class Guest:
             frames = call.ledger.frames
             try:
                 await call.reply()
-            except UnansweredError:
+            except NoReplyError:
                 return
             await call.play_out()
             if call.ledger.frames > frames:
@@ -300,14 +301,14 @@ class Guest:
         return asyncio.get_running_loop().time()
 
 
-def _ended_by(answer: Answer, legs: Sequence[Leg]) -> str:
+def _ended_by(answer: TwimlAnswer, legs: Sequence[Leg]) -> str:
     """How a call ended by what a webhook answered: that, and the last words heard."""
     spoken = [say.text or "" for say in _document(answer).iter("Say")]
     last = spoken or [text for leg in legs for text in leg.heard][-1:]
     return f"{answer.status} {'+'.join(answer.verbs)}: {' '.join(last)}"
 
 
-def _document(answer: Answer) -> ET.Element:
+def _document(answer: TwimlAnswer) -> ET.Element:
     try:
         return ET.fromstring(answer.xml)  # noqa: S314 - the service under test wrote it
     except ET.ParseError:

@@ -16,11 +16,11 @@ from itertools import pairwise
 
 from agent.call.history import AgentSaid, CallerSaid, ToolUsed
 from agent.ports import Store
+from agent.simulator.talk_cycles import Departure
 from agent.store.call_state.history_loader import LoadedHistory, read_items
 from agent.store.call_state.journal import CHAT
 from benchmarks.replay import percentile
 from tests.survival.phone import Guest, Said, Way
-from tests.twilio_client.ledger import Fault
 
 OWED_SECONDS = 0.5
 """A sentence said so long before its socket died has been received and written down.
@@ -127,7 +127,7 @@ async def judge(store: Store, guests: Sequence[Guest]) -> Report:
     """Compare what was said with the table, once the servers have ended."""
     rejoined = [(before, leg) for guest in guests for before, leg in pairwise(guest.legs)]
     asked = [leg for _, leg in rejoined if leg.ticket.way is Way.ASKED and leg.opened_at]
-    violations = (each.fault for guest in guests for leg in guest.legs for each in leg.violations)
+    violations = (each.kind for guest in guests for leg in guest.legs for each in leg.violations)
     report = Report(
         calls=len(guests),
         endings=Counter(guest.ending for guest in guests),
@@ -138,7 +138,9 @@ async def judge(store: Store, guests: Sequence[Guest]) -> Report:
         answers=sorted(leg.answered_at - leg.ticket.asked_at for leg in asked),
         openings=sorted(leg.opened_at - leg.ticket.asked_at for leg in asked),
         silent=sum(1 for leg in asked if not leg.first_words_at),
-        violations=Counter(fault.value for fault in violations if fault is not Fault.HUNG_UP_ON),
+        violations=Counter(
+            fault.value for fault in violations if fault is not Departure.HUNG_UP_ON
+        ),
     )
     for guest in guests:
         orders = await store.query(guest.caller, "restaurantOrder::")

@@ -18,12 +18,14 @@ from pathlib import Path
 
 import aiohttp
 
+from agent.simulator.carrier import Twilio, call_fields
+from agent.simulator.twiml_reader import RelayInvitation, TwimlAnswer
 from tests.dynamodb import Engine
+from tests.servers import UNLIMITED_CALLERS
 from tests.survival.phone import PATIENCE_SECONDS, Guest, Phase, talking
 from tests.survival.report import Report, judge, listed
 from tests.survival.stack import ORIGIN, Exit, Plan, Stack, standing
 from tests.survival.stepped import BACK, FORWARD
-from tests.twilio_client.client import UNLIMITED_CALLERS, Answer, Relay, Twilio, call_fields
 
 _AT_ONCE = 50
 _STRANGER = "+15559999999"
@@ -186,13 +188,13 @@ async def disk_full(place: Place, seconds: float = 10.0) -> Outcome:
         return await _ended(stack, crowd.guests)
 
 
-async def ring(twilio: Twilio, count: int) -> tuple[list[Relay], Counter[str]]:
+async def ring(twilio: Twilio, count: int) -> tuple[list[RelayInvitation], Counter[str]]:
     """Set up calls at the same time, without sockets: their relays, and the answers.
 
     A relay may have a place of its own or share one: this shows when its socket is opened.
     """
 
-    async def post() -> Answer:
+    async def post() -> TwimlAnswer:
         return await twilio.post(f"{ORIGIN}/twiml", call_fields(From=_STRANGER))
 
     answers = await asyncio.gather(*(post() for _ in range(count)))
@@ -229,11 +231,13 @@ async def attempts(twilio: Twilio, count: int) -> Counter[str]:
 
 
 @asynccontextmanager
-async def dialling(twilio: Twilio, relays: Sequence[Relay]) -> AsyncIterator[Counter[str]]:
+async def dialling(
+    twilio: Twilio, relays: Sequence[RelayInvitation]
+) -> AsyncIterator[Counter[str]]:
     """Open the sockets of these calls, all at once; they last until this is left."""
     async with AsyncExitStack() as exits:
 
-        async def dial(relay: Relay) -> str:
+        async def dial(relay: RelayInvitation) -> str:
             try:
                 await exits.enter_async_context(twilio.connect(relay))
             except aiohttp.WSServerHandshakeError as refusal:

@@ -27,6 +27,7 @@ import aiohttp
 from aiohttp import web
 
 from agent.ports import Store
+from agent.simulator.carrier import Twilio
 from agent.store import open_store
 from tests import dynamodb
 from tests.dynamodb import REGION, free_port
@@ -37,7 +38,6 @@ from tests.survival import front
 from tests.survival.link import Link, linked
 from tests.survival.model import guest_model
 from tests.survival.phone import MANNER
-from tests.twilio_client.client import Twilio
 
 ROOT = Path(__file__).parents[2]
 MODEL = "us.amazon.nova-lite-v1:0"

@@ -11,13 +11,13 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from agent.simulator.carrier import Twilio
 from tests.emulators.replies import Call, Json, Reply, Words
 from tests.emulators.scripts import Request
 from tests.survival import front
 from tests.survival.link import linked
 from tests.survival.model import PLACED, Sentence, guest_model
 from tests.survival.stack import calling
-from tests.twilio_client.client import Twilio
 
 ASKED = Sentence(3)
 ORDERED = Sentence(4, is_order=True)

@@ -16,11 +16,11 @@ from agent.call.history import KEYS_PRESSED, ToolUsed
 from agent.call.messages import StopReason
 from agent.errors import ModelError, StoreError
 from agent.ports import Item
+from agent.simulator.simulated_call import TwilioCall
 from agent.store.call_state.history_loader import read_items
 from tests.fakes import MemoryStore
 from tests.scripted import ScriptedModel, Step
 from tests.servers import Server, heard_out, offline, seeded, serving, settings_for, staged
-from tests.twilio_client.call import TwilioCall
 from tests.waiting import until
 
 ADA, GRACE, STRANGER = "+15550100001", "+15550100002", "+15550100050"
@@ -68,7 +68,7 @@ async def test_goodbye_is_heard_before_the_call_is_ended(server: Server) -> None
     assert ended_at_once is None
     assert ending.fields["HandoffData"] == '{"reasonCode": "goodbye"}'
     assert ending.answer and ending.answer.verbs == ("Hangup",)
-    assert call.ledger.violations == []
+    assert call.ledger.departures == []
     assert await server.metric("agent_calls_total", end_reason="agent_end") == 1
 
 
@@ -142,7 +142,7 @@ async def test_interrupt_leaves_in_the_history_what_was_heard(server: Server) ->
         ("agentSaid", heard),
         ("callerSaid", "tell me more"),
     ]
-    assert call.ledger.violations == []
+    assert call.ledger.departures == []
     assert await server.metric("agent_interrupts_total", kind="speech") == 1
 
 
@@ -159,7 +159,7 @@ async def test_interrupt_stops_the_model_and_every_further_word() -> None:
 
     assert reply.text == "Short, then."
     assert "Too late" not in "".join(cycle.text for cycle in call.ledger.cycles)
-    assert call.ledger.violations == []
+    assert call.ledger.departures == []
 
 
 async def test_answer_after_tools_is_said_and_stored(server: Server) -> None:
@@ -328,7 +328,7 @@ async def test_model_that_fails_is_answered_for() -> None:
 
     assert apology.text.startswith("I am sorry")
     assert reply.text == "Now it works."
-    assert call.ledger.violations == []
+    assert call.ledger.departures == []
 
 
 async def test_failed_relay_session_is_connected_again(server: Server) -> None:

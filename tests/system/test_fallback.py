@@ -8,8 +8,8 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from agent.simulator.carrier import call_fields
 from tests.servers import Server
-from tests.twilio_client.client import call_fields
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "configuration" / "fallback"

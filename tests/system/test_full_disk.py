@@ -17,12 +17,12 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from agent.simulator.carrier import call_fields
+from agent.simulator.simulated_call import TwilioCall
 from agent.store.sqlite import SqliteStore
 from tests.emulators.carrier import ACCOUNT, Conduct
 from tests.servers import Server, settings_for
 from tests.system.test_messages_call import ADA, CONFIGURED, GRACE, NUMBER, Stage, sending
-from tests.twilio_client.call import TwilioCall
-from tests.twilio_client.client import call_fields
 
 _DISK_BYTES = 4 * 2**20
 _PATIENCE_SECONDS = 60.0

@@ -83,7 +83,7 @@ async def test_caller_hears_what_another_system_knows(tmp_path: Path) -> None:
         "GET /v1/orders/123456?caller=%2B15550100001 HTTP/1.1"
     ]
     assert other.asked[0].headers["authorization"] == "Bearer t0ken"
-    assert call.ledger.violations == []
+    assert call.ledger.departures == []
     assert detail == "Ready"
 
 
@@ -98,7 +98,7 @@ async def test_call_goes_on_when_the_other_system_fails(tmp_path: Path) -> None:
 
     assert "I cannot see that order." in first.text
     assert "It is on its way" in second.text
-    assert call.ledger.violations == []
+    assert call.ledger.departures == []
 
 
 _TOKEN = "headers.Authorization: ORDERS_API_TOKEN"

@@ -70,7 +70,7 @@ async def test_caller_is_served_by_tools_of_two_servers(table: Path, tmp_path: P
 
     assert hours.text == f"Let me look. They say: {INJECTION}"
     assert price.text == "Let me see. That is 2.5 dollars."
-    assert call.ledger.violations == []
+    assert call.ledger.departures == []
     assert (up, ready) == (1.0, (200, "Ready"))
 
 

@@ -17,11 +17,11 @@ from agent.call.messages import StopReason, ToolCall
 from agent.messaging import CarrierMessenger
 from agent.ports import Store
 from agent.settings import Settings
+from agent.simulator.simulated_call import TwilioCall
 from agent.twilio.rest_client import TOTAL_SECONDS
 from tests.emulators.carrier import ACCOUNT, TIME_LIMIT_SECONDS, CarrierStandIn, Conduct, Refused
 from tests.scripted import ScriptedModel, Step
 from tests.servers import TOKEN, OpenModel, Server, offline, seeded, serving, settings_for, staged
-from tests.twilio_client.call import TwilioCall
 
 ADA, GRACE, NEW = "+15550100001", "+15550100002", "+15550100003"
 NUMBER = "+15550100000"
@@ -128,7 +128,7 @@ async def test_order_ends_with_one_sms_and_one_email(stage: Stage) -> None:
     assert [taken.login.split()[0] for taken in stage.carrier.taken] == ["Basic", "Bearer"]
     assert TOKEN not in str(stage.carrier.texts)
     assert [order["order_total"] for order in await stage.server.orders(ADA)] == [23.5]
-    assert call.ledger.violations == []
+    assert call.ledger.departures == []
     assert [await stage.sent(channel, "accepted") for channel in ("sms", "email")] == [1, 1]
 
 
@@ -165,7 +165,7 @@ async def test_caller_who_breaks_in_gets_one_sms(
 
     assert "I have sent you the text message." in again.text
     assert stage.carrier.texts == [ORDER_SMS]
-    assert call.ledger.violations == []
+    assert call.ledger.departures == []
 
 
 async def test_sms_whose_answer_never_comes_is_not_sent_again(stage: Stage) -> None:

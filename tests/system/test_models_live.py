@@ -20,6 +20,7 @@ from agent.llm.bedrock import BedrockClient, BedrockModel
 from agent.llm.failover import Candidate, FailoverModel, HedgeBudget, ModelCircuit
 from agent.llm.openai import OpenAIClient, OpenAIModel
 from agent.ports import LanguageModel
+from agent.simulator.simulated_call import TwilioCall
 from agent.usecases import ModelSettings
 from tests.emulators.bedrock import BedrockEmulator
 from tests.emulators.openai import OpenAIEmulator
@@ -29,7 +30,6 @@ from tests.emulators.server import Emulator
 from tests.llm import contract
 from tests.llm.accounts import set_account
 from tests.servers import Server, serving, settings_for
-from tests.twilio_client.call import TwilioCall
 from tests.waiting import until
 
 NOVA = "us.amazon.nova-lite-v1:0"
@@ -91,7 +91,7 @@ async def test_order_by_a_model_of_bedrock_is_stored_and_confirmed(place: OpenPl
     assert [order["order_items"][0]["line_item"] for order in orders] == ["Large Pepperoni"]
     assert len(at.bedrock.requests) == 3
     assert {asked.model for asked in at.bedrock.requests} == {NOVA}
-    assert line.ledger.violations == []
+    assert line.ledger.departures == []
     at.assert_acceptable()
 
 
@@ -117,7 +117,7 @@ async def test_interrupt_and_hang_up_close_the_stream_to_bedrock(place: OpenPlac
     assert left == [0]
     assert [each.index for each in at.bedrock.closed_early] == [0, 2]
     assert reply.text == "Short, then."
-    assert line.ledger.violations == []
+    assert line.ledger.departures == []
     at.assert_acceptable()
 
 
@@ -190,7 +190,7 @@ async def test_nonsense_of_a_model_never_ends_a_call(
 
     assert first.text == heard
     assert second.text == "Here I am."
-    assert line.ledger.violations == []
+    assert line.ledger.departures == []
     at.assert_acceptable()
 
 

@@ -9,8 +9,7 @@ import structlog
 
 from benchmarks.replay import CALLERS, Options, replay
 from tests.dialogues import DEFAULT, WRITTEN_HERE, dialogues
-from tests.servers import PATIENT, serving, settings_for
-from tests.twilio_client.client import UNLIMITED_CALLERS
+from tests.servers import PATIENT, UNLIMITED_CALLERS, serving, settings_for
 
 
 async def test_words_of_callers_break_no_promise(table: Path) -> None:

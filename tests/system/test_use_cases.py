@@ -33,7 +33,7 @@ async def order_pizza(server: Server) -> None:
     assert "Your order is placed" in placed.text
     assert "It will be ready for pickup in" in placed.text
     assert await server.orders(ADA) == [pizza_order()]
-    assert call.ledger.violations == []
+    assert call.ledger.departures == []
 
 
 async def test_pizza_is_ordered_up_to_total_and_pickup_time(server: Server) -> None:
@@ -96,7 +96,7 @@ async def test_same_as_last_time_is_ordered_again_at_prices_of_today(server: Ser
         {"order_items": [line], "order_type": "pickup", "order_total": 99},
         pizza_order("no red onion"),
     ]
-    assert call.ledger.violations == []
+    assert call.ledger.departures == []
 
 
 async def test_what_is_gone_from_the_menu_since_last_time_is_said(server: Server) -> None:

@@ -1,4 +1,4 @@
-"""The frames of the relay socket as JSON Schema (`docs/reference/relay.md`), by `type`.
+"""The frames from Twilio as JSON Schema (`docs/reference/relay.md`), by `type`.
 
 The schemas are closed: a key that is not documented is an error. So they are stricter than the
 parser, and independent of the structs in `agent.twilio`.
@@ -16,7 +16,6 @@ Schema = Mapping[str, object]
 _TEXT: Schema = {"type": "string"}
 _MAYBE_TEXT: Schema = {"type": ["string", "null"]}
 _FLAG: Schema = {"type": "boolean"}
-_LANGUAGE: Schema = {"type": "string", "pattern": "^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$"}
 _NUMBER: Schema = {
     "anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": "^[0-9]+$"}]
 }
@@ -86,49 +85,10 @@ INBOUND: dict[str, Schema] = {
     },
 }
 
-OUTBOUND: dict[str, Schema] = {
-    "text": _frame(
-        "text",
-        required=("token",),
-        token=_TEXT,
-        last=_FLAG,
-        lang=_LANGUAGE,
-        interruptible=_FLAG,
-        preemptible=_FLAG,
-    ),
-    "play": _frame(
-        "play",
-        required=("source",),
-        source={"type": "string", "pattern": r"^https?://[^/\s?#]+[^\s]*$"},
-        loop={"type": "integer", "minimum": 0, "maximum": 1000},
-        preemptible=_FLAG,
-        interruptible=_FLAG,
-    ),
-    "sendDigits": _frame(
-        "sendDigits",
-        required=("digits",),
-        digits={"type": "string", "pattern": "^[0-9w#*]+$"},
-    ),
-    "language": {
-        **_frame("language", ttsLanguage=_LANGUAGE, transcriptionLanguage=_LANGUAGE),
-        "anyOf": [{"required": ["ttsLanguage"]}, {"required": ["transcriptionLanguage"]}],
-    },
-    "end": _frame("end", handoffData=_TEXT),
-}
-
-
-def check_outbound(text: str) -> None:
-    """Raise `jsonschema.ValidationError` unless the relay would accept this frame."""
-    _check(OUTBOUND, text)
-
 
 def check_inbound(text: str) -> None:
     """Raise `jsonschema.ValidationError` unless the relay could have sent this frame."""
-    _check(INBOUND, text)
-
-
-def _check(schemas: Mapping[str, Schema], text: str) -> None:
     frame = json.loads(text)
-    known: Schema = {"type": "object", "properties": {"type": {"enum": sorted(schemas)}}}
+    known: Schema = {"type": "object", "properties": {"type": {"enum": sorted(INBOUND)}}}
     Draft202012Validator({**known, "required": ["type"]}).validate(frame)
-    Draft202012Validator(schemas[frame["type"]]).validate(frame)
+    Draft202012Validator(INBOUND[frame["type"]]).validate(frame)

@@ -23,7 +23,7 @@ from agent.twilio.rest_client import (
     translating_errors,
     twilio_client,
 )
-from tests.twilio_client.api import ACCOUNT, TwilioApi, twilio_api
+from tests.twilio_api import ACCOUNT, TwilioApi, twilio_api
 from tests.virtual_time import run_virtually
 
 ADA, OURS = "+15550100001", "+15550100000"

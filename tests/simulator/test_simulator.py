@@ -17,14 +17,14 @@ from twilio.request_validator import (  # type: ignore[import-untyped]  # no stu
 )
 from twilio.twiml.voice_response import VoiceResponse  # type: ignore[import-untyped]
 
+from agent.simulator.carrier import Twilio, call_fields
+from agent.simulator.simulated_call import Manner
+from agent.simulator.speech_playback import HeardText
+from agent.simulator.talk_cycles import Departure, TalkLedger
 from benchmarks.replay import Options, replay
 from tests.dialogues import Dialogue
 from tests.listening import listening
 from tests.twilio.schemas import check_inbound
-from tests.twilio_client.call import Manner
-from tests.twilio_client.client import Twilio, call_fields
-from tests.twilio_client.ledger import Fault, Ledger
-from tests.twilio_client.playback import Reading
 from tests.waiting import no_longer
 
 TOKEN = "12345678901234567890123456789012"
@@ -161,13 +161,13 @@ async def test_playback_is_reported_when_subscribed(twilio: Twilio, service: Sta
 
 
 @pytest.mark.parametrize(
-    ("reading", "utterance"), [(Reading.REPLY, "One two three"), (Reading.MESSAGE, "three")]
+    ("reading", "utterance"), [(HeardText.REPLY, "One two three"), (HeardText.MESSAGE, "three")]
 )
 async def test_interrupt_reports_what_was_heard(
-    twilio: Twilio, service: StandIn, reading: Reading, utterance: str
+    twilio: Twilio, service: StandIn, reading: HeardText, utterance: str
 ) -> None:
     """In both readings; a token that was under way is counted as late, without a violation."""
-    manner = Manner(reading=reading)
+    manner = Manner(heard=reading)
 
     async with twilio.call(manner=manner) as call:
         await call.prompt("cut")
@@ -183,22 +183,22 @@ async def test_interrupt_reports_what_was_heard(
     assert reply.text == "You said go on."
     assert call.ledger.late_tokens == 1
     assert len(call.ledger.cut_seconds) == 1
-    assert call.ledger.violations == []
+    assert call.ledger.departures == []
 
 
 @pytest.mark.parametrize(
     ("words", "fault"),
-    [("bare", Fault.NO_WORDS), ("bad", Fault.BAD_FRAME), ("slam", Fault.HUNG_UP_ON)],
+    [("bare", Departure.NO_WORDS), ("bad", Departure.BAD_FRAME), ("slam", Departure.HUNG_UP_ON)],
 )
-async def test_faults_of_the_service_are_seen(twilio: Twilio, words: str, fault: Fault) -> None:
+async def test_faults_of_the_service_are_seen(twilio: Twilio, words: str, fault: Departure) -> None:
     """A second closer, a frame Twilio rejects, a socket closed by the service."""
     async with twilio.call() as call:
         await call.prompt(words)
         async with no_longer():
-            while not call.ledger.violations:
+            while not call.ledger.departures:
                 await call.settle()
 
-    assert [violation.fault for violation in call.ledger.violations] == [fault]
+    assert [each.kind for each in call.ledger.departures] == [fault]
 
 
 TEXT, LAST = '{"type":"text","token":"One two "}', '{"type":"text","token":"","last":true}'
@@ -208,26 +208,30 @@ Steps = list[tuple[float, str]]
 @pytest.mark.parametrize(
     ("steps", "faults", "late"),
     [
-        ([(2.6, TEXT), (2.7, TEXT)], [Fault.TALKED_ON], (2, 0)),
-        ([(2.1, LAST), (2.6, TEXT), (2.7, LAST)], [Fault.TALKED_ON], (0, 1)),
-        ([(23.0, LAST)], [Fault.NOT_CLOSED], (0, 0)),
-        ([(2.1, '{"type":"end"}'), (2.2, TEXT)], [Fault.NOT_CLOSED, Fault.AFTER_END], (0, 0)),
-        ([(2.1, "not json"), (2.1, "[]"), (2.2, LAST)], [Fault.BAD_FRAME] * 2, (0, 0)),
-        ([(2.1, '{"type":"end","handoffData":{}}')], [Fault.BAD_FRAME], (0, 0)),
+        ([(2.6, TEXT), (2.7, TEXT)], [Departure.TALKED_ON], (2, 0)),
+        ([(2.1, LAST), (2.6, TEXT), (2.7, LAST)], [Departure.TALKED_ON], (0, 1)),
+        ([(23.0, LAST)], [Departure.NOT_CLOSED], (0, 0)),
+        (
+            [(2.1, '{"type":"end"}'), (2.2, TEXT)],
+            [Departure.NOT_CLOSED, Departure.AFTER_END],
+            (0, 0),
+        ),
+        ([(2.1, "not json"), (2.1, "[]"), (2.2, LAST)], [Departure.BAD_FRAME] * 2, (0, 0)),
+        ([(2.1, '{"type":"end","handoffData":{}}')], [Departure.BAD_FRAME], (0, 0)),
     ],
 )
 def test_what_follows_an_interrupt_is_judged_by_the_time(
-    steps: Steps, faults: list[Fault], late: tuple[int, int]
+    steps: Steps, faults: list[Departure], late: tuple[int, int]
 ) -> None:
     """A cycle was opened at 1 s and cut at 2 s; half a second may be under way."""
-    ledger = Ledger(in_flight_seconds=0.5)
+    ledger = TalkLedger(in_flight_seconds=0.5)
     ledger.received(TEXT, 1.0)
     ledger.interrupted(2.0)
 
     for at, frame in steps:
         ledger.received(frame, at)
 
-    assert [violation.fault for violation in ledger.violations] == faults
+    assert [each.kind for each in ledger.departures] == faults
     assert (ledger.late_tokens, ledger.late_cycles) == late
 
 

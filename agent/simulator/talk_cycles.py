@@ -1,30 +1,31 @@
-"""What the service sent on one socket, as talk cycles, and the violations of the protocol.
+"""What a server sent on one relay socket, as talk cycles, and where it departs from the protocol.
 
 A talk cycle is every `text` up to and including `last: true`. Frames carry no ids, so their order
-decides the cycle, and nothing shows when the service has noticed an interrupt:
+decides the cycle, and nothing shows when the server has noticed an interrupt:
 
 - A token in a cycle that the caller has cut is late. Within `in_flight_seconds` it may have been
-  under way and is only counted; afterwards it is a violation.
+  under way and is only counted; afterwards it is a departure.
 - A cycle that opens after the cut and before the caller's next words is treated in the same way.
-- A cut cycle that is not closed within `closing_seconds` is a violation.
-- A `last` while no cycle is open, or a cycle without a word, is a violation.
+- A cut cycle that is not closed within `closing_seconds` is a departure.
+- A `last` while no cycle is open, or a cycle without a word, is a departure.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
 
-from jsonschema import ValidationError
+from agent.simulator.server_frames import (
+    EndFrame,
+    FrameError,
+    ServerFrame,
+    TextFrame,
+    read_frame,
+)
 
-from tests.twilio.schemas import check_outbound
 
-
-class Fault(StrEnum):
-    """Violations of the protocol."""
+class Departure(StrEnum):
+    """How a server departs from the protocol."""
 
     BAD_FRAME = "bad_frame"  # Twilio would drop it with error 64107
     NO_WORDS = "no_words"  # a cycle without words, or a second closer
@@ -32,23 +33,30 @@ class Fault(StrEnum):
     TALKED_ON = "talked_on"  # after the caller broke in, too late to have been under way
     AFTER_END = "after_end"  # a frame after `end`
     HUNG_UP_ON = "hung_up_on"  # the socket was closed without an `end` (64105)
+    BAD_TWIML = "bad_twiml"  # 12100, 12200, 64101 or 64102
+    UNREACHABLE = "unreachable"  # the socket could not be opened (64102)
 
 
 @dataclass(frozen=True, slots=True)
-class Violation:
-    """One fault; `detail` holds kinds and times, never words."""
+class ProtocolFault:
+    """One departure; `detail` holds kinds and times, never words."""
 
-    fault: Fault
+    kind: Departure
     detail: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.kind.value}: {self.detail}" if self.detail else self.kind.value
 
 
 @dataclass(slots=True)
-class Cycle:
+class TalkCycle:
     """One talk cycle as it arrived."""
 
     turn: int  # number of the caller's turn it came after; 0 = before the caller's first words
     opened_at: float
     text: str = ""
+    language: str = ""
+    """The `lang` of its first text; empty = the language of the session."""
     closed_at: float | None = None
     cut_at: float | None = None  # when the caller broke in while it was open
     talked_on: bool = False  # reported once, not for every token
@@ -59,7 +67,7 @@ class Cycle:
 
 
 @dataclass(slots=True)
-class Ledger:
+class TalkLedger:
     """The frames of one socket. Times are seconds of one monotonic clock."""
 
     in_flight_seconds: float = 1.0
@@ -68,19 +76,19 @@ class Ledger:
     frames: int = 0
     late_tokens: int = 0
     late_cycles: int = 0
-    cycles: list[Cycle] = field(default_factory=list)
-    others: list[Mapping[str, Any]] = field(default_factory=list)  # not `text`, but valid
-    violations: list[Violation] = field(default_factory=list)
+    cycles: list[TalkCycle] = field(default_factory=list)
+    others: list[ServerFrame] = field(default_factory=list)  # not `text`, but valid
+    departures: list[ProtocolFault] = field(default_factory=list)
     cut_seconds: list[float] = field(default_factory=list)  # from each cut until it was closed
-    end: Mapping[str, Any] | None = None
+    end: EndFrame | None = None
     _interrupted_at: float | None = None  # when the caller last broke in and said nothing since
 
     @property
-    def open_cycle(self) -> Cycle | None:
+    def open_cycle(self) -> TalkCycle | None:
         return self.cycles[-1] if self.cycles and self.cycles[-1].is_open else None
 
-    def blame(self, fault: Fault, detail: str = "") -> None:
-        self.violations.append(Violation(fault, detail))
+    def blame(self, kind: Departure, detail: str = "") -> None:
+        self.departures.append(ProtocolFault(kind, detail))
 
     def caller_spoke(self, at: float) -> None:
         """Final words or a key; cycles opened from now on answer them."""
@@ -93,64 +101,68 @@ class Ledger:
         self._cut(at)
         self._interrupted_at = at
 
-    def received(self, frame: str, at: float) -> Mapping[str, Any] | None:
+    def close(self, at: float) -> None:
+        """The session is over: a cycle that was cut long ago should have been closed."""
+        cycle = self.open_cycle
+        cut_at = at if cycle is None or cycle.cut_at is None else cycle.cut_at
+        if at - cut_at > self.closing_seconds:
+            self.blame(Departure.NOT_CLOSED, "a cycle that was cut was never closed")
+
+    def received(self, text: str, at: float) -> ServerFrame | None:
         """Enter one frame; returns it unless Twilio would have dropped it."""
         self.frames += 1
         try:
-            check_outbound(frame)
-        except ValidationError as fault:
-            self.blame(Fault.BAD_FRAME, f"{fault.validator} at {fault.json_path}")
+            frame = read_frame(text)
+        except FrameError as fault:
+            self.blame(Departure.BAD_FRAME, str(fault))
             return None
-        except ValueError:
-            self.blame(Fault.BAD_FRAME, "not JSON")
-            return None
-        message: Mapping[str, Any] = json.loads(frame)
         if self.end is not None:
-            self.blame(Fault.AFTER_END, message["type"])
-        elif message["type"] == "text":
-            self._text(message["token"], at, is_last=message.get("last", False))
+            self.blame(Departure.AFTER_END, type(frame).__name__)
+            return None
+        if isinstance(frame, TextFrame):
+            self._text(frame, at)
         else:
-            self._other(message)
-        return message
+            self._other(frame)
+        return frame
 
-    def _text(self, token: str, at: float, *, is_last: bool) -> None:
-        cycle = self.open_cycle or self._opened(at)
-        cycle.text += token
-        if cycle.cut_at is not None and token:
+    def _text(self, frame: TextFrame, at: float) -> None:
+        cycle = self.open_cycle or self._opened(frame, at)
+        cycle.text += frame.token
+        if cycle.cut_at is not None and frame.token:
             self._late(cycle, at - cycle.cut_at)
-        if is_last:
+        if frame.last:
             self._closed(cycle, at)
 
-    def _late(self, cycle: Cycle, seconds: float) -> None:
+    def _late(self, cycle: TalkCycle, seconds: float) -> None:
         self.late_tokens += 1
         if seconds > self.in_flight_seconds and not cycle.talked_on:
             cycle.talked_on = True
-            self.blame(Fault.TALKED_ON, f"a token {seconds:.3f} s after the cut")
+            self.blame(Departure.TALKED_ON, f"a token {seconds:.3f} s after the cut")
 
-    def _opened(self, at: float) -> Cycle:
-        cycle = Cycle(self.turn, at)
+    def _opened(self, frame: TextFrame, at: float) -> TalkCycle:
+        cycle = TalkCycle(self.turn, at, language=frame.lang or "")
         self.cycles.append(cycle)
         if self._interrupted_at is not None:
             self.late_cycles += 1
             if (seconds := at - self._interrupted_at) > self.in_flight_seconds:
-                self.blame(Fault.TALKED_ON, f"a cycle {seconds:.3f} s after the cut")
+                self.blame(Departure.TALKED_ON, f"a cycle {seconds:.3f} s after the cut")
         return cycle
 
-    def _closed(self, cycle: Cycle, at: float) -> None:
+    def _closed(self, cycle: TalkCycle, at: float) -> None:
         cycle.closed_at = at
         if not cycle.text.strip():
-            self.blame(Fault.NO_WORDS)
+            self.blame(Departure.NO_WORDS)
         if cycle.cut_at is not None:
             self.cut_seconds.append(at - cycle.cut_at)
             if at - cycle.cut_at > self.closing_seconds:
-                self.blame(Fault.NOT_CLOSED, f"closed {at - cycle.cut_at:.3f} s after the cut")
+                self.blame(Departure.NOT_CLOSED, f"closed {at - cycle.cut_at:.3f} s after the cut")
 
-    def _other(self, message: Mapping[str, Any]) -> None:
-        self.others.append(message)
-        if message["type"] == "end":
-            self.end = message
+    def _other(self, frame: ServerFrame) -> None:
+        self.others.append(frame)
+        if isinstance(frame, EndFrame):
+            self.end = frame
             if self.open_cycle is not None:
-                self.blame(Fault.NOT_CLOSED, "at end")
+                self.blame(Departure.NOT_CLOSED, "at end")
 
     def _cut(self, at: float) -> None:
         cycle = self.open_cycle
