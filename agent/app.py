@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +33,7 @@ from agent.http.server import (
     public_limits,
 )
 from agent.http.voice_webhook import at_capacity_texts
-from agent.llm import ModelOptions, TimeLimits, open_models
+from agent.llm import ModelOptions, OpenModel, TimeLimits, open_models
 from agent.messaging import MessengerOptions, open_messenger
 from agent.observability import (
     EmbeddedMetrics,
@@ -45,7 +45,7 @@ from agent.observability import (
 )
 from agent.observability.recording.record_writer import open_records
 from agent.observability.tracing import TracedTable, open_tracing
-from agent.ports import Dialer, Store
+from agent.ports import Dialer, LanguageModel, Messenger, Store
 from agent.session import Resources
 from agent.session.call_manager import CallManager
 from agent.session.outbound import OutboundCalls
@@ -56,6 +56,7 @@ from agent.tools import HttpTools, OutboundHttp, ToolRegistry, load_tools
 from agent.tools.mcp import open_sources
 from agent.twilio import rest_client
 from agent.twilio.signature import Signatures
+from agent.usecases import UseCase
 
 
 def record_days(settings: Settings) -> int:
@@ -129,21 +130,39 @@ class Service:
     metrics_port: int  # 0 if metrics are not served
 
 
+@dataclass(frozen=True, slots=True)
+class Substitutes:
+    """What takes the place of an adapter when agents are tried out; None = as the settings say."""
+
+    store: Store | None = None
+    """Stays open."""
+    messenger: Messenger | None = None
+    around_model: Callable[[LanguageModel], LanguageModel] | None = None
+    """Wraps the model of each call."""
+    clock: Callable[[], float] = time
+    """Seconds of the epoch."""
+
+
 @asynccontextmanager
 async def open_calls(
-    settings: Settings, on_active: OnActive = lambda _: None, *, makes_table: bool = True
+    settings: Settings,
+    on_active: OnActive = lambda _: None,
+    *,
+    makes_table: bool = True,
+    substitutes: Substitutes = Substitutes(),
 ) -> AsyncIterator[tuple[CallManager, Store, Telemetry]]:
     """Open the adapters and the call manager, without HTTP; everything is closed on leaving.
 
     `makes_table`: create the file of the embedded table if it is missing.
     """
+    clock = substitutes.clock
     async with AsyncExitStack() as stack:
         opened = stack.enter_async_context
         tracing = await opened(open_tracing(os.environ))  # the SDK has variables of its own
         telemetry = Telemetry(trace_id=tracing.trace_id) if tracing else Telemetry()
         count, load = telemetry.count, Load(telemetry.count)
         prices, tools = prices_of(settings), load_tools(settings.configuration)
-        table = await open_store(
+        table = substitutes.store or await open_store(
             settings.table_name,
             settings.store_path,
             region=settings.aws_region,
@@ -153,12 +172,16 @@ async def open_calls(
         store = MeasuredStore(
             table, telemetry, TracedTable(settings.table_name) if tracing else None
         )
-        stack.push_async_callback(store.close)
-        journals = await opened(open_journals(store, time, count))
-        records = await opened(open_records(store, time, record_days(settings), count))
+        if substitutes.store is None:
+            stack.push_async_callback(store.close)
+        journals = await opened(open_journals(store, clock, count))
+        records = await opened(open_records(store, clock, record_days(settings), count))
         open_model = await opened(open_models(model_options(settings, telemetry, load)))
+        if around := substitutes.around_model:
+            open_model = _wrapped(open_model, around)
         messenger = MeasuredMessenger(
-            await opened(open_messenger(messenger_options(settings))), count
+            substitutes.messenger or await opened(open_messenger(messenger_options(settings))),
+            count,
         )
         http = HttpTools(
             await opened(OutboundHttp.open(settings.http_tool_hosts)), settings.secrets
@@ -176,9 +199,16 @@ async def open_calls(
             prices=prices,
             tracing=tracing,
         )
-        calls = CallManager(settings, resources, time, on_active)
+        calls = CallManager(settings, resources, clock, on_active)
         stack.push_async_callback(calls.close)
         yield calls, store, telemetry
+
+
+def _wrapped(open_model: OpenModel, around: Callable[[LanguageModel], LanguageModel]) -> OpenModel:
+    async def open_wrapped(use_case: UseCase) -> LanguageModel:
+        return around(await open_model(use_case))
+
+    return open_wrapped
 
 
 async def make_table(settings: Settings) -> bool:
@@ -206,7 +236,11 @@ async def open_outbound(
 
 @asynccontextmanager
 async def running(
-    settings: Settings, host: str | None = None, *, worker: str = ""
+    settings: Settings,
+    host: str | None = None,
+    *,
+    worker: str = "",
+    substitutes: Substitutes = Substitutes(),
 ) -> AsyncIterator[Service]:
     """Serve on both ports until left; `host` is their address in place of those of the settings.
 
@@ -215,7 +249,7 @@ async def running(
     """
     async with (
         open_protection(settings.ecs_agent_uri if settings.task_protection else "") as on_active,
-        open_calls(settings, on_active=on_active) as (calls, store, telemetry),
+        open_calls(settings, on_active, substitutes=substitutes) as (calls, store, telemetry),
         open_outbound(settings, calls, store) as outbound,
     ):
         await calls.setup.survey()

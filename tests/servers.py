@@ -31,6 +31,7 @@ from agent.http import server as http_server
 from agent.http.api import TOKENS
 from agent.http.voice_webhook import at_capacity_texts
 from agent.llm import OfflineModel
+from agent.messaging.kept_messages import MemoryMessenger
 from agent.observability import MeasuredMessenger, MeasuredStore, Telemetry
 from agent.observability.recording.record_writer import open_records
 from agent.ports import Item, LanguageModel, Messenger, Store
@@ -42,10 +43,11 @@ from agent.simulator.carrier import Twilio, call_fields
 from agent.simulator.simulated_call import Manner, SessionReport, TwilioCall
 from agent.simulator.twiml_reader import RelayInvitation, TwimlAnswer
 from agent.store.call_state.journal import open_journals
+from agent.store.memory import MemoryStore
 from agent.tools import SPECS, TOOLS, HttpTools, OutboundHttp, ToolRegistry
 from agent.twilio.signature import Signatures
 from agent.usecases import UseCase
-from tests.fakes import UNREACHABLE, MemoryMessenger, MemoryStore
+from tests.fakes import UNREACHABLE
 from tests.listening import listening
 from tests.shipped import load_shipped
 from tests.waiting import no_longer, until

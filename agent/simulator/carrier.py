@@ -133,6 +133,14 @@ class Twilio:
         async with self.connect(relay, manner=manner) as call:
             yield call
 
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, base: str, token: str, public_url: str = "") -> AsyncIterator[Twilio]:
+        """With connections of its own, as many as are needed."""
+        connector = aiohttp.TCPConnector(limit=0)
+        async with aiohttp.ClientSession(connector=connector) as http:
+            yield cls(http, base, token, public_url)
+
     def _signed(self, url: str, fields: Mapping[str, str] | None = None) -> dict[str, str]:
         return _header(self.sign(url, fields)) if self.token else {}
 

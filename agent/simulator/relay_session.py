@@ -96,8 +96,13 @@ class RelaySession:
         """Of the voice, one after the other; the last one is that of the session."""
         self.digits = ""
         """Keys that the server has pressed."""
+        self.spoken: list[tuple[float, float]] = []
+        """When the agent was heard, from and to."""
+        self.cuts: list[tuple[float, str]] = []
+        """When the caller broke in, and what had been heard of the reply."""
+        self._speaks_since = at
         self._habits = habits
-        self._began_at = at
+        self.began_at = at
         self._events = set(self._attribute("events").split())
         self._is_heard_speaking = False
         self._malformed = 0
@@ -109,7 +114,7 @@ class RelaySession:
             allowed = self._attribute("welcomeGreetingInterruptible") or "any"
             self.playback.advance(at)
             self.playback.queue(greeting, opens_cycle=True, is_interruptible=allowed in _SPEECH)
-            self._report_speaking(is_on=True)
+            self._report_speaking(at, is_on=True)
 
     def receive(self, text: str, at: float) -> ServerFrame | None:
         """Enter a frame of the server; None if Twilio would have dropped it."""
@@ -122,10 +127,10 @@ class RelaySession:
         match frame:
             case TextFrame(token) if token:
                 self.playback.queue(token, opens_cycle=not was_open, **self._may(frame))
-                self._report_speaking(is_on=True)
+                self._report_speaking(at, is_on=True)
             case PlayFrame(_, loop):
                 self.playback.queue_sound(loop, **self._may(frame))
-                self._report_speaking(is_on=True)
+                self._report_speaking(at, is_on=True)
             case LanguageFrame(str(language)):
                 self.languages.append(language)
             case DigitsFrame(digits):
@@ -146,7 +151,7 @@ class RelaySession:
         if self.playback.is_playing:
             return
         if self.ledger.open_cycle is None:
-            self._report_speaking(is_on=False)
+            self._report_speaking(at, is_on=False)
         if self.ledger.end is not None and self._habits.pace:
             self.finish(at)
 
@@ -159,7 +164,7 @@ class RelaySession:
         """Everything that has arrived is played to its end at once."""
         self.playback.play(self.playback.length)
         self.advance(at)
-        self._report_speaking(is_on=False)
+        self._report_speaking(at, is_on=False)
 
     def finish(self, at: float) -> None:
         """The session is over after an `end` of the server."""
@@ -190,8 +195,9 @@ class RelaySession:
     def interrupt(self, at: float) -> str:
         """Stop the playback and report what was heard of it; returns that text."""
         utterance, after = self.playback.cut(self._habits.heard)
-        self._report_speaking(is_on=False)
+        self._report_speaking(at, is_on=False)
         self.ledger.interrupted(at)
+        self.cuts.append((at, utterance))
         self._send(
             type="interrupt", utteranceUntilInterrupt=utterance, durationUntilInterruptMs=after
         )
@@ -242,7 +248,7 @@ class RelaySession:
 
     def action_fields(self, ending: SessionEnd) -> dict[str, str]:
         """The form for the action URL."""
-        own = ending.fields(self.session_id, ending.at - self._began_at)
+        own = ending.fields(self.session_id, ending.at - self.began_at)
         return {**self.relay.fields, **own}
 
     def _end(self, status: str, at: float, *, error: str = "", handoff: str | None = None) -> None:
@@ -265,9 +271,12 @@ class RelaySession:
             "is_preemptible": preemptible if isinstance(preemptible, bool) else replaced,
         }
 
-    def _report_speaking(self, *, is_on: bool) -> None:
+    def _report_speaking(self, at: float, *, is_on: bool) -> None:
         if is_on is not self._is_heard_speaking:
             self._is_heard_speaking = is_on
+            if not is_on:
+                self.spoken.append((self._speaks_since, at))
+            self._speaks_since = at
             self._report("agentSpeaking", is_on=is_on)
 
     def _report_caller(self, *, is_on: bool) -> None:

@@ -15,7 +15,6 @@ import asyncio
 import json
 import socket as sockets
 from collections.abc import Callable, Coroutine, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -189,14 +188,21 @@ class TwilioCall:
         except NoReplyError:
             self.ledger.blame(Departure.NOT_CLOSED, "the line never settled")
 
-    async def wait_until(self, holds: Callable[[], bool], seconds: float) -> bool:
+    async def wait_until(
+        self, holds: Callable[[], bool], seconds: float, *, every: float = 1.0
+    ) -> bool:
         """Wait until something holds, for so long at most, or the session is over; whether it does.
 
-        It is asked after each frame, and when a piece of speech was played.
+        It is asked after each frame, when a message was played, and every so many seconds.
         """
-        with suppress(NoReplyError):
-            await self._until(lambda: False, holds, within=seconds)
-        return holds()
+        until = self._loop.time() + seconds
+        while True:
+            self.session.advance(self._loop.time())
+            await self._step()
+            left = until - self._loop.time()
+            if self.session.ending is not None or holds() or left <= 0:
+                return holds()
+            await self._change(min(left, every))
 
     async def play_out(self) -> None:
         """Everything that has arrived is played to its end."""

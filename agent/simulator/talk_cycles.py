@@ -73,6 +73,8 @@ class TalkLedger:
     in_flight_seconds: float = 1.0
     closing_seconds: float = 20.0
     turn: int = 0
+    asked: list[float] = field(default_factory=list)
+    """When the words of each turn were delivered."""
     frames: int = 0
     late_tokens: int = 0
     late_cycles: int = 0
@@ -94,6 +96,7 @@ class TalkLedger:
         """Final words or a key; cycles opened from now on answer them."""
         self._cut(at)
         self.turn += 1
+        self.asked.append(at)
         self._interrupted_at = None
 
     def interrupted(self, at: float) -> None:

@@ -23,9 +23,9 @@ from agent.capacity.ecs_task_protection import (
     OnActive,
     open_protection,
 )
+from agent.simulator.virtual_time import run_virtually
 from tests.listening import listening
 from tests.servers import serving, settings_for
-from tests.virtual_time import run_virtually
 from tests.waiting import until
 
 ON: Mapping[str, Any] = {"ProtectionEnabled": True, "ExpiresInMinutes": LEASE_MINUTES}

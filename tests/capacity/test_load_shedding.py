@@ -16,8 +16,8 @@ from agent.capacity.load_shedding import Load, LoadLevel
 from agent.llm.failover import HedgeBudget
 from agent.observability import Telemetry
 from agent.settings import Settings
+from agent.simulator.virtual_time import run_virtually
 from tests.fakes import Counted
-from tests.virtual_time import run_virtually
 
 ON_TIME, LATE, VERY_LATE = 0.001, 0.15, 0.4
 NOTHING, HEDGES, CALLS = LoadLevel.NORMAL, LoadLevel.HEDGES_DISABLED, LoadLevel.CALLS_REJECTED

@@ -13,15 +13,17 @@ import pytest
 from agent.cli.edits import follow_edits
 from agent.cli.talk import HELP, TerminalCall
 from agent.cli.terminal_screen import PlainScreen
+from agent.messaging.kept_messages import MemoryMessenger
 from agent.observability import Telemetry
 from agent.session import Resources
 from agent.session.call_manager import CallManager
+from agent.simulator.virtual_time import run_virtually
 from agent.store.call_state.journal import open_journals
+from agent.store.memory import MemoryStore
 from agent.tools import SPECS
 from agent.usecases.seed import seed
-from tests.fakes import TOOL_REGISTRY, UNREACHABLE, MemoryMessenger, MemoryStore
+from tests.fakes import TOOL_REGISTRY, UNREACHABLE
 from tests.servers import offline, opening, seeded, settings_for
-from tests.virtual_time import run_virtually
 from tests.waiting import until
 
 ADA = "+15550100001"

@@ -20,7 +20,7 @@ from agent.call.events import (
 )
 from agent.cli.terminal_screen import PlainScreen
 from agent.cli.terminal_transport import TerminalTransport
-from tests.virtual_time import run_virtually
+from agent.simulator.virtual_time import run_virtually
 
 ON, OFF = PlaybackReported(Playback.AGENT_ON), PlaybackReported(Playback.AGENT_OFF)
 HELLO = Speak(0, "Hello, how can I help you?", is_last=True)

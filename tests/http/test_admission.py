@@ -18,12 +18,14 @@ from agent.call.messages import ReplyPiece, ReplyRequest, Stopped, StopReason, T
 from agent.errors import MessageError, StoreError
 from agent.http.middleware import TROUBLE
 from agent.http.voice_webhook import BUSY, TOO_MANY, TOO_OFTEN
+from agent.messaging.kept_messages import MemoryMessenger
 from agent.ports import Item, Messenger, Pause, Store, TextMessage, no_pause
 from agent.session import outbound as dials
 from agent.simulator.carrier import call_fields
 from agent.simulator.simulated_call import Manner
 from agent.simulator.twiml_reader import TwimlAnswer
-from tests.fakes import Clock, MemoryMessenger, MemoryStore
+from agent.store.memory import MemoryStore
+from tests.fakes import Clock
 from tests.servers import ACTION_URL, VOICE_URL, Server, heard_out, settings_for, staged
 from tests.stores import CountingStore
 from tests.waiting import until

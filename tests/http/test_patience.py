@@ -13,9 +13,10 @@ import pytest
 
 from agent.call.config import Phrases
 from agent.http.relay_socket import HEARTBEAT_SECONDS, SETUP_SECONDS
-from tests.fakes import Clock, MemoryStore
+from agent.simulator.virtual_time import run_virtually
+from agent.store.memory import MemoryStore
+from tests.fakes import Clock
 from tests.servers import Server, heard_out, offline, seeded, settings_for, staged
-from tests.virtual_time import run_virtually
 
 ADA = "+15550100001"
 GRACE = "+15550100002"

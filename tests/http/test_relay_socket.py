@@ -12,7 +12,7 @@ from agent.http.middleware import TROUBLE
 from agent.ports import Item
 from agent.simulator.simulated_call import Manner
 from agent.simulator.talk_cycles import Departure
-from tests.fakes import MemoryStore
+from agent.store.memory import MemoryStore
 from tests.servers import Server, heard_out, offline, seeded, serving, settings_for, staged
 
 ADA = "+15550100001"

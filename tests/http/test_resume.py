@@ -23,9 +23,9 @@ from agent.session.resume import MOST_CONNECTIONS
 from agent.simulator.carrier import call_fields
 from agent.simulator.simulated_call import SessionReport
 from agent.simulator.twiml_reader import RelayInvitation, TwimlAnswer
+from agent.store.memory import MemoryStore
 from agent.tools import SPECS
 from agent.usecases.named_tools import tools_text
-from tests.fakes import MemoryStore
 from tests.scripted import ScriptedModel
 from tests.servers import ACTION_URL, Server, heard_out, offline, seeded, settings_for, staged
 from tests.waiting import until

@@ -15,7 +15,7 @@ from agent.llm import OfflineModel
 from agent.ports import Item
 from agent.simulator.carrier import call_fields
 from agent.simulator.twiml_reader import TwimlAnswer
-from tests.fakes import MemoryStore
+from agent.store.memory import MemoryStore
 from tests.servers import ACTION_URL, VOICE_URL, Server, serving, settings_for, staged
 
 ADA = "+15550100001"

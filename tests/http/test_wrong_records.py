@@ -13,9 +13,9 @@ from agent.call.config import Phrases
 from agent.call.messages import StopReason
 from agent.errors import UseCaseError
 from agent.ports import Item, LanguageModel
+from agent.store.memory import MemoryStore
 from agent.usecases.folders import load_document
 from agent.usecases.relay_attributes import ATTRIBUTES, LANGUAGE_ATTRIBUTES
-from tests.fakes import MemoryStore
 from tests.scripted import ScriptedModel
 from tests.servers import UNLIMITED_CALLERS, Server, settings_for, staged
 

@@ -15,9 +15,9 @@ from agent.call.events import ReplyFault
 from agent.call.messages import StopReason, TextPiece, ToolCall, Usage
 from agent.errors import ModelError
 from agent.llm.failover import HedgeBudget, ModelCircuit
+from agent.simulator.virtual_time import run_virtually
 from tests.llm.bench import ASKED, END, WELL, Bench
 from tests.scripted import Step
-from tests.virtual_time import run_virtually
 
 TOOLS = StopReason.TOOLS
 CALL = ToolCall("x", "look", "{}")

@@ -19,6 +19,7 @@ from agent.call.messages import StopReason, ToolCall
 from agent.errors import ModelError
 from agent.llm.failover import Candidate, FailoverModel, HedgeBudget, ModelCircuit
 from agent.session.session import CallDependencies, Session
+from agent.simulator.virtual_time import run_virtually
 from tests.scripted import (
     ListJournal,
     ListObserver,
@@ -28,7 +29,6 @@ from tests.scripted import (
     ScriptedToolbox,
     Step,
 )
-from tests.virtual_time import run_virtually
 
 ASKED_AT = 1.0
 LONGEST_SILENCE = 5.0

@@ -18,6 +18,7 @@ from agent.llm import ModelOptions, TimeLimits, open_models
 from agent.llm.failover import Candidate, FailoverModel, HedgeBudget, ModelCircuit
 from agent.llm.openai import OpenAIClient, OpenAIModel
 from agent.session.session import CallDependencies, Session
+from agent.simulator.virtual_time import run_virtually
 from agent.usecases import ModelSettings, UseCase
 from tests.emulators.openai import OpenAIEmulator
 from tests.emulators.replies import Reply, fail, say
@@ -33,7 +34,6 @@ from tests.scripted import (
     ScriptedToolbox,
     Step,
 )
-from tests.virtual_time import run_virtually
 from tests.waiting import until
 
 LOADING: Sequence[Step] = [20.0, *WELL]

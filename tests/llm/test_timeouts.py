@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.llm.timeouts import StreamDeadline
-from tests.virtual_time import run_virtually
+from agent.simulator.virtual_time import run_virtually
 
 HALVES = st.integers(0, 8).map(lambda number: number / 2)
 Wait = tuple[float, float, float]  # limit, how long it takes, the pause after it; in seconds

@@ -19,6 +19,7 @@ from agent.messaging import (
     may_text,
     open_messenger,
 )
+from agent.messaging.kept_messages import MemoryMessenger
 from agent.ports import Channel, Mail, Messenger, TextMessage
 from agent.tools.idempotency import PERFORM_SECONDS
 from agent.twilio.rest_client import CONNECT_SECONDS, TOTAL_SECONDS, TwilioAccount, open_http
@@ -33,7 +34,6 @@ from tests.emulators.carrier import (
     nobody,
     rerouted,
 )
-from tests.fakes import MemoryMessenger
 
 OPTIONS = MessengerOptions(
     account=TwilioAccount(ACCOUNT, "auth-token"),

@@ -7,7 +7,8 @@ import pytest
 from agent.errors import StoreError
 from agent.observability import MeasuredStore, Telemetry
 from agent.ports import Item
-from tests.fakes import Clock, MemoryStore
+from agent.store.memory import MemoryStore
+from tests.fakes import Clock
 from tests.observability.observed import samples_of
 from tests.observability.tracing.test_tracing import SlowStore
 

@@ -14,10 +14,10 @@ from agent.call.actions import StartReply
 from agent.call.events import ReplyDelta
 from agent.observability import EmbeddedMetrics, Telemetry
 from agent.observability.metrics import rendered
+from agent.simulator.virtual_time import run_virtually
 from tests.fakes import Clock
 from tests.observability.observed import SPOKE, Step, observed, samples_of
 from tests.servers import serving, settings_for
-from tests.virtual_time import run_virtually
 from tests.waiting import until
 
 Captured = pytest.CaptureFixture[str]

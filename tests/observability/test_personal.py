@@ -13,9 +13,9 @@ from agent.errors import AgentError, StoreError, ToolError, UseCaseError
 from agent.observability import configure_logging
 from agent.ports import Item
 from agent.simulator.carrier import call_fields
+from agent.store.memory import MemoryStore
 from agent.store.sqlite import SqliteStore
 from benchmarks.planted import found, plant
-from tests.fakes import MemoryStore
 from tests.servers import heard_out, offline, seeded, serving, settings_for, staged
 
 Captured = pytest.CaptureFixture[str]

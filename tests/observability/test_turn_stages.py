@@ -23,6 +23,7 @@ from agent.observability import Telemetry
 from agent.observability.turn_stages import UNTIL_SPEECH
 from agent.ports import LanguageModel
 from agent.session.session import CallDependencies, Session
+from agent.simulator.virtual_time import run_virtually
 from tests.scripted import (
     Edit,
     ListJournal,
@@ -32,7 +33,6 @@ from tests.scripted import (
     ScriptedToolbox,
     Step,
 )
-from tests.virtual_time import run_virtually
 
 END, TOOLS = StopReason.END, StopReason.TOOLS
 LOOK = ToolCall("tool00001", "look_up", "{}")

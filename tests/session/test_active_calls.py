@@ -7,8 +7,8 @@ import asyncio
 from agent.capacity import Admission
 from agent.session.call_manager import ActiveCalls
 from agent.session.session import Session
+from agent.simulator.virtual_time import run_virtually
 from tests.scripted import ScriptedLine, ScriptedModel, Stage
-from tests.virtual_time import run_virtually
 
 
 def counting(counts: list[int]) -> ActiveCalls:

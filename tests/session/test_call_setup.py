@@ -12,19 +12,21 @@ from pathlib import Path
 import pytest
 
 from agent.errors import StoreError
+from agent.messaging.kept_messages import MemoryMessenger
 from agent.observability import Telemetry
 from agent.ports import Item, Store
 from agent.session import Resources
 from agent.session.call_manager import CallManager
+from agent.simulator.virtual_time import run_virtually
 from agent.store.call_state.call_item import TokenUse
 from agent.store.call_state.journal import Journals
+from agent.store.memory import MemoryStore
 from agent.store.write_behind import WriteBehindQueue
 from agent.usecases.versions import Versions
-from tests.fakes import TOOL_REGISTRY, UNREACHABLE, MemoryMessenger, MemoryStore
+from tests.fakes import TOOL_REGISTRY, UNREACHABLE
 from tests.scripted import ScriptedLine, ScriptedModel
 from tests.servers import opening, seeded, settings_for
 from tests.stores import CountingStore
-from tests.virtual_time import run_virtually
 
 ADA, GRACE = "+15550100001", "+15550100002"
 NOW = 1_900_000_000.0

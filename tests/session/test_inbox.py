@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from agent.call import events as ev
 from agent.call.actions import TransportAction
 from agent.call.messages import StopReason
+from agent.simulator.virtual_time import run_virtually
 from tests.scripted import ScriptedLine, ScriptedModel, Stage, Step
-from tests.virtual_time import run_virtually
 
 WORDS = [f"word{number} " for number in range(270)]
 

@@ -13,8 +13,8 @@ import pytest
 from agent.call.messages import StopReason
 from agent.ports import Item
 from agent.simulator.simulated_call import TwilioCall
+from agent.store.memory import MemoryStore
 from agent.usecases.versions import Versions
-from tests.fakes import MemoryStore
 from tests.scripted import ScriptedModel
 from tests.servers import Server, settings_for, staged
 

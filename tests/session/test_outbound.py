@@ -17,10 +17,11 @@ from agent.session.outbound import (
     record_call,
     take_turn,
 )
+from agent.simulator.virtual_time import run_virtually
+from agent.store.memory import MemoryStore
 from agent.usecases import UseCase
-from tests.fakes import Clock, MemoryStore
+from tests.fakes import Clock
 from tests.servers import settings_for
-from tests.virtual_time import run_virtually
 
 ADA, GRACE, OURS = "+15550100001", "+15550100002", "+15550100000"
 NOW = 1_900_000_000.0

@@ -10,7 +10,7 @@ from agent.call.resumption import ResumeCause
 from agent.errors import StoreError
 from agent.ports import Item
 from agent.session.resume import ResumeAttempt, begin_attempt, latest_attempt
-from tests.fakes import MemoryStore
+from agent.store.memory import MemoryStore
 
 NOW = 1_000.0
 

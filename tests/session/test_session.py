@@ -21,6 +21,7 @@ from agent.call.messages import ToolSpec as Spec
 from agent.call.summarization import SUMMARIZE
 from agent.errors import ModelError
 from agent.session.session import FLUSH_SECONDS, LONGEST_DELTA, Session
+from agent.simulator.virtual_time import run_virtually
 from tests.call.builders import caller, caller_on
 from tests.scripted import (
     GREETING,
@@ -32,7 +33,6 @@ from tests.scripted import (
     Stage,
     Step,
 )
-from tests.virtual_time import run_virtually
 
 END = StopReason.END
 ORDER = Spec("order", "Orders.", '{"type":"object"}', side_effect=SideEffect.ONCE)

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from agent.errors import StoreRefusedError
 from agent.ports import Item, Store
-from tests.fakes import Clock, MemoryStore
+from agent.store.memory import MemoryStore
+from tests.fakes import Clock
 from tests.stores import open_table
 
 

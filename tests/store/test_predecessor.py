@@ -19,6 +19,7 @@ from agent.call.config import KeyBinding
 from agent.call.history import AgentSaid, CallerSaid, History, ToolUsed
 from agent.call.messages import Message, Role, Text, ToolCall, ToolResult
 from agent.llm import NO_SCRIPT, OfflineModel
+from agent.messaging.kept_messages import MemoryMessenger
 from agent.ports import LanguageModel, Store
 from agent.store.call_state.call_item import TokenUse, record_of_call, spend_token
 from agent.store.call_state.history_loader import load_history
@@ -29,7 +30,7 @@ from agent.usecases import record as records
 from agent.usecases.folders import load_document
 from agent.usecases.seed import seed_file
 from agent.usecases.versions import canary_in_progress, intact_version
-from tests.fakes import Clock, MemoryMessenger
+from tests.fakes import Clock
 from tests.servers import Server, settings_for, staged
 
 FOLDER = Path(__file__).parent / "predecessor"

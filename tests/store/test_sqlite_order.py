@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from agent.errors import StoreRefusedError
 from agent.ports import Item, Store
 from agent.store import sqlite as module
+from agent.store.memory import MemoryStore
 from agent.store.sqlite import SqliteStore
-from tests.fakes import MemoryStore
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from agent.errors import ModelError, StoreError
 from agent.ports import Item
 from agent.simulator.simulated_call import TwilioCall
 from agent.store.call_state.history_loader import read_items
-from tests.fakes import MemoryStore
+from agent.store.memory import MemoryStore
 from tests.scripted import ScriptedModel, Step
 from tests.servers import Server, heard_out, offline, seeded, serving, settings_for, staged
 from tests.waiting import until

@@ -15,8 +15,8 @@ from typing import Any, TypeVar, cast
 
 from agent.errors import StoreError, ToolError
 from agent.ports import Item, Store
+from agent.store.memory import MemoryStore
 from agent.tools.idempotency import IN_DOUBT, NOT_BEGUN, UNKNOWN, IdempotencyStore
-from tests.fakes import MemoryStore
 
 T = TypeVar("T")
 

@@ -13,13 +13,13 @@ import pytest
 
 from agent.call.actions import ToolOutcome
 from agent.call.messages import SideEffect, ToolCall
+from agent.store.memory import MemoryStore
 from agent.tools import TOOLS, CallContext, CallToolExecutor, HttpTools, Tool
 from agent.tools.http.http_messages import HttpResponse
 from agent.tools.http.outbound_http import HttpRequest
 from agent.tools.tool import MAX_RESULT_CHARS, schema_of
 from agent.usecases import Profile
 from agent.usecases.host_allowlist import HostAllowlist
-from tests.fakes import MemoryStore
 from tests.tools.http.stand_in import declared
 from tests.tools.worlds import ADA, AFTERNOON, call_of, contents, seeded, told
 

@@ -16,8 +16,8 @@ from structlog.testing import capture_logs
 from agent.call.actions import HangUp, ToolOutcome
 from agent.call.messages import SideEffect, ToolCall
 from agent.errors import StoreError, ToolError
+from agent.store.memory import MemoryStore
 from agent.tools import CallContext, CallToolExecutor, Tool, WithEffect, tool
-from tests.fakes import MemoryStore
 from tests.tools.worlds import call_of
 
 DOUBT = " It is not known whether it took effect; calling it again the same way is safe."

@@ -10,9 +10,10 @@ from structlog.testing import capture_logs
 from agent.call.messages import SideEffect
 from agent.errors import StoreError, ToolError
 from agent.ports import Item
+from agent.simulator.virtual_time import virtually
+from agent.store.memory import MemoryStore
 from agent.tools import TOOLS
 from agent.tools.idempotency import PERFORM_SECONDS, IdempotencyStore
-from tests.fakes import MemoryStore
 from tests.tools.failing_processes import (
     CALL,
     DEATHS,
@@ -25,7 +26,6 @@ from tests.tools.failing_processes import (
     World,
     virtual_clock,
 )
-from tests.virtual_time import virtually
 
 CLAIM, SEND, SETTLE = 0, 1, 2
 """The touches of a process without faults."""

@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
+from agent.simulator.virtual_time import run_virtually
 from agent.store.sqlite import SqliteStore
 from tests.fakes import Clock
 from tests.tools.failing_processes import (
@@ -30,7 +31,6 @@ from tests.tools.failing_processes import (
     Told,
     World,
 )
-from tests.virtual_time import run_virtually
 
 pytestmark = pytest.mark.needs("time")
 

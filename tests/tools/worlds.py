@@ -13,10 +13,11 @@ from zoneinfo import ZoneInfo
 
 from agent.call.actions import Standing, ToolOutcome
 from agent.call.messages import ToolCall
+from agent.messaging.kept_messages import MemoryMessenger
 from agent.ports import Item, Messenger, Store
+from agent.store.memory import MemoryStore
 from agent.tools import TOOLS, CallContext, CallToolExecutor, IdempotencyStore
 from agent.usecases import Profile
-from tests.fakes import MemoryMessenger, MemoryStore
 from tests.shipped import USE_CASES
 
 ZONE = ZoneInfo("America/Los_Angeles")

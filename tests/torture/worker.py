@@ -21,13 +21,13 @@ from typing import TypeVar
 from agent.call.history import AgentSaid, Fact, ToolUsed
 from agent.call.messages import ToolResult
 from agent.errors import StoreError
+from agent.messaging.kept_messages import MemoryMessenger
 from agent.ports import Store
 from agent.store import open_store
 from agent.store.call_state.history_loader import load_history
 from agent.store.call_state.journal import CallJournal, Journals, open_journals
 from agent.tools import TOOLS, CallContext, CallToolExecutor, IdempotencyStore
 from agent.usecases import Profile
-from tests.fakes import MemoryMessenger
 from tests.torture import script
 
 T = TypeVar("T")

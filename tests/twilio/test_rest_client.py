@@ -14,6 +14,7 @@ from twilio.jwt import JwtDecodeError  # type: ignore[import-untyped] # ships no
 from twilio.jwt.access_token import AccessToken  # type: ignore[import-untyped] # the same
 
 from agent.errors import DialError, DialFault, MessageError, MessageRefusedError
+from agent.simulator.virtual_time import run_virtually
 from agent.twilio.rest_client import (
     TwilioAccount,
     TwilioDialer,
@@ -24,7 +25,6 @@ from agent.twilio.rest_client import (
     twilio_client,
 )
 from tests.twilio_api import ACCOUNT, TwilioApi, twilio_api
-from tests.virtual_time import run_virtually
 
 ADA, OURS = "+15550100001", "+15550100000"
 URL, STATUS_URL = "https://voice.example.com/twiml?dial=T", "https://voice.example.com/calls/status"

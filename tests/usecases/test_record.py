@@ -11,13 +11,13 @@ import pytest
 from agent.call.config import KeyBinding, Phrases
 from agent.call.messages import SideEffect, ToolSpec
 from agent.errors import UseCaseError
+from agent.store.memory import MemoryStore
 from agent.usecases import ModelSettings, UseCase
 from agent.usecases.named_tools import handlers_text, tools_text
 from agent.usecases.record import parse_use_case, use_cases
 from agent.usecases.relay_attributes import relay_attributes
 from agent.usecases.transfer_target import PhoneTarget
 from agent.usecases.validation import RecordErrors
-from tests.fakes import MemoryStore
 
 PLACE_ORDER = ToolSpec(
     "PlaceOrderFunction",

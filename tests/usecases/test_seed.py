@@ -12,11 +12,11 @@ import pytest
 from agent.call.config import KeyBinding
 from agent.call.messages import ToolSpec
 from agent.errors import UseCaseError
+from agent.store.memory import MemoryStore
 from agent.usecases.folders import load_document, load_folder, load_profile
 from agent.usecases.record import parse_use_case
 from agent.usecases.seed import SeedResult, check, check_table, roll_back, seed, seed_file, try_out
 from agent.usecases.versions import CurrentVersion, Versions
-from tests.fakes import MemoryStore
 
 NOW = datetime(2026, 3, 5, 18, 40, tzinfo=UTC)
 BOOK = ToolSpec("ScheduleTourFunction", "Books a tour.", '{"type": "object"}')

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from agent.store.memory import MemoryStore
 from agent.usecases import Profile, profile, profile_from_item, profile_item, use_case_name
-from tests.fakes import MemoryStore
 
 
 @pytest.mark.parametrize(

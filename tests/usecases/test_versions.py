@@ -16,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from agent.errors import StoreError, UseCaseError
 from agent.ports import Item, Store
+from agent.store.memory import MemoryStore
 from agent.store.sqlite import SqliteStore
 from agent.usecases.record import use_cases
 from agent.usecases.versions import (
@@ -27,7 +28,6 @@ from agent.usecases.versions import (
     intact_version,
     version_key,
 )
-from tests.fakes import MemoryStore
 
 NAME = "flatsUseCase"
 NOW = datetime(2026, 3, 5, 18, 40, tzinfo=UTC)

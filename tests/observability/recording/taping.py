@@ -13,7 +13,8 @@ from agent.call.resumption import Resumption
 from agent.observability.call_summary import VersionStamp
 from agent.observability.recording.record_writer import open_records
 from agent.observability.recording.serialization import Beginning, RecordedConnection, read_record
-from tests.fakes import MemoryStore, moment
+from agent.store.memory import MemoryStore
+from tests.fakes import moment
 
 NOW = 1_772_733_600.5
 STAMP = VersionStamp("pizza", 3, "scripted:", "p0", "t0", "c0")

@@ -8,10 +8,10 @@ from agent.call import events as ev
 from agent.call.actions import Action
 from agent.call.resumption import ResumeCause, Resumption
 from agent.observability.recording.replay import Today, replay
+from agent.simulator.virtual_time import run_virtually
 from tests.call.test_rules import Adversary
 from tests.call.world import World
 from tests.observability.recording.taping import ASKS, STAMP, Tape, beginning, taped
-from tests.virtual_time import run_virtually
 
 
 class TapedWorld(World):

@@ -14,9 +14,10 @@ from agent.errors import StoreError
 from agent.observability.recording.record_writer import CallRecorder, RecordWriter, open_records
 from agent.observability.recording.serialization import read_record
 from agent.ports import Count, Item, uncounted
-from tests.fakes import Counted, MemoryStore, moment
+from agent.simulator.virtual_time import run_virtually
+from agent.store.memory import MemoryStore
+from tests.fakes import Counted, moment
 from tests.observability.recording.taping import NOW, beginning
-from tests.virtual_time import run_virtually
 
 WAITING = "agent_record_characters_waiting"
 LOST = "agent_record_lines_lost_total"

@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from agent.cli.recorded_calls import DIFFERENT, NO_RECORD, replayed, shown
 from agent.ports import Item
 from agent.settings import Settings
-from tests.fakes import MemoryStore
+from agent.store.memory import MemoryStore
 from tests.http.test_resume import new_line
 from tests.servers import Server, offline, seeded, serving, settings_for, staged
 from tests.waiting import until

@@ -19,9 +19,9 @@ from agent.call.resumption import ResumeCause, Resumption
 from agent.observability.call_summary import VersionStamp
 from agent.observability.recording.replay import Today, changes, replay, report
 from agent.observability.recording.serialization import RecordedConnection, read_chunks, read_record
-from tests.fakes import MemoryStore
+from agent.simulator.virtual_time import run_virtually
+from agent.store.memory import MemoryStore
 from tests.observability.recording.taping import ASKS, STAMP, Tape, beginning, taped, write
-from tests.virtual_time import run_virtually
 
 LOOK = ToolSpec("look_up", "Looks.", '{"type":"object"}')
 BRIEF = CallConfig(greeting="Hello.", tools={"look_up": LOOK})

@@ -38,11 +38,11 @@ from agent.observability.recording.transcript import (
     transcript_text,
 )
 from agent.ports import Item
+from agent.simulator.virtual_time import run_virtually
 from agent.store.call_state.history_loader import GENERATION
 from agent.store.call_state.journal import fact_item
-from tests.fakes import MemoryStore
+from agent.store.memory import MemoryStore
 from tests.observability.recording.taping import ADA_CALLS, NOW, Tape, beginning, write
-from tests.virtual_time import run_virtually
 
 STARTED = int(NOW * 1000)
 CALL = ToolCall("abc123def", "PlaceOrderFunction", '{"size":"large"}')

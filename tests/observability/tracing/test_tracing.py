@@ -30,7 +30,8 @@ from agent.observability.tracing import (
 )
 from agent.ports import Item
 from agent.store.call_state.journal import open_journals
-from tests.fakes import Clock, MemoryStore, moment
+from agent.store.memory import MemoryStore
+from tests.fakes import Clock, moment
 from tests.observability.recording.taping import beginning
 from tests.observability.tracing.test_call_trace import EPOCH, attributes, tree
 

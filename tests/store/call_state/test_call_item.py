@@ -27,8 +27,8 @@ from agent.store.call_state.call_item import (
     token_attributes,
     version_of,
 )
+from agent.store.memory import MemoryStore
 from agent.usecases import Profile, UseCase
-from tests.fakes import MemoryStore
 
 SESSION = SessionItem(
     use_case=UseCase(

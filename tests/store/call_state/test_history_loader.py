@@ -38,9 +38,9 @@ from agent.store.call_state.history_loader import (
     read_items,
 )
 from agent.store.call_state.journal import fact_item, open_journals
+from agent.store.memory import MemoryStore
 from agent.store.sqlite import SqliteStore
 from tests.call.providers import assert_no_provider_refuses
-from tests.fakes import MemoryStore
 
 STARTED = 1_772_733_600_000
 CALL = ToolCall("abcdefghi", "PlaceOrderFunction", '{"order_total": 25}')

@@ -7,8 +7,8 @@ import pytest
 from agent.call.actions import Handoff, HangUp, SwitchLanguage
 from agent.call.history import CallerSaid, Fact, ToolUsed
 from agent.call.messages import ToolCall, ToolResult
+from agent.store.memory import MemoryStore
 from agent.tools import language_of
-from tests.fakes import MemoryStore
 from tests.tools.worlds import call_of, refused, run
 
 DETAILS = ["order: two pizzas", " time : 4:30 PM", "wants a person", "name:", " ", ": Ada"]

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.ports import Item
+from agent.store.memory import MemoryStore
 from agent.tools import CallContext
 from agent.usecases import Profile, profile
-from tests.fakes import MemoryStore
 from tests.tools.worlds import ADA, call_of, refused, seeded, told
 
 PROFILE: dict[str, object] = {"pk": ADA, "sk": "profile", "pk1": "profile", "sk1": ADA}

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from agent.errors import MessageError, MessageRefusal, MessageRefusedError, StoreError
+from agent.messaging.kept_messages import MemoryMessenger
 from agent.ports import Item, Mail, TextMessage
+from agent.store.memory import MemoryStore
 from agent.tools import TOOLS, CallContext, HttpTools, ToolRegistry
 from agent.tools.builtin.messaging import (
     MAX_SMS,
@@ -24,7 +26,7 @@ from agent.tools.builtin.order_history import OrderedLine, PlacedOrder
 from agent.tools.builtin.restaurant import NO_ORDER
 from agent.tools.idempotency import NOT_BEGUN, UNKNOWN
 from agent.usecases import Profile
-from tests.fakes import MemoryMessenger, MemoryStore, Nowhere
+from tests.fakes import Nowhere
 from tests.tools.worlds import (
     ADA,
     AFTERNOON,

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from agent.ports import Item, Store
+from agent.store.memory import MemoryStore
 from agent.tools import CallContext
-from tests.fakes import MemoryStore
 from tests.tools.failing_processes import DEATHS, DiedError, Fate, Mortal, mortal_store
 from tests.tools.worlds import (
     ADA,

@@ -16,10 +16,10 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from agent.call.actions import ToolOutcome
 from agent.call.messages import ToolCall
 from agent.ports import Store
+from agent.store.memory import MemoryStore
 from agent.tools import CallToolExecutor, HttpTools, OutboundHttp
 from agent.usecases.host_allowlist import HostAllowlist, Secret, SecretRule
 from agent.usecases.http_tool import HttpTool, read_http_tools
-from tests.fakes import MemoryStore
 from tests.tools.worlds import ADA, call_of
 
 DROP = b""

@@ -12,12 +12,13 @@ import pytest
 import structlog
 
 from agent.errors import AgentError
+from agent.store.memory import MemoryStore
 from agent.tools import OutboundHttp
 from agent.tools.http import FAILURES, REST_SECONDS, CircuitOpenError, HostCircuit
 from agent.tools.http.outbound_http import HttpRequest, UnreachableError
 from agent.tools.idempotency import IN_DOUBT, UNKNOWN
 from agent.usecases.host_allowlist import HostAllowlist
-from tests.fakes import Clock, MemoryStore
+from tests.fakes import Clock
 from tests.tools.http.stand_in import (
     DROP,
     HANG,

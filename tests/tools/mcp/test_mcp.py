@@ -19,9 +19,10 @@ from structlog.testing import capture_logs
 
 from agent.call.actions import ToolOutcome
 from agent.call.messages import ToolCall
+from agent.store.memory import MemoryStore
 from agent.tools import CallToolExecutor, ToolSource
 from agent.tools.mcp import open_sources, survey
-from tests.fakes import Counted, MemoryStore
+from tests.fakes import Counted
 from tests.tools.http.stand_in import reply, standing_in
 from tests.tools.mcp_servers import Peer, listed, over_pipes, peering, said, written
 from tests.tools.worlds import call_of

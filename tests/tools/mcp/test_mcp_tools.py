@@ -12,6 +12,8 @@ import pytest
 from agent.call.actions import ToolOutcome
 from agent.call.messages import SideEffect, ToolCall
 from agent.errors import ToolError
+from agent.simulator.virtual_time import virtually
+from agent.store.memory import MemoryStore
 from agent.tools import CallToolExecutor
 from agent.tools.idempotency import IN_DOUBT, UNKNOWN
 from agent.tools.mcp.mcp_config import McpServerConfig
@@ -23,9 +25,7 @@ from agent.tools.mcp.mcp_tools import (
     names,
     offered_tools,
 )
-from tests.fakes import MemoryStore
 from tests.tools.worlds import call_of
-from tests.virtual_time import virtually
 
 URL = "http://127.0.0.1/mcp"
 ENTRY = McpServerConfig(url=URL)

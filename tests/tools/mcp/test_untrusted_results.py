@@ -17,6 +17,7 @@ from structlog.testing import capture_logs
 from agent.call.actions import ToolOutcome
 from agent.call.messages import ToolCall
 from agent.errors import AgentError, ToolError
+from agent.store.memory import MemoryStore
 from agent.tools import CallToolExecutor, ToolSource
 from agent.tools.mcp import open_sources
 from agent.tools.mcp.mcp_config import McpServerConfig
@@ -28,7 +29,7 @@ from agent.tools.mcp.mcp_tools import (
     read_listed,
     read_result,
 )
-from tests.fakes import Counted, MemoryStore
+from tests.fakes import Counted
 from tests.fuzzing import FEW_RUNS, RUNS
 from tests.tools.mcp_servers import written
 from tests.tools.raw_mcp_server import TOOL, Raw, RawPeer, Script, raw_peering, refused, result

@@ -1,0 +1,1 @@
+"""The commands that try an agent out: `call`, `eval`, `load` and `probe`."""

@@ -1,0 +1,140 @@
+"""The whole service in this process, for scenarios: with a table in memory, and on virtual time.
+
+Everything is as `python -m agent serve` puts it together, but for what would leave something
+behind: the table, and messages. The model is that of the settings, slowed down to the timing of the
+run when time is virtual.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from time import time
+
+from agent import app
+from agent.call.history import AgentSaid, ToolUsed
+from agent.cli.evaluation.paced_model import Pace, PacedModel
+from agent.messaging.kept_messages import MemoryMessenger
+from agent.ports import Item, LanguageModel
+from agent.scenarios.service_facts import SentMessage, ToolRun
+from agent.settings import Settings
+from agent.simulator.carrier import Twilio
+from agent.store.call_state.history_loader import read_items
+from agent.store.call_state.journal import CHAT
+from agent.store.memory import MemoryStore
+from agent.tools import load_tools
+from agent.usecases import seed
+
+_TOKEN = "0" * 32
+_ORIGIN = "voice.example.com"
+SETTINGS: Mapping[str, str] = {
+    "PORT": "0",
+    "METRICS_PORT": "0",
+    "WS_URL": f"wss://{_ORIGIN}/",
+    "TWILIO_AUTH_TOKEN": _TOKEN,
+    "TABLE_NAME": "",
+    "CALLER_CALLS_AT_ONCE": "0",
+    "CALLER_CALLS_PER_HOUR": "0",
+    "CALLER_TOKENS_PER_DAY": "0",
+    "MCP_CONFIG": "",
+}
+"""Of a service that is hosted, over those of the environment."""
+_QUIET_SECONDS = 30.0
+
+ModelWrapper = Callable[[LanguageModel], LanguageModel]
+
+
+@dataclass(slots=True)
+class HostedService:
+    """`ServiceFacts` of the service in this process, which leads one call at a time."""
+
+    twilio: Twilio
+    store: MemoryStore
+    messenger: MemoryMessenger
+    service: app.Service
+    seeded: list[Item]
+    pace: Pace
+
+    async def prepare(self, items: Sequence[Mapping[str, object]]) -> None:
+        self.store.replace_all([*self.seeded, *({**item} for item in items)])
+        self.messenger.texts.clear()
+        self.messenger.mails.clear()
+
+    async def settle(self) -> None:
+        async with asyncio.timeout(_QUIET_SECONDS):
+            await self.service.calls.until_quiet()
+
+    async def items(self, pk: str, sk_prefix: str) -> list[Mapping[str, object]]:
+        return [*await self.store.query(pk, sk_prefix)]
+
+    async def tools(self, call_sid: str) -> list[ToolRun]:
+        return [
+            _tool_run(fact) for fact in await self._facts(call_sid) if isinstance(fact, ToolUsed)
+        ]
+
+    async def said(self, call_sid: str) -> list[tuple[str, bool]]:
+        return [
+            (fact.text, fact.is_cut)
+            for fact in await self._facts(call_sid)
+            if isinstance(fact, AgentSaid)
+        ]
+
+    async def messages(self) -> list[SentMessage]:
+        texts = [SentMessage("sms", text.recipient, text.body) for text in self.messenger.texts]
+        mails = [SentMessage("email", mail.recipient, mail.html) for mail in self.messenger.mails]
+        return texts + mails
+
+    async def tokens(self, call_sid: str) -> int:
+        return self.pace.used
+
+    async def _facts(self, call_sid: str) -> Sequence[object]:
+        return read_items(await self.store.query(call_sid, CHAT)).facts
+
+
+def _tool_run(fact: ToolUsed) -> ToolRun:
+    result = fact.result
+    try:
+        arguments = json.loads(fact.call.arguments)
+    except ValueError:
+        arguments = {}
+    arguments = arguments if isinstance(arguments, dict) else {}
+    content = result.content if result else ""
+    return ToolRun(fact.call.name, arguments, content, bool(result and result.is_error))
+
+
+@asynccontextmanager
+async def hosted(
+    settings: Settings,
+    pace: Pace,
+    around_model: ModelWrapper | None = None,
+) -> AsyncIterator[HostedService]:
+    """The service with the configuration of the settings, in a table in memory.
+
+    `around_model` wraps the model closest to the service. Raises `UseCaseError` if the
+    configuration has a fault, and `SettingsError`.
+    """
+    loop = asyncio.get_running_loop()
+    begun, now = time(), loop.time()
+
+    def clock() -> float:
+        return begun + loop.time() - now
+
+    def wrapped(model: LanguageModel) -> LanguageModel:
+        paced = PacedModel(model, pace)
+        return paced if around_model is None else around_model(paced)
+
+    store, messenger = MemoryStore(clock), MemoryMessenger()
+    specs = {tool.spec.name: tool.spec for tool in load_tools(settings.configuration)}
+    await seed.seed(store, settings.configuration, specs, now=datetime.now(settings.time_zone))
+    substitutes = app.Substitutes(store, messenger, wrapped, clock)
+    async with (
+        app.running(settings, "127.0.0.1", substitutes=substitutes) as service,
+        Twilio.open(
+            f"http://127.0.0.1:{service.port}", settings.twilio_auth_token, settings.origin
+        ) as twilio,
+    ):
+        yield HostedService(twilio, store, messenger, service, store.all_items(), pace)

@@ -1,0 +1,97 @@
+"""The table in a dictionary, for calls that leave nothing behind."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+
+from agent.errors import StoreRefusedError
+from agent.ports import Item, Key
+from agent.usecases.validation import ITEM_BYTES, keys, sequence, size_error
+
+
+class MemoryStore:
+    """`ports.Store` in a dictionary; nothing expires unless it is given a clock."""
+
+    def __init__(self, now: Callable[[], float] = lambda: 0.0) -> None:
+        self._now = now
+        self._items: dict[Key, Item] = {}
+
+    async def get(self, pk: str, sk: str) -> Item | None:
+        return deepcopy(self._there((pk, sk)))
+
+    async def get_many(self, keys: Sequence[Key]) -> list[Item | None]:
+        return [await self.get(*key) for key in keys]
+
+    async def put(self, item: Item, *, only_if_absent: bool = False) -> bool:
+        if only_if_absent and self._there(keys(item)) is not None:
+            return False
+        self._write(item)
+        return True
+
+    async def put_newer(self, item: Item, *, may_wait: bool = False) -> bool:
+        there = self._there(keys(item))
+        if there is not None and sequence(there) >= sequence(item):
+            return False
+        self._write(item)
+        return True
+
+    async def merge(self, pk: str, sk: str, attributes: Mapping[str, object]) -> None:
+        self._write({**(self._there((pk, sk)) or {}), **attributes, "pk": pk, "sk": sk})
+
+    async def query(self, pk: str, sk_prefix: str = "") -> list[Item]:
+        return [
+            deepcopy(item)
+            for key, item in sorted(self._items.items())
+            if key[0] == pk and key[1].startswith(sk_prefix) and self._there(key)
+        ]
+
+    async def query_index(self, pk1: str, sk1_prefix: str = "") -> list[Item]:
+        found = [
+            deepcopy(item)
+            for key, item in self._items.items()
+            if item.get("pk1") == pk1
+            and str(item.get("sk1", "")).startswith(sk1_prefix)
+            and "sk1" in item
+            and self._there(key)
+        ]
+        return sorted(found, key=lambda item: str(item["sk1"]))
+
+    async def move(self, pk: str, sk: str, item: Item) -> bool:
+        if self._there((pk, sk)) is None:
+            return False
+        del self._items[pk, sk]
+        self._write(item)
+        return True
+
+    def all_items(self) -> list[Item]:
+        """Copies of all that is there, in order."""
+        return [deepcopy(item) for _, item in sorted(self._items.items())]
+
+    def replace_all(self, items: Sequence[Item]) -> None:
+        """Hold these items and no others."""
+        self._items.clear()
+        for item in items:
+            self._write(item)
+
+    async def close(self) -> None:
+        self._items.clear()
+
+    def _write(self, item: Item) -> None:
+        """At once, as a table does: nothing may run between the check and the write."""
+        key = keys(item)
+        try:
+            text = json.dumps(item, allow_nan=False)
+        except (TypeError, ValueError, RecursionError) as error:
+            kind = type(error).__name__
+            raise StoreRefusedError(f"an item cannot be written: {kind}") from error
+        if len(text) > ITEM_BYTES and (fault := size_error(item)):
+            raise StoreRefusedError(fault)
+        self._items[key] = deepcopy(item)
+
+    def _there(self, key: Key) -> Item | None:
+        item = self._items.get(key)
+        expire_at = item.get("expireAt") if item else None
+        has_expired = isinstance(expire_at, int | float) and expire_at <= self._now()
+        return None if has_expired else item
