@@ -179,10 +179,7 @@ async def open_calls(
         open_model = await opened(open_models(model_options(settings, telemetry, load)))
         if around := substitutes.around_model:
             open_model = _wrapped(open_model, around)
-        messenger = MeasuredMessenger(
-            substitutes.messenger or await opened(open_messenger(messenger_options(settings))),
-            count,
-        )
+        messenger = MeasuredMessenger(await opened(_messenger(settings, substitutes)), count)
         http = HttpTools(
             await opened(OutboundHttp.open(settings.http_tool_hosts)), settings.secrets
         )
@@ -209,6 +206,15 @@ def _wrapped(open_model: OpenModel, around: Callable[[LanguageModel], LanguageMo
         return around(await open_model(use_case))
 
     return open_wrapped
+
+
+@asynccontextmanager
+async def _messenger(settings: Settings, substitutes: Substitutes) -> AsyncIterator[Messenger]:
+    if substitutes.messenger is not None:
+        yield substitutes.messenger
+        return
+    async with open_messenger(messenger_options(settings)) as messenger:
+        yield messenger
 
 
 async def make_table(settings: Settings) -> bool:
