@@ -41,7 +41,7 @@ from agent.usecases.validation import ITEM_BYTES, keys, sequence, size_error
 _APART_SECONDS = 0.04
 _RETRY_SECONDS = 0.02
 _CACHE_KIBIBYTES = 512
-"""Of pages in memory; the file is in the cache of the system as well. SQLite's own default is 2,000."""
+"""Of pages in memory; SQLite's own default is 2,000. The system caches the file as well."""
 _FILE_RIGHTS, _FOLDER_RIGHTS = 0o600, 0o700
 
 _SCHEMA = """

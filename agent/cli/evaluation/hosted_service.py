@@ -18,6 +18,7 @@ from time import time
 from agent import app
 from agent.call.history import AgentSaid, ToolUsed
 from agent.cli.evaluation.paced_model import Pace, PacedModel
+from agent.llm import OpenModel
 from agent.messaging.kept_messages import MemoryMessenger
 from agent.ports import Item, LanguageModel
 from agent.scenarios.service_facts import SentMessage, ToolRun
@@ -27,7 +28,7 @@ from agent.store.call_state.history_loader import read_items
 from agent.store.call_state.journal import CHAT
 from agent.store.memory import MemoryStore
 from agent.tools import load_tools
-from agent.usecases import seed
+from agent.usecases import UseCase, seed
 
 _TOKEN = "0" * 32
 _ORIGIN = "voice.example.com"
@@ -123,14 +124,17 @@ async def hosted(
     def clock() -> float:
         return begun + loop.time() - now
 
-    def wrapped(model: LanguageModel) -> LanguageModel:
-        paced = PacedModel(model, pace)
-        return paced if around_model is None else around_model(paced)
+    def opener(open_model: OpenModel) -> OpenModel:
+        async def open_wrapped(use_case: UseCase) -> LanguageModel:
+            model = PacedModel(await open_model(use_case), pace)
+            return model if around_model is None else around_model(model)
+
+        return open_wrapped
 
     store, messenger = MemoryStore(clock), MemoryMessenger()
     specs = {tool.spec.name: tool.spec for tool in load_tools(settings.configuration)}
     await seed.seed(store, settings.configuration, specs, now=datetime.now(settings.time_zone))
-    substitutes = app.Substitutes(store, messenger, wrapped, clock)
+    substitutes = app.Substitutes(store, messenger, opener, clock)
     async with (
         app.running(settings, "127.0.0.1", substitutes=substitutes) as service,
         Twilio.open(
