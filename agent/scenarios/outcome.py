@@ -62,6 +62,9 @@ class ScenarioRun:
 
     scenario: str
     variant: str = ""
+    use_case: str = ""
+    file: str = ""
+    """Of the scenario; with the variant it says which one this is."""
     timing: int = 0
     """Seed of the timing."""
     repetition: int = 0

@@ -167,10 +167,16 @@ class ScenarioFile(Struct, frozen=True, forbid_unknown_fields=True):
     tags: tuple[str, ...] = ()
 
 
-def read_folder(folder: Path) -> list[Scenario]:
-    """All scenarios under a folder, in order of their files; raises `ScenarioError`."""
-    files = sorted(folder.rglob(f"{FOLDER}/*.yaml")) or sorted(folder.glob("*.yaml"))
-    return [scenario for file in files for scenario in read_file(file)]
+def scenario_files(place: Path) -> list[Path]:
+    """The files at a place: a file, a folder of scenarios, or one with such folders below it."""
+    if place.is_file():
+        return [place]
+    return sorted(place.rglob(f"{FOLDER}/*.yaml")) or sorted(place.glob("*.yaml"))
+
+
+def read_folder(place: Path) -> list[Scenario]:
+    """All scenarios at a place, in order of their files; raises `ScenarioError`."""
+    return [scenario for file in scenario_files(place) for scenario in read_file(file)]
 
 
 def read_file(path: Path) -> list[Scenario]:

@@ -35,7 +35,9 @@ async def play(
     fields = call_fields(From=scenario.caller.number, To=scenario.caller.called)
     call = PhoneCall(replace(twilio, manner=manner), fields)
     script = CallerScript(scenario, call, timing)
-    run = ScenarioRun(scenario.name, scenario.variant, timing.seed)
+    run = ScenarioRun(
+        scenario.name, scenario.variant, scenario.use_case, scenario.file, timing.seed
+    )
     try:
         async with asyncio.timeout(LONGEST_CALL_SECONDS):
             await script.play()

@@ -11,7 +11,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from time import time
 
@@ -115,6 +115,7 @@ async def hosted(
 ) -> AsyncIterator[HostedService]:
     """The service with the configuration of the settings, in a table in memory.
 
+    The model is that of the settings for all use cases, also for those that name another one.
     `around_model` wraps the model closest to the service. Raises `UseCaseError` if the
     configuration has a fault, and `SettingsError`.
     """
@@ -126,7 +127,8 @@ async def hosted(
 
     def opener(open_model: OpenModel) -> OpenModel:
         async def open_wrapped(use_case: UseCase) -> LanguageModel:
-            model = PacedModel(await open_model(use_case), pace)
+            of_settings = replace(use_case.model, identifier=settings.model_identifier)
+            model = PacedModel(await open_model(replace(use_case, model=of_settings)), pace)
             return model if around_model is None else around_model(model)
 
         return open_wrapped

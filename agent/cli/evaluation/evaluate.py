@@ -1,0 +1,169 @@
+"""The `eval` command: plays scenarios, says which fail, and how two subjects differ.
+
+Without `--model` everything runs on virtual time with the offline model of each use case, or the
+replies that a scenario scripts. Another model is asked in real time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from time import monotonic
+
+from agent.cli.command import Commands, add_config
+from agent.cli.evaluation.eval_output import Progress, print_failures, print_summary
+from agent.cli.evaluation.hosted_service import SETTINGS
+from agent.cli.evaluation.suite import Plan, Trial, play_plans
+from agent.observability import configure_logging
+from agent.scenarios.comparison import by_scenario
+from agent.scenarios.outcome import ScenarioRun
+from agent.scenarios.scenario import Scenario, ScenarioError
+from agent.scenarios.scenario_files import read_folder
+from agent.settings import Settings
+from agent.usecases.folders import use_case_folders
+
+UNUSABLE = 2
+"""A scenario, the configuration or an option cannot be used."""
+_OFFLINE = "offline:"
+
+
+def add(commands: Commands) -> None:
+    """Add the command."""
+    purpose = (
+        "play scenarios on the whole service in this process; exit status 0 all passed, 1 not all,"
+        " 2 a scenario or the configuration cannot be used"
+    )
+    trying = commands.add_parser("eval", help=purpose, description=purpose)
+    trying.add_argument(
+        "place",
+        nargs="?",
+        type=Path,
+        metavar="FOLDER",
+        help="configuration, use case, folder of scenarios or one file; unset = CONFIGURATION",
+    )
+    trying.add_argument(
+        "--only", default="", metavar="WORD", help="scenarios with this in path, variant or tags"
+    )
+    trying.add_argument(
+        "--timings",
+        type=_count,
+        default=8,
+        metavar="N",
+        help="how many timings each scenario is played under (default 8)",
+    )
+    trying.add_argument(
+        "--timing", type=int, metavar="SEED", help="only this one; 0 is an ordinary call"
+    )
+    trying.add_argument(
+        "--repeat", type=_count, default=1, metavar="N", help="all of it so often (default 1)"
+    )
+    trying.add_argument(
+        "--model",
+        default=_OFFLINE,
+        metavar="IDENTIFIER",
+        help="for all use cases, in real time; unset = the offline model on virtual time",
+    )
+    other = trying.add_mutually_exclusive_group()
+    other.add_argument(
+        "--against", default="", metavar="IDENTIFIER", help="compare with this model"
+    )
+    other.add_argument(
+        "--against-config", default="", metavar="DIR", help="compare with this configuration"
+    )
+    trying.add_argument(
+        "--jobs",
+        type=_count,
+        default=os.cpu_count() or 1,
+        metavar="N",
+        help="calls at a time, each in a process of its own; unset = the number of cores",
+    )
+    add_config(trying)
+    trying.set_defaults(run=_run, status_of_fault=UNUSABLE)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError("must be a number from 1")
+    return int(text)
+
+
+async def _run(asked: argparse.Namespace) -> int:
+    configure_logging("critical", "console")  # what matters is in the checks
+    try:
+        plans = _plans(asked)
+    except ScenarioError as error:
+        print(error, file=sys.stderr)
+        return UNUSABLE
+    began = monotonic()
+    progress = Progress(sum(plan.runs for plan in plans))
+    runs = list[ScenarioRun]()
+    async for finished in play_plans(plans, asked.jobs):
+        runs += finished
+        progress.show(finished)
+    progress.end()
+    ordered = [run for played in by_scenario(runs).values() for run in played]
+    print_failures(ordered, asked)
+    print_summary(ordered, [plan.trial.subject for plan in plans], monotonic() - began)
+    return 0 if all(run.has_passed for run in runs) else 1
+
+
+def _plans(asked: argparse.Namespace) -> list[Plan]:
+    """What is to be played: a plan for each subject."""
+    settings = _settings(asked.config or _configuration_of(asked.place), asked.model)
+    scenarios = _chosen(asked.place or settings.configuration, asked.only)
+    subjects = [(_name_of(asked, ""), settings)]
+    if asked.against:
+        subjects.append((asked.against, _settings(str(settings.configuration), asked.against)))
+    if asked.against_config:
+        other = asked.against_config
+        subjects.append((other, _settings(other, asked.model)))
+    is_one = asked.timing is not None
+    return [
+        Plan(
+            of_subject,
+            scenarios,
+            Trial(
+                timings=1 if is_one else asked.timings,
+                first_timing=asked.timing if is_one else 0,
+                repetitions=asked.repeat,
+                is_virtual=of_subject.model_identifier.startswith(_OFFLINE),
+                subject=name,
+            ),
+        )
+        for name, of_subject in subjects
+    ]
+
+
+def _name_of(asked: argparse.Namespace, alone: str) -> str:
+    """Of the first subject; what it is compared with says by what the two differ."""
+    if asked.against_config:
+        return asked.config or str(asked.place or "CONFIGURATION")
+    return asked.model if asked.against else alone
+
+
+def _settings(configuration: str, model: str) -> Settings:
+    given = {"CONFIGURATION": configuration} if configuration else {}
+    own = {"MODEL_IDENTIFIER": model, "FALLBACK_MODEL_IDENTIFIERS": ""}
+    return Settings.read({**os.environ, **SETTINGS, **given, **own})
+
+
+def _configuration_of(place: Path | None) -> str:
+    """The configuration folder around a place; empty = there is none."""
+    around = (place.resolve(), *place.resolve().parents) if place else ()
+    return next((str(folder) for folder in around if use_case_folders(folder)), "")
+
+
+def _chosen(place: Path, word: str) -> list[Scenario]:
+    if not place.exists():
+        raise ScenarioError(f"{place}: is neither a file nor a folder")
+    chosen = [
+        each
+        for each in read_folder(place)
+        if word in each.file or word in each.variant or word in each.tags
+    ]
+    if not chosen:
+        among = f" with {word!r}" if word else ""
+        raise ScenarioError(f"{place}: there is no scenario{among}")
+    return chosen
