@@ -11,8 +11,9 @@ from pathlib import Path
 
 from agent.cli.command import PROGRAM
 from agent.observability.recording.transcript import printable
-from agent.scenarios.comparison import by_scenario, compare, pass_power, percentile, waits_of
+from agent.scenarios.figures import Figures, by_scenario, figures
 from agent.scenarios.outcome import ScenarioRun
+from agent.scenarios.reports import EvalReport
 
 _PLAIN_LINES = 10
 """How many lines of progress there are where no line can be rewritten."""
@@ -100,32 +101,30 @@ def _shortest(file: str) -> str:
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else file
 
 
-def print_summary(runs: Sequence[ScenarioRun], subjects: Sequence[str], seconds: float) -> None:
+def print_summary(report: EvalReport, seconds: float) -> None:
     """The figures of each use case, of everything, and of the comparison."""
-    for subject in subjects:
-        of_subject = [run for run in runs if run.subject == subject]
+    for subject in report.subjects:
+        runs = report.of(subject)
         if subject:
             print(printable(subject))
-        for use_case in sorted({run.use_case for run in of_subject}):
-            few = [run for run in of_subject if run.use_case == use_case]
-            print(f"{printable(use_case or 'no use case'):32} {_figures(few)}")
-        print(f"{'all':32} {_figures(of_subject)}")
-        waits = waits_of(of_subject)
+        for use_case in sorted({run.use_case for run in runs}):
+            of_use_case = figures([run for run in runs if run.use_case == use_case])
+            print(f"{printable(use_case or 'no use case'):32} {_passes(of_use_case)}")
+        of_all = figures(runs)
+        print(f"{'all':32} {_passes(of_all)}")
         print(
-            f"{'seconds to the first words':32} median {percentile(waits, 0.5):.2f},"
-            f" 95 % {percentile(waits, 0.95):.2f}, longest {percentile(waits, 1):.2f}"
+            f"{'seconds to the first words':32} median {of_all.median_wait:.2f},"
+            f" 95 % {of_all.slow_wait:.2f}, longest {of_all.longest_wait:.2f}"
         )
-    if len(subjects) == 2:
-        first, second = ([run for run in runs if run.subject == name] for name in subjects)
-        print(printable(str(compare(first, second))))
-    print(f"{sum(run.seconds for run in runs) / 60:.0f} minutes of calls in {seconds:.1f} s")
+    if report.comparison is not None:
+        print(printable(str(report.comparison)))
+    minutes = sum(run.seconds for run in report.runs) / 60
+    print(f"{minutes:.0f} minutes of calls in {seconds:.1f} s")
 
 
-def _figures(runs: Sequence[ScenarioRun]) -> str:
-    played = by_scenario(runs)
-    k = max((len(each) for each in played.values()), default=1)
-    passed = sum(run.has_passed for run in runs)
+def _passes(of: Figures) -> str:
+    noun = "scenario, " if of.scenarios == 1 else "scenarios,"
     return (
-        f"{len(played):3} scenarios, {passed} of {len(runs)} runs passed;"
-        f" pass^1 {100 * pass_power(runs, 1):.1f} %, pass^{k} {100 * pass_power(runs, k):.1f} %"
+        f"{of.scenarios:3} {noun} {of.passed} of {of.runs} runs passed;"
+        f" pass^1 {of.pass_1:.1%}, pass^{of.k} {of.pass_k:.1%}"
     )

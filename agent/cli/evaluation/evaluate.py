@@ -9,16 +9,24 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
 
+from agent import __version__
 from agent.cli.command import Commands, add_config
 from agent.cli.evaluation.eval_output import Progress, print_failures, print_summary
 from agent.cli.evaluation.hosted_service import SETTINGS
 from agent.cli.evaluation.suite import Plan, Trial, play_plans
 from agent.observability import configure_logging
-from agent.scenarios.comparison import by_scenario
+from agent.scenarios.figures import by_scenario
 from agent.scenarios.outcome import ScenarioRun
+from agent.scenarios.reports import EvalReport
+from agent.scenarios.reports.html_report import html
+from agent.scenarios.reports.json_report import json_text
+from agent.scenarios.reports.junit_report import junit_xml
+from agent.scenarios.reports.markdown_report import markdown
 from agent.scenarios.scenario import Scenario, ScenarioError
 from agent.scenarios.scenario_files import read_folder
 from agent.settings import Settings
@@ -27,6 +35,13 @@ from agent.usecases.folders import use_case_folders
 UNUSABLE = 2
 """A scenario, the configuration or an option cannot be used."""
 _OFFLINE = "offline:"
+_REPORTS: Mapping[str, Callable[[EvalReport], str]] = {
+    "html": html,
+    "markdown": markdown,
+    "junit": junit_xml,
+    "json": json_text,
+}
+_KINDS = {"html": "one page of HTML", "markdown": "Markdown", "junit": "JUnit XML", "json": "JSON"}
 
 
 def add(commands: Commands) -> None:
@@ -79,6 +94,10 @@ def add(commands: Commands) -> None:
         metavar="N",
         help="calls at a time, each in a process of its own; unset = the number of cores",
     )
+    for name in _REPORTS:
+        trying.add_argument(
+            f"--{name}", type=Path, metavar="FILE", help=f"write a report as {_KINDS[name]}"
+        )
     add_config(trying)
     trying.set_defaults(run=_run, status_of_fault=UNUSABLE)
 
@@ -104,9 +123,38 @@ async def _run(asked: argparse.Namespace) -> int:
         progress.show(finished)
     progress.end()
     ordered = [run for played in by_scenario(runs).values() for run in played]
+    subjects = [plan.trial.subject for plan in plans]
+    report = EvalReport(ordered, subjects, _facts(plans[0], asked))
     print_failures(ordered, asked)
-    print_summary(ordered, [plan.trial.subject for plan in plans], monotonic() - began)
-    return 0 if all(run.has_passed for run in runs) else 1
+    print_summary(report, monotonic() - began)
+    return _write(report, asked) or int(bool(report.failed))
+
+
+def _facts(plan: Plan, asked: argparse.Namespace) -> dict[str, str]:
+    """What the reports say about how it was done."""
+    is_one = asked.timing is not None
+    return {
+        "configuration": str(plan.settings.configuration),
+        "model": asked.model,
+        "time": "virtual" if plan.trial.is_virtual else "real",
+        "timings": f"number {asked.timing}" if is_one else str(asked.timings),
+        "repetitions": str(asked.repeat),
+        "version": __version__,
+        "made": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+    }
+
+
+def _write(report: EvalReport, asked: argparse.Namespace) -> int:
+    """Write the files that were asked for; the exit status if one cannot be written."""
+    for name, text_of in _REPORTS.items():
+        path = getattr(asked, name)
+        try:
+            if path is not None:
+                path.write_text(text_of(report), encoding="utf-8")
+        except OSError as error:
+            print(f"--{name}: {path}: {error.strerror}", file=sys.stderr)
+            return UNUSABLE
+    return 0
 
 
 def _plans(asked: argparse.Namespace) -> list[Plan]:

@@ -1,4 +1,4 @@
-"""How often scenarios pass, and how two subjects differ on the same scenarios and timings."""
+"""How often scenarios pass, how long callers wait, and how two subjects differ."""
 
 from __future__ import annotations
 
@@ -34,14 +34,53 @@ def pass_power(runs: Iterable[ScenarioRun], k: int) -> float:
     return fmean(chances) if chances else 0.0
 
 
-def waits_of(runs: Iterable[ScenarioRun]) -> list[float]:
-    """Seconds from the caller's words to the agent's first, of all turns, the shortest first."""
-    return sorted(turn.wait for run in runs for turn in run.turns)
-
-
 def percentile(ordered: Sequence[float], share: float) -> float:
     """The value below which this share of the ordered values lies; 0 without values."""
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What many runs come to."""
+
+    scenarios: int
+    runs: int
+    passed: int
+    k: int
+    """Runs of each scenario."""
+    pass_1: float
+    pass_k: float
+    median_wait: float
+    """Seconds from the caller's words to the agent's first, over all turns."""
+    slow_wait: float
+    """The same, 95th percentile."""
+    longest_wait: float
+    call_seconds: float
+    tokens: int
+
+    @property
+    def failed(self) -> int:
+        return self.runs - self.passed
+
+
+def figures(runs: Sequence[ScenarioRun]) -> Figures:
+    """The figures of these runs."""
+    played = by_scenario(runs)
+    k = max((len(each) for each in played.values()), default=1)
+    waits = sorted(turn.wait for run in runs for turn in run.turns)
+    return Figures(
+        scenarios=len(played),
+        runs=len(runs),
+        passed=sum(run.has_passed for run in runs),
+        k=k,
+        pass_1=pass_power(runs, 1),
+        pass_k=pass_power(runs, k),
+        median_wait=percentile(waits, 0.5),
+        slow_wait=percentile(waits, 0.95),
+        longest_wait=percentile(waits, 1),
+        call_seconds=sum(run.seconds for run in runs),
+        tokens=sum(run.tokens for run in runs),
+    )
 
 
 @dataclass(frozen=True, slots=True)
