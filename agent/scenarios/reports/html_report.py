@@ -98,7 +98,8 @@ def _top(report: EvalReport) -> Iterator[ET.Element]:
     yield _tag(
         "p",
         "pass^k is the chance that k runs of one scenario all pass, as the mean over scenarios."
-        " First words: seconds from the caller's words to the agent's first text.",
+        " First words: seconds from the caller's words to the agent's first text. The columns of"
+        " the tables below are timings: how fast caller, voice and model are; 0 is ordinary.",
         kind="note",
     )
 
@@ -107,7 +108,7 @@ def _figures_row(subject: str, of: Figures) -> ET.Element:
     cells = (
         f"{of.scenarios}", f"{of.runs}", f"{of.passed}", f"{of.pass_1:.1%}",
         f"{of.pass_k:.1%} (k = {of.k})", f"{of.median_wait:.2f} s", f"{of.slow_wait:.2f} s",
-        f"{of.longest_wait:.2f} s", f"{of.call_seconds / 60:.0f}", f"{of.tokens}",
+        f"{of.longest_wait:.2f} s", f"{of.call_seconds / 60:.0f}", f"{of.tokens:,}",
     )  # fmt: skip
     name = _tag("th", subject or "all", scope="row")
     return _tag("tr", name, *(_tag("td", cell, kind="number") for cell in cells))
@@ -179,10 +180,14 @@ def _details(report: EvalReport, shown: dict[int, str]) -> Iterator[ET.Element]:
         yield _tag("h2", title)
         if number == 0:
             yield _tag("div", *legend, kind="legend")
-        yield from (_run(run, shown[id(run)]) for run in of_part)
+        open_for = set[str]()
+        for run in of_part:
+            is_first = run.title not in open_for and not run.has_passed
+            yield _run(run, shown[id(run)], is_open=is_first)
+            open_for.add(run.title)
 
 
-def _run(run: ScenarioRun, anchor: str) -> ET.Element:
+def _run(run: ScenarioRun, anchor: str, *, is_open: bool) -> ET.Element:
     is_good = run.has_passed
     verdict = _tag(
         "span", "passed" if is_good else "failed", kind=f"verdict {_mark(is_good=is_good)}"
@@ -202,7 +207,7 @@ def _run(run: ScenarioRun, anchor: str) -> ET.Element:
     inside.append(_tag("p", run.file, kind="note"))
     content.append(_tag("div", *inside, kind="inside"))
     details = _tag("details", *content, id=anchor)
-    if not is_good:
+    if is_open:
         details.set("open", "open")
     return details
 
