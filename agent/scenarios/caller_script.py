@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import aclosing
 
 from agent.scenarios.outcome import Speaker, TranscriptLine
 from agent.scenarios.scenario import (
@@ -54,9 +55,10 @@ class CallerScript:
         self._pending: Step | None = next(self._steps, None)
 
     async def play(self) -> None:
-        """Call, do all steps, and hang up when none is left."""
-        async for session in self.call.sessions():
-            await self._session(session)
+        """Call, do all steps, and hang up when none is left; also when it is cancelled."""
+        async with aclosing(self.call.sessions()) as sessions:
+            async for session in sessions:
+                await self._session(session)
 
     async def _session(self, session: TwilioCall) -> None:
         while session.session.ending is None:

@@ -62,9 +62,6 @@ class ScenarioRun:
 
     scenario: str
     variant: str = ""
-    use_case: str = ""
-    file: str = ""
-    """Of the scenario; with the variant it says which one this is."""
     timing: int = 0
     """Seed of the timing."""
     repetition: int = 0
@@ -77,6 +74,9 @@ class ScenarioRun:
     """Length of the call."""
     tokens: int = 0
     outcome: str = ""
+    use_case: str = ""
+    file: str = ""
+    """Of the scenario; with the variant it says which one this is."""
 
     @property
     def has_passed(self) -> bool:

@@ -23,21 +23,15 @@ async def play(
     scenario: Scenario, twilio: Twilio, timing: CallTiming, facts: ServiceFacts | None = None
 ) -> ScenarioRun:
     """One call from the ring to its end; without `facts` only what is heard is judged."""
-    manner = replace(
-        twilio.manner,
-        pace=timing.agent_pace,
-        language=scenario.caller.language,
-        in_flight_seconds=_IN_FLIGHT_SECONDS,
-        closing_seconds=_CLOSING_SECONDS,
+    strict = replace(
+        twilio.manner, in_flight_seconds=_IN_FLIGHT_SECONDS, closing_seconds=_CLOSING_SECONDS
     )
     if facts is not None:
         await facts.prepare(scenario.items)
-    fields = call_fields(From=scenario.caller.number, To=scenario.caller.called)
-    call = PhoneCall(replace(twilio, manner=manner), fields)
-    script = CallerScript(scenario, call, timing)
-    run = ScenarioRun(
-        scenario.name, scenario.variant, scenario.use_case, scenario.file, timing.seed
-    )
+    script = caller_of(scenario, replace(twilio, manner=strict), timing)
+    call = script.call
+    run = ScenarioRun(scenario.name, scenario.variant, timing.seed)
+    run.use_case, run.file = scenario.use_case, scenario.file
     try:
         async with asyncio.timeout(LONGEST_CALL_SECONDS):
             await script.play()
@@ -49,8 +43,15 @@ async def play(
     run.transcript = sorted(_lines(script), key=lambda line: line.at)
     run.outcome = call.outcome.value if call.outcome is not None else ""
     if facts is not None:
-        run.tokens = await facts.tokens(fields["CallSid"])
+        run.tokens = await facts.tokens(call.fields["CallSid"])
     return run
+
+
+def caller_of(scenario: Scenario, twilio: Twilio, timing: CallTiming) -> CallerScript:
+    """The caller of a scenario, who has not yet called."""
+    manner = replace(twilio.manner, pace=timing.agent_pace, language=scenario.caller.language)
+    fields = call_fields(From=scenario.caller.number, To=scenario.caller.called)
+    return CallerScript(scenario, PhoneCall(replace(twilio, manner=manner), fields), timing)
 
 
 def _lines(script: CallerScript) -> Iterator[TranscriptLine]:
