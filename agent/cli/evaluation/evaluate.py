@@ -159,8 +159,8 @@ def _write(report: EvalReport, asked: argparse.Namespace) -> int:
 
 def _plans(asked: argparse.Namespace) -> list[Plan]:
     """What is to be played: a plan for each subject."""
-    settings = _settings(asked.config or _configuration_of(asked.place), asked.model)
-    scenarios = _chosen(asked.place or settings.configuration, asked.only)
+    settings = settings_for(asked)
+    scenarios = scenarios_at(asked.place or settings.configuration, asked.only)
     subjects = [(_name_of(asked, ""), settings)]
     if asked.against:
         subjects.append((asked.against, _settings(str(settings.configuration), asked.against)))
@@ -176,7 +176,7 @@ def _plans(asked: argparse.Namespace) -> list[Plan]:
                 timings=1 if is_one else asked.timings,
                 first_timing=asked.timing if is_one else 0,
                 repetitions=asked.repeat,
-                is_virtual=of_subject.model_identifier.startswith(_OFFLINE),
+                is_virtual=is_offline(of_subject),
                 subject=name,
             ),
         )
@@ -191,6 +191,19 @@ def _name_of(asked: argparse.Namespace, alone: str) -> str:
     return asked.model if asked.against else alone
 
 
+def settings_for(asked: argparse.Namespace) -> Settings:
+    """The settings of a service that is hosted here, with `place`, `config` and `model` as asked.
+
+    Raises `SettingsError`.
+    """
+    return _settings(asked.config or _configuration_of(asked.place), asked.model)
+
+
+def is_offline(settings: Settings) -> bool:
+    """Whether the model needs no network, so that time can be virtual."""
+    return settings.model_identifier.startswith(_OFFLINE)
+
+
 def _settings(configuration: str, model: str) -> Settings:
     given = {"CONFIGURATION": configuration} if configuration else {}
     own = {"MODEL_IDENTIFIER": model, "FALLBACK_MODEL_IDENTIFIERS": ""}
@@ -203,7 +216,8 @@ def _configuration_of(place: Path | None) -> str:
     return next((str(folder) for folder in around if use_case_folders(folder)), "")
 
 
-def _chosen(place: Path, word: str) -> list[Scenario]:
+def scenarios_at(place: Path, word: str = "") -> list[Scenario]:
+    """The scenarios at a place with this in path, variant or tags; `ScenarioError` if none."""
     if not place.exists():
         raise ScenarioError(f"{place}: is neither a file nor a folder")
     chosen = [
