@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import shutil
 import sys
+import textwrap
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -17,8 +18,14 @@ from pathlib import Path
 from typing import Self
 
 from agent.cli.command import Commands, add_config
-from agent.cli.evaluation.evaluate import UNUSABLE, is_offline, scenarios_at, settings_for
-from agent.cli.evaluation.hosted_service import hosted
+from agent.cli.evaluation.evaluate import UNUSABLE
+from agent.cli.evaluation.hosted_service import (
+    OFFLINE,
+    configuration_around,
+    hosted,
+    hosted_settings,
+    needs_no_network,
+)
 from agent.cli.evaluation.paced_model import Pace
 from agent.cli.evaluation.server_address import add_address, address_in
 from agent.cli.evaluation.suite import Plan, Trial, play_plans
@@ -26,12 +33,13 @@ from agent.cli.evaluation.typed_caller import TypedCaller
 from agent.cli.terminal_screen import open_screen
 from agent.cli.terminal_transport import CHARACTERS_PER_SECOND
 from agent.observability import configure_logging
-from agent.observability.recording.transcript import folded, printable
+from agent.observability.recording.transcript import printable
 from agent.scenarios.caller_script import CallerScript
 from agent.scenarios.expectations import unchecked
 from agent.scenarios.outcome import ScenarioRun, Speaker, TranscriptLine
 from agent.scenarios.reports import clock
 from agent.scenarios.scenario import CallerIdentity, Scenario, ScenarioError
+from agent.scenarios.scenario_files import read_folder
 from agent.scenarios.scenario_player import caller_of, play, run_of, strict, transcript_of
 from agent.scenarios.service_facts import ServiceFacts
 from agent.scenarios.timing import ORDINARY, timing
@@ -39,6 +47,7 @@ from agent.settings import Settings
 from agent.simulator.carrier import Twilio
 
 _LOOK_SECONDS = 0.2
+_FEWEST_COLUMNS = 40
 _TYPED = replace(
     ORDINARY, agent_pace=CHARACTERS_PER_SECOND, caller_pace=1000.0, reaction=0.3, endpointing=0.0
 )
@@ -70,7 +79,7 @@ def add(commands: Commands) -> None:
     )
     add_address(calling, "--url")
     calling.add_argument(
-        "--model", default="offline:", metavar="IDENTIFIER", help="without --url: its model"
+        "--model", default=OFFLINE, metavar="IDENTIFIER", help="without --url: its model"
     )
     calling.add_argument(
         "--use-case", default="", metavar="NAME", help="without --url and a scenario: its agent"
@@ -95,11 +104,11 @@ async def _called(asked: argparse.Namespace) -> tuple[ScenarioRun, Scenario, boo
     """The call, and whether the service's table could be asked."""
     if asked.place is None:
         return await _by_hand(asked)
-    scenario = scenarios_at(asked.place, asked.only)[0]
+    scenario = read_folder(asked.place, asked.only)[0]
     if asked.caller:
         scenario = replace(scenario, caller=replace(scenario.caller, number=asked.caller))
-    settings = settings_for(asked)
-    if not asked.url and is_offline(settings):
+    settings = _settings(asked)
+    if not asked.url and needs_no_network(settings):
         trial = Trial(timings=1, first_timing=asked.timing)
         [[run]] = [runs async for runs in play_plans([Plan(settings, [scenario], trial)], 1)]
         _print_lines(run.transcript)
@@ -116,7 +125,7 @@ async def _by_hand(asked: argparse.Namespace) -> tuple[ScenarioRun, Scenario, bo
     caller = CallerIdentity(asked.caller) if asked.caller else CallerIdentity()
     profile = {"pk": caller.number, "sk": "profile", "useCase": asked.use_case}
     scenario = Scenario("call", caller=caller, items=[profile] if asked.use_case else [])
-    async with _server(asked, settings_for(asked), Pace(is_virtual=False)) as (twilio, facts):
+    async with _server(asked, _settings(asked), Pace(is_virtual=False)) as (twilio, facts):
         if facts is not None:
             await facts.prepare(scenario.items)
         script = caller_of(scenario, strict(twilio), _TYPED)
@@ -125,6 +134,10 @@ async def _by_hand(asked: argparse.Namespace) -> tuple[ScenarioRun, Scenario, bo
     print()
     _print_lines(run.transcript)
     return run, scenario, facts is not None
+
+
+def _settings(asked: argparse.Namespace) -> Settings:
+    return hosted_settings(asked.config or configuration_around(asked.place), asked.model)
 
 
 @asynccontextmanager
@@ -176,12 +189,13 @@ def _is_complete(line: TranscriptLine) -> bool:
 
 
 def _print_lines(lines: list[TranscriptLine]) -> None:
-    columns = max(40, shutil.get_terminal_size((200, 24)).columns)
+    columns = max(_FEWEST_COLUMNS, shutil.get_terminal_size().columns)
     for line in lines:
-        text = printable(
-            f"{clock(line.at):>7}  {line.speaker.value:6}  {' '.join(line.text.split())}"
-        )
-        print(*folded(text, columns), sep="\n", flush=True)
+        begin = f"{clock(line.at):>7}  {line.speaker.value:6}  "
+        text = begin + printable(" ".join(line.text.split()))
+        if sys.stdout.isatty():
+            text = textwrap.fill(text, columns, subsequent_indent=" " * len(begin))
+        print(text, flush=True)
 
 
 def _verdict(run: ScenarioRun, scenario: Scenario, *, has_facts: bool) -> Iterator[str]:

@@ -17,7 +17,12 @@ from time import monotonic
 from agent import __version__
 from agent.cli.command import Commands, add_config
 from agent.cli.evaluation.eval_output import Progress, print_failures, print_summary
-from agent.cli.evaluation.hosted_service import SETTINGS
+from agent.cli.evaluation.hosted_service import (
+    OFFLINE,
+    configuration_around,
+    hosted_settings,
+    needs_no_network,
+)
 from agent.cli.evaluation.suite import Plan, Trial, play_plans
 from agent.observability import configure_logging
 from agent.scenarios.figures import by_scenario
@@ -27,14 +32,11 @@ from agent.scenarios.reports.html_report import html
 from agent.scenarios.reports.json_report import json_text
 from agent.scenarios.reports.junit_report import junit_xml
 from agent.scenarios.reports.markdown_report import markdown
-from agent.scenarios.scenario import Scenario, ScenarioError
+from agent.scenarios.scenario import ScenarioError
 from agent.scenarios.scenario_files import read_folder
-from agent.settings import Settings
-from agent.usecases.folders import use_case_folders
 
 UNUSABLE = 2
 """A scenario, the configuration or an option cannot be used."""
-_OFFLINE = "offline:"
 _REPORTS: Mapping[str, Callable[[EvalReport], str]] = {
     "html": html,
     "markdown": markdown,
@@ -76,7 +78,7 @@ def add(commands: Commands) -> None:
     )
     trying.add_argument(
         "--model",
-        default=_OFFLINE,
+        default=OFFLINE,
         metavar="IDENTIFIER",
         help="for all use cases, in real time; unset = the offline model on virtual time",
     )
@@ -159,14 +161,16 @@ def _write(report: EvalReport, asked: argparse.Namespace) -> int:
 
 def _plans(asked: argparse.Namespace) -> list[Plan]:
     """What is to be played: a plan for each subject."""
-    settings = settings_for(asked)
-    scenarios = scenarios_at(asked.place or settings.configuration, asked.only)
+    settings = hosted_settings(asked.config or configuration_around(asked.place), asked.model)
+    scenarios = read_folder(asked.place or settings.configuration, asked.only)
     subjects = [(_name_of(asked, ""), settings)]
     if asked.against:
-        subjects.append((asked.against, _settings(str(settings.configuration), asked.against)))
+        subjects.append(
+            (asked.against, hosted_settings(str(settings.configuration), asked.against))
+        )
     if asked.against_config:
         other = asked.against_config
-        subjects.append((other, _settings(other, asked.model)))
+        subjects.append((other, hosted_settings(other, asked.model)))
     is_one = asked.timing is not None
     return [
         Plan(
@@ -176,7 +180,7 @@ def _plans(asked: argparse.Namespace) -> list[Plan]:
                 timings=1 if is_one else asked.timings,
                 first_timing=asked.timing if is_one else 0,
                 repetitions=asked.repeat,
-                is_virtual=is_offline(of_subject),
+                is_virtual=needs_no_network(of_subject),
                 subject=name,
             ),
         )
@@ -189,43 +193,3 @@ def _name_of(asked: argparse.Namespace, alone: str) -> str:
     if asked.against_config:
         return asked.config or str(asked.place or "CONFIGURATION")
     return asked.model if asked.against else alone
-
-
-def settings_for(asked: argparse.Namespace) -> Settings:
-    """The settings of a service that is hosted here, with `place`, `config` and `model` as asked.
-
-    Raises `SettingsError`.
-    """
-    return _settings(asked.config or _configuration_of(asked.place), asked.model)
-
-
-def is_offline(settings: Settings) -> bool:
-    """Whether the model needs no network, so that time can be virtual."""
-    return settings.model_identifier.startswith(_OFFLINE)
-
-
-def _settings(configuration: str, model: str) -> Settings:
-    given = {"CONFIGURATION": configuration} if configuration else {}
-    own = {"MODEL_IDENTIFIER": model, "FALLBACK_MODEL_IDENTIFIERS": ""}
-    return Settings.read({**os.environ, **SETTINGS, **given, **own})
-
-
-def _configuration_of(place: Path | None) -> str:
-    """The configuration folder around a place; empty = there is none."""
-    around = (place.resolve(), *place.resolve().parents) if place else ()
-    return next((str(folder) for folder in around if use_case_folders(folder)), "")
-
-
-def scenarios_at(place: Path, word: str = "") -> list[Scenario]:
-    """The scenarios at a place with this in path, variant or tags; `ScenarioError` if none."""
-    if not place.exists():
-        raise ScenarioError(f"{place}: is neither a file nor a folder")
-    chosen = [
-        each
-        for each in read_folder(place)
-        if word in each.file or word in each.variant or word in each.tags
-    ]
-    if not chosen:
-        among = f" with {word!r}" if word else ""
-        raise ScenarioError(f"{place}: there is no scenario{among}")
-    return chosen

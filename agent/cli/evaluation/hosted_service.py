@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
 from time import time
 
 from agent import app
@@ -29,6 +31,7 @@ from agent.store.call_state.journal import CHAT
 from agent.store.memory import MemoryStore
 from agent.tools import load_tools
 from agent.usecases import UseCase, seed
+from agent.usecases.folders import use_case_folders
 
 _TOKEN = "0" * 32
 _ORIGIN = "voice.example.com"
@@ -44,9 +47,31 @@ SETTINGS: Mapping[str, str] = {
     "MCP_CONFIG": "",
 }
 """Of a service that is hosted, over those of the environment."""
+OFFLINE = "offline:"
 _QUIET_SECONDS = 30.0
 
 ModelWrapper = Callable[[LanguageModel], LanguageModel]
+
+
+def hosted_settings(configuration: str = "", model: str = OFFLINE) -> Settings:
+    """Settings of a hosted service, over those of the environment; raises `SettingsError`.
+
+    `configuration`: empty = that of the environment.
+    """
+    given = {"CONFIGURATION": configuration} if configuration else {}
+    own = {"MODEL_IDENTIFIER": model, "FALLBACK_MODEL_IDENTIFIERS": ""}
+    return Settings.read({**os.environ, **SETTINGS, **given, **own})
+
+
+def configuration_around(place: Path | None) -> str:
+    """The configuration folder that a file or folder is in; empty = none."""
+    around = (place.resolve(), *place.resolve().parents) if place else ()
+    return next((str(folder) for folder in around if use_case_folders(folder)), "")
+
+
+def needs_no_network(settings: Settings) -> bool:
+    """Whether the model is offline, so that time can be virtual."""
+    return settings.model_identifier.startswith(OFFLINE)
 
 
 @dataclass(slots=True)
