@@ -262,6 +262,10 @@ def read_file(path: Path) -> list[Scenario]:
     """The scenarios of a file, one for each variant; raises `ScenarioError`."""
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        line = f"line {mark.line + 1}: " if mark else ""
+        raise ScenarioError(f"{path}: {line}{error.problem}") from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ScenarioError(f"{path}: {str(error).splitlines()[0]}") from error
     try:
