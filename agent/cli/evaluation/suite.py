@@ -21,6 +21,8 @@ from agent.scenarios.timing import timing
 from agent.settings import Settings
 from agent.simulator.virtual_time import run_virtually
 
+_WORTH_A_PROCESS = 20
+"""Runs on virtual time that take as long as the start of a process."""
 _SHARES_OF_A_PROCESS = 8
 """Work is handed out in so many pieces to each process, so that all end at about the same time."""
 
@@ -81,9 +83,11 @@ async def play_hosted(
 async def play_plans(plans: Sequence[Plan], jobs: int) -> AsyncIterator[list[ScenarioRun]]:
     """The runs of all plans as they are finished, with so many services at a time.
 
-    With one job everything is done in a thread of this process, else in processes of their own.
-    Raises what `hosted` raises.
+    With one job, or little to do, it is done in a thread of this process, else in processes of
+    their own. Raises what `hosted` raises.
     """
+    if all(plan.trial.is_virtual for plan in plans):
+        jobs = min(jobs, 1 + sum(plan.runs for plan in plans) // _WORTH_A_PROCESS)
     parts = [part for plan in plans for part in plan.split(jobs * _SHARES_OF_A_PROCESS)]
     executor = _executor(min(jobs, len(parts)))
     loop = asyncio.get_running_loop()
