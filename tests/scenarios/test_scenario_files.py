@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,8 @@ from agent.scenarios.scenario import (
     Waits,
 )
 from agent.scenarios.scenario_files import read_file, read_folder
+from tests.scenarios.conftest import Play
+from tests.shipped import CONFIGURATION
 
 EVERYTHING = """
 about: Everything that a file may hold.
@@ -124,6 +127,16 @@ def test_fault_is_named_with_file_and_place(tmp_path: Path, text: str, fault: st
     [line] = str(caught.value).splitlines()
     assert line.startswith(f"{file}: ")
     assert fault in line
+
+
+def test_example_of_the_documentation_passes(play: Play) -> None:
+    page = (CONFIGURATION.parent / "docs" / "build" / "scenarios.md").read_text()
+    [example] = re.findall(r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+
+    for variant in ("pepperoni, total: 14.5", "cheese, total: 13"):
+        lines = [line for line in example.splitlines() if not line.startswith(("v", "  - {pizza"))]
+        run = play("\n".join([*lines, f"variables: {{pizza: {variant}}}"]))
+        assert run.failures == []
 
 
 def test_place_without_a_scenario_is_a_fault(tmp_path: Path) -> None:
