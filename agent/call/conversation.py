@@ -104,8 +104,8 @@ class Conversation:
                 self._take_key(digit)
             case ev.PlaybackReported(report, text):
                 self._follow_playback(report, text)
-            case ev.ReplyFinished(_, calls, stop, text):
-                self._follow_turn(*self._turn.finish_reply(calls, stop, text))
+            case ev.ReplyFinished():
+                self._finish_reply(event)
             case ev.ReplyFailed():
                 self._follow_turn(*self._turn.fail_reply())
             case ev.TokensCounted():
@@ -277,6 +277,13 @@ class Conversation:
             self._end_turn()
         elif then is Then.GIVE_UP:
             self._leave_with(*self._lifecycle.give_up(self._config))
+
+    def _finish_reply(self, event: ev.ReplyFinished) -> None:
+        if self._turn_taking.is_callers and self._turn.may_put_off(event.calls):
+            self._actions += self._turn.put_off()
+            self._actions += self._turn_taking.delay_retry(self._config.limits)
+        else:
+            self._follow_turn(*self._turn.finish_reply(event.calls, event.stop, event.text))
 
     def _finish_tool(self, event: ev.ToolFinished) -> None:
         records, name, was_awaited = self._tools.finish(event.call_id, event.outcome)
