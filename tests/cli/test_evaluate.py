@@ -90,8 +90,8 @@ def test_failure_is_named_with_the_command_that_plays_just_that_run(run: Run, fo
     at = shown.index("FAILED  defaultUseCase: bad [good evening]")
     again = f"eval {file} --timing 0 --only 'good evening'"
     assert shown[at + 1 : at + 4] == [
-        "  said 'we are closed'  (timings 0, 1)",
-        "  never said 'hello': said 'Hello'  (timings 0, 1)",
+        "  said 'we are closed'  (timings 0-1)",
+        "  never said 'hello': said 'Hello'  (timings 0-1)",
         f"  python -m agent {again}",
     ]
     status, shown, _ = run("eval", file, "--timing", 0, "--only", "good evening")

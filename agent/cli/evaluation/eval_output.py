@@ -6,7 +6,7 @@ import argparse
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from agent.cli.command import PROGRAM
@@ -77,9 +77,19 @@ def _failures(runs: Sequence[ScenarioRun]) -> Iterator[str]:
             details.setdefault(check.name, check.detail)
     for name, timings in found.items():
         detail = f": {details[name]}" if details[name] else ""
-        numbers = sorted(set(timings))
-        noun = "timing" if len(numbers) == 1 else "timings"
-        yield f"{name}{detail}  ({noun} {', '.join(map(str, numbers))})"
+        noun = "timing" if len(set(timings)) == 1 else "timings"
+        yield f"{name}{detail}  ({noun} {_ranges(timings)})"
+
+
+def _ranges(numbers: Iterable[int]) -> str:
+    """Numbers in order, those that follow each other as a range: `0-2, 5`."""
+    ranges = list[tuple[int, int]]()
+    for number in sorted(set(numbers)):
+        if ranges and ranges[-1][1] == number - 1:
+            ranges[-1] = (ranges[-1][0], number)
+        else:
+            ranges.append((number, number))
+    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in ranges)
 
 
 def _command(run: ScenarioRun, asked: argparse.Namespace) -> str:
