@@ -134,7 +134,8 @@ def print_summary(report: EvalReport, seconds: float) -> None:
 
 def _passes(of: Figures) -> str:
     noun = "scenario, " if of.scenarios == 1 else "scenarios,"
+    all_k = f", pass^{of.k} {of.pass_k:.1%}" if of.k > 1 else ""
     return (
         f"{of.scenarios:3} {noun} {of.passed} of {of.runs} runs passed;"
-        f" pass^1 {of.pass_1:.1%}, pass^{of.k} {of.pass_k:.1%}"
+        f" pass^1 {of.pass_1:.1%}{all_k}"
     )
