@@ -213,6 +213,27 @@ expects:
     ]
 
 
+async def test_refused_signature_says_which_options_matter(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "one.yaml"
+    file.write_text("steps: [{hangs_up: false}]")
+
+    async with serving_service() as port:
+        url = f"http://127.0.0.1:{port}"
+        status = await asyncio.to_thread(main, ["call", str(file), "--url", url, "--token", "a"])
+
+    shown = capsys.readouterr().out
+    assert status == 1
+    assert "FAILED  outcome: webhook: status 403\n        The signature does not fit" in shown
+
+
+@asynccontextmanager
+async def serving_service() -> AsyncIterator[int]:
+    async with hosted(hosted_settings(), Pace(is_virtual=False)) as service:
+        yield service.service.port
+
+
 @pytest.mark.parametrize(
     ("arguments", "fault"),
     [

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
 
+from agent.cli.evaluation.eval_output import Progress
 from agent.cli.evaluation.hosted_service import hosted_settings
 from agent.cli.evaluation.suite import Plan, Trial
 from agent.cli.main import main
+from agent.scenarios.outcome import Check, ScenarioRun
 from agent.scenarios.scenario import Scenario
 from agent.settings import Settings
 from tests.shipped import CONFIGURATION
@@ -216,6 +220,33 @@ def test_canary_is_refused_if_a_scenario_fails_and_else_written(run: Run, folder
     assert run(*seed, "--require-eval")[2] == [
         "--require-eval: needs --canary with a share of callers"
     ]
+
+
+class Terminal(StringIO):
+    """A terminal that keeps what is written to it."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_is_one_line_that_is_rewritten_on_a_terminal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("COLUMNS", "40")
+
+    progress = Progress(4)
+    progress.show([ScenarioRun(f"a-long-name-{'x' * 50}\x1b[2J"), ScenarioRun("b")])
+    progress.show([ScenarioRun("c" * 50, checks=[Check("said 'a'", is_met=False)])])
+    progress.end()
+
+    *lines, last = terminal.getvalue().split("\r\x1b[K")
+    assert lines == [
+        "", "0 of 4 runs, 0 failed  ", "2 of 4 runs, 0 failed  b",
+        f"3 of 4 runs, 1 failed  {'c' * 16}",
+    ]  # fmt: skip
+    assert last == "", "nothing is left of it"
 
 
 def test_plan_is_split_into_parts_of_whole_scenarios() -> None:
