@@ -107,7 +107,7 @@ def _executor(jobs: int) -> Executor:
 
 
 def _begin_process() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the first process's to handle
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it at once, without a traceback
     os.environ["OTEL_SDK_DISABLED"] = "true"
     configure_logging("critical", "console")
 
