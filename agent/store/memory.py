@@ -70,10 +70,8 @@ class MemoryStore:
         return [deepcopy(item) for _, item in sorted(self._items.items())]
 
     def replace_all(self, items: Sequence[Item]) -> None:
-        """Hold these items and no others."""
-        self._items.clear()
-        for item in items:
-            self._write(item)
+        """Hold these items of `all_items` and no others; they must not be changed afterwards."""
+        self._items = {keys(item): item for item in items}
 
     async def close(self) -> None:
         self._items.clear()
