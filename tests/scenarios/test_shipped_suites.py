@@ -65,6 +65,22 @@ def test_half_of_the_shipped_scenarios_are_unpleasant_for_the_service() -> None:
     assert [path.name for path, each in SHIPPED.items() if not each.about] == []
 
 
+def test_tools_that_a_scenario_expects_are_tools_of_its_use_case() -> None:
+    """A name that is spelled wrongly is never called, and would be expected so with `times: 0`.
+
+    A scripted model may call a tool that is not there.
+    """
+    wrong = [
+        f"{path.name}: {tool.name}"
+        for path, each in SHIPPED.items()
+        for tool in each.expects.tools
+        if tool.name not in (path.parents[1] / "use-case.toml").read_text(encoding="utf-8")
+        and tool.name not in str(each.replies)
+    ]
+
+    assert wrong == []
+
+
 @pytest.mark.parametrize(("use_case", "least"), LEAST.items())
 def test_shipped_use_case_has_enough_scenarios(use_case: str, least: int) -> None:
     """A suite does not shrink unnoticed."""
