@@ -40,6 +40,8 @@ class Fault:
 
 _FAULTS: dict[str, tuple[tuple[str, str, str], ...]] = {
     "call/conversation": (
+        ("self.history.is_answered and not self._turn.is_broken_off:",
+         "self.history.is_answered:", "7: an answer that an empty entry cut is given again"),
         ("if self._turn_taking.is_callers and self._turn.may_put_off",
          "if self._turn.may_put_off", "an order does not wait for a caller who is silent"),
         ("            self._actions += self._turn_taking.delay_retry(self._config.limits)\n",
@@ -99,6 +101,8 @@ _FAULTS: dict[str, tuple[tuple[str, str, str], ...]] = {
          "if not old or not new:", "5: equal groups of a number are not one group"),
     ),
     "call/turn": (
+        ("(said[-1][1].is_cut or said[-1][0] == self._broken_off)",
+         "said[-1][1].is_cut", "7: an answer that an empty entry broke off is given again"),
         ("self._has_put_off, self._reply.is_active = True, False",
          "self._reply.is_active = False", "7: an order is put off once in a turn"),
         ("not (self._has_put_off or self._output.has_spoken)",

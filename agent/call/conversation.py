@@ -250,7 +250,7 @@ class Conversation:
 
     def _finish_entry(self) -> None:
         self._actions += self._input.complete_entry()
-        if self.history.is_answered:
+        if self.history.is_answered and not self._turn.is_broken_off:
             self._actions.append(self._turn_taking.await_caller())
         else:
             self._actions += self._turn.ask()
