@@ -238,6 +238,8 @@ _FAULTS: dict[str, tuple[tuple[str, str, str], ...]] = {
          "            pass\n        return [closing", "5: every word spoken is recorded"),
     ),
     "call/heard_alignment": (
+        ("if same == len(report) or (same and _is_half(words, report, same)):",
+         "if same == len(report):", "3: half a price is not heard"),
         ("        if self.left < 0:\n            raise",
          "        if False:\n            raise", "7: no report holds up the other calls"),
         ("        yield from (Match(at + a, done + b, size) for a, b, size in blocks)\n",
