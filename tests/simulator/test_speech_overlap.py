@@ -1,4 +1,4 @@
-"""Caller and agent speak at the same time: what Twilio stops and reports, whoever began first."""
+"""Caller and agent speak at the same time: what Twilio stops and reports, in either order."""
 
 from __future__ import annotations
 
