@@ -73,6 +73,8 @@ _FAULTS: dict[str, tuple[tuple[str, str, str], ...]] = {
          "a call that ends is not summarized"),
         ("_use_silence():\n            self._actions.append(self._turn_taking.await_caller())",
          "_use_silence():\n            pass", "7: silence after the playback is watched"),
+        ("            self._say_last(ending.farewell(self._config.phrases))\n            return\n",
+         "            pass\n", "an end that was announced follows when the line is back"),
         ("        self._actions += self._turn.begin()\n        self._revoke_end()\n",
          "        self._actions += self._turn.begin()\n", "a caller who speaks revokes the end"),
         ("            self._actions.append(self._turn.add_note(CALL_GOES_ON))\n",

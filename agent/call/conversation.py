@@ -176,6 +176,11 @@ class Conversation:
             self._actions.append(SwitchLanguage(resumption.language))
             self._turn.language = resumption.language
         self._actions += self._tools.resume()
+        if resumption.end is not None:
+            self._lifecycle.take_effect(resumption.end, self._config, was_awaited=True)
+        if (ending := self._lifecycle.ending) and not self._tools.is_awaited:
+            self._say_last(ending.farewell(self._config.phrases))
+            return
         first = first_words(resumption, self._config.phrases, self._config.greeting)
         if first.sentence:
             self._actions += self._output.say_whole(first.sentence)

@@ -21,7 +21,7 @@ from agent.call.history import AgentSaid, ToolUsed
 from agent.cli.evaluation.paced_model import Pace, PacedModel
 from agent.llm import OpenModel
 from agent.messaging.kept_messages import MemoryMessenger
-from agent.ports import Item, LanguageModel
+from agent.ports import Item, Key, LanguageModel
 from agent.scenarios.service_facts import SentMessage, ToolRun
 from agent.settings import Settings
 from agent.simulator.carrier import Twilio
@@ -99,14 +99,14 @@ class HostedService:
     store: MemoryStore
     messenger: MemoryMessenger
     service: app.Service
-    seeded: list[Item]
+    seeded: Mapping[Key, Item]
     pace: Pace
     clock: CallClock
 
     async def prepare(self, items: Sequence[Mapping[str, object]]) -> None:
         if self.pace.is_virtual:
             self.clock.begin()
-        self.store.replace_all(self.seeded)
+        self.store.restore(self.seeded)
         for item in items:
             await self.store.merge(str(item["pk"]), str(item["sk"]), item)
         self.messenger.texts.clear()
@@ -188,4 +188,4 @@ async def hosted(
             f"http://127.0.0.1:{service.port}", settings.twilio_auth_token, settings.origin
         ) as twilio,
     ):
-        yield HostedService(twilio, store, messenger, service, store.all_items(), pace, clock)
+        yield HostedService(twilio, store, messenger, service, store.snapshot(), pace, clock)
