@@ -50,6 +50,8 @@ class LoadFigures:
     """By how much timers of the generator were late."""
     core_share: float = 0.0
     """Of a core, that the generator used."""
+    waited_share: float = 0.0
+    """Of the time, in which it was ready and other processes had its core; 0 where unknown."""
     seconds: float = 0.0
 
     def counted(self) -> list[float]:

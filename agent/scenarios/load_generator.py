@@ -14,6 +14,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from agent.scenarios.caller_script import CallerScript
 from agent.scenarios.expectations import sessions_of
@@ -76,7 +77,7 @@ class LoadGenerator:
         """Call for the whole time; calls that are in progress then hang up."""
         figures, plan = self.figures, self.plan
         figures.measured_from = 0.0 if plan.rate else min(plan.ramp, plan.seconds / 2)
-        used, at = time.process_time(), time.monotonic()
+        used, waited, at = time.process_time(), _waited_seconds(), time.monotonic()
         async with asyncio.TaskGroup() as tasks:
             work = [
                 tasks.create_task(self._arrive(tasks), name="load arrivals"),
@@ -84,8 +85,9 @@ class LoadGenerator:
                 tasks.create_task(self._count_calls(), name="load calls"),
             ]
             await asyncio.sleep(plan.seconds)
-            figures.core_share = (time.process_time() - used) / (time.monotonic() - at)
-            figures.seconds = self.elapsed
+            took = figures.seconds = time.monotonic() - at
+            figures.core_share = (time.process_time() - used) / took
+            figures.waited_share = (_waited_seconds() - waited) / took
             for task in work:
                 task.cancel()
         return figures
@@ -170,6 +172,11 @@ class LoadGenerator:
         while True:
             self.figures.at_once.append(self.active)
             await asyncio.sleep(len(self.figures.at_once) - self.elapsed)
+
+
+def _waited_seconds() -> float:
+    schedule = Path("/proc/self/schedstat")
+    return int(schedule.read_text(encoding="ascii").split()[1]) / 1e9 if schedule.exists() else 0.0
 
 
 class _CallReader:

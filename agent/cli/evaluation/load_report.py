@@ -64,8 +64,9 @@ def report_lines(report: LoadReport) -> Iterator[str]:
     lags = _lags(figures)
     yield _row(
         "load generator",
-        f"{figures.core_share:.0%} of a core; its timers were late by {lags['p99_ms']:.1f} ms"
-        f" (p99), {lags['max_ms']:.1f} ms at most",
+        f"{figures.core_share:.0%} of a core; its timers were late by {lags['lag_p99_ms']:.1f} ms"
+        f" (p99), {lags['lag_max_ms']:.1f} ms at most; {figures.waited_share:.0%} of the time other"
+        " processes had its core",
     )
 
 
@@ -100,7 +101,11 @@ def report_json(report: LoadReport) -> dict[str, object]:
         "dead_airs": figures.dead_airs,
         "departures": dict(figures.departures),
         "undone_steps": figures.undone_steps,
-        "generator": {"core_share": figures.core_share, "lag": _lags(figures)},
+        "generator": {
+            "core_share": figures.core_share,
+            "waited_share": figures.waited_share,
+            **_lags(figures),
+        },
         "levels": [asdict(level) for level in report.levels],
         "highest": report.highest,
     }
@@ -108,7 +113,7 @@ def report_json(report: LoadReport) -> dict[str, object]:
 
 def _lags(figures: LoadFigures) -> dict[str, float]:
     ordered = sorted(figures.lags) or [0.0]
-    return {"p99_ms": 1000 * at_share(ordered, 0.99), "max_ms": 1000 * ordered[-1]}
+    return {"lag_p99_ms": 1000 * at_share(ordered, 0.99), "lag_max_ms": 1000 * ordered[-1]}
 
 
 def _joined(found: Mapping[str, float]) -> str:
