@@ -85,7 +85,7 @@ class LoadGenerator:
                 tasks.create_task(self._count_calls(), name="load calls"),
             ]
             await asyncio.sleep(plan.seconds)
-            took = figures.seconds = time.monotonic() - at
+            figures.seconds, took = self.elapsed, time.monotonic() - at
             figures.core_share = (time.process_time() - used) / took
             figures.waited_share = (_waited_seconds() - waited) / took
             for task in work:
