@@ -48,6 +48,23 @@ async def probe_service(*arguments: str, status: int) -> None:
     assert len(calls) == ("--token" not in arguments)
 
 
+@virtually
+async def test_account_is_that_of_the_service() -> None:
+    """A service that knows its account refuses all others."""
+    settings = Settings.read({**SETTINGS, "TWILIO_ACCOUNT_SID": "AC" + "1" * 32})
+    async with hosted(settings, Pace(is_virtual=True)) as server:
+        base = f"http://127.0.0.1:{server.service.port}"
+        known = [base, "--public-url", PUBLIC, "--token", SETTINGS["TWILIO_AUTH_TOKEN"]]
+
+        statuses = [
+            await probed(*known, "--account", f"AC{digit * 32}", "--question", "hello")
+            for digit in "10"
+        ]
+        await server.settle()
+
+    assert statuses == [0, 1]
+
+
 def test_working_service_is_ok(capsys: pytest.CaptureFixture[str]) -> None:
     """One line with the times, and the call is over for the service too."""
     probe_service(status=0)

@@ -28,8 +28,8 @@ _QUESTION = "are you open"
 _NUMBER = "+15550100099"
 _SLOWEST_SOCKET_SECONDS = 10.0
 _SIGNATURE = (
-    "check that TWILIO_AUTH_TOKEN is the service's, and that --public-url or URL is the origin of"
-    " its WS_URL"
+    "check that TWILIO_AUTH_TOKEN and TWILIO_ACCOUNT_SID are the service's, and that --public-url"
+    " or URL is the origin of its WS_URL"
 )
 
 
@@ -82,9 +82,10 @@ def add(commands: Commands) -> None:
 
 
 async def _run(asked: argparse.Namespace) -> int:
-    fields = call_fields(From=asked.caller, To=asked.called)
+    address = address_in(asked)
+    fields = call_fields(AccountSid=address.account, From=asked.caller, To=asked.called)
     try:
-        print(await probe(address_in(asked), asked.question, asked.within, fields))
+        print(await probe(address, asked.question, asked.within, fields))
     except ProbeError as error:
         print(f"failed: {error}", file=sys.stderr)
         return _FAILED
