@@ -33,7 +33,7 @@ class LoadFigures:
     """Waits and dead air before it are of the time in which the calls began, and do not count."""
     waits: list[AnswerWait] = field(default_factory=list)
     silences: int = 0
-    """Times that a caller waited in vain for an answer."""
+    """Times that a caller waited for an answer and none came."""
     errors: Counter[str] = field(default_factory=Counter)
     """Calls that failed, by reason."""
     departures: Counter[str] = field(default_factory=Counter)

@@ -26,7 +26,7 @@ from agent.simulator.carrier import Twilio
 from agent.simulator.phone_call import Outcome
 
 _FIRST_NUMBER = 15550200000
-"""Area code 555 is not assigned: no caller's number is anybody's."""
+"""Area code 555 is not assigned: the numbers belong to no one."""
 _READ_SECONDS = 1.0
 _LAG_SECONDS = 0.02
 _FEWEST_WAITS = 20
