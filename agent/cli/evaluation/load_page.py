@@ -13,7 +13,7 @@ _COLORS = {"p50": "#2a7ab0", "p95": "#c0641c", "p99": "#a02c4a", "calls": "#2a7a
 _STYLE = """
 :root { color-scheme: light dark }
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2em auto; max-width: 48em; padding: 0 1em }
-pre { background: #8881; padding: 1em; overflow: auto }
+pre { background: #8881; padding: 1em; white-space: pre-wrap }
 svg { width: 100%; height: auto }
 text { font: 12px system-ui, sans-serif; fill: currentColor }
 """
