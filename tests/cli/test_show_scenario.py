@@ -43,6 +43,24 @@ steps:
   - loses_line: "64105"
   - says: that is all, thank you ada, bye
 """
+SILENT = """
+use_case: restaurantOrderingUseCase
+caller: {number: "+15557654321"}
+steps:
+  - says: {fragments: [what are, your opening hours], pause: 0.8}
+  - interrupts: {after_words: 3}
+  - waits: 120
+"""
+KEYS = """
+use_case: restaurantOrderingUseCase
+caller: {number: "+15557654321"}
+steps:
+  - says: what are your hours
+  - waits: 4
+  - presses: {keys: "3", waits: false}
+  - waits: 3
+  - hangs_up: false
+"""
 
 
 def settings(record: str) -> Settings:
@@ -115,6 +133,43 @@ def test_steps_of_the_caller_are_those_of_the_call(tmp_path: Path, plain_logging
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("file", "steps"),
+    [
+        (
+            SILENT,
+            [
+                {"says": {"fragments": ["what are", "your opening hours"], "pause": 0.8}},
+                {"interrupts": {"after_words": 2}},  # the last word was not heard whole
+                {"waits": 300.0},
+            ],
+        ),
+        (
+            KEYS,
+            [
+                {"says": "what are your hours"},
+                {"waits": 4.0},
+                {"presses": {"keys": "3", "waits": False}},
+                {"hangs_up": True},
+            ],
+        ),
+    ],
+    ids=["silent", "keys"],
+)
+def test_noises_silences_and_keys_are_steps(
+    file: str, steps: list[object], tmp_path: Path, plain_logging: None
+) -> None:
+    before = tmp_path / "before.yaml"
+    before.write_text(file, encoding="utf-8")
+
+    async def main() -> str | None:
+        async with hosted(settings("true"), Pace(is_virtual=True)) as service:
+            _, call_sid = await played(service, before)
+            return await scenario_text(service.store, call_sid)
+
+    assert yaml.safe_load(run_virtually(main()) or "")["steps"] == steps
+
+
 @virtually
 async def test_call_that_is_not_there_is_no_scenario() -> None:
     async with hosted(settings("false"), Pace(is_virtual=True)) as service:
@@ -150,7 +205,10 @@ def test_stand_ins_of_one_value_agree_in_all_its_forms() -> None:
     """So that the arguments of a tool still follow from what the caller says."""
     placeholders = Placeholders(ADA)
     placeholders.learn({"customer_name": "Ada Lovelace", "phone": "+15552223333"})
-    forms = ("555 222 3333", "five five five two two two three three three three")
+    placeholders.learn({"email": "a d a at example dot org"})
+    forms = (
+        "555 222 3333", "five five five two two two three three three three", "ada@example.org",
+    )  # fmt: skip
 
     for form in forms:
         placeholders.text(form)
@@ -161,6 +219,8 @@ def test_stand_ins_of_one_value_agree_in_all_its_forms() -> None:
         "last_name": "Doe",
         "last_name_spelled": "D o e",
         "phone": "+15550109101",
+        "email_spoken": "robin at example dot com",
+        "email": "robin@example.com",
         "phone_2": "555 010 9101",
         "phone_spoken": "five five five zero one zero nine one zero one",
     }

@@ -125,6 +125,9 @@ class Placeholders:
             if others:
                 self._learn_text(" ".join(others), "last_name")
             return
+        if kind == "email" and " " in value:  # as it was heard
+            heard, value = value, _written(value)
+            self._add(heard, "email_spoken", _spoken(self._stand_in(value, kind)))
         stand_in = self._stand_in(value, kind)
         self._add(value, kind, stand_in)
         if kind in {"first_name", "last_name"}:

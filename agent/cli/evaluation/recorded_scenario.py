@@ -38,11 +38,11 @@ _OUTCOMES = {
     EndReason.TRANSFER: "transferred",
 }
 _PROFILE_KEYS = {"pk", "sk", "pk1", "sk1", "useCase", "expireAt"}
-_WORDS_PER_SECOND = 2.5
+_WORDS_PER_SECOND = 3.0
 """Of an agent, about."""
 _LONG_SILENCE_SECONDS = 300.0
 """After which an agent has given up."""
-_LONGEST_TEXT = 60
+_LONGEST_TEXT = 40
 """Characters of a text argument; a longer one is the model's own words."""
 _DATE = re.compile(r"\d{4}-\d\d-\d\d.*")
 _LOST = {ResumeCause.LOST, ResumeCause.RECONNECTED}
@@ -185,6 +185,8 @@ class _CallerSteps:
         return self._steps
 
     def _agent_speaks(self, words: int, *, is_cut: bool) -> None:
+        if is_cut and not words and not self._heard:
+            return  # cut before a word was heard: the caller went on speaking
         self._fragments = None
         if self._is_cut:  # by a noise: no words of the caller followed
             self._add_interrupt("")
@@ -192,21 +194,24 @@ class _CallerSteps:
         self._is_cut = is_cut
 
     def _say(self, text: str, at_ms: float | None) -> None:
+        speaking = len(text.split()) / ORDINARY.caller_pace + ORDINARY.endpointing
         if self._fragments is not None:
             self._fragments.append(text)
-            self._steps[-1] = {"says": {"fragments": self._fragments}}
-        elif self._is_cut and self._heard:
+            step: Step = {"fragments": self._fragments}
+            if at_ms is not None:
+                step["pause"] = round(max(0.1, self._since(at_ms) - speaking), 1)
+            self._steps[-1] = {"says": step}
+        elif self._is_cut:
             self._add_interrupt(text)
         else:
-            self._be_silent(at_ms, len(text.split()) / ORDINARY.caller_pace)
-            words = {"words": text, "waits": False} if self._is_cut else text
-            self._steps.append({"says": words})
+            self._be_silent(at_ms, speaking)
+            self._steps.append({"says": text})
             self._fragments = [text]
         self._acted(at_ms)
 
     def _press(self, keys: str, at_ms: float | None) -> None:
         if self._is_cut:
-            self._hear_some()
+            self._hear_some(at_ms)
             self._steps.append({"presses": {"keys": keys, "waits": False}})
         else:
             self._be_silent(at_ms, 0.0)
@@ -224,17 +229,22 @@ class _CallerSteps:
         if at_ms is None:
             return
         if any(self._acted_at < each < at_ms for each in self._silences):
-            spent = speaking + ORDINARY.endpointing + ORDINARY.reaction
-            seconds = (at_ms - self._acted_at) / 1000 - spent
+            seconds = self._since(at_ms) - speaking - ORDINARY.reaction
             self._steps.append({"waits": round(max(1.0, seconds), 1)})
 
     def _acted(self, at_ms: float | None) -> None:
         self._heard, self._is_cut = 0, False
         self._acted_at = self._acted_at if at_ms is None else at_ms
 
-    def _hear_some(self) -> None:
-        """Time in which the agent says as many words as were heard."""
-        self._steps.append({"waits": round(1.0 + self._heard / _WORDS_PER_SECOND, 1)})
+    def _hear_some(self, until_ms: float | None = None) -> None:
+        """The time until then, or in which the agent says as many words as were heard."""
+        about = ORDINARY.first_token + self._heard / _WORDS_PER_SECOND
+        seconds = about if until_ms is None else self._since(until_ms)
+        self._steps.append({"waits": round(max(0.1, seconds), 1)})
+
+    def _since(self, at_ms: float) -> float:
+        """Seconds since the caller last did something."""
+        return (at_ms - self._acted_at) / 1000
 
     def _change_line(self, cause: str) -> None:
         self._fragments = None
