@@ -29,8 +29,6 @@ _FIRST_NUMBER = 15550200000
 """Area code 555 is not assigned: the numbers belong to no one."""
 _READ_SECONDS = 1.0
 _LAG_SECONDS = 0.02
-_FEWEST_WAITS = 20
-"""Below which a level says nothing."""
 _MOST_FAILED = 0.01
 """Share of the calls that may fail at a level that holds."""
 _BUSY_SHARE = 0.9
@@ -227,7 +225,7 @@ class Level:
 
     calls: int
     p95: float
-    """Seconds; infinite if there were too few answers."""
+    """Seconds; of fewer than 20 answers the longest, infinite if there was none."""
     holds: bool
     reason: str = ""
     """Why it does not hold."""
@@ -241,9 +239,8 @@ def level_of(figures: LoadFigures, limit: float) -> Level:
     if figures.core_share > _BUSY_SHARE:
         share = f"the load generator used {figures.core_share:.0%} of its core"
         return Level(figures.calls, p95, holds=False, reason=share, is_own_limit=True)
-    if len(figures.counted()) < _FEWEST_WAITS:
-        reason = f"fewer than {_FEWEST_WAITS} answers; give it more --minutes"
-        return Level(figures.calls, math.inf, holds=False, reason=reason)
+    if p95 == math.inf:
+        return Level(figures.calls, p95, holds=False, reason="no answer; give it more --minutes")
     if figures.failed_share > _MOST_FAILED:
         reason = f"{figures.errors.total()} of {figures.begun} calls failed"
         return Level(figures.calls, p95, holds=False, reason=reason)
