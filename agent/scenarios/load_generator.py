@@ -25,7 +25,7 @@ from agent.scenarios.timing import timing
 from agent.simulator.carrier import Twilio
 from agent.simulator.phone_call import Outcome
 
-_FIRST_NUMBER = 15550200000
+_NUMBERS = range(15_552_000_000, 15_559_000_000)
 """Area code 555 is not assigned: the numbers belong to no one."""
 _READ_SECONDS = 1.0
 _LAG_SECONDS = 0.02
@@ -65,6 +65,7 @@ class LoadGenerator:
         self._twilio = twilio
         self._scenarios = scenarios
         self._chance = random.Random(plan.seed)  # noqa: S311 (choices that can be repeated)
+        self._first_number = random.choice(_NUMBERS)  # noqa: S311 (so that a second test has others)
         self._began = asyncio.get_running_loop().time()
 
     @property
@@ -156,7 +157,7 @@ class LoadGenerator:
         if plan.think:
             of_call = replace(of_call, reaction=plan.think * self._chance.uniform(0.5, 1.5))
         scenario = self._scenarios[number % len(self._scenarios)]
-        caller = replace(scenario.caller, number=f"+{_FIRST_NUMBER + number}")
+        caller = replace(scenario.caller, number=f"+{self._first_number + number}")
         return caller_of(replace(scenario, caller=caller), self._twilio, of_call)
 
     async def _notice_lag(self) -> None:
