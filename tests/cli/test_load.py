@@ -302,6 +302,26 @@ def test_token_is_needed(
     assert "TWILIO_AUTH_TOKEN" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("option", "fault"),
+    [
+        ("--calls=2.5", "must be a whole number"),
+        ("--calls=0", "must be a number above 0"),
+        ("--rate=-1", "must be a number above 0"),
+        ("--minutes=inf", "must be a number above 0"),
+        ("--find=soon", "must be a number above 0"),
+    ],
+)
+def test_numbers_of_options_are_checked(
+    option: str, fault: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["load", "http://127.0.0.1:1", option])
+
+    assert caught.value.code == 2
+    assert fault in capsys.readouterr().err
+
+
 def parsed(*arguments: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     load_test.add(parser.add_subparsers())

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from agent.cli.command import Commands, quiet_settings
+from agent.cli.command import Commands, positive, positive_whole, quiet_settings
 from agent.cli.evaluation.load_page import load_page
 from agent.cli.evaluation.load_report import LoadReport, is_good, report_json, report_lines
 from agent.cli.evaluation.server_address import (
@@ -59,17 +59,17 @@ def add(commands: Commands) -> None:
         help="the host of URL, if it is not this machine: you confirm that you may load it",
     )
     loading.add_argument(
-        "--calls", type=_whole, default=10, metavar="N", help="at once (default 10)"
+        "--calls", type=positive_whole, default=10, metavar="N", help="at once (default 10)"
     )
     loading.add_argument(
-        "--minutes", type=_positive, default=1.0, metavar="M", help="length of a run (default 1)"
+        "--minutes", type=positive, default=1.0, metavar="M", help="length of a run (default 1)"
     )
     loading.add_argument(
-        "--ramp", type=_positive, default=10.0, metavar="SECONDS",
+        "--ramp", type=positive, default=10.0, metavar="SECONDS",
         help="over which the first calls begin (default 10)",
     )  # fmt: skip
     loading.add_argument(
-        "--rate", type=_positive, default=0.0, metavar="PER_SECOND",
+        "--rate", type=positive, default=0.0, metavar="PER_SECOND",
         help="calls that arrive; unset = a caller calls again when a call is over",
     )  # fmt: skip
     loading.add_argument(
@@ -77,7 +77,7 @@ def add(commands: Commands) -> None:
         help="calls arrive at random or at even times",
     )  # fmt: skip
     loading.add_argument(
-        "--think", type=_positive, default=0.0, metavar="SECONDS",
+        "--think", type=positive, default=0.0, metavar="SECONDS",
         help="mean time of a caller's reaction (default about 1.4)",
     )  # fmt: skip
     what = loading.add_mutually_exclusive_group()
@@ -89,7 +89,7 @@ def add(commands: Commands) -> None:
         help="instead of scenarios: in each line a JSON list of what one caller says",
     )  # fmt: skip
     loading.add_argument(
-        "--find", type=_positive, default=0.0, metavar="P95_MS",
+        "--find", type=positive, default=0.0, metavar="P95_MS",
         help="find the highest number of calls, up to --calls, with this time to first text",
     )  # fmt: skip
     loading.add_argument(
@@ -99,19 +99,6 @@ def add(commands: Commands) -> None:
     loading.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
     loading.add_argument("--html", type=Path, metavar="FILE", help="write a page with plots")
     loading.set_defaults(run=_run, loop=new_loop, status_of_fault=_USAGE)
-
-
-def _positive(text: str) -> float:
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise ValueError
-    return value
-
-
-def _whole(text: str) -> int:
-    if int(text) < 1:
-        raise ValueError
-    return int(text)
 
 
 async def _run(asked: argparse.Namespace) -> int:

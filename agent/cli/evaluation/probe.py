@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 import aiohttp
 
-from agent.cli.command import Commands
+from agent.cli.command import Commands, positive
 from agent.cli.evaluation.server_address import ServerAddress, add_address, address_in
 from agent.errors import AgentError
 from agent.simulator.carrier import Twilio, call_fields
@@ -64,7 +64,7 @@ def add(commands: Commands) -> None:
     add_address(probing)
     probing.add_argument(
         "--within",
-        type=float,
+        type=positive,
         default=_WITHIN_SECONDS,
         metavar="SECONDS",
         help=f"limit for the answer (default {_WITHIN_SECONDS:g})",
