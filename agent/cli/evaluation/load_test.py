@@ -7,7 +7,7 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -23,8 +23,9 @@ from agent.cli.evaluation.server_address import (
     add_address,
     address_in,
 )
-from agent.cli.evaluation.service_times import TIMES, read_times
+from agent.cli.evaluation.service_times import TIMES, Histogram, read_times
 from agent.cli.event_loop import new_loop, settled
+from agent.errors import AgentError
 from agent.http.server import raise_file_limit
 from agent.scenarios.load_figures import LoadFigures, percentiles
 from agent.scenarios.load_generator import (
@@ -123,12 +124,20 @@ async def _run(asked: argparse.Namespace) -> int:
         else:
             report = LoadReport(asked.url, plan, await run(plan))
     if asked.metrics:
-        after = await read_times(asked.metrics)
-        times = {name: after[name].since(before[name]) for name in TIMES}
-        report = replace(report, service=times)
-    _write(asked, report)
+        report = replace(report, service=await _service_times(asked.metrics, before))
     print("\n".join(report_lines(report)))
+    _write(asked, report)
     return 0 if is_good(report) else 1
+
+
+async def _service_times(url: str, before: Mapping[str, Histogram]) -> Mapping[str, Histogram]:
+    """What came since then; nothing if the service has gone, whose figures are still reported."""
+    try:
+        after = await read_times(url)
+    except AgentError as error:
+        print(error, file=sys.stderr)
+        return {}
+    return {name: after[name].since(before[name]) for name in TIMES}
 
 
 def confirm_owner(address: ServerAddress, owned_host: str) -> None:
@@ -142,12 +151,13 @@ def confirm_owner(address: ServerAddress, owned_host: str) -> None:
 
 
 def _scenarios(asked: argparse.Namespace) -> list[Scenario]:
-    """What the callers do; raises `AddressError` if there is nothing."""
+    """What the callers do, without what needs a scripted model; raises `AddressError`."""
     try:
         if asked.dialogues:
             found = list(read_dialogues(asked.dialogues))
         else:
-            found = read_folder(asked.scenarios or quiet_settings().configuration)
+            folder = asked.scenarios or quiet_settings().configuration
+            found = [each for each in read_folder(folder) if not each.replies]
     except (ScenarioError, OSError) as error:
         raise AddressError(str(error)) from error
     if not found:
