@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from agent.scenarios.figures import percentile
+
 DEAD_AIR_SECONDS = 6.0
 """A longer wait for an answer is dead air."""
 BUCKETS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
@@ -90,9 +92,4 @@ def percentiles(ordered: Sequence[float]) -> dict[str, float]:
     """The values at `SHARES`, by nearest rank."""
     if not ordered:
         return {}
-    return {f"p{100 * share:g}": at_share(ordered, share) for share in SHARES}
-
-
-def at_share(ordered: Sequence[float], share: float) -> float:
-    """The value that this share of all does not exceed."""
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+    return {f"p{100 * share:g}": percentile(ordered, share) for share in SHARES}

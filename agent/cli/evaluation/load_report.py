@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 
 from agent.cli.evaluation.service_times import TIMES, Histogram
-from agent.scenarios.load_figures import BUCKETS, SHARES, LoadFigures, at_share
+from agent.scenarios.figures import percentile
+from agent.scenarios.load_figures import BUCKETS, SHARES, LoadFigures
 from agent.scenarios.load_generator import Level, LoadPlan
 
 STEP_SECONDS = 5.0
@@ -116,7 +117,7 @@ def report_json(report: LoadReport) -> dict[str, object]:
 
 def _lags(figures: LoadFigures) -> dict[str, float]:
     ordered = sorted(figures.lags) or [0.0]
-    return {"lag_p99_ms": 1000 * at_share(ordered, 0.99), "lag_max_ms": 1000 * ordered[-1]}
+    return {"lag_p99_ms": 1000 * percentile(ordered, 0.99), "lag_max_ms": 1000 * ordered[-1]}
 
 
 def _joined(found: Mapping[str, float]) -> str:
