@@ -30,11 +30,14 @@ class CallRefusedError(Exception):
         self.answer = answer
 
 
+ACCOUNT = "AC" + "0" * 32
+
+
 def call_fields(**fields: str) -> dict[str, str]:
     """Form fields of an inbound call with a fresh `CallSid`; keywords replace or add."""
     return {
         "CallSid": f"CA{secrets.token_hex(16)}",
-        "AccountSid": "AC" + "0" * 32,
+        "AccountSid": ACCOUNT,
         "From": "+15550100001",
         "To": "+15550100000",
         "CallStatus": "ringing",
@@ -57,6 +60,8 @@ class Twilio:
     """The origin the server is known by; empty = `base`."""
     manner: Manner = field(default_factory=Manner)
     path: str = "/twiml"
+    account: str = ACCOUNT
+    """SID, of the calls of scenarios."""
 
     @property
     def voice_url(self) -> str:
