@@ -84,7 +84,8 @@ class Twilio:
             return read_twiml(response.status, await response.text(), url, fields)
 
     def sign(self, url: str, fields: Mapping[str, str] | None = None) -> str:
-        signed: str = RequestValidator(self.token).compute_signature(url, dict(fields or {}))
+        """The signature over a public URL and the fields of a form, if there is one."""
+        signed: str = RequestValidator(self.token).compute_signature(url, fields or {})
         return signed
 
     async def handshake(self, url: str, *, signature: str | None) -> int:
