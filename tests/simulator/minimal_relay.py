@@ -21,10 +21,13 @@ from typing import Any
 from urllib.parse import parse_qsl
 from xml.sax.saxutils import quoteattr
 
+import aiohttp
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
+from agent.simulator.carrier import Twilio
+from agent.simulator.simulated_call import Manner
 from tests.twilio.schemas import check_inbound
 
 TOKEN = "12345678901234567890123456789012"
@@ -64,7 +67,7 @@ class MinimalRelay:
     attributes: Mapping[str, str] = field(default_factory=dict)
     """Of `<ConversationRelay>`."""
     answers: dict[str, deque[str]] = field(default_factory=dict)
-    """TwiML by path; then `/voice` connects to the socket, and others hang up."""
+    """TwiML by path, a status, or nothing; then `/voice` connects, and others hang up."""
     refusals: int = 0
     """Sockets that are refused before one is accepted."""
     url: str = ""
@@ -95,7 +98,8 @@ class MinimalRelay:
 
     def relay(self, **more: str) -> str:
         """TwiML that connects to the socket."""
-        attributes = {"url": f"{self._socket_url}/relay?t=a%2Fb&c=1", **self.attributes, **more}
+        url = f"{self._socket_url}/relay?t=a%2Fb&c=1"
+        attributes = {"url": url, **self.attributes, **more}
         written = " ".join(f"{name}={quoteattr(text)}" for name, text in attributes.items())
         connect = f'<Connect action="/action"><ConversationRelay {written}/></Connect>'
         return f"<Response>{connect}</Response>"
@@ -106,13 +110,14 @@ class MinimalRelay:
         body = await reader.readexactly(int(headers["content-length"]))
         path, fields = request.split()[1], dict(parse_qsl(body.decode(), keep_blank_values=True))
         signed = "".join([f"{self.url}{path}", *(f"{n}{fields[n]}" for n in sorted(fields))])
-        status, text = "403 Forbidden", ""
+        answer = "403"
         if headers.get("x-twilio-signature") == _signature(signed):
             self.posted.append((path, fields))
-            status, text = "200 OK", self._answer(path)
-        length = len(text.encode())
-        writer.write(f"HTTP/1.1 {status}\r\nContent-Length: {length}\r\n\r\n{text}".encode())
-        await writer.drain()
+            answer = self._answer(path)
+        status, text = (answer, "") if answer.isdigit() else ("200", answer)
+        if answer:
+            head = f"HTTP/1.1 {status}\r\nContent-Length: {len(text)}\r\nConnection: close"
+            writer.write(f"{head}\r\n\r\n{text}".encode("ascii"))
         writer.close()
 
     def _answer(self, path: str) -> str:
@@ -166,3 +171,10 @@ def _port(server: asyncio.Server | Server) -> int:
 def _signature(signed: str) -> str:
     digest = hmac.digest(TOKEN.encode(), signed.encode(), "sha1")
     return base64.b64encode(digest).decode()
+
+
+@asynccontextmanager
+async def calling(relay: MinimalRelay, manner: Manner | None = None) -> AsyncIterator[Twilio]:
+    """The server, and Twilio with a number of it."""
+    async with relay.serving(), aiohttp.ClientSession() as client:
+        yield Twilio(client, relay.url, TOKEN, manner=manner or Manner(), path="/voice")

@@ -6,8 +6,7 @@ All of it runs on virtual time, the sockets of both sides included.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing
 
 import aiohttp
 import pytest
@@ -20,16 +19,9 @@ from agent.simulator.talk_cycles import Departure
 from agent.simulator.virtual_time import virtually
 from benchmarks.replay import Options, replay
 from tests.dialogues import Dialogue
-from tests.simulator.minimal_relay import SCRIPTS, TOKEN, Cue, MinimalRelay
+from tests.simulator.minimal_relay import SCRIPTS, TOKEN, Cue, MinimalRelay, calling
 
 GREETING = "Hello, what can I do for you?"
-
-
-@asynccontextmanager
-async def calling(relay: MinimalRelay, manner: Manner | None = None) -> AsyncIterator[Twilio]:
-    """The server, and Twilio that has a number of it."""
-    async with relay.serving(), aiohttp.ClientSession() as http:
-        yield Twilio(http, relay.url, TOKEN, manner=manner or Manner(), path="/voice")
 
 
 @pytest.mark.parametrize(
