@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket as sockets
 import time
 from collections.abc import Callable, Coroutine, Mapping
@@ -229,8 +230,9 @@ class TwilioCall:
         """The connection breaks without a closing handshake."""
         if self.session.ending is None:
             self.session.lost(error_code, self._now())
-            raw: Any = self._socket.get_extra_info("socket")
-            raw.shutdown(sockets.SHUT_RDWR)
+            number = os.dup(self._socket.get_extra_info("socket").fileno())
+            with sockets.socket(fileno=number) as line:  # that of uvloop cannot be shut down
+                line.shutdown(sockets.SHUT_RDWR)
         return await self._over()
 
     async def set_up(self) -> None:

@@ -44,12 +44,13 @@ class Cue(Enum):
     SLAM = "close the socket"
 
 
-Step = str | Mapping[str, object] | Cue
+Step = str | bytes | Mapping[str, object] | Cue
 SCRIPTS: Mapping[str, tuple[Step, ...]] = {
     "be silent": (),
     "close twice": ("Right.", _LAST, _LAST),
     "send a bad frame": ({"type": "text", "token": None, "last": True}, "Right.", _LAST),
     "send ten bad frames": ({"type": "text"},) * 10,
+    "send bytes": (b"Right.", "Right.", _LAST),
     "be interrupted": ("One two ", "three four ", Cue.BROKEN, "five ", _LAST),
     "talk on": ("One two ", Cue.BROKEN, Cue.LATER, "three ", _LAST),
     "leave it open": ("One moment.",),
@@ -160,7 +161,7 @@ class MinimalRelay:
             else:
                 frame = {"type": "text", "token": step} if isinstance(step, str) else step
                 with suppress(ConnectionClosed):
-                    await socket.send(json.dumps(frame))
+                    await socket.send(frame if isinstance(frame, bytes) else json.dumps(frame))
 
 
 def _port(server: asyncio.Server | Server) -> int:

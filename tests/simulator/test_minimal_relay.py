@@ -6,17 +6,20 @@ All of it runs on virtual time, the sockets of both sides included.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Coroutine
 from contextlib import aclosing
+from typing import Any
 
 import aiohttp
 import pytest
+import uvloop
 
 from agent.simulator.carrier import CallRefusedError, Twilio, call_fields
 from agent.simulator.phone_call import PhoneCall
 from agent.simulator.simulated_call import Manner, NoReplyError
 from agent.simulator.speech_playback import HeardText
 from agent.simulator.talk_cycles import Departure
-from agent.simulator.virtual_time import virtually
+from agent.simulator.virtual_time import run_virtually, virtually
 from benchmarks.replay import Options, replay
 from tests.dialogues import Dialogue
 from tests.simulator.minimal_relay import SCRIPTS, TOKEN, Cue, MinimalRelay, calling
@@ -38,6 +41,7 @@ GREETING = "Hello, what can I do for you?"
         ("talk after the end", {}, 0, [Departure.AFTER_END] * 2),
         ("hang up", {}, 0, [Departure.HUNG_UP_ON]),
         ("hello", {"langauge": "en-US"}, 0, [Departure.BAD_TWIML]),
+        ("send bytes", {}, 0, [Departure.BAD_FRAME]),
         ("hello", {}, 1, [Departure.UNREACHABLE]),
     ],
 )
@@ -64,7 +68,7 @@ async def test_each_departure_is_named(
 
 @virtually
 async def test_sentences_of_a_call_are_answered() -> None:
-    """With partials and with silence; words without an answer are said to have none."""
+    """With partials; words without an answer, or on a line that is lost, are said to have none."""
     relay = MinimalRelay({"welcomeGreeting": GREETING})
     async with calling(relay, Manner(answer_seconds=3.0)) as twilio, twilio.call() as call:
         replies = [(await call.say(words, partials=("a",))).text for words in ("hi", "and you?")]
@@ -72,9 +76,11 @@ async def test_sentences_of_a_call_are_answered() -> None:
             await call.say("be silent")
         with pytest.raises(RuntimeError, match="nothing is playing"):
             await call.interrupt()
+        with pytest.raises(NoReplyError, match="the line was lost"):
+            await call.say("hang up")
 
     assert replies == ["You said hi.", "You said and you?."]
-    assert call.ledger.departures == []
+    assert [fault.kind for fault in call.ledger.departures] == [Departure.HUNG_UP_ON]
 
 
 @virtually
@@ -169,9 +175,15 @@ async def test_end_closes_like_twilio_and_asks_the_action_url() -> None:
     assert relay.actions == [{**fields, "HandoffData": '{"reason": "human"}'}]
 
 
-@virtually
-async def test_hang_up_and_failure_are_told_apart() -> None:
-    """By close code, `SessionStatus` and `ErrorCode`."""
+@pytest.mark.parametrize("run", [run_virtually, uvloop.run])
+def test_hang_up_and_failure_are_told_apart(
+    run: Callable[[Coroutine[Any, Any, None]], None],
+) -> None:
+    """By close code, `SessionStatus` and `ErrorCode`; also on a loop in real time."""
+    run(_leave_and_break())
+
+
+async def _leave_and_break() -> None:
     relay = MinimalRelay()
     async with calling(relay) as twilio:
         async with twilio.call() as left:
@@ -189,7 +201,7 @@ async def test_hang_up_and_failure_are_told_apart() -> None:
 @virtually
 async def test_voice_takes_its_time_at_a_pace() -> None:
     """A caller hears 13 characters a second, breaks in after one, and is heard by name."""
-    relay = MinimalRelay({"dtmfDetection": "true"})
+    relay = MinimalRelay({"dtmfDetection": "true", "events": "tokens-played"})
     async with calling(relay, Manner(pace=13.0)) as twilio, twilio.call() as call:
         await call.prompt("be interrupted")
         said = await call.wait_until(lambda: call.playback.heard >= 13, 60.0, every=0.1)
@@ -204,6 +216,8 @@ async def test_voice_takes_its_time_at_a_pace() -> None:
     assert interrupt["utteranceUntilInterrupt"] == "One two three"
     assert 1000 <= interrupt["durationUntilInterruptMs"] < 1100
     assert (said, heard, pressed, never, over) == (True, True, True, False, True)
+    played = [frame["value"] for frame in relay.received if frame["type"] == "info"]
+    assert played == ["One two ", "three", "five "]
     assert relay.actions[0]["SessionStatus"] == "ended"
 
 
