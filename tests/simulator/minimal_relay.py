@@ -51,6 +51,12 @@ SCRIPTS: Mapping[str, tuple[Step, ...]] = {
     "send a bad frame": ({"type": "text", "token": None, "last": True}, "Right.", _LAST),
     "send ten bad frames": ({"type": "text"},) * 10,
     "send bytes": (b"Right.", "Right.", _LAST),
+    "replace it": (
+        {**_LAST, "token": "One moment. " * 9, "preemptible": True},
+        "Bye.",
+        _LAST,
+        _END,
+    ),
     "be interrupted": ("One two ", "three four ", Cue.BROKEN, "five ", _LAST),
     "talk on": ("One two ", Cue.BROKEN, Cue.LATER, "three ", _LAST),
     "leave it open": ("One moment.",),

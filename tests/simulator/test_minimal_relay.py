@@ -221,6 +221,17 @@ async def test_voice_takes_its_time_at_a_pace() -> None:
     assert relay.actions[0]["SessionStatus"] == "ended"
 
 
+@virtually
+async def test_speech_that_is_replaced_takes_no_time() -> None:
+    """Four characters are spoken in place of a hundred."""
+    async with calling(MinimalRelay(), Manner(pace=8.0)) as twilio, twilio.call() as call:
+        await call.prompt("replace it")
+        await call.wait_until(lambda: False, 60.0, every=60.0)
+
+    assert call.ending is not None
+    assert call.ending.at == pytest.approx(0.5)
+
+
 @pytest.mark.needs("time")
 async def test_replay_reports_what_is_wrong() -> None:
     """An unanswered turn, a second `last` and a closed socket."""
