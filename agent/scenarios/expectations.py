@@ -80,17 +80,17 @@ def _doubled(session: TwilioCall) -> Iterator[str]:
 
 
 def _words(script: CallerScript, expects: Expectations) -> Iterator[Check]:
-    texts = list(_said(script))
-    everything = "\n".join(texts)
+    sent, heard = "\n".join(_sent(script)), "\n".join(_heard_texts(script))
     for pattern in expects.said:
-        found = re.search(pattern, everything, re.IGNORECASE)
-        yield _check(f"said {pattern!r}", found is not None)
+        found = re.search(pattern, heard, re.IGNORECASE)
+        detail = "sent, and not heard" if re.search(pattern, sent, re.IGNORECASE) else ""
+        yield _check(f"said {pattern!r}", found is not None, detail)
     for pattern in expects.never_said:
-        found = re.search(pattern, everything, re.IGNORECASE)
+        found = re.search(pattern, sent, re.IGNORECASE)
         detail = "" if found is None else f"said {found[0]!r}"
         yield _check(f"never said {pattern!r}", found is None, detail)
     if expects.numbers:
-        said = set(numbers_in(everything))
+        said = set(numbers_in(heard))
         for number in expects.numbers:
             yield _check(f"number {number:g}", number in said)
     if expects.language:
@@ -214,12 +214,23 @@ def _fits(found: object, expected: object) -> bool:
     return found == expected
 
 
-def _said(script: CallerScript) -> Iterator[str]:
+def _sent(script: CallerScript) -> Iterator[str]:
+    """What the agent has said, heard or not."""
     for session in sessions_of(script):
-        if greeting := session.relay.attributes.get("welcomeGreeting"):
-            yield greeting
+        yield session.relay.attributes.get("welcomeGreeting", "")
         yield from (cycle.text for cycle in session.ledger.cycles)
-    yield from (verb.text for verb in script.call.verbs if verb.kind == "say")
+    yield from _spoken_verbs(script)
+
+
+def _heard_texts(script: CallerScript) -> Iterator[str]:
+    """What the caller has heard of it."""
+    for session in sessions_of(script):
+        yield from session.playback.heard_replies
+    yield from _spoken_verbs(script)
+
+
+def _spoken_verbs(script: CallerScript) -> Iterator[str]:
+    return (verb.text for verb in script.call.verbs if verb.kind == "say")
 
 
 def _turns(script: CallerScript, session: TwilioCall) -> Iterator[AgentTurn]:

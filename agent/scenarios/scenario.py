@@ -143,6 +143,7 @@ class Expectations:
     messages: tuple[MessageExpectation, ...] | None = None
     """None = not checked; empty = none is sent."""
     said: tuple[str, ...] = ()
+    """Heard by the caller; what was sent and cut before does not count."""
     never_said: tuple[str, ...] = ()
     numbers: tuple[float, ...] = ()
     """Each is said, in digits or in words."""

@@ -63,6 +63,7 @@ class SpeechPlayback:
     _playing: int = 0  # position of `current`, or one before it
     _reported: int = 0
     _at: float = 0.0
+    _replies: list[str] = field(default_factory=list)
 
     @property
     def length(self) -> float:
@@ -76,6 +77,11 @@ class SpeechPlayback:
     def text(self) -> str:
         """All of it, heard or not."""
         return "".join(each.text for each in self._media)
+
+    @property
+    def heard_replies(self) -> list[str]:
+        """What was heard of each reply so far, the present one last."""
+        return [*self._replies, self.heard_text]
 
     @property
     def heard_text(self) -> str:
@@ -155,6 +161,7 @@ class SpeechPlayback:
 
     def start_over(self) -> None:
         """The caller has spoken: the next text belongs to a new reply."""
+        self._replies += [self.heard_text]
         self.heard, self._playing, self._reported = 0.0, 0, 0
         self._media.clear()
 
