@@ -114,7 +114,7 @@ async def hosted(
 ) -> AsyncIterator[HostedService]:
     """The service with the configuration of the settings, in a table in memory.
 
-    `around_model` wraps the model closest to the service. Raises `UseCaseError` if the
+    `around_model` wraps the model, whose answers then come at the pace. Raises `UseCaseError` if the
     configuration has a fault, and `SettingsError`.
     """
     loop = asyncio.get_running_loop()
@@ -124,8 +124,7 @@ async def hosted(
         return begun + loop.time() - now
 
     def wrapped(model: LanguageModel) -> LanguageModel:
-        paced = PacedModel(model, pace)
-        return paced if around_model is None else around_model(paced)
+        return PacedModel(model if around_model is None else around_model(model), pace)
 
     store, messenger = MemoryStore(clock), MemoryMessenger()
     specs = {tool.spec.name: tool.spec for tool in load_tools(settings.configuration)}
