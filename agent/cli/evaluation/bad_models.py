@@ -36,7 +36,7 @@ from agent.cli.evaluation.hosted_service import ModelWrapper
 from agent.errors import ModelError
 from agent.ports import LanguageModel, Pause, no_pause
 
-_SILENT_SECONDS = 20.0
+_SILENT_SECONDS = 9.0
 _RAMBLING = "And by the way, there is so much more to say about all of this, as you can imagine. "
 _CORRECTION = re.compile(r"\b(?:no|wait|sorry|actually|rather|i mean|make (?:it|that))\b", re.I)
 _INSTRUCTION = re.compile(r"\b(?:call|use|run) (\w{3,64})(?: with (\{.*\}))?", re.IGNORECASE)
@@ -322,7 +322,7 @@ BAD_MODELS = {
             "books-before-the-yes", "takes the yes to its question for granted",
             _books_before_the_yes,
         ),
-        BadModel("calls-twice", "calls each tool twice, and an effect in later turns", _calls_twice),
+        BadModel("calls-twice", "calls each tool twice, and effects in later turns", _calls_twice),
         BadModel(
             "misses-the-correction", "takes the first half of a self-correction",
             _misses_the_correction,
@@ -351,7 +351,7 @@ BAD_MODELS = {
             _claims_what_it_did_not_do,
         ),
         BadModel("calls-for-ever", "calls tools and never answers", _calls_for_ever, 0.5),
-        BadModel("is-silent-for-long", "waits 20 seconds", _is_silent_for_long, 0.5),
+        BadModel("is-silent-for-long", "waits nine seconds", _is_silent_for_long, 0.5),
     )
 }  # fmt: skip
 """By name."""

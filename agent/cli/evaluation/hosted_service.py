@@ -114,7 +114,7 @@ async def hosted(
 ) -> AsyncIterator[HostedService]:
     """The service with the configuration of the settings, in a table in memory.
 
-    `around_model` wraps the model, whose answers then come at the pace. Raises `UseCaseError` if the
+    `around_model` wraps the model; what it answers comes at the pace. Raises `UseCaseError` if the
     configuration has a fault, and `SettingsError`.
     """
     loop = asyncio.get_running_loop()
