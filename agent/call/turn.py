@@ -114,10 +114,11 @@ class Turn:
         if self._asked_at is None:
             self._asked_at = len(self._history)
         number = self._reply.start(choice, self.language)
+        is_late = (self._round > 1 or self._has_retried) and not self._output.has_spoken
         return [
             *self._timers.stop(Timer.IDLE),
             StartReply(number, self._history.messages(limits.history_characters), choice),
-            *self.await_filler(limits.reply_filler_after_ms),
+            *self.await_filler(limits.filler_after_ms if is_late else limits.reply_filler_after_ms),
         ]
 
     def ask_anew(self) -> list[Action]:

@@ -13,7 +13,7 @@ from agent.scenarios.scenario import Expectations, ItemExpectation, ToolExpectat
 from agent.scenarios.service_facts import ServiceFacts, ToolRun
 from agent.scenarios.spoken_numbers import numbers_in
 from agent.simulator.simulated_call import TwilioCall
-from agent.simulator.talk_cycles import TalkCycle
+from agent.simulator.talk_cycles import Departure, TalkCycle
 
 _SHORT = 12
 """Characters of an answer that may well be given twice, such as "One moment."."""
@@ -53,12 +53,18 @@ def _manners(script: CallerScript) -> Iterator[Check]:
             details.setdefault(fault.kind.value, fault.detail)
     yield _check("protocol", not faults)
     for kind, times in sorted(faults.items()):
-        yield Check(f"protocol: {kind}", is_met=False, detail=f"{times} times, {details[kind]}")
+        detail, is_harmful = f"{times} times, {details[kind]}", kind == Departure.HUNG_UP_ON
+        yield Check(f"protocol: {kind}", is_met=False, detail=detail, is_harmful=is_harmful)
     yield _check("script", not script.faults, "; ".join(script.faults))
     longest = max([turn.wait for turn in turns_of(script)] + script.silences, default=0.0)
     is_quick = longest <= script.scenario.expects.dead_air
     yield Check("dead air", is_quick, f"{longest:.1f} s", is_harmful=not is_quick)
-    yield _check("answer without an end", not script.dead_ends, "; ".join(script.dead_ends))
+    yield Check(
+        "answer without an end",
+        is_met=not script.dead_ends,
+        detail="; ".join(script.dead_ends),
+        is_harmful=bool(script.dead_ends),
+    )
     doubled = [text for session in sessions_of(script) for text in _doubled(session)]
     yield _check("double answer", not doubled, "; ".join(doubled))
 

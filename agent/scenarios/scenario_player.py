@@ -40,7 +40,7 @@ async def play(
         async with asyncio.timeout(LONGEST_CALL_SECONDS):
             await script.play()
     except TimeoutError:
-        run.checks.append(Check("length", is_met=False, detail="the call has no end"))
+        run.checks.append(Check("length", is_met=False, detail="it has no end", is_harmful=True))
     run.seconds = asyncio.get_running_loop().time() - script.began_at
     run.checks += await judge(script, facts)
     run.turns = turns_of(script)

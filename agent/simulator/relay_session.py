@@ -241,8 +241,10 @@ class RelaySession:
         self._end("failed", at, error=error)
 
     def hung_up_on(self, detail: str, at: float) -> None:
-        """The server closed the socket without an `end`."""
-        if self.ending is None:
+        """The server closed the socket; without an `end` before it that is a fault."""
+        if self.ending is None and self.ledger.end is not None:
+            self.finish(at)
+        elif self.ending is None:
             self.ledger.blame(Departure.HUNG_UP_ON, detail)
             self.lost("64105", at)
 

@@ -63,6 +63,28 @@ def test_reports_that_change_nothing_are_ignored() -> None:
     assert call.happens(ev.PlaybackReported(ev.Playback.CALLER_OFF)) == []
 
 
+def test_several_rounds_without_a_word_do_not_put_off_the_filler() -> None:
+    """Each round may be quick and all of them together be long."""
+    call = it.thinking()
+
+    rounds = []
+    for reply in range(1, 4):
+        call.happens(it.finished(reply, it.wants("look_up", f'{{"page":{reply}}}')))
+        rounds.append(call.happens(it.done(reply))[-1])
+    filler = call.fires(Timer.FILLER)
+
+    assert rounds == [it.starts(Timer.FILLER, after_ms) for after_ms in (3_000, 800, 800)]
+    assert it.spoken(filler) == ["One moment, please."]
+
+
+def test_a_reply_that_is_asked_for_again_does_not_put_off_the_filler() -> None:
+    call = it.thinking()
+
+    again = call.happens(it.finished(1))
+
+    assert again[-1] == it.starts(Timer.FILLER, 800)
+
+
 def test_a_slow_tool_is_filled_with_three_sentences() -> None:
     call = it.thinking()
 
