@@ -45,7 +45,7 @@ from agent.observability import (
 )
 from agent.observability.recording.record_writer import open_records
 from agent.observability.tracing import TracedTable, open_tracing
-from agent.ports import Dialer, LanguageModel, Messenger, Store
+from agent.ports import Dialer, Messenger, Store
 from agent.session import Resources
 from agent.session.call_manager import CallManager
 from agent.session.outbound import OutboundCalls
@@ -56,7 +56,6 @@ from agent.tools import HttpTools, OutboundHttp, ToolRegistry, load_tools
 from agent.tools.mcp import open_sources
 from agent.twilio import rest_client
 from agent.twilio.signature import Signatures
-from agent.usecases import UseCase
 
 
 def record_days(settings: Settings) -> int:
@@ -137,8 +136,8 @@ class Substitutes:
     store: Store | None = None
     """Stays open."""
     messenger: Messenger | None = None
-    around_model: Callable[[LanguageModel], LanguageModel] | None = None
-    """Wraps the model of each call."""
+    open_model: Callable[[OpenModel], OpenModel] | None = None
+    """Takes what opens the model of a call, and returns what is to do so."""
     clock: Callable[[], float] = time
     """Seconds of the epoch."""
 
@@ -177,12 +176,9 @@ async def open_calls(
         journals = await opened(open_journals(store, clock, count))
         records = await opened(open_records(store, clock, record_days(settings), count))
         open_model = await opened(open_models(model_options(settings, telemetry, load)))
-        if around := substitutes.around_model:
-            open_model = _wrapped(open_model, around)
-        messenger = MeasuredMessenger(
-            substitutes.messenger or await opened(open_messenger(messenger_options(settings))),
-            count,
-        )
+        if substitutes.open_model is not None:
+            open_model = substitutes.open_model(open_model)
+        messenger = MeasuredMessenger(await opened(_messenger(settings, substitutes)), count)
         http = HttpTools(
             await opened(OutboundHttp.open(settings.http_tool_hosts)), settings.secrets
         )
@@ -204,11 +200,13 @@ async def open_calls(
         yield calls, store, telemetry
 
 
-def _wrapped(open_model: OpenModel, around: Callable[[LanguageModel], LanguageModel]) -> OpenModel:
-    async def open_wrapped(use_case: UseCase) -> LanguageModel:
-        return around(await open_model(use_case))
-
-    return open_wrapped
+@asynccontextmanager
+async def _messenger(settings: Settings, substitutes: Substitutes) -> AsyncIterator[Messenger]:
+    if substitutes.messenger is not None:
+        yield substitutes.messenger
+        return
+    async with open_messenger(messenger_options(settings)) as messenger:
+        yield messenger
 
 
 async def make_table(settings: Settings) -> bool:

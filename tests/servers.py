@@ -1,8 +1,8 @@
-"""A service to be called: the production wiring on free ports, or the same routes on a stage.
+"""A service to be called: the production wiring on free ports.
 
-`serving` is the service as `python -m agent serve` runs it, with a table of its own. `staged` puts
-the routes in front of a model, a table and a clock that the test chooses. Both look to Twilio as
-if they were behind a balancer: signatures are made for `ORIGIN`, the socket is at a local port.
+`serving` is the service as `python -m agent serve` runs it, with a table of its own. `staged` is
+the same with a model, a table and a clock that the test chooses. Both look to Twilio as if they
+were behind a balancer: signatures are made for `ORIGIN`, the socket is at a local port.
 
 On leaving, nothing may be left behind: no task, no call, no open file or socket.
 """
@@ -16,39 +16,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import time
 from typing import Any
-from urllib.parse import urlsplit
 
 import aiohttp
-from aiohttp import web
 from prometheus_client.parser import text_string_to_metric_families
 
 from agent import app
-from agent.app import Service
+from agent.app import Service, Substitutes
 from agent.call.config import Phrases
-from agent.http import PUBLIC_ROUTES
-from agent.http import middleware as keys
-from agent.http import server as http_server
-from agent.http.api import TOKENS
-from agent.http.voice_webhook import at_capacity_texts
 from agent.llm import OfflineModel
 from agent.messaging.kept_messages import MemoryMessenger
-from agent.observability import MeasuredMessenger, MeasuredStore, Telemetry
-from agent.observability.recording.record_writer import open_records
 from agent.ports import Item, LanguageModel, Messenger, Store
-from agent.session import Resources
 from agent.session.call_manager import CallManager
-from agent.session.outbound import OutboundCalls
 from agent.settings import Settings
 from agent.simulator.carrier import Twilio, call_fields
 from agent.simulator.simulated_call import Manner, SessionReport, TwilioCall
 from agent.simulator.twiml_reader import RelayInvitation, TwimlAnswer
-from agent.store.call_state.journal import open_journals
 from agent.store.memory import MemoryStore
-from agent.tools import SPECS, TOOLS, HttpTools, OutboundHttp, ToolRegistry
-from agent.twilio.signature import Signatures
+from agent.tools import SPECS
 from agent.usecases import UseCase
 from tests.fakes import UNREACHABLE
-from tests.listening import listening
 from tests.shipped import load_shipped
 from tests.waiting import no_longer, until
 
@@ -205,46 +191,19 @@ async def staged(
     manner: Manner = PATIENT,
     messenger: Messenger | None = None,
 ) -> AsyncIterator[Server]:
-    """The production routes in front of this model and this table; the table stays open.
+    """The service in front of this model and this table; the table stays open.
 
     Without a messenger, messages are not configured.
     """
-    telemetry = Telemetry()
-    table = MeasuredStore(store, telemetry)
+    substitutes = Substitutes(
+        store, messenger or MemoryMessenger(UNREACHABLE), lambda _: opening(open_model), clock
+    )
     async with (
-        open_journals(table, clock, telemetry.count) as journals,
-        open_records(table, clock, app.record_days(settings), telemetry.count) as records,
-        OutboundHttp.open(settings.http_tool_hosts) as outbound,
+        app.running(settings, "127.0.0.1", substitutes=substitutes) as service,
+        _twilio(service, manner) as server,
     ):
-        sender = MeasuredMessenger(messenger or MemoryMessenger(UNREACHABLE), telemetry.count)
-        http = HttpTools(outbound, settings.secrets)
-        tool_registry = ToolRegistry(TOOLS, sender.unconfigured, http)
-        resources = Resources(
-            table, journals, opening(open_model), tool_registry, sender, telemetry, records=records
-        )
-        calls = CallManager(settings, resources, clock)
-        async with _on_stage(settings, calls, store, telemetry, manner) as server:
-            yield server
-
-
-@asynccontextmanager
-async def _on_stage(
-    settings: Settings, calls: CallManager, store: Store, telemetry: Telemetry, manner: Manner
-) -> AsyncIterator[Server]:
-    application = web.Application(middlewares=[keys.guard_webhooks])
-    application.add_routes([*PUBLIC_ROUTES, *http_server.private_routes])
-    application.cleanup_ctx.append(at_capacity_texts)
-    application[TOKENS] = None
-    application[keys.OUTBOUND] = OutboundCalls(settings, store, None, calls.setup.use_case, time)
-    application[keys.CALLS] = calls
-    application[keys.SETTINGS] = settings
-    application[keys.TELEMETRY] = telemetry
-    application[keys.SIGNATURES] = Signatures(TOKEN, settings.origin, settings.ws_url)
-    async with listening(application, handler_cancellation=False, shutdown_timeout=1.0) as base:
-        port = urlsplit(base).port or 0
-        async with _twilio(Service(calls, store, telemetry, port, port), manner) as server:
-            yield server
-            await _quiet(server)
+        yield server
+        await _quiet(server)
 
 
 async def heard_out(call: TwilioCall) -> SessionReport:

@@ -1,4 +1,4 @@
-"""The commands: `python -m agent serve | talk | new | dial | seed | check | calls | show | replay`.
+"""The commands of `python -m agent`: serve, talk, new, dial, seed, check, eval and others.
 
 Settings come from the environment, then from the file .env in the working folder, then defaults.
 """
@@ -17,6 +17,7 @@ from dotenv import load_dotenv
 from agent import __version__
 from agent.cli import check, dial, new_agent, recorded_calls, seeding, serve, talk
 from agent.cli.command import PROGRAM
+from agent.cli.evaluation import call, evaluate
 from agent.errors import AgentError
 from agent.settings import SettingsError
 
@@ -24,7 +25,7 @@ _DESCRIPTION = (
     "A voice agent on Twilio ConversationRelay. Settings come from the environment, then from the"
     " file .env in this folder, then defaults."
 )
-_MODULES = (serve, talk, new_agent, dial, seeding, check, recorded_calls)
+_MODULES = (serve, talk, new_agent, dial, seeding, check, call, evaluate, recorded_calls)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 from agent import app
 from agent.cli.command import Commands, add_config, read_settings
+from agent.cli.evaluation.hosted_service import hosted_settings
+from agent.cli.evaluation.suite import Plan, Trial, play_plans
+from agent.observability.recording.transcript import printable
+from agent.scenarios.figures import by_scenario
+from agent.scenarios.outcome import ScenarioRun
+from agent.scenarios.scenario import ScenarioError
+from agent.scenarios.scenario_files import read_folder
 from agent.settings import Settings
 from agent.usecases import seed
 from agent.usecases.versions import Versions
@@ -43,6 +52,11 @@ def add(commands: Commands) -> None:
         action="store_true",
         help="with --use-case: end the canary, or go back to the version before",
     )
+    seeding.add_argument(
+        "--require-eval",
+        action="store_true",
+        help="with --canary: write nothing if a scenario of the use case fails",
+    )
     seeding.add_argument("--to", type=int, metavar="N", help="with --rollback: go to version N")
     seeding.add_argument("--dry-run", action="store_true", help="write nothing")
     seeding.add_argument(
@@ -57,6 +71,11 @@ async def _run(asked: argparse.Namespace) -> int:
         print(fault, file=sys.stderr)
         return 1
     settings = replace(read_settings(asked), mcp_config="")
+    if asked.require_eval:
+        failures = await _failures(settings.configuration, asked.use_case)
+        print(*failures, sep="\n", end="\n" if failures else "", file=sys.stderr)
+        if failures:
+            return 1
     if asked.create_table and await app.make_table(settings):
         print(f"made the table {settings.table_name}")
     do, done = ("delete", "deleted") if asked.prune else ("write", "wrote")
@@ -70,11 +89,33 @@ def _fault_of_change(asked: argparse.Namespace) -> str:
         return "--canary: must be 1 to 99, or 0 to end it"
     if asked.create_table and asked.dry_run:
         return "--create-table: makes a table, so not with --dry-run"
+    if asked.require_eval and not asked.canary:
+        return "--require-eval: needs --canary with a share of callers"
     if asked.to is not None and not asked.rollback:
         return "--to: needs --rollback"
     if (asked.rollback or asked.canary is not None) and not asked.use_case:
         return f"{'--rollback' if asked.rollback else '--canary'}: needs --use-case"
     return ""
+
+
+async def _failures(configuration: Path, use_case: str) -> list[str]:
+    """A line for each scenario of the folder's use case that fails, or why none can be played."""
+    settings = hosted_settings(str(configuration))
+    try:
+        scenarios = read_folder(configuration / "use-cases" / use_case)
+    except ScenarioError as error:
+        return [str(error)]
+    plan, runs = Plan(settings, scenarios, Trial()), list[ScenarioRun]()
+    async for some in play_plans([plan], os.cpu_count() or 1):
+        runs += some
+    failed = by_scenario(run for run in runs if not run.has_passed)
+    lines = [f"{played[0].title}: {_named(played)}" for played in failed.values()]
+    end = f"--require-eval: {len(lines)} of {len(scenarios)} scenarios fail, nothing was written"
+    return [*map(printable, lines), end] if lines else []
+
+
+def _named(runs: Iterable[ScenarioRun]) -> str:
+    return ", ".join(dict.fromkeys(check.name for run in runs for check in run.failures))
 
 
 async def _load(settings: Settings, asked: argparse.Namespace) -> list[seed.SeedResult]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import aclosing
 
 from agent.scenarios.outcome import Speaker, TranscriptLine
 from agent.scenarios.scenario import (
@@ -55,15 +56,16 @@ class CallerScript:
         self._pending: Step | None = next(self._steps, None)
 
     async def play(self) -> None:
-        """Call, do all steps, and hang up when none is left."""
-        async for session in self.call.sessions():
-            await self._session(session)
+        """Call, do all steps, and hang up when none is left; also when it is cancelled."""
+        async with aclosing(self.call.sessions()) as sessions:
+            async for session in sessions:
+                await self._session(session)
 
     async def _session(self, session: TwilioCall) -> None:
         while session.session.ending is None:
             step = self._pending
             if step is None:
-                await self._listen(session)
+                await self.hear_out(session)
                 if session.session.ending is None:
                     await session.hang_up()
                 return
@@ -79,7 +81,7 @@ class CallerScript:
                 return await self._interrupt(step, session)
             case Presses(keys, waits):
                 if waits:
-                    await self._listen(session)
+                    await self.hear_out(session)
                 return await self._press(keys, session)
             case Hears(pattern, within):
                 return await self._hear(pattern, within, session)
@@ -92,14 +94,14 @@ class CallerScript:
                 return True
             case HangsUp(waits):
                 if waits:
-                    await self._listen(session)
+                    await self.hear_out(session)
                 self._note(Speaker.CALLER, "(hangs up)")
                 await session.hang_up()
                 return True
 
     async def _say(self, step: Says, session: TwilioCall) -> bool:
         if step.waits:
-            await self._listen(session)
+            await self.hear_out(session)
         if session.session.ending is not None:
             return False
         for number, words in enumerate(step.fragments or (step.words,)):
@@ -182,7 +184,7 @@ class CallerScript:
             yield session.relay.attributes.get("welcomeGreeting", "")
         yield from (cycle.text for cycle in session.ledger.cycles if cycle.turn == turn)
 
-    async def _listen(self, session: TwilioCall) -> None:
+    async def hear_out(self, session: TwilioCall) -> None:
         """Hear the agent out; a silence in place of an answer, or an answer without an end."""
         asked_at = self._loop.time()
         while session.session.ending is None:

@@ -39,6 +39,14 @@ async def judge(script: CallerScript, facts: ServiceFacts | None) -> list[Check]
     return checks
 
 
+def unchecked(expects: Expectations) -> list[str]:
+    """The names of the checks that only the service's own table can answer."""
+    names = [f"tool {each.name}" for each in expects.tools]
+    names += [f"table {each.sk}" for each in expects.table]
+    names += ["messages"] if expects.messages is not None else []
+    return names + (["cost"] if expects.tokens else [])
+
+
 def turns_of(script: CallerScript) -> list[AgentTurn]:
     """The answers of the agent, in order, on all sessions."""
     return [turn for session in sessions_of(script) for turn in _turns(script, session)]

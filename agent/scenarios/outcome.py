@@ -74,6 +74,9 @@ class ScenarioRun:
     """Length of the call."""
     tokens: int = 0
     outcome: str = ""
+    use_case: str = ""
+    file: str = ""
+    """Of the scenario; with the variant it says which one this is."""
 
     @property
     def has_passed(self) -> bool:

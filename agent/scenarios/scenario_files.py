@@ -167,10 +167,27 @@ class ScenarioFile(Struct, frozen=True, forbid_unknown_fields=True):
     tags: tuple[str, ...] = ()
 
 
-def read_folder(folder: Path) -> list[Scenario]:
-    """All scenarios under a folder, in order of their files; raises `ScenarioError`."""
-    files = sorted(folder.rglob(f"{FOLDER}/*.yaml")) or sorted(folder.glob("*.yaml"))
-    return [scenario for file in files for scenario in read_file(file)]
+def scenario_files(place: Path) -> list[Path]:
+    """The files at a place: a file, a folder of scenarios, or one with such folders below it."""
+    if place.is_file():
+        return [place]
+    return sorted(place.rglob(f"{FOLDER}/*.yaml")) or sorted(place.glob("*.yaml"))
+
+
+def read_folder(place: Path, word: str = "") -> list[Scenario]:
+    """The scenarios at a place that have this in path, variant or tags, in order of their files.
+
+    Raises `ScenarioError` for the first file that cannot be used, and if there is no scenario.
+    """
+    chosen = [
+        each
+        for file in scenario_files(place)
+        for each in read_file(file)
+        if word in each.file or word in each.variant or word in each.tags
+    ]
+    if not chosen:
+        raise ScenarioError(f"{place}: has no scenario" + (f" with {word!r}" if word else ""))
+    return chosen
 
 
 def read_file(path: Path) -> list[Scenario]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from agent.scenarios.caller_script import CallerScript
@@ -20,35 +20,62 @@ _IN_FLIGHT_SECONDS, _CLOSING_SECONDS = 0.5, 1.0
 
 
 async def play(
-    scenario: Scenario, twilio: Twilio, timing: CallTiming, facts: ServiceFacts | None = None
+    scenario: Scenario,
+    twilio: Twilio,
+    timing: CallTiming,
+    facts: ServiceFacts | None = None,
+    watch: Callable[[CallerScript], object] = lambda _: None,
 ) -> ScenarioRun:
-    """One call from the ring to its end; without `facts` only what is heard is judged."""
-    manner = replace(
-        twilio.manner,
-        pace=timing.agent_pace,
-        language=scenario.caller.language,
-        in_flight_seconds=_IN_FLIGHT_SECONDS,
-        closing_seconds=_CLOSING_SECONDS,
-    )
+    """One call from the ring to its end; without `facts` only what is heard is judged.
+
+    `watch` is given the caller before the call begins.
+    """
     if facts is not None:
         await facts.prepare(scenario.items)
-    fields = call_fields(From=scenario.caller.number, To=scenario.caller.called)
-    call = PhoneCall(replace(twilio, manner=manner), fields)
-    script = CallerScript(scenario, call, timing)
-    run = ScenarioRun(scenario.name, scenario.variant, timing.seed)
+    script = caller_of(scenario, strict(twilio), timing)
+    watch(script)
     try:
         async with asyncio.timeout(LONGEST_CALL_SECONDS):
             await script.play()
     except TimeoutError:
-        run.checks.append(Check("length", is_met=False, detail="it has no end", is_harmful=True))
+        endless = Check("length", is_met=False, detail="it has no end", is_harmful=True)
+        return await run_of(script, facts, endless)
+    return await run_of(script, facts)
+
+
+async def run_of(script: CallerScript, facts: ServiceFacts | None, *checks: Check) -> ScenarioRun:
+    """What came of a call that is over; `checks` are added to its own."""
+    scenario, call = script.scenario, script.call
+    run = ScenarioRun(scenario.name, scenario.variant, script.timing.seed)
+    run.use_case, run.file = scenario.use_case, scenario.file
     run.seconds = asyncio.get_running_loop().time() - script.began_at
-    run.checks += await judge(script, facts)
+    run.checks = [*checks, *await judge(script, facts)]
     run.turns = turns_of(script)
-    run.transcript = sorted(_lines(script), key=lambda line: line.at)
+    run.transcript = transcript_of(script)
     run.outcome = call.outcome.value if call.outcome is not None else ""
     if facts is not None:
-        run.tokens = await facts.tokens(fields["CallSid"])
+        run.tokens = await facts.tokens(call.fields["CallSid"])
     return run
+
+
+def strict(twilio: Twilio) -> Twilio:
+    """The same with the time limits that scenarios judge by."""
+    manner = replace(
+        twilio.manner, in_flight_seconds=_IN_FLIGHT_SECONDS, closing_seconds=_CLOSING_SECONDS
+    )
+    return replace(twilio, manner=manner)
+
+
+def caller_of(scenario: Scenario, twilio: Twilio, timing: CallTiming) -> CallerScript:
+    """The caller of a scenario, who has not yet called."""
+    manner = replace(twilio.manner, pace=timing.agent_pace, language=scenario.caller.language)
+    fields = call_fields(From=scenario.caller.number, To=scenario.caller.called)
+    return CallerScript(scenario, PhoneCall(replace(twilio, manner=manner), fields), timing)
+
+
+def transcript_of(script: CallerScript) -> list[TranscriptLine]:
+    """What was said so far, by whom, and what happened to the call, in order of time."""
+    return sorted(_lines(script), key=lambda line: line.at)
 
 
 def _lines(script: CallerScript) -> Iterator[TranscriptLine]:

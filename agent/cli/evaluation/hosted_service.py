@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
 from time import time
 
 from agent import app
 from agent.call.history import AgentSaid, ToolUsed
 from agent.cli.evaluation.paced_model import Pace, PacedModel
+from agent.llm import OpenModel
 from agent.messaging.kept_messages import MemoryMessenger
 from agent.ports import Item, LanguageModel
 from agent.scenarios.service_facts import SentMessage, ToolRun
@@ -27,7 +30,8 @@ from agent.store.call_state.history_loader import read_items
 from agent.store.call_state.journal import CHAT
 from agent.store.memory import MemoryStore
 from agent.tools import load_tools
-from agent.usecases import seed
+from agent.usecases import UseCase, seed
+from agent.usecases.folders import use_case_folders
 
 _TOKEN = "0" * 32
 _ORIGIN = "voice.example.com"
@@ -43,9 +47,31 @@ SETTINGS: Mapping[str, str] = {
     "MCP_CONFIG": "",
 }
 """Of a service that is hosted, over those of the environment."""
+OFFLINE = "offline:"
 _QUIET_SECONDS = 30.0
 
 ModelWrapper = Callable[[LanguageModel], LanguageModel]
+
+
+def hosted_settings(configuration: str = "", model: str = OFFLINE) -> Settings:
+    """Settings of a hosted service, over those of the environment; raises `SettingsError`.
+
+    `configuration`: empty = that of the environment.
+    """
+    given = {"CONFIGURATION": configuration} if configuration else {}
+    own = {"MODEL_IDENTIFIER": model, "FALLBACK_MODEL_IDENTIFIERS": ""}
+    return Settings.read({**os.environ, **SETTINGS, **given, **own})
+
+
+def configuration_around(place: Path | None) -> str:
+    """The configuration folder that a file or folder is in; empty = none."""
+    around = (place.resolve(), *place.resolve().parents) if place else ()
+    return next((str(folder) for folder in around if use_case_folders(folder)), "")
+
+
+def needs_no_network(settings: Settings) -> bool:
+    """Whether the model is offline, so that time can be virtual."""
+    return settings.model_identifier.startswith(OFFLINE)
 
 
 @dataclass(slots=True)
@@ -114,6 +140,7 @@ async def hosted(
 ) -> AsyncIterator[HostedService]:
     """The service with the configuration of the settings, in a table in memory.
 
+    The model is that of the settings for all use cases, also for those that name another one.
     `around_model` wraps the model; what it answers comes at the pace. Raises `UseCaseError` if the
     configuration has a fault, and `SettingsError`.
     """
@@ -123,13 +150,18 @@ async def hosted(
     def clock() -> float:
         return begun + loop.time() - now
 
-    def wrapped(model: LanguageModel) -> LanguageModel:
-        return PacedModel(model if around_model is None else around_model(model), pace)
+    def opener(open_model: OpenModel) -> OpenModel:
+        async def open_wrapped(use_case: UseCase) -> LanguageModel:
+            of_settings = replace(use_case.model, identifier=settings.model_identifier)
+            model = await open_model(replace(use_case, model=of_settings))
+            return PacedModel(model if around_model is None else around_model(model), pace)
+
+        return open_wrapped
 
     store, messenger = MemoryStore(clock), MemoryMessenger()
     specs = {tool.spec.name: tool.spec for tool in load_tools(settings.configuration)}
     await seed.seed(store, settings.configuration, specs, now=datetime.now(settings.time_zone))
-    substitutes = app.Substitutes(store, messenger, wrapped, clock)
+    substitutes = app.Substitutes(store, messenger, opener, clock)
     async with (
         app.running(settings, "127.0.0.1", substitutes=substitutes) as service,
         Twilio.open(

@@ -1,17 +1,28 @@
-"""Plays many scenarios, each under several timings, on a service in this process."""
+"""Plays many scenarios, each under several timings, on services in this process or in others."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+import asyncio
+import multiprocessing
+import os
+import signal
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 from agent.cli.evaluation.hosted_service import ModelWrapper, hosted
 from agent.cli.evaluation.paced_model import Pace
+from agent.observability import configure_logging
 from agent.scenarios.outcome import ScenarioRun
 from agent.scenarios.scenario import Scenario
 from agent.scenarios.scenario_player import play
 from agent.scenarios.timing import timing
 from agent.settings import Settings
+from agent.simulator.virtual_time import run_virtually
+
+_SHARES_OF_A_PROCESS = 8
+"""Work is handed out in so many pieces to each process, so that all end at about the same time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +34,30 @@ class Trial:
     is_virtual: bool = True
     """Only for models that answer without a network."""
     around_model: ModelWrapper | None = None
+    """To be played in other processes, it must be one that can be pickled."""
     subject: str = ""
+    first_timing: int = 0
+    """Seed of the first timing; the others follow it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Scenarios to be played on a service with these settings."""
+
+    settings: Settings
+    scenarios: Sequence[Scenario]
+    trial: Trial
+
+    @property
+    def runs(self) -> int:
+        """How many runs there will be."""
+        return len(self.scenarios) * self.trial.timings * self.trial.repetitions
+
+    def split(self, parts: int) -> list[Plan]:
+        """The same as at most so many plans, none of them empty."""
+        size = max(1, -(-len(self.scenarios) // parts))
+        starts = range(0, len(self.scenarios), size)
+        return [replace(self, scenarios=self.scenarios[at : at + size]) for at in starts]
 
 
 async def play_hosted(
@@ -34,10 +68,50 @@ async def play_hosted(
     With `is_virtual`, to be iterated on a `VirtualTimeLoop`.
     """
     pace = Pace(trial.is_virtual)
+    seeds = range(trial.first_timing, trial.first_timing + trial.timings)
     async with hosted(settings, pace, trial.around_model) as service:
         for repetition in range(trial.repetitions):
             for scenario in scenarios:
-                for seed in range(trial.timings):
+                for seed in seeds:
                     pace.begin(scenario, timing(seed))
                     run = await play(scenario, service.twilio, timing(seed), service)
                     yield replace(run, repetition=repetition, subject=trial.subject)
+
+
+async def play_plans(plans: Sequence[Plan], jobs: int) -> AsyncIterator[list[ScenarioRun]]:
+    """The runs of all plans as they are finished, with so many services at a time.
+
+    With one job everything is done in a thread of this process, else in processes of their own.
+    Raises what `hosted` raises.
+    """
+    parts = [part for plan in plans for part in plan.split(jobs * _SHARES_OF_A_PROCESS)]
+    executor = _executor(min(jobs, len(parts)))
+    loop = asyncio.get_running_loop()
+    try:
+        futures = [loop.run_in_executor(executor, _played, part) for part in parts]
+        for finished in asyncio.as_completed(futures):
+            yield await finished
+    finally:
+        executor.shutdown(wait=False, cancel_futures=True)
+
+
+def _executor(jobs: int) -> Executor:
+    if jobs <= 1:
+        return ThreadPoolExecutor(1)
+    fresh = multiprocessing.get_context("spawn")  # a copy of a process with a loop may hang
+    return ProcessPoolExecutor(jobs, mp_context=fresh, initializer=_begin_process)
+
+
+def _begin_process() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the first process's to handle
+    os.environ["OTEL_SDK_DISABLED"] = "true"
+    configure_logging("critical", "console")
+
+
+def _played(plan: Plan) -> list[ScenarioRun]:
+    return run_virtually(_all(plan)) if plan.trial.is_virtual else asyncio.run(_all(plan))
+
+
+async def _all(plan: Plan) -> list[ScenarioRun]:
+    async with aclosing(play_hosted(plan.settings, plan.scenarios, plan.trial)) as runs:
+        return [run async for run in runs]

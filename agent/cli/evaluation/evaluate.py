@@ -1,0 +1,195 @@
+"""The `eval` command: plays scenarios, says which fail, and how two subjects differ.
+
+Without `--model` everything runs on virtual time with the offline model of each use case, or the
+replies that a scenario scripts. Another model is asked in real time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from time import monotonic
+
+from agent import __version__
+from agent.cli.command import Commands, add_config
+from agent.cli.evaluation.eval_output import Progress, print_failures, print_summary
+from agent.cli.evaluation.hosted_service import (
+    OFFLINE,
+    configuration_around,
+    hosted_settings,
+    needs_no_network,
+)
+from agent.cli.evaluation.suite import Plan, Trial, play_plans
+from agent.observability import configure_logging
+from agent.scenarios.figures import by_scenario
+from agent.scenarios.outcome import ScenarioRun
+from agent.scenarios.reports import EvalReport
+from agent.scenarios.reports.html_report import html
+from agent.scenarios.reports.json_report import json_text
+from agent.scenarios.reports.junit_report import junit_xml
+from agent.scenarios.reports.markdown_report import markdown
+from agent.scenarios.scenario import ScenarioError
+from agent.scenarios.scenario_files import read_folder
+
+UNUSABLE = 2
+"""A scenario, the configuration or an option cannot be used."""
+_REPORTS: Mapping[str, Callable[[EvalReport], str]] = {
+    "html": html,
+    "markdown": markdown,
+    "junit": junit_xml,
+    "json": json_text,
+}
+_KINDS = {"html": "one page of HTML", "markdown": "Markdown", "junit": "JUnit XML", "json": "JSON"}
+
+
+def add(commands: Commands) -> None:
+    """Add the command."""
+    purpose = (
+        "play scenarios on the whole service in this process; exit status 0 all passed, 1 not all,"
+        " 2 a scenario or the configuration cannot be used"
+    )
+    trying = commands.add_parser("eval", help=purpose, description=purpose)
+    trying.add_argument(
+        "place",
+        nargs="?",
+        type=Path,
+        metavar="FOLDER",
+        help="configuration, use case, folder of scenarios or one file; unset = CONFIGURATION",
+    )
+    trying.add_argument(
+        "--only", default="", metavar="WORD", help="scenarios with this in path, variant or tags"
+    )
+    trying.add_argument(
+        "--timings",
+        type=_count,
+        default=8,
+        metavar="N",
+        help="how many timings each scenario is played under (default 8)",
+    )
+    trying.add_argument(
+        "--timing", type=int, metavar="SEED", help="only this one; 0 is an ordinary call"
+    )
+    trying.add_argument(
+        "--repeat", type=_count, default=1, metavar="N", help="all of it so often (default 1)"
+    )
+    trying.add_argument(
+        "--model",
+        default=OFFLINE,
+        metavar="IDENTIFIER",
+        help="for all use cases, in real time; unset = the offline model on virtual time",
+    )
+    other = trying.add_mutually_exclusive_group()
+    other.add_argument(
+        "--against", default="", metavar="IDENTIFIER", help="compare with this model"
+    )
+    other.add_argument(
+        "--against-config", default="", metavar="DIR", help="compare with this configuration"
+    )
+    trying.add_argument(
+        "--jobs",
+        type=_count,
+        default=os.cpu_count() or 1,
+        metavar="N",
+        help="calls at a time, each in a process of its own; unset = the number of cores",
+    )
+    for name in _REPORTS:
+        trying.add_argument(
+            f"--{name}", type=Path, metavar="FILE", help=f"write a report as {_KINDS[name]}"
+        )
+    add_config(trying)
+    trying.set_defaults(run=_run, status_of_fault=UNUSABLE)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError("must be a number from 1")
+    return int(text)
+
+
+async def _run(asked: argparse.Namespace) -> int:
+    configure_logging("critical", "console")  # what matters is in the checks
+    try:
+        plans = _plans(asked)
+    except ScenarioError as error:
+        print(error, file=sys.stderr)
+        return UNUSABLE
+    began = monotonic()
+    progress = Progress(sum(plan.runs for plan in plans))
+    runs = list[ScenarioRun]()
+    async for finished in play_plans(plans, asked.jobs):
+        runs += finished
+        progress.show(finished)
+    progress.end()
+    ordered = [run for played in by_scenario(runs).values() for run in played]
+    subjects = [plan.trial.subject for plan in plans]
+    report = EvalReport(ordered, subjects, _facts(plans[0], asked))
+    print_failures(ordered, asked)
+    print_summary(report, monotonic() - began)
+    return _write(report, asked) or int(bool(report.failed))
+
+
+def _facts(plan: Plan, asked: argparse.Namespace) -> dict[str, str]:
+    """What the reports say about how it was done."""
+    is_one = asked.timing is not None
+    return {
+        "configuration": str(plan.settings.configuration),
+        "model": asked.model,
+        "time": "virtual" if plan.trial.is_virtual else "real",
+        "timings": f"number {asked.timing}" if is_one else str(asked.timings),
+        "repetitions": str(asked.repeat),
+        "version": __version__,
+        "made": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+    }
+
+
+def _write(report: EvalReport, asked: argparse.Namespace) -> int:
+    """Write the files that were asked for; the exit status if one cannot be written."""
+    for name, text_of in _REPORTS.items():
+        path = getattr(asked, name)
+        try:
+            if path is not None:
+                path.write_text(text_of(report), encoding="utf-8")
+        except OSError as error:
+            print(f"--{name}: {path}: {error.strerror}", file=sys.stderr)
+            return UNUSABLE
+    return 0
+
+
+def _plans(asked: argparse.Namespace) -> list[Plan]:
+    """What is to be played: a plan for each subject."""
+    settings = hosted_settings(asked.config or configuration_around(asked.place), asked.model)
+    scenarios = read_folder(asked.place or settings.configuration, asked.only)
+    subjects = [(_name_of(asked, ""), settings)]
+    if asked.against:
+        subjects.append(
+            (asked.against, hosted_settings(str(settings.configuration), asked.against))
+        )
+    if asked.against_config:
+        other = asked.against_config
+        subjects.append((other, hosted_settings(other, asked.model)))
+    is_one = asked.timing is not None
+    return [
+        Plan(
+            of_subject,
+            scenarios,
+            Trial(
+                timings=1 if is_one else asked.timings,
+                first_timing=asked.timing if is_one else 0,
+                repetitions=asked.repeat,
+                is_virtual=needs_no_network(of_subject),
+                subject=name,
+            ),
+        )
+        for name, of_subject in subjects
+    ]
+
+
+def _name_of(asked: argparse.Namespace, alone: str) -> str:
+    """Of the first subject; what it is compared with says by what the two differ."""
+    if asked.against_config:
+        return asked.config or str(asked.place or "CONFIGURATION")
+    return asked.model if asked.against else alone

@@ -1,0 +1,77 @@
+"""Which server the commands `load` and `probe` call, and whether they may."""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+
+from yarl import URL
+
+from agent.errors import AgentError
+from agent.simulator.carrier import Twilio
+
+_TOKEN = "TWILIO_AUTH_TOKEN"  # noqa: S105 (the name of a variable)
+
+
+class AddressError(AgentError):
+    """The URL or the token cannot be used."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerAddress:
+    """A server by the URL of its voice webhook."""
+
+    base: str
+    path: str
+    host: str
+    public_url: str
+    """The origin it is known by; empty = `base`."""
+    token: str
+
+    @property
+    def is_this_machine(self) -> bool:
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[Twilio]:
+        """Twilio, with a number whose calls this server answers."""
+        async with Twilio.open(self.base, self.token, self.public_url) as twilio:
+            yield replace(twilio, path=self.path)
+
+
+def add_address(command: argparse.ArgumentParser, name: str = "url") -> None:
+    """Add the URL, as an argument or as the option `--url`, and the options that belong to it."""
+    command.add_argument(
+        name, metavar="URL", help="of the server or of its voice webhook; /twiml is the default"
+    )
+    command.add_argument(
+        "--token", metavar="TOKEN", help=f"that signs; unset = {_TOKEN}, '' = nothing is signed"
+    )
+    command.add_argument(
+        "--public-url",
+        default="",
+        metavar="ORIGIN",
+        help="https://HOST as Twilio knows it, if URL is another way to the server",
+    )
+
+
+def address_in(asked: argparse.Namespace) -> ServerAddress:
+    """The server that was named; raises `AddressError`."""
+    try:
+        url = URL(asked.url)
+    except ValueError:
+        url = URL()
+    if url.scheme not in {"http", "https"} or not url.host:
+        raise AddressError(f"{asked.url}: must be a URL such as https://voice.example.com")
+    token = asked.token if asked.token is not None else os.environ.get(_TOKEN, "")
+    if not token and asked.token is None:
+        raise AddressError(f"{_TOKEN}: not set; it signs the requests, as Twilio does")
+    path = url.raw_path_qs if url.raw_path_qs not in {"", "/"} else "/twiml"
+    return ServerAddress(str(url.origin()), path, url.host, asked.public_url, token)
