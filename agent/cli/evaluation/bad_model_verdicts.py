@@ -9,24 +9,29 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncGenerator, Iterator, Sequence
-from dataclasses import dataclass, field
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
 
-from agent.cli.evaluation.bad_models import BAD_MODELS, BadModel, around
-from agent.cli.evaluation.suite import Trial, play_hosted
+from agent.cli.evaluation.bad_models import BAD_MODELS, around
+from agent.cli.evaluation.suite import Plan, Trial, play_hosted, spread
 from agent.scenarios.outcome import Check, ScenarioRun
 from agent.scenarios.scenario import Scenario
 from agent.settings import Settings
+from agent.simulator.virtual_time import run_virtually
 
 FACTS = "facts"
 """Tag of the scenarios in which the table decides."""
+MOST_HARMFUL = 1
+"""Bad models under which callers may come to harm: no guard knows what only the caller meant."""
 _SHOWN = 3
+_SEED = 1
 
 
 @dataclass(slots=True)
 class BadModelVerdict:
     """What came of the scenarios under one bad model."""
 
-    bad: BadModel
+    name: str
     runs: list[ScenarioRun] = field(default_factory=list)
     spoilt: int = 0
     """Replies that it has spoilt."""
@@ -47,7 +52,7 @@ class BadModelVerdict:
         verdict = f"HARM in {harmed} of {len(self.runs)} calls" if harmed else "no harm"
         seen = ", ".join(f"{name} ({times})" for name, times in self.shown.most_common(_SHOWN))
         said = f"{self.spoilt} replies spoilt; seen: {seen or 'nothing'}"
-        return f"{self.bad.name}: {verdict}; {self.bad.about}; {said}"
+        return f"{self.name}: {verdict}; it {BAD_MODELS[self.name].about}; {said}"
 
 
 def fit_for_bad_models(scenarios: Sequence[Scenario]) -> list[Scenario]:
@@ -62,25 +67,40 @@ async def judge_bad_models(
     settings: Settings,
     scenarios: Sequence[Scenario],
     names: Sequence[str] = tuple(BAD_MODELS),
+    *,
     timings: int = 1,
+    jobs: int = 1,
 ) -> AsyncGenerator[BadModelVerdict, None]:
-    """The verdict on each bad model, on virtual time; scenarios that do not fit are left out."""
-    chosen = fit_for_bad_models(scenarios)
-    for seed, name in enumerate(names):
-        verdict = BadModelVerdict(BAD_MODELS[name])
+    """The verdict on each bad model as it is found, on virtual time.
 
-        def note(of: BadModelVerdict = verdict) -> None:
-            of.spoilt += 1
+    Scenarios that do not fit are left out. Raises what `hosted` raises.
+    """
+    plan = Plan(settings, fit_for_bad_models(scenarios), Trial(timings))
+    async with aclosing(spread(_verdict, [(name, plan) for name in names], jobs)) as verdicts:
+        async for verdict in verdicts:
+            yield verdict
 
-        trial = Trial(timings, around_model=around(name, seed, note), subject=name)
-        async for run in play_hosted(settings, chosen, trial):
-            verdict.runs.append(run)
-        yield verdict
+
+def _verdict(asked: tuple[str, Plan]) -> BadModelVerdict:
+    return run_virtually(_judged(*asked))
+
+
+async def _judged(name: str, plan: Plan) -> BadModelVerdict:
+    verdict = BadModelVerdict(name)
+
+    def note() -> None:
+        verdict.spoilt += 1
+
+    trial = replace(plan.trial, around_model=around(name, _SEED, note), subject=name)
+    async with aclosing(play_hosted(plan.settings, plan.scenarios, trial)) as runs:
+        verdict.runs = [run async for run in runs]
+    return verdict
 
 
 def report_lines(verdicts: Sequence[BadModelVerdict]) -> Iterator[str]:
     """All verdicts, one line each, the harms below them, and the sum."""
-    for verdict in verdicts:
+    names = [*BAD_MODELS]
+    for verdict in sorted(verdicts, key=lambda each: names.index(each.name)):
         yield verdict.line
         for run, check in verdict.harms:
             yield f"    {run.title}, timing {run.timing}: {check.name}: {check.detail}"
