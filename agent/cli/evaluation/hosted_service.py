@@ -60,7 +60,9 @@ class HostedService:
     pace: Pace
 
     async def prepare(self, items: Sequence[Mapping[str, object]]) -> None:
-        self.store.replace_all([*self.seeded, *({**item} for item in items)])
+        self.store.replace_all(self.seeded)
+        for item in items:
+            await self.store.merge(str(item["pk"]), str(item["sk"]), item)
         self.messenger.texts.clear()
         self.messenger.mails.clear()
 
