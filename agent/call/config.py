@@ -66,8 +66,7 @@ class Limits:
     filler_every_ms: int = 5_000
     filler_count: int = 3
     reply_filler_after_ms: int = 3_000
-    """Of a reply without its first word. `filler_after_ms` is for tools, and for each further reply
-    to a caller who has heard nothing yet."""
+    """Of a reply without its first word; `filler_after_ms` is for tools."""
     retry_after_ms: int = 5_000
     """Between the end of the sentence that asks for patience and the next attempt."""
     model_failure_ms: int = 30_000

@@ -141,7 +141,7 @@ class Conversation:
                 self._actions += delay or self._turn.ask()
             case Timer.REPEAT:
                 pass  # from now on the same words are new ones
-            case Timer.FILLER:
+            case Timer.FILLER | Timer.TOOL:
                 self._actions += self._turn.say_filler()
             case Timer.PLAYBACK:
                 self._finish_playback()

@@ -106,7 +106,7 @@ class Turn:
         ]
 
     def drop_reply(self) -> list[Action]:
-        return [*self._reply.cancel(), *self._timers.stop(Timer.FLUSH, Timer.FILLER)]
+        return [*self._reply.cancel(), *self._timers.stop(Timer.FLUSH, Timer.FILLER, Timer.TOOL)]
 
     def ask(self, choice: ToolChoice = Choice.AUTO) -> list[Action]:
         limits = self._config.limits
@@ -114,11 +114,11 @@ class Turn:
         if self._asked_at is None:
             self._asked_at = len(self._history)
         number = self._reply.start(choice, self.language)
-        is_late = (self._round > 1 or self._has_retried) and not self._output.has_spoken
+        is_awaited = Timer.FILLER in self._timers.running  # since a request without words
         return [
             *self._timers.stop(Timer.IDLE),
             StartReply(number, self._history.messages(limits.history_characters), choice),
-            *self.await_filler(limits.filler_after_ms if is_late else limits.reply_filler_after_ms),
+            *([] if is_awaited else self.await_filler(limits.reply_filler_after_ms)),
         ]
 
     def ask_anew(self) -> list[Action]:
@@ -138,9 +138,11 @@ class Turn:
         return [*said, self._timers.start(Timer.FLUSH, after_ms)]
 
     def finish_reply(self, calls: Sequence[ToolCall], stop: StopReason, text: str) -> TurnDecision:
-        stopped = self._timers.stop(Timer.FLUSH, Timer.FILLER)
         said = self._output.close(self._reply.finish(stop, text))
+        stopped = [*self._timers.stop(Timer.FLUSH), *self._end_wait()]
         actions, then = self._after_reply(calls, stop)
+        if then is Then.END_TURN:
+            stopped += self._timers.stop(Timer.FILLER)
         return [*stopped, *said, *actions], then
 
     def fail_reply(self) -> TurnDecision:
@@ -155,9 +157,10 @@ class Turn:
         return [*stopped, *closed, *actions], then
 
     def continue_after_tools(self) -> TurnDecision:
-        stopped, ending = self._timers.stop(Timer.FILLER), self._lifecycle.ending
+        stopped = [*self._timers.stop(Timer.TOOL), *self._end_wait()]
+        ending = self._lifecycle.ending
         if ending and self._reply.chunker.has_begun:
-            return [*stopped], Then.END_TURN
+            return stopped, Then.END_TURN
         is_last = ending or self._round >= self._config.limits.tool_rounds
         return [*stopped, *self.ask(Choice.NONE if is_last else Choice.AUTO)], Then.AWAIT
 
@@ -170,7 +173,8 @@ class Turn:
     def say_filler(self) -> list[Action]:
         of_tool = "" if self._reply.chunker.has_begun else self._tools.filler
         said = self._output.say_whole(self._fillers.next_filler(of_tool))
-        return [*said, *self.await_filler(self._config.limits.filler_every_ms)]
+        stopped = self._timers.stop(Timer.FILLER, Timer.TOOL)
+        return [*stopped, *said, *self.await_filler(self._config.limits.filler_every_ms)]
 
     def add_note(self, text: str) -> Record:
         note = Note(text)
@@ -220,9 +224,16 @@ class Turn:
         if not self._tools.is_awaited:
             actions, then = self.continue_after_tools()
             return [*accepted, *actions], then
-        limits, has_spoken = self._config.limits, self._reply.chunker.has_begun
-        after_ms = limits.filler_every_ms if has_spoken else limits.filler_after_ms
-        return [*accepted, *self.await_filler(after_ms)], Then.AWAIT
+        limits = self._config.limits
+        if self._reply.chunker.has_begun:
+            return [*accepted, *self.await_filler(limits.filler_every_ms)], Then.AWAIT
+        may_fill = self._fillers.may_fill
+        wait = [self._timers.start(Timer.TOOL, limits.filler_after_ms)] if may_fill else []
+        return [*accepted, *wait], Then.AWAIT
+
+    def _end_wait(self) -> Sequence[Action]:
+        """The caller has words to listen to; without any, the wait goes on with the next reply."""
+        return self._timers.stop(Timer.FILLER) if self._reply.chunker.has_begun else []
 
     def _break_off(self) -> list[Action]:
         if self._output.open_at is not None:

@@ -180,6 +180,7 @@ class TurnTaking:
             *began,
             *self._timers.restart(Timer.END_OF_TURN_DELAY, delay_ms),
             *self._timers.restart(Timer.FILLER, limits.filler_every_ms),
+            *self._timers.restart(Timer.TOOL, limits.filler_every_ms),
             *self.note_noise(),
         ]
 

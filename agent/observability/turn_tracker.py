@@ -244,7 +244,7 @@ class TurnTracker:
         turn = self._turn
         if turn is None or not (turn.is_going or answers):
             turn = self._unprompted
-        is_filler = timer is Timer.FILLER
+        is_filler = timer in {Timer.FILLER, Timer.TOOL}
         if turn is not None and turn.speak(at, is_filler=is_filler) and turn.cause is None:
             self._changes.append(FirstSpeech(turn))
 

@@ -32,6 +32,8 @@ from agent.simulator.simulated_call import TwilioCall
 LONGEST_WAIT_SECONDS = 15.0
 """For which a caller waits for an answer, or for its end, before going on."""
 _PARTIAL_SECONDS = 0.5
+_PATIENCE_SECONDS = 3.0
+"""For which a caller who wants to break in waits for more, when the agent seems to be done."""
 _LOOK_SECONDS = 0.1
 """How often a caller who wants to break in listens for the moment."""
 
@@ -142,10 +144,13 @@ class CallerScript:
         def is_over() -> bool:
             return is_time() or self._has_answered(session)
 
-        waited = await session.wait_until(is_over, LONGEST_WAIT_SECONDS, every=_LOOK_SECONDS)
+        waited, goes_on = True, True
+        while waited and goes_on and not is_time():
+            waited = await session.wait_until(is_over, LONGEST_WAIT_SECONDS, every=_LOOK_SECONDS)
+            goes_on = is_time() or await self._goes_on(session, _PATIENCE_SECONDS)
         if session.session.ending is not None:
             return False
-        if not waited or not is_time():
+        if not is_time():
             self.faults.append(f"interrupts {step.words!r}: the agent was not speaking then")
         if step.words:
             await self._utter(step.words, session)
@@ -189,18 +194,16 @@ class CallerScript:
         asked_at = self._loop.time()
         while session.session.ending is None:
             if await session.wait_until(lambda: self._has_answered(session), LONGEST_WAIT_SECONDS):
-                if not await self._goes_on(session):
+                if not await self._goes_on(session, self.timing.reaction):
                     return
             elif not session.playback.is_playing and session.session.ending is None:
                 self._note_silence(session, self._loop.time() - asked_at)
                 return
 
-    async def _goes_on(self, session: TwilioCall) -> bool:
-        """Whether the agent says more before the caller reacts."""
+    async def _goes_on(self, session: TwilioCall, seconds: float) -> bool:
+        """Whether the agent says more within so many seconds."""
         frames = session.ledger.frames
-        return await session.wait_until(
-            lambda: session.ledger.frames > frames, self.timing.reaction
-        )
+        return await session.wait_until(lambda: session.ledger.frames > frames, seconds)
 
     def _note_silence(self, session: TwilioCall, seconds: float) -> None:
         if session.ledger.open_cycle is not None:

@@ -169,7 +169,7 @@ class Scenario:
     about: str = ""
     caller: CallerIdentity = CallerIdentity()
     items: Sequence[Mapping[str, object]] = ()
-    """Written to the table before the call."""
+    """Written to the table before the call; one that is there keeps its other attributes."""
     replies: Sequence[Sequence[object]] = ()
     """Of a scripted model: texts, and tool calls as mappings; empty = the model of the use case."""
     steps: tuple[Step, ...] = ()

@@ -6,7 +6,7 @@ frames for the server come out, in order, in `outbox`. The rules are those of
 
 - Speech of the caller while the agent speaks stops the playback and is reported as `interrupt`, if
   what is played may be interrupted. Otherwise the words are delivered or lost, as
-  `reportInputDuringAgentSpeech` says.
+  `reportInputDuringAgentSpeech` says. It does not matter which of the two began first.
 - Nothing is reported while nothing is played: a `prompt` then comes alone.
 - What is queued after `end` is played before the session is over.
 """
@@ -104,7 +104,7 @@ class RelaySession:
         self._habits = habits
         self.began_at = at
         self._events = set(self._attribute("events").split())
-        self._is_heard_speaking = False
+        self._is_heard_speaking = self._caller_is_speaking = False
         self._malformed = 0
 
     def set_up(self, at: float) -> None:
@@ -140,6 +140,8 @@ class RelaySession:
         if self._malformed >= _MALFORMED_IN_A_ROW:
             self._end("failed", at, error="64105")
         self.advance(at)
+        if self._caller_is_speaking:
+            self._break_in(at)
         return frame
 
     def advance(self, at: float) -> None:
@@ -206,6 +208,7 @@ class RelaySession:
     def prompt(self, words: str, at: float, *, is_final: bool = True, language: str = "") -> None:
         """Deliver the caller's words. Text without a letter or digit is noise and not a turn."""
         self.advance(at)
+        self._break_in(at)
         if is_final and any(letter.isalnum() for letter in words):
             self.ledger.caller_spoke(at)
             if not self.playback.is_playing or not self._habits.pace:
@@ -229,6 +232,8 @@ class RelaySession:
             elif self._attribute("reportInputDuringAgentSpeech") not in _KEYS:
                 return False
         self.ledger.caller_spoke(at)
+        if self._habits.pace and not self.playback.is_playing:
+            self.playback.start_over()
         self._send(type="dtmf", digit=digit)
         return True
 
@@ -281,7 +286,14 @@ class RelaySession:
             self._speaks_since = at
             self._report("agentSpeaking", is_on=is_on)
 
+    def _break_in(self, at: float) -> None:
+        """The caller is heard while something is played; it was not when the words began."""
+        media = self.playback.current
+        if self._habits.pace and media is not None and media.is_interruptible:
+            self.interrupt(at)
+
     def _report_caller(self, *, is_on: bool) -> None:
+        self._caller_is_speaking = is_on
         self._report("clientSpeaking", is_on=is_on)
 
     def _report(self, name: str, *, is_on: bool) -> None:

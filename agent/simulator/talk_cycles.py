@@ -5,7 +5,8 @@ decides the cycle, and nothing shows when the server has noticed an interrupt:
 
 - A token in a cycle that the caller has cut is late. Within `in_flight_seconds` it may have been
   under way and is only counted; afterwards it is a departure.
-- A cycle that opens after the cut and before the caller's next words is treated in the same way.
+- A cycle that opens after the cut and before the caller's next words is treated in the same way,
+  but for one after `stale_seconds`: no words came, and the server breaks the silence.
 - A cut cycle that is not closed within `closing_seconds` is a departure.
 - A `last` while no cycle is open, or a cycle without a word, is a departure.
 """
@@ -72,6 +73,7 @@ class TalkLedger:
 
     in_flight_seconds: float = 1.0
     closing_seconds: float = 20.0
+    stale_seconds: float = 5.0
     turn: int = 0
     asked: list[float] = field(default_factory=list)
     """When the words of each turn were delivered."""
@@ -147,7 +149,8 @@ class TalkLedger:
         self.cycles.append(cycle)
         if self._interrupted_at is not None:
             self.late_cycles += 1
-            if (seconds := at - self._interrupted_at) > self.in_flight_seconds:
+            seconds = at - self._interrupted_at
+            if self.in_flight_seconds < seconds < self.stale_seconds:
                 self.blame(Departure.TALKED_ON, f"a cycle {seconds:.3f} s after the cut")
         return cycle
 

@@ -63,41 +63,42 @@ def test_reports_that_change_nothing_are_ignored() -> None:
     assert call.happens(ev.PlaybackReported(ev.Playback.CALLER_OFF)) == []
 
 
-def test_several_rounds_without_a_word_do_not_put_off_the_filler() -> None:
-    """Each round may be quick and all of them together be long."""
-    call = it.thinking()
-
-    rounds = []
-    for reply in range(1, 4):
-        call.happens(it.finished(reply, it.wants("look_up", f'{{"page":{reply}}}')))
-        rounds.append(call.happens(it.done(reply))[-1])
-    filler = call.fires(Timer.FILLER)
-
-    assert rounds == [it.starts(Timer.FILLER, after_ms) for after_ms in (3_000, 800, 800)]
-    assert it.spoken(filler) == ["One moment, please."]
-
-
-def test_a_reply_that_is_asked_for_again_does_not_put_off_the_filler() -> None:
-    call = it.thinking()
-
-    again = call.happens(it.finished(1))
-
-    assert again[-1] == it.starts(Timer.FILLER, 800)
-
-
 def test_a_slow_tool_is_filled_with_three_sentences() -> None:
     call = it.thinking()
 
     first = call.happens(it.finished(1, it.wants("look_up")))
-    fillers = [call.fires(Timer.FILLER) for _ in range(3)]
+    fillers = [call.fires(timer) for timer in (Timer.TOOL, Timer.FILLER, Timer.FILLER)]
 
-    assert first[-1] == it.starts(Timer.FILLER, 800)
+    assert first[-1] == it.starts(Timer.TOOL, 800)
     assert [it.spoken(filler) for filler in fillers] == [
         ["One moment, please."],
         ["I am still on it."],
         ["Thank you for waiting, it will not be long."],
     ]
     assert fillers[0][-1] == it.starts(Timer.FILLER, 5_000)
+    assert Timer.FILLER not in call.running
+
+
+def test_rounds_of_tools_without_a_word_are_one_wait() -> None:
+    call = it.thinking()
+
+    for reply in (1, 2, 3):
+        call.happens(it.finished(reply, it.wants("look_up", f'{{"number":{reply}}}')))
+        asked = call.happens(it.done(reply))
+        assert isinstance(asked[-1], StartReply)
+
+    assert it.spoken(call.fires(Timer.FILLER)) == ["One moment, please."]
+
+
+def test_empty_reply_goes_on_with_the_wait_until_the_turn_is_over() -> None:
+    call = it.thinking()
+
+    asked = call.happens(it.finished(1))
+    was_waiting = Timer.FILLER in call.running
+    call.happens(it.finished(2))
+
+    assert isinstance(asked[-1], StartReply)
+    assert was_waiting
     assert Timer.FILLER not in call.running
 
 

@@ -86,6 +86,7 @@ def test_an_order_runs_on_when_the_caller_breaks_in() -> None:
     assert actions == [
         Record(3, CallerSaid("How long will it take?")),
         StopTimer(Timer.FILLER),
+        StopTimer(Timer.TOOL),
         it.asks(
             2,
             it.caller(BEGINS),
@@ -178,7 +179,7 @@ def test_an_order_that_runs_at_hang_up_is_recorded() -> None:
     was_over = call.world.conversation.is_over
     recorded = call.happens(it.done(1))
 
-    assert gone == [StopTimer(Timer.FILLER), StopTimer(Timer.DURATION)]
+    assert gone == [StopTimer(Timer.FILLER), StopTimer(Timer.TOOL), StopTimer(Timer.DURATION)]
     assert not was_over
     assert recorded == [Record(2, ToolUsed(1, it.use(1, "order"), it.result(1)))]
     assert call.world.conversation.is_over
@@ -235,7 +236,6 @@ def test_an_unknown_tool_is_answered_with_the_ones_there_are() -> None:
 
     refused = error_content("There is no tool make_coffee. Tools: look_up, mark, order, leave.")
     assert actions == [
-        StopTimer(Timer.FILLER),
         Record(2, ToolUsed(1, it.use(1, "make_coffee"), it.result(1, refused, is_error=True))),
         it.asks(
             2,
@@ -245,7 +245,6 @@ def test_an_unknown_tool_is_answered_with_the_ones_there_are() -> None:
             it.agent(it.use(1, "make_coffee")),
             it.caller(it.result(1, refused, is_error=True)),
         ),
-        it.starts(Timer.FILLER, 3_000),
     ]
 
 
@@ -288,7 +287,7 @@ def test_the_same_order_takes_over_the_result_of_one_that_succeeded() -> None:
 
     actions = call.happens(it.finished(2, it.wants("order")))
 
-    assert actions[1] == Record(3, ToolUsed(2, it.use(2, "order"), it.result(2, '{"number":7}')))
+    assert actions[0] == Record(3, ToolUsed(2, it.use(2, "order"), it.result(2, '{"number":7}')))
     assert not [action for action in actions if isinstance(action, RunTool)]
 
 

@@ -256,7 +256,7 @@ def test_a_filler_does_not_talk_over_the_caller(sign: ev.Event) -> None:
 
     actions = call.happens(sign)
 
-    assert actions == [it.starts(Timer.FILLER, 5_000)]
+    assert actions == [it.starts(Timer.FILLER, 5_000), it.starts(Timer.TOOL, 5_000)]
 
 
 def test_a_stopping_service_lets_a_caller_finish_who_begins_as_the_agent_ends() -> None:

@@ -15,7 +15,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from time import time
 
 from agent import app
 from agent.call.history import AgentSaid, ToolUsed
@@ -49,6 +48,8 @@ SETTINGS: Mapping[str, str] = {
 """Of a service that is hosted, over those of the environment."""
 OFFLINE = "offline:"
 _QUIET_SECONDS = 30.0
+_VIRTUAL_DAY = datetime(2026, 3, 4, 12)  # noqa: DTZ001 (the zone is that of the settings)
+"""When each call on virtual time begins, a Wednesday at noon: results depend on no calendar."""
 
 ModelWrapper = Callable[[LanguageModel], LanguageModel]
 
@@ -74,6 +75,22 @@ def needs_no_network(settings: Settings) -> bool:
     return settings.model_identifier.startswith(OFFLINE)
 
 
+class CallClock:
+    """Epoch seconds of the service; on virtual time every call begins at the same moment."""
+
+    def __init__(self, began: datetime) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._began = began.timestamp()
+        self.begin()
+
+    def __call__(self) -> float:
+        return self._began + self._loop.time() - self._since
+
+    def begin(self) -> None:
+        """The next call begins."""
+        self._since = self._loop.time()
+
+
 @dataclass(slots=True)
 class HostedService:
     """`ServiceFacts` of the service in this process, which leads one call at a time."""
@@ -84,9 +101,14 @@ class HostedService:
     service: app.Service
     seeded: list[Item]
     pace: Pace
+    clock: CallClock
 
     async def prepare(self, items: Sequence[Mapping[str, object]]) -> None:
-        self.store.replace_all([*self.seeded, *({**item} for item in items)])
+        if self.pace.is_virtual:
+            self.clock.begin()
+        self.store.replace_all(self.seeded)
+        for item in items:
+            await self.store.merge(str(item["pk"]), str(item["sk"]), item)
         self.messenger.texts.clear()
         self.messenger.mails.clear()
 
@@ -144,11 +166,9 @@ async def hosted(
     `around_model` wraps the model; what it answers comes at the pace. Raises `UseCaseError` if the
     configuration has a fault, and `SettingsError`.
     """
-    loop = asyncio.get_running_loop()
-    begun, now = time(), loop.time()
-
-    def clock() -> float:
-        return begun + loop.time() - now
+    zone = settings.time_zone
+    began = _VIRTUAL_DAY.replace(tzinfo=zone) if pace.is_virtual else datetime.now(zone)
+    clock = CallClock(began)
 
     def opener(open_model: OpenModel) -> OpenModel:
         async def open_wrapped(use_case: UseCase) -> LanguageModel:
@@ -160,7 +180,7 @@ async def hosted(
 
     store, messenger = MemoryStore(clock), MemoryMessenger()
     specs = {tool.spec.name: tool.spec for tool in load_tools(settings.configuration)}
-    await seed.seed(store, settings.configuration, specs, now=datetime.now(settings.time_zone))
+    await seed.seed(store, settings.configuration, specs, now=began)
     substitutes = app.Substitutes(store, messenger, opener, clock)
     async with (
         app.running(settings, "127.0.0.1", substitutes=substitutes) as service,
@@ -168,4 +188,4 @@ async def hosted(
             f"http://127.0.0.1:{service.port}", settings.twilio_auth_token, settings.origin
         ) as twilio,
     ):
-        yield HostedService(twilio, store, messenger, service, store.all_items(), pace)
+        yield HostedService(twilio, store, messenger, service, store.all_items(), pace, clock)

@@ -138,6 +138,7 @@ class Dialogue:
         self.called: dict[str, bool] = {}  # tools that succeeded, or still run
         self.begins = True
         self.asked = ""  # the question that the caller heard last, to its end
+        self._topic = ""  # the same, also if another one followed, such as "Are you still there?"
         self.tries = 0  # how often in a row the agent asked it
         self._asked_before = ""
         self._see_order(Order())
@@ -190,14 +191,16 @@ class Dialogue:
                     for question, name in self._questions.items()
                     if question in said
                 ]
-                self.asked, self.begins = max(ends, default=(0, ""))[1], False
+                end, self._topic = max(ends, default=(0, ""))
+                last_end = len(plain(part.text.rpartition("?")[0]))
+                self.asked, self.begins = self._topic if end >= last_end else "", False
                 is_again = self.asked == self._asked_before and not self.order.get("changed")
                 self.tries = self.tries + 1 if is_again else 1
                 self._asked_before = self.asked
 
     def _read_result(self, name: str, content: str, *, is_error: bool) -> None:
         self.tool, self.result, self.failed = name, json_object(content) or {}, is_error
-        self.asked = ""
+        self.asked = self._topic = ""
         self._is_running = content == STILL_RUNNING
         self._ran.add(name)
         if not is_error:
@@ -218,14 +221,14 @@ class Dialogue:
             each.name: True for each in script.intents if pattern(each.phrases).search(words)
         }
         if script.menu.closed_by not in self.called:
-            is_repeating = self.asked in script.menu.read_back
+            is_repeating = self._topic in script.menu.read_back
             places = (slot.phrases for slot in script.slots.values() if slot.kind == "pattern")
             rest = words  # a street named like a dish is no dish
             for phrases in filter(None, places):
                 rest = pattern(phrases).sub(" ", rest)
             self._see_order(self._reader.read(rest, self._order, is_repeating=is_repeating))
         for name, slot in script.slots.items():
-            is_answer = self.asked in slot.answers and self.intent.keys().isdisjoint(slot.unless)
+            is_answer = self._topic in slot.answers and self.intent.keys().isdisjoint(slot.unless)
             listed = self.prompt.get(slot.listed, [])
             value = recognise(slot, words, self._today, listed, is_answer=is_answer)
             if value not in (None, ""):

@@ -62,7 +62,8 @@ class Slot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         str, tuple[str, ...]
     ] = {}  # value → other words for it; of a list, one of its fields
     listed: str = ""  # a list of `prompt`, from which the caller chooses by number or by words
-    phrases: tuple[str, ...] = ()  # the first group, or the whole match, is the value
+    phrases: tuple[str, ...] = ()
+    """The first group, or the whole match, is the value; of a list: the caller chooses unasked."""
     answers: tuple[str, ...] = ()  # questions, of which `answer` or a bare hour is an answer
     answer: tuple[str, ...] = ()
     unless: tuple[str, ...] = ()  # intents with which `answer` does not count
@@ -227,7 +228,8 @@ def recognise(
         case "time":
             return find_time(heard, is_answer=is_answer)
         case "listed":
-            return _chosen(slot, listed, heard) if is_answer else None
+            is_chosen = is_answer or pattern(slot.phrases).search(heard)
+            return _chosen(slot, listed, heard) if is_chosen else None
         case "number" | "pattern":
             text = _last(pattern(slot.phrases), heard)
             if text is None and is_answer:
