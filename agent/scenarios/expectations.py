@@ -17,6 +17,8 @@ from agent.simulator.talk_cycles import Departure, TalkCycle
 
 _SHORT = 12
 """Characters of an answer that may well be given twice, such as "One moment."."""
+_UNHEARD_SECONDS = 2.0
+"""Of a goodbye that need not have been played when the server ends the session."""
 _OUTCOMES = {
     "the caller hung up": "hung-up", "the server hung up": "ended", "transferred": "transferred",
     "refused": "refused", "failed": "failed",
@@ -73,8 +75,21 @@ def _manners(script: CallerScript) -> Iterator[Check]:
         detail="; ".join(script.dead_ends),
         is_harmful=bool(script.dead_ends),
     )
+    yield from _first_and_last_words(script)
     doubled = [text for session in sessions_of(script) for text in _doubled(session)]
     yield _check("double answer", not doubled, "; ".join(doubled))
+
+
+def _first_and_last_words(script: CallerScript) -> Iterator[Check]:
+    """The agent greets, and ends the call when its goodbye was heard."""
+    sessions = list(sessions_of(script))
+    for first in sessions[:1]:
+        spoke = [cycle.opened_at for cycle in first.ledger.cycles][:1]
+        asked = first.ledger.asked[:1] or [script.began_at + script.scenario.expects.dead_air]
+        is_greeted = "welcomeGreeting" in first.relay.attributes or bool(spoke and spoke < asked)
+        yield _check("greeting", is_greeted, "the caller had to speak first")
+    unheard = max((each.session.unheard_at_end for each in sessions), default=0.0)
+    yield _check("goodbye heard", unheard < _UNHEARD_SECONDS, f"{unheard:.1f} s were not played")
 
 
 def _doubled(session: TwilioCall) -> Iterator[str]:

@@ -23,6 +23,7 @@ import msgspec
 
 from agent.simulator.server_frames import (
     DigitsFrame,
+    EndFrame,
     LanguageFrame,
     PlayFrame,
     ServerFrame,
@@ -100,6 +101,8 @@ class RelaySession:
         """When the agent was heard, from and to."""
         self.cuts: list[tuple[float, str]] = []
         """When the caller broke in, and what had been heard of the reply."""
+        self.unheard_at_end = 0.0
+        """Seconds of speech that were still to be played when the server sent `end`."""
         self._speaks_since = at
         self._habits = habits
         self.began_at = at
@@ -135,6 +138,9 @@ class RelaySession:
                 self.languages.append(language)
             case DigitsFrame(digits):
                 self.digits += digits
+            case EndFrame() if self._habits.pace:
+                unheard = self.playback.length - self.playback.heard
+                self.unheard_at_end = unheard / self._habits.pace
             case None if self.ledger.end is None:
                 self._send(type="error", description="Invalid message received")
         if self._malformed >= _MALFORMED_IN_A_ROW:
