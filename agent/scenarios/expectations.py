@@ -84,10 +84,10 @@ def _first_and_last_words(script: CallerScript) -> Iterator[Check]:
     """The agent greets, and ends the call when its goodbye was heard."""
     sessions = list(sessions_of(script))
     for first in sessions[:1]:
-        spoke = [cycle.opened_at for cycle in first.ledger.cycles][:1]
-        asked = first.ledger.asked[:1] or [script.began_at + script.scenario.expects.dead_air]
-        is_greeted = "welcomeGreeting" in first.relay.attributes or bool(spoke and spoke < asked)
-        yield _check("greeting", is_greeted, "the caller had to speak first")
+        until = first.session.began_at + script.scenario.expects.dead_air
+        begins = any(cycle.opened_at < until for cycle in first.ledger.cycles[:1])
+        is_greeted = begins or "welcomeGreeting" in first.relay.attributes
+        yield _check("greeting", is_greeted, "the agent does not speak first")
     unheard = max((each.session.unheard_at_end for each in sessions), default=0.0)
     yield _check("goodbye heard", unheard < _UNHEARD_SECONDS, f"{unheard:.1f} s were not played")
 

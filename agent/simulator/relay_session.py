@@ -123,7 +123,7 @@ class RelaySession:
         """Enter a frame of the server; None if Twilio would have dropped it."""
         self.advance(at)
         if self.ending is not None:
-            return None
+            return self.ledger.received(text, at) if self.ledger.end is not None else None
         was_open = self.ledger.open_cycle is not None
         frame = self.ledger.received(text, at)
         self._malformed = 0 if frame is not None else self._malformed + 1
@@ -212,10 +212,12 @@ class RelaySession:
         return utterance
 
     def prompt(self, words: str, at: float, *, is_final: bool = True, language: str = "") -> None:
-        """Deliver the caller's words. Text without a letter or digit is noise and not a turn."""
+        """Deliver the caller's words. Noise, and a nod while the agent speaks on, are no turns."""
         self.advance(at)
         self._break_in(at)
-        if is_final and any(letter.isalnum() for letter in words):
+        goes_on = self._habits.pace and self.playback.is_playing
+        is_nod = goes_on and _BACKCHANNEL.fullmatch(words.strip())
+        if is_final and not is_nod and any(letter.isalnum() for letter in words):
             self.ledger.caller_spoke(at)
             if not self.playback.is_playing or not self._habits.pace:
                 self.playback.start_over()

@@ -50,8 +50,9 @@ def _copies() -> tuple[BrokenCopy, ...]:
              "            frame = b'{\"type\":\"text\",\"token\":\"\",\"last\":true}'\n",
              "goodbye", "protocol: no_words"),
             ("empty cycle", "call/agent_output",
-             "return self.say_whole(rest, SpeechSource.MODEL) if rest else []",
-             "return self.say_whole(rest or '', SpeechSource.MODEL)",
+             "        return [self._append(AgentSaid(text, SpeechSource.GREETING))]",
+             "        empty = Speak(self._utterance, '', is_last=True)\n"
+             "        return [empty, self._append(AgentSaid(text, SpeechSource.GREETING))]",
              "goodbye", "protocol: no_words"),
             ("token null", relay, "                _characters(action.text),\n",
              "                _characters(action.text) or None,  # type: ignore\n",
@@ -65,7 +66,8 @@ def _copies() -> tuple[BrokenCopy, ...]:
              "            await self._socket.send_frame(frame, WSMsgType.TEXT)\n"
              "            return\n",
              "goodbye", "protocol: after_end"),
-            ("closed without end", socket, "        self._has_ended = isinstance(action, EndCall)\n",
+            ("closed without end", socket,
+             "        self._has_ended = isinstance(action, EndCall)\n",
              "        self._has_ended = isinstance(action, EndCall)\n"
              "        if self._has_ended:\n            return await self.close()\n",
              "goodbye", "protocol: hung_up_on"),
