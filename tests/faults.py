@@ -40,6 +40,10 @@ class Fault:
 
 _FAULTS: dict[str, tuple[tuple[str, str, str], ...]] = {
     "call/conversation": (
+        ("if self._turn_taking.is_callers and self._turn.may_put_off",
+         "if self._turn.may_put_off", "an order does not wait for a caller who is silent"),
+        ("            self._actions += self._turn_taking.delay_retry(self._config.limits)\n",
+         "", "7: an order that was put off is asked for again"),
         (" or self._input.is_repetition(text):",
          ":", "2: the same words again do not begin the reply anew"),
         ("return not self._turn.is_current(reply)",
@@ -67,8 +71,10 @@ _FAULTS: dict[str, tuple[tuple[str, str, str], ...]] = {
          "a call that ends is not summarized"),
         ("_use_silence():\n            self._actions.append(self._turn_taking.await_caller())",
          "_use_silence():\n            pass", "7: silence after the playback is watched"),
-        ("        self._actions += self._turn.begin()\n        self._lifecycle.ending = None\n",
+        ("        self._actions += self._turn.begin()\n        self._revoke_end()\n",
          "        self._actions += self._turn.begin()\n", "a caller who speaks revokes the end"),
+        ("            self._actions.append(self._turn.add_note(CALL_GOES_ON))\n",
+         "            pass\n", "a model that has ended the call learns that it goes on"),
         ("        elif self._is_stopping:\n            self._end_call(lifecycle.HANDED_OVER)\n",
          "", "a stopping service hands over at the next quiet moment"),
         ("is lifecycle.Phase.GONE and not self._tools.runs",
@@ -93,6 +99,11 @@ _FAULTS: dict[str, tuple[tuple[str, str, str], ...]] = {
          "if not old or not new:", "5: equal groups of a number are not one group"),
     ),
     "call/turn": (
+        ("self._has_put_off, self._reply.is_active = True, False",
+         "self._reply.is_active = False", "7: an order is put off once in a turn"),
+        ("not (self._has_put_off or self._output.has_spoken)",
+         "not self._has_put_off", "an announced order does not wait"),
+        ("        self._has_put_off = False\n", "", "each turn may put off an order"),
         ("Timer.END_OF_TURN_DELAY, Timer.RETRY, Timer.PLAYBACK, Timer.IDLE)",
          "Timer.END_OF_TURN_DELAY, Timer.PLAYBACK, Timer.IDLE)",
          "2: words that come before another attempt take its place"),
@@ -157,6 +168,8 @@ _FAULTS: dict[str, tuple[tuple[str, str, str], ...]] = {
          "            pass\n", "yes confirms only what was said to the end"),
     ),
     "call/turn_taking": (
+        ("LONGEST_END_OF_TURN_MS if is_speaking else self._end_of_turn_ms",
+         "self._end_of_turn_ms", "a caller who speaks has time for the words"),
         ("return said.text if self._history.asked == self._question else None",
          "return said.text", "5: what the agent has gone on to ask has an answer of its own"),
         ("records = [*self.complete_entry(), self._append(CallerSaid(text))]",
@@ -296,6 +309,8 @@ _FAULTS: dict[str, tuple[tuple[str, str, str], ...]] = {
          "a sentence of ours is no answer to what was asked"),
     ),
     "call/tool_calls": (
+        ("spec is not None and spec.side_effect is SideEffect.ONCE for spec",
+         "spec is not None for spec", "only what is done once waits for the caller"),
         ("return is_lasting and not (result is not None and result.is_error)",
          "return is_lasting", "4: a call that was refused does not free the effect before it"),
         ("            if run.spec.side_effect is SideEffect.NONE:\n                del",

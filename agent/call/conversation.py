@@ -34,6 +34,10 @@ from agent.call.turn_taking import CallerInput, FillerPolicy, TurnTaking
 from agent.call.utterance_analysis import has_words
 
 ANSWER_WITH = "Answer with this text, in the caller's language: {}"
+CALL_GOES_ON = (
+    "The caller spoke before the goodbye was over, so the call goes on."
+    " End it again when the caller is done."
+)
 LATE_RESULT = "{} has finished meanwhile, with this result: {} Tell the caller when it fits."
 
 
@@ -104,8 +108,8 @@ class Conversation:
                 self._take_key(digit)
             case ev.PlaybackReported(report, text):
                 self._follow_playback(report, text)
-            case ev.ReplyFinished(_, calls, stop, text):
-                self._follow_turn(*self._turn.finish_reply(calls, stop, text))
+            case ev.ReplyFinished():
+                self._finish_reply(event)
             case ev.ReplyFailed():
                 self._follow_turn(*self._turn.fail_reply())
             case ev.TokensCounted():
@@ -217,7 +221,7 @@ class Conversation:
             if (ending := self._lifecycle.ending) and not ending.is_revocable:
                 self._end_call(ending)
             else:
-                self._lifecycle.ending = None
+                self._revoke_end()
                 self._actions.append(self._turn_taking.await_caller())
         elif records := self._output.cut(heard, after_ms, is_complete=True):
             self._actions += records
@@ -269,6 +273,12 @@ class Conversation:
 
     def _begin_turn(self) -> None:
         self._actions += self._turn.begin()
+        self._revoke_end()
+
+    def _revoke_end(self) -> None:
+        """The caller goes on; a model that has ended the call is told so."""
+        if self._lifecycle.ending is lifecycle.BY_AGENT:
+            self._actions.append(self._turn.add_note(CALL_GOES_ON))
         self._lifecycle.ending = None
 
     def _follow_turn(self, actions: list[Action], then: Then) -> None:
@@ -277,6 +287,13 @@ class Conversation:
             self._end_turn()
         elif then is Then.GIVE_UP:
             self._leave_with(*self._lifecycle.give_up(self._config))
+
+    def _finish_reply(self, event: ev.ReplyFinished) -> None:
+        if self._turn_taking.is_callers and self._turn.may_put_off(event.calls):
+            self._actions += self._turn.put_off()
+            self._actions += self._turn_taking.delay_retry(self._config.limits)
+        else:
+            self._follow_turn(*self._turn.finish_reply(event.calls, event.stop, event.text))
 
     def _finish_tool(self, event: ev.ToolFinished) -> None:
         records, name, was_awaited = self._tools.finish(event.call_id, event.outcome)

@@ -69,6 +69,7 @@ class Turn:
     _broken_off: int | None = None  # position of speech that the model did not finish
     _asked_at: int | None = None  # length of the history when the turn first asked
     _has_retried: bool = False
+    _has_put_off: bool = False
     _reply: Reply = field(init=False)
 
     def __post_init__(self) -> None:
@@ -93,6 +94,7 @@ class Turn:
         self._output.has_spoken = False
         self._fillers.begin_turn()
         self._asked_at = None
+        self._has_put_off = False
         self._round = 0
         self._has_retried = False
         return left
@@ -144,6 +146,15 @@ class Turn:
         if then is Then.END_TURN:
             stopped += self._timers.stop(Timer.FILLER)
         return [*stopped, *said, *actions], then
+
+    def may_put_off(self, calls: Iterable[ToolCall]) -> bool:
+        """Whether a silent reply may be asked for again before its calls do what stays done."""
+        return self._tools.act_once(calls) and not (self._has_put_off or self._output.has_spoken)
+
+    def put_off(self) -> list[Action]:
+        """Drop a finished reply, once in a turn: the caller goes on, and may take back the yes."""
+        self._has_put_off, self._reply.is_active = True, False
+        return [*self._timers.stop(Timer.FLUSH, Timer.FILLER)]
 
     def fail_reply(self) -> TurnDecision:
         phrases = self._config.phrases

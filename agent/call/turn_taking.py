@@ -153,10 +153,13 @@ class TurnTaking:
         return [self._timers.start(Timer.END_OF_TURN_DELAY, self._end_of_turn_ms)]
 
     def delay_retry(self, limits: Limits) -> list[Action]:
+        """Wait for the words of a caller who speaks, and for a while after the voice is over."""
+        if not self.is_callers:
+            return []
         is_speaking = self.caller_is_speaking
-        self._end_of_turn_ms = LONGEST_END_OF_TURN_MS if is_speaking else limits.end_of_turn_ms
-        end_of_turn_ms, is_callers = self._end_of_turn_ms, self.is_callers
-        return [self._timers.start(Timer.END_OF_TURN_DELAY, end_of_turn_ms)] if is_callers else []
+        self._end_of_turn_ms = limits.end_of_number_ms if is_speaking else limits.end_of_turn_ms
+        delay_ms = LONGEST_END_OF_TURN_MS if is_speaking else self._end_of_turn_ms
+        return [self._timers.start(Timer.END_OF_TURN_DELAY, delay_ms)]
 
     def begin_caller_turn(self) -> list[Action]:
         began = [] if self.is_callers else [self._input.record_beginning()]

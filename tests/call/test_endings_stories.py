@@ -20,6 +20,7 @@ from agent.call.actions import (
     Speak,
     SwitchLanguage,
 )
+from agent.call.conversation import CALL_GOES_ON
 from agent.call.events import EndReason
 from agent.call.history import AgentSaid, CallerSaid, ToolUsed
 from agent.call.messages import Choice, Usage
@@ -127,6 +128,7 @@ def test_a_caller_who_speaks_takes_the_end_back() -> None:
     after = call.happens(it.delta(2, "Yes?"), it.finished(2), it.agent_off())
 
     assert it.question(actions).reply == 2
+    assert CALL_GOES_ON in it.caller_text(actions)
     assert after == [StopTimer(Timer.PLAYBACK), it.starts(Timer.IDLE, 8_000)]
 
 
@@ -137,6 +139,15 @@ def test_a_caller_who_breaks_in_takes_the_end_back() -> None:
 
     assert actions[-1] == it.starts(Timer.IDLE, 8_000)
     assert call.fires(Timer.IDLE)[0] == Speak(3, "Are you still there?", is_last=True)
+
+
+def test_a_model_that_has_ended_the_call_learns_once_that_it_goes_on() -> None:
+    call = it.leaving(HangUp())
+    call.happens(it.interrupted("Thank you"))
+
+    asked = call.happens(it.spoke("Wait, one more thing."))
+
+    assert it.caller_text(asked).count(CALL_GOES_ON) == 1
 
 
 def test_a_handoff_stands_whatever_the_caller_says() -> None:
