@@ -18,6 +18,8 @@ from agent.errors import AgentError, StoreError, UseCaseError
 from agent.llm import NO_SCRIPT
 from agent.llm.offline.script import load
 from agent.observability import configure_logging
+from agent.scenarios.scenario import ScenarioError
+from agent.scenarios.scenario_files import read_file, scenario_files
 from agent.settings import Settings
 from agent.store import open_store
 from agent.tools import load_tools, specs_of
@@ -95,7 +97,7 @@ def _folder_faults(
         return [str(error)]
     if not (wrong := seed.check(folder, specs, usable) or _script_faults(folder, specs)):
         print(f"use cases: {_names_in(folder)}")
-    return wrong
+    return wrong + _scenario_faults(folder)
 
 
 def _list_settings() -> None:
@@ -142,6 +144,24 @@ def _script_faults(folder: Path, specs: Mapping[str, ToolSpec]) -> list[str]:
             for name in sorted(script.tools.keys() - offered - {"*"})
         ]
     return lines
+
+
+def _scenario_faults(folder: Path) -> list[str]:
+    """The faults of scenario files, one line each; the others are counted."""
+    names, files = {each.name for each in use_case_folders(folder)}, scenario_files(folder)
+    faults, scenarios = list[str](), 0
+    for file in files:
+        try:
+            found = read_file(file)
+        except ScenarioError as error:
+            faults.append(str(error))
+            continue
+        scenarios += len(found)
+        if (name := found[0].use_case) not in names | {""}:
+            faults.append(f"{file}: use_case: {name!r} is not in the configuration")
+    if files and not faults:
+        print(f"scenarios: {scenarios}")
+    return faults
 
 
 def _models_of(folder: Path, specs: Mapping[str, ToolSpec]) -> dict[str, str]:

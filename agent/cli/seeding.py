@@ -14,6 +14,7 @@ from agent import app
 from agent.cli.command import Commands, add_config, read_settings
 from agent.cli.evaluation.hosted_service import hosted_settings
 from agent.cli.evaluation.suite import Plan, Trial, play_plans
+from agent.observability import configure_logging
 from agent.observability.recording.transcript import printable
 from agent.scenarios.figures import by_scenario
 from agent.scenarios.outcome import ScenarioRun
@@ -100,6 +101,7 @@ def _fault_of_change(asked: argparse.Namespace) -> str:
 
 async def _failures(configuration: Path, use_case: str) -> list[str]:
     """A line for each scenario of the folder's use case that fails, or why none can be played."""
+    configure_logging("critical", "console")  # of the calls that are played
     settings = hosted_settings(str(configuration))
     try:
         scenarios = read_folder(configuration / "use-cases" / use_case)

@@ -49,7 +49,7 @@ class CallerScript:
         self.faults: list[str] = []
         """Steps that could not be done, in words."""
         self.silences: list[float] = []
-        """Seconds waited in vain for an answer."""
+        """Seconds waited for an answer that did not come."""
         self.dead_ends: list[str] = []
         """Answers that were begun and not ended."""
         self._loop = asyncio.get_running_loop()

@@ -10,11 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 import yaml
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from agent.scenarios.scenario import (
     CallerIdentity,
@@ -40,131 +40,199 @@ _VARIABLE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 Value = str | int | float | bool
 
 
-class SaysFile(Struct, frozen=True, forbid_unknown_fields=True):
+class _Part(Struct, frozen=True, forbid_unknown_fields=True):
+    """A part of a file; a name that it does not have is a fault."""
+
+
+Text = Annotated[str, Meta(min_length=1)]
+Seconds = Annotated[float, Meta(ge=0)]
+Times = Annotated[int, Meta(ge=0)]
+
+
+class SaysFile(_Part, frozen=True):
     """Words of the caller, or the fragments in which recognition delivers them."""
 
-    words: str = ""
-    fragments: tuple[str, ...] = ()
-    pause: float = 0.6
-    """Seconds between two fragments."""
-    language: str = ""
-    waits: bool = True
-    """The caller first hears the agent out."""
+    words: Annotated[str, Meta(description="Not needed with `fragments`.")] = ""
+    fragments: Annotated[
+        tuple[Text, ...], Meta(description="Each is delivered as a final prompt of its own.")
+    ] = ()
+    pause: Annotated[Seconds, Meta(description="Seconds between two fragments.")] = 0.6
+    language: Annotated[str, Meta(description="Of these words; empty = the caller's.")] = ""
+    waits: Annotated[
+        bool, Meta(description="First hears the agent out; else these words follow at once.")
+    ] = True
 
 
-class InterruptsFile(Struct, frozen=True, forbid_unknown_fields=True):
+class InterruptsFile(_Part, frozen=True):
     """The caller speaks while the agent speaks."""
 
-    words: str = ""
-    """Empty = a noise."""
-    after_words: int = 0
-    at: str = ""
-    """A regular expression: as soon as the agent has said it."""
+    words: Annotated[str, Meta(description="Empty = a noise, followed by nothing.")] = ""
+    after_words: Annotated[Times, Meta(description="So many words of the agent are heard.")] = 0
+    at: Annotated[str, Meta(description="A pattern: as soon as it is heard.")] = ""
 
 
-class HearsFile(Struct, frozen=True, forbid_unknown_fields=True):
-    """The agent says something within so many seconds."""
+class HearsFile(_Part, frozen=True):
+    """The agent says something, else the scenario fails here."""
 
-    pattern: str
-    within: float = 20.0
-
-
-class PressesFile(Struct, frozen=True, forbid_unknown_fields=True):
-    """Keys."""
-
-    keys: str
-    waits: bool = True
+    pattern: Text
+    within: Annotated[Seconds, Meta(description="Seconds.")] = 20.0
 
 
-class StepFile(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class PressesFile(_Part, frozen=True):
+    """The caller presses keys."""
+
+    keys: Annotated[str, Meta(pattern="^[0-9*#]+$", description='In quotes, such as `"12#"`.')]
+    waits: Annotated[bool, Meta(description="First hears the agent out.")] = True
+
+
+class StepFile(_Part, frozen=True, omit_defaults=True):
     """What the caller does; exactly one of these."""
 
-    says: str | SaysFile | UnsetType = UNSET
-    interrupts: InterruptsFile | UnsetType = UNSET
-    presses: str | PressesFile | UnsetType = UNSET
-    hears: str | HearsFile | UnsetType = UNSET
-    waits: float | UnsetType = UNSET
-    """Seconds of silence."""
-    loses_line: str | UnsetType = UNSET
-    """The error that Twilio reports: 64105 or 39001."""
-    hangs_up: bool | UnsetType = UNSET
-    """true = after the agent was heard out, false = at once."""
+    says: Annotated[
+        str | SaysFile | UnsetType, Meta(description="When the agent has finished.")
+    ] = UNSET
+    interrupts: Annotated[
+        InterruptsFile | UnsetType, Meta(description="While the agent speaks.")
+    ] = UNSET
+    presses: Annotated[str | PressesFile | UnsetType, Meta(description="Keys.")] = UNSET
+    hears: Annotated[
+        str | HearsFile | UnsetType, Meta(description="Waits until the agent says this pattern.")
+    ] = UNSET
+    waits: Annotated[Seconds | UnsetType, Meta(description="Seconds of silence.")] = UNSET
+    loses_line: Annotated[
+        str | UnsetType,
+        Meta(description="The connection breaks, with this error of Twilio: 64105 or 39001."),
+    ] = UNSET
+    hangs_up: Annotated[
+        bool | UnsetType,
+        Meta(description="true = after the agent was heard out, false = at once."),
+    ] = UNSET
 
 
-class CallerFile(Struct, frozen=True, forbid_unknown_fields=True):
+class CallerFile(_Part, frozen=True):
     """Who calls; without `profile` a stranger."""
 
-    number: str = "+15550100001"
-    called: str = "+15550100000"
-    language: str = "en-US"
-    profile: dict[str, Any] | None = None
+    number: Annotated[
+        str, Meta(description="E.164, or `client:NAME`. It is the variable `{number}`.")
+    ] = "+15550100001"
+    called: Annotated[str, Meta(description="The agent's number.")] = "+15550100000"
+    language: Annotated[str, Meta(description="Of what the caller says.")] = "en-US"
+    profile: Annotated[
+        dict[str, Any] | None,
+        Meta(description="Attributes of the caller's profile in the table, before the call."),
+    ] = None
 
 
-class ToolFile(Struct, frozen=True, forbid_unknown_fields=True):
-    """A tool that is called; without `times` at least once."""
+class ToolFile(_Part, frozen=True):
+    """A tool that is called."""
 
-    name: str
-    arguments: dict[str, Any] = {}
-    times: int | None = None
-
-
-class ItemFile(Struct, frozen=True, forbid_unknown_fields=True):
-    """Items of the table: all under `sk`, a prefix, must be as `where` says."""
-
-    pk: str
-    sk: str
-    times: int = 1
-    where: dict[str, Any] = {}
+    name: Text
+    arguments: Annotated[
+        dict[str, Any],
+        Meta(description="From a path such as `order.type` to a value, or to `{matches: REGEX}`."),
+    ] = {}
+    times: Annotated[Times | None, Meta(description="Unset = at least once.")] = None
 
 
-class MessageFile(Struct, frozen=True, forbid_unknown_fields=True):
+class ItemFile(_Part, frozen=True):
+    """Items of the table after the call: so many, and each as `where` says."""
+
+    pk: Text
+    sk: Annotated[Text, Meta(description="The beginning of it.")]
+    times: Annotated[Times, Meta(description="How many there are.")] = 1
+    where: Annotated[
+        dict[str, Any],
+        Meta(description="From a path such as `order.type` to a value, or to `{matches: REGEX}`."),
+    ] = {}
+
+
+class MessageFile(_Part, frozen=True):
     """A message that is sent."""
 
-    channel: str
-    to: str
-    matches: str = ""
-    times: int = 1
+    channel: Literal["sms", "email"]
+    to: Text
+    matches: Annotated[str, Meta(description="A pattern in its text.")] = ""
+    times: Times = 1
 
 
-class ExpectsFile(Struct, frozen=True, forbid_unknown_fields=True):
-    """What must be true afterwards."""
+class ExpectsFile(_Part, frozen=True):
+    """What must be true afterwards. What is not named is not checked, but for the manners."""
 
-    tools: tuple[ToolFile, ...] = ()
-    table: tuple[ItemFile, ...] = ()
-    profile: dict[str, Any] = {}
-    messages: tuple[MessageFile, ...] | None = None
-    said: tuple[str, ...] = ()
-    never_said: tuple[str, ...] = ()
-    numbers: tuple[float | str, ...] = ()
-    language: str = ""
-    outcome: str = ""
-    transfer_to: str = ""
-    dead_air: float = 6.0
-    first_words: float = 0.0
-    tokens: int = 0
+    tools: Annotated[tuple[ToolFile, ...], Meta(description="Tools that are called.")] = ()
+    table: Annotated[tuple[ItemFile, ...], Meta(description="What the table holds.")] = ()
+    profile: Annotated[
+        dict[str, Any], Meta(description="Values of the caller's profile, as `where` of an item.")
+    ] = {}
+    messages: Annotated[
+        tuple[MessageFile, ...] | None,
+        Meta(description="All messages that are sent; `[]` = none is sent, unset = not checked."),
+    ] = None
+    said: Annotated[
+        tuple[Text, ...], Meta(description="Patterns that the agent says at some time.")
+    ] = ()
+    never_said: Annotated[
+        tuple[Text, ...], Meta(description="Patterns that the agent never says.")
+    ] = ()
+    numbers: Annotated[
+        tuple[float | str, ...],
+        Meta(description="Numbers that the agent says, in digits or in English words."),
+    ] = ()
+    language: Annotated[str, Meta(description="Of the voice for the last answer.")] = ""
+    outcome: Annotated[
+        Literal["", "hung-up", "ended", "transferred", "refused"],
+        Meta(description="`hung-up` by the caller, `ended` by the agent; empty = any."),
+    ] = ""
+    transfer_to: Annotated[str, Meta(description="A part of the number or address.")] = ""
+    dead_air: Annotated[
+        Seconds, Meta(description="The longest silence before an answer begins.")
+    ] = 6.0
+    first_words: Annotated[
+        Seconds,
+        Meta(description="Seconds until an answer begins, for 95 % of the turns; 0 = any."),
+    ] = 0.0
+    tokens: Annotated[
+        Times, Meta(description="The most tokens of the model, read and written; 0 = any.")
+    ] = 0
 
 
-class ReplyToolFile(Struct, frozen=True, forbid_unknown_fields=True):
+class ReplyToolFile(_Part, frozen=True):
     """A tool call of a scripted reply."""
 
-    tool: str
+    tool: Text
     arguments: dict[str, Any] = {}
 
 
-class ScenarioFile(Struct, frozen=True, forbid_unknown_fields=True):
+class ScenarioFile(_Part, frozen=True):
     """One file in `scenarios`."""
 
-    steps: tuple[StepFile, ...]
-    about: str = ""
-    use_case: str = ""
-    """Of the caller; empty = that of the folder."""
-    caller: CallerFile = CallerFile()
-    variables: dict[str, Value] = {}
-    variants: tuple[dict[str, Value], ...] = ()
-    items: tuple[dict[str, Any], ...] = ()
-    replies: tuple[tuple[str | ReplyToolFile, ...], ...] = ()
-    expects: ExpectsFile = ExpectsFile()
-    tags: tuple[str, ...] = ()
+    steps: Annotated[tuple[StepFile, ...], Meta(description="What the caller does, in order.")]
+    about: Annotated[str, Meta(description="For readers.")] = ""
+    use_case: Annotated[
+        str, Meta(description="Of the caller; empty = the one in whose folder the file is.")
+    ] = ""
+    caller: Annotated[CallerFile, Meta(description="Who calls.")] = CallerFile()
+    variables: Annotated[
+        dict[str, Value], Meta(description="`{name}` in a text is replaced by the value.")
+    ] = {}
+    variants: Annotated[
+        tuple[dict[str, Value], ...],
+        Meta(description="Other values of variables: each makes a scenario of the file."),
+    ] = ()
+    items: Annotated[
+        tuple[dict[str, Any], ...],
+        Meta(description="Written to the table before the call; `pk` and `sk` are needed."),
+    ] = ()
+    replies: Annotated[
+        tuple[tuple[str | ReplyToolFile, ...], ...],
+        Meta(
+            description="What the model replies, request by request, the last one for ever;"
+            " unset = the model of the use case."
+        ),
+    ] = ()
+    expects: Annotated[ExpectsFile, Meta(description="What must be true afterwards.")] = (
+        ExpectsFile()
+    )
+    tags: Annotated[tuple[Text, ...], Meta(description="Words for `--only`.")] = ()
 
 
 def scenario_files(place: Path) -> list[Path]:
@@ -194,6 +262,10 @@ def read_file(path: Path) -> list[Scenario]:
     """The scenarios of a file, one for each variant; raises `ScenarioError`."""
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        line = f"line {mark.line + 1}: " if mark else ""
+        raise ScenarioError(f"{path}: {line}{error.problem}") from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ScenarioError(f"{path}: {str(error).splitlines()[0]}") from error
     try:
@@ -210,7 +282,26 @@ def _scenarios(document: Any, path: Path) -> Iterator[Scenario]:
         if unknown := set(variant) - set(whole.variables) if whole.variables else set():
             raise ValueError(f"variants: {', '.join(sorted(unknown))} is no variable")
         filled = msgspec.convert(_filled(document, values), ScenarioFile, strict=False)
+        _check(filled)
         yield _scenario(filled, path, _title(variant), filled.use_case or own)
+
+
+def _check(given: ScenarioFile) -> None:
+    """What the types do not say: items have keys, and patterns can be read."""
+    if any(not {"pk", "sk"} <= item.keys() for item in given.items):
+        raise ValueError("items: each needs pk and sk")
+    expects, patterns = given.expects, list[object]()
+    for step in given.steps:
+        hears, interrupts = step.hears, step.interrupts
+        patterns.append(hears.pattern if isinstance(hears, HearsFile) else hears)
+        patterns.append(interrupts.at if isinstance(interrupts, InterruptsFile) else UNSET)
+    patterns += [*expects.said, *expects.never_said]
+    patterns += [message.matches for message in expects.messages or ()]
+    for pattern in patterns:
+        try:
+            re.compile(pattern if isinstance(pattern, str) else "")
+        except re.error as error:
+            raise ValueError(f"{pattern!r} is no regular expression: {error}") from error
 
 
 def _scenario(given: ScenarioFile, path: Path, variant: str, use_case: str) -> Scenario:

@@ -59,7 +59,8 @@ def run(environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 
 
 @pytest.mark.parametrize(
-    "command", ["", "serve", "talk", "new", "dial", "seed", "check", "show", "replay"]
+    "command",
+    ["", "serve", "talk", "new", "dial", "seed", "check", "call", "eval", "show", "replay"],
 )
 def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:

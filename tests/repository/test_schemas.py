@@ -9,6 +9,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+import yaml
 
 from tests.repository.test_examples import module
 
@@ -17,7 +18,7 @@ SCHEMAS = ROOT / "configuration" / "schema"
 STARTER = ROOT / "agent" / "cli" / "starter" / "use-case.toml"
 FILES = sorted([
     *ROOT.glob("configuration/use-cases/*/use-case.toml"), *ROOT.glob("configuration/profiles/*"),
-    *ROOT.glob("examples/*/use-case.toml"),
+    *ROOT.glob("examples/*/use-case.toml"), *ROOT.glob("configuration/use-cases/*/scenarios/*"),
 ])  # fmt: skip
 WHOLE = """
 [desk]
@@ -49,6 +50,11 @@ def first_fault(name: str, document: dict[str, Any]) -> str:
     return error.message if error else ""
 
 
+def read(text: str, suffix: str = ".toml") -> dict[str, Any]:
+    document: dict[str, Any] = yaml.safe_load(text) if suffix == ".yaml" else tomllib.loads(text)
+    return document
+
+
 @pytest.mark.needs("linters")
 def test_schemas_agree_with_the_types() -> None:
     generated = dict(module(ROOT / "docs" / "generate.py").outputs())
@@ -61,10 +67,11 @@ def test_schemas_agree_with_the_types() -> None:
 def test_file_names_its_schema_and_fits(path: Path) -> None:
     text = path.read_text()
     first, _, _ = text.partition("\n")
-    schema = (path.parent / first.removeprefix("#:schema ")).resolve()
+    named = first.removeprefix("#:schema ").removeprefix("# yaml-language-server: $schema=")
+    schema = (path.parent / named).resolve()
 
     assert schema.parent == SCHEMAS
-    assert first_fault(schema.name, tomllib.loads(text)) == ""
+    assert first_fault(schema.name, read(text, path.suffix)) == ""
 
 
 def test_file_of_new_and_a_file_with_every_table_fit() -> None:
@@ -90,6 +97,12 @@ def test_file_of_new_and_a_file_with_every_table_fit() -> None:
         ),
         ("profile", "first_name = 'Ada'", "'caller' is a required property"),
         ("profile", "caller = '+1'\nage = 1", "'age' was unexpected"),
+        ("scenario", "about = 'A'", "'steps' is a required property"),
+        ("scenario", "steps = [{shouts = 'A'}]", "'shouts' was unexpected"),
+        ("scenario", "steps = [{says = {volume = 1}}]", "'volume' was unexpected"),
+        ("scenario", "steps = [{waits = -1}]", "-1 is less than the minimum of 0"),
+        ("scenario", "steps = []\nexpects.outcome = 'gone'", "'gone' is not one of"),
+        ("scenario", "steps = []\ncaller.age = 1", "'age' was unexpected"),
     ],
 )
 def test_wrong_file_does_not_fit(schema: str, text: str, fault: str) -> None:

@@ -48,6 +48,7 @@ from agent.simulator.carrier import Twilio
 
 _LOOK_SECONDS = 0.2
 _FEWEST_COLUMNS = 40
+_REFUSED = "webhook: status 403"
 _TYPED = replace(
     ORDINARY, agent_pace=CHARACTERS_PER_SECOND, caller_pace=1000.0, reaction=0.3, endpointing=0.0
 )
@@ -203,6 +204,8 @@ def _verdict(run: ScenarioRun, scenario: Scenario, *, has_facts: bool) -> Iterat
     yield f"{clock(run.seconds)}, {run.outcome or 'no outcome'}"
     for check in run.failures:
         yield f"FAILED  {check.name}" + (f": {check.detail}" if check.detail else "")
+        if check.detail == _REFUSED:
+            yield "        The signature does not fit: see --token and --public-url."
     if not has_facts:
         yield from (f"not checked: {name}" for name in unchecked(scenario.expects))
         if scenario.replies:

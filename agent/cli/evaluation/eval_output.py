@@ -6,7 +6,7 @@ import argparse
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from agent.cli.command import PROGRAM
@@ -77,9 +77,19 @@ def _failures(runs: Sequence[ScenarioRun]) -> Iterator[str]:
             details.setdefault(check.name, check.detail)
     for name, timings in found.items():
         detail = f": {details[name]}" if details[name] else ""
-        numbers = sorted(set(timings))
-        noun = "timing" if len(numbers) == 1 else "timings"
-        yield f"{name}{detail}  ({noun} {', '.join(map(str, numbers))})"
+        noun = "timing" if len(set(timings)) == 1 else "timings"
+        yield f"{name}{detail}  ({noun} {_ranges(timings)})"
+
+
+def _ranges(numbers: Iterable[int]) -> str:
+    """Numbers in order, those that follow each other as a range: `0-2, 5`."""
+    ranges = list[tuple[int, int]]()
+    for number in sorted(set(numbers)):
+        if ranges and ranges[-1][1] == number - 1:
+            ranges[-1] = (ranges[-1][0], number)
+        else:
+            ranges.append((number, number))
+    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in ranges)
 
 
 def _command(run: ScenarioRun, asked: argparse.Namespace) -> str:
@@ -124,7 +134,8 @@ def print_summary(report: EvalReport, seconds: float) -> None:
 
 def _passes(of: Figures) -> str:
     noun = "scenario, " if of.scenarios == 1 else "scenarios,"
+    all_k = f", pass^{of.k} {of.pass_k:.1%}" if of.k > 1 else ""
     return (
         f"{of.scenarios:3} {noun} {of.passed} of {of.runs} runs passed;"
-        f" pass^1 {of.pass_1:.1%}, pass^{of.k} {of.pass_k:.1%}"
+        f" pass^1 {of.pass_1:.1%}{all_k}"
     )

@@ -129,10 +129,12 @@ async def _run(asked: argparse.Namespace) -> int:
     began = monotonic()
     progress = Progress(sum(plan.runs for plan in plans))
     runs = list[ScenarioRun]()
-    async for finished in play_plans(plans, asked.jobs):
-        runs += finished
-        progress.show(finished)
-    progress.end()
+    try:
+        async for finished in play_plans(plans, asked.jobs):
+            runs += finished
+            progress.show(finished)
+    finally:
+        progress.end()
     ordered = [run for played in by_scenario(runs).values() for run in played]
     subjects = [plan.trial.subject for plan in plans]
     report = EvalReport(ordered, subjects, _facts(plans[0], asked))

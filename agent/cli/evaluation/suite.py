@@ -24,8 +24,10 @@ from agent.simulator.virtual_time import run_virtually
 
 P = TypeVar("P")
 T = TypeVar("T")
-_SHARES_OF_A_PROCESS = 8
-"""Work is handed out in so many pieces to each process, so that all end at about the same time."""
+_WORTH_A_PROCESS = 20
+"""Runs on virtual time that take as long as the start of a process."""
+_SHARES_OF_A_PROCESS = 24
+"""Work is handed out in so many pieces to each process: progress shows, and all end together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +86,11 @@ async def play_hosted(
 async def play_plans(plans: Sequence[Plan], jobs: int) -> AsyncIterator[list[ScenarioRun]]:
     """The runs of all plans as they are finished, with so many services at a time.
 
-    Raises what `hosted` raises.
+    With one job, or little to do, it is done in a thread of this process, else in processes of
+    their own. Raises what `hosted` raises.
     """
+    if all(plan.trial.is_virtual for plan in plans):
+        jobs = min(jobs, 1 + sum(plan.runs for plan in plans) // _WORTH_A_PROCESS)
     parts = [part for plan in plans for part in plan.split(jobs * _SHARES_OF_A_PROCESS)]
     async with aclosing(spread(_played, parts, jobs)) as played:
         async for finished in played:
@@ -115,7 +120,7 @@ def _executor(jobs: int) -> Executor:
 
 
 def _begin_process() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the first process's to handle
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it at once, without a traceback
     os.environ["OTEL_SDK_DISABLED"] = "true"
     configure_logging("critical", "console")
 

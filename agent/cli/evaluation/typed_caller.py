@@ -63,6 +63,8 @@ class TypedCaller:
                     lambda: not self._typed.empty(), _LOOK_SECONDS, every=_LOOK_SECONDS
                 )
                 self._show(session)
+                if not session.playback.is_playing and session.ledger.open_cycle is None:
+                    self._screen.silence()
                 if not self._typed.empty() and session.ending is None:
                     await self._take(self._typed.get_nowait(), session)
             self._show(session)
@@ -76,8 +78,6 @@ class TypedCaller:
         if heard != self._shown:
             self._screen.agent(heard.removeprefix(self._shown))
             self._shown = heard
-        if not session.playback.is_playing and session.ledger.open_cycle is None:
-            self._screen.silence()
 
     async def _take(self, typed: str | None, session: TwilioCall) -> None:
         """Act on a typed line: a command, or the caller's words."""
