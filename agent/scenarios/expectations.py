@@ -163,11 +163,13 @@ def _is_that_run(run: ToolRun, expected: ToolExpectation) -> bool:
 async def _table(facts: ServiceFacts, expects: Expectations) -> list[Check]:
     checks = []
     for expected in expects.table:
-        items = await facts.items(expected.pk, expected.sk)
+        items = await facts.items(*expected.key)
         right = sum(_is_that_item(item, expected) for item in items)
         is_met = right == expected.times == len(items)
         detail = f"{right} as expected, {len(items)} in all, {expected.times} wanted"
-        is_harmful = len(items) > expected.times or right < len(items)
+        before = {str(item["sk"]): item for item in await facts.items_before(*expected.key)}
+        is_doubled = len(items) > max(expected.times, len(before))
+        is_harmful = is_doubled or any(_is_false(item, before, expected) for item in items)
         name = f"table {expected.sk}"
         checks.append(Check(name, is_met, detail, is_fact=True, is_harmful=is_harmful))
     if expects.messages is not None:
@@ -208,6 +210,19 @@ def _is_believed(heard: str, believed: Iterable[str]) -> bool:
 
 def _is_that_item(item: Mapping[str, object], expected: ItemExpectation) -> bool:
     return all(_fits(_at(item, path), value) for path, value in expected.where.items())
+
+
+def _is_false(
+    item: Mapping[str, object],
+    before: Mapping[str, Mapping[str, object]],
+    expected: ItemExpectation,
+) -> bool:
+    """Whether something else than expected was written; what is still missing is not false."""
+    known = before.get(str(item["sk"]))
+    if known is None:
+        return not _is_that_item(item, expected)
+    values = ((_at(item, path), _at(known, path), value) for path, value in expected.where.items())
+    return any(now not in (None, was) and not _fits(now, value) for now, was, value in values)
 
 
 def _at(value: object, path: str) -> object:

@@ -39,6 +39,7 @@ from agent.ports import LanguageModel, Pause, no_pause
 _SILENT_SECONDS = 9.0
 _RAMBLING = "And by the way, there is so much more to say about all of this, as you can imagine. "
 _CORRECTION = re.compile(r"\b(?:no|wait|sorry|actually|rather|i mean|make (?:it|that))\b", re.I)
+_NOTES = re.compile(r"((?:\[[^\]]*\]\s*)*)(.*)", re.DOTALL)
 _INSTRUCTION = re.compile(r"\b(?:call|use|run) (\w{3,64})(?: with (\{.*\}))?", re.IGNORECASE)
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _PRICE = re.compile(r"total|price|amount|rent|cost", re.IGNORECASE)
@@ -180,9 +181,10 @@ async def _misses_the_correction(moment: Moment) -> Spoilt:
     def heard(part: Part) -> Part:
         if not isinstance(part, Text):
             return part
-        found = _CORRECTION.search(part.text)
-        kept = part.text[: found.start()].strip(" ,.") if found else ""
-        return Text(kept) if kept else part
+        notes, said = _NOTES.fullmatch(part.text).groups()  # type: ignore[union-attr] # it fits all
+        found = _CORRECTION.search(said)
+        kept = said[: found.start()].strip(" ,.") if found else ""
+        return Text(notes + kept) if kept else part
 
     messages = tuple(
         Message(each.role, tuple(map(heard, each.parts))) if each.role is Role.CALLER else each

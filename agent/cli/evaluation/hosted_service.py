@@ -100,6 +100,9 @@ class HostedService:
     messenger: MemoryMessenger
     service: app.Service
     seeded: list[Item]
+    """What the configuration puts into the table."""
+    prepared: list[Item]
+    """What the table held when the present call began."""
     pace: Pace
     clock: CallClock
 
@@ -109,6 +112,7 @@ class HostedService:
         self.store.replace_all(self.seeded)
         for item in items:
             await self.store.merge(str(item["pk"]), str(item["sk"]), item)
+        self.prepared = self.store.all_items()
         self.messenger.texts.clear()
         self.messenger.mails.clear()
 
@@ -118,6 +122,13 @@ class HostedService:
 
     async def items(self, pk: str, sk_prefix: str) -> list[Mapping[str, object]]:
         return [*await self.store.query(pk, sk_prefix)]
+
+    async def items_before(self, pk: str, sk_prefix: str) -> list[Mapping[str, object]]:
+        return [
+            item
+            for item in self.prepared
+            if item["pk"] == pk and str(item["sk"]).startswith(sk_prefix)
+        ]
 
     async def tools(self, call_sid: str) -> list[ToolRun]:
         return [
@@ -188,4 +199,4 @@ async def hosted(
             f"http://127.0.0.1:{service.port}", settings.twilio_auth_token, settings.origin
         ) as twilio,
     ):
-        yield HostedService(twilio, store, messenger, service, store.all_items(), pace, clock)
+        yield HostedService(twilio, store, messenger, service, store.all_items(), [], pace, clock)
