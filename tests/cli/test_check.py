@@ -124,7 +124,8 @@ async def test_what_works_is_said_too(world: World) -> None:
 
     assert (status, err) == (0, [])
     beginnings = [
-        *("MCP_CONFIG: ", "use cases: albertEinsteinUseCase, ", "settings: ", "models: openai:s"),
+        *("MCP_CONFIG: ", "use cases: albertEinsteinUseCase, ", "scenarios: "),
+        *("settings: ", "models: openai:s"),
         *(
             "table: TABLE_NAME t-",
             "calls: 100 at once",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 import sys
@@ -19,6 +20,8 @@ from agent.cli.main import main
 from agent.scenarios.outcome import Check, ScenarioRun
 from agent.scenarios.scenario import Scenario
 from agent.settings import Settings
+from tests.emulators.openai import OpenAIEmulator
+from tests.emulators.replies import say
 from tests.shipped import CONFIGURATION
 
 Shown = tuple[int, list[str], list[str]]
@@ -98,9 +101,11 @@ def test_failure_is_named_with_the_command_that_plays_just_that_run(run: Run, fo
         "  never said 'hello': said 'Hello'  (timings 0-1)",
         f"  python -m agent {again}",
     ]
-    status, shown, _ = run("eval", file, "--timing", 0, "--only", "good evening")
+    alone = ("eval", file, "--timing", 0, "--only", "good evening", "--config", folder)
+    status, shown, _ = run(*alone)
     assert status == 1
     assert "0 of 1 runs passed" in shown[-4]
+    assert f"  python -m agent {again} --config {folder}" in shown
 
 
 def test_work_is_shared_by_processes_and_the_result_is_the_same(run: Run, folder: Path) -> None:
@@ -142,6 +147,30 @@ def test_two_configurations_are_compared_in_pairs(run: Run, folder: Path, tmp_pa
     [compared] = [line for line in shown if " pairs: " in line]
     assert compared.startswith(f"2 pairs: 0 passed only with {folder}, 0 only with {other}")
     assert "McNemar, exact: p = 1" in compared
+
+
+async def test_model_with_a_network_is_asked_in_real_time(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write(
+        folder,
+        "real.yaml",
+        """
+steps:
+  - says: {words: hello, waits: false}
+  - hears: We are open
+  - hangs_up: false
+""",
+    )
+    reply = [say("We are open."), say("We are open.")]
+    async with OpenAIEmulator(reply, api_key="a") as model:
+        monkeypatch.setenv("OPENAI_BASE_URL", model.base_url)
+        monkeypatch.setenv("OPENAI_API_KEY", "a")
+        options = ("--model", "openai:small", "--timing", 0)
+        status, shown, _ = await asyncio.to_thread(run, "eval", file, *options)
+
+    assert status == 0, shown
+    assert "1 of 1 runs passed" in shown[0]
 
 
 @pytest.mark.parametrize(

@@ -93,3 +93,11 @@ steps: [{says: hello}, {says: what is there}]
 
     assert verdict(doubled)["double answer"], "the caller had asked again"
     assert verdict(doubled)["dead air"]
+
+
+def test_run_that_cannot_be_judged_fails_as_a_crash(play: Play) -> None:
+    """Here the table refuses an item before the call. The other runs go on."""
+    run = play(ORDER + "\nitems: [{pk: a, sk: b, c: .nan}]")
+
+    assert [check.name for check in run.failures] == ["crash"]
+    assert "StoreRefusedError" in run.failures[0].detail

@@ -99,7 +99,8 @@ def _command(run: ScenarioRun, asked: argparse.Namespace) -> str:
     model = run.subject if asked.against else asked.model
     if not model.startswith("offline:"):
         words.append(f"--model {shlex.quote(model)}")
-    config = run.subject if asked.against_config == run.subject else asked.config
+    is_other = bool(asked.against_config) and run.subject == asked.against_config
+    config = run.subject if is_other else asked.config
     if config:
         words.append(f"--config {shlex.quote(config)}")
     return " ".join(words)

@@ -12,10 +12,10 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from agent.cli.evaluation.hosted_service import ModelWrapper, hosted
+from agent.cli.evaluation.hosted_service import HostedService, ModelWrapper, hosted
 from agent.cli.evaluation.paced_model import Pace
 from agent.observability import configure_logging
-from agent.scenarios.outcome import ScenarioRun
+from agent.scenarios.outcome import Check, ScenarioRun
 from agent.scenarios.scenario import Scenario
 from agent.scenarios.scenario_player import play
 from agent.scenarios.timing import timing
@@ -79,8 +79,18 @@ async def play_hosted(
             for scenario in scenarios:
                 for seed in seeds:
                     pace.begin(scenario, timing(seed))
-                    run = await play(scenario, service.twilio, timing(seed), service)
+                    run = await _run(scenario, service, seed)
                     yield replace(run, repetition=repetition, subject=trial.subject)
+
+
+async def _run(scenario: Scenario, service: HostedService, seed: int) -> ScenarioRun:
+    try:
+        return await play(scenario, service.twilio, timing(seed), service)
+    except Exception as error:  # noqa: BLE001 (a crash is what came of this run; others go on)
+        run = ScenarioRun(scenario.name, scenario.variant, seed)
+        run.use_case, run.file = scenario.use_case, scenario.file
+        run.checks.append(Check("crash", is_met=False, detail=repr(error), is_harmful=True))
+        return run
 
 
 async def play_plans(plans: Sequence[Plan], jobs: int) -> AsyncIterator[list[ScenarioRun]]:
