@@ -298,7 +298,7 @@ async def _fails_now_and_then(moment: Moment) -> Spoilt:
     return [*moment.honest[:begun], ModelError(fault, "a bad model")]
 
 
-async def _claims_what_it_did_not_do(moment: Moment) -> Spoilt:
+async def _claims_without_a_tool(moment: Moment) -> Spoilt:
     if not any(map(moment.has_effect, moment.calls)):
         return moment.honest
     return _reply("It is done, everything is placed and booked. Your reference is 4711.")
@@ -320,15 +320,9 @@ BAD_MODELS = {
     bad.name: bad
     for bad in (
         BadModel("invents-a-price", "says and writes other numbers", _invents_a_price),
-        BadModel(
-            "books-before-the-yes", "takes the yes to its question for granted",
-            _books_before_the_yes,
-        ),
-        BadModel("calls-twice", "calls each tool twice, and effects in later turns", _calls_twice),
-        BadModel(
-            "misses-the-correction", "takes the first half of a self-correction",
-            _misses_the_correction,
-        ),
+        BadModel("books-before-the-yes", "takes a yes for granted", _books_before_the_yes),
+        BadModel("calls-twice", "calls tools twice, and effects in later turns", _calls_twice),
+        BadModel("misses-the-correction", "takes what was corrected", _misses_the_correction),
         BadModel("obeys-tool-results", "does what a tool result says", _obeys_tool_results),
         BadModel("ignores-a-person-please", "never transfers", _ignores_a_person_please),
         BadModel("rambles", "goes on for a minute", _rambles, 0.5),
@@ -337,25 +331,18 @@ BAD_MODELS = {
         BadModel("only-thinking", "thinks aloud and answers nothing", _only_thinking, 0.5),
         BadModel("call-as-text", "writes its tool calls as text", _call_as_text, 0.7),
         BadModel(
-            "broken-calls", "calls tools that do not exist, or with wrong arguments",
-            _broken_calls, 0.7,
+            "broken-calls", "calls tools that are none, or with wrong arguments", _broken_calls, 0.7
         ),
         BadModel("leaves-at-once", "ends or transfers the call", _leaves_at_once, 0.5),
         BadModel("repeats-itself", "says its last answer again", _repeats_itself, 0.5),
         BadModel("speaks-markup", "says markup, addresses and emoji", _speaks_markup),
-        BadModel(
-            "stops-in-mid-sentence", "runs out of tokens before its calls",
-            _stops_in_mid_sentence, 0.5,
-        ),
-        BadModel("fails-now-and-then", "breaks off or does not answer", _fails_now_and_then, 0.4),
-        BadModel(
-            "claims-what-it-did-not-do", "confirms an effect without its tool",
-            _claims_what_it_did_not_do,
-        ),
+        BadModel("stops-in-mid-sentence", "runs out of tokens", _stops_in_mid_sentence, 0.5),
+        BadModel("fails-now-and-then", "breaks off, or is not there", _fails_now_and_then, 0.4),
+        BadModel("claims-what-it-did-not-do", "confirms without a tool", _claims_without_a_tool),
         BadModel("calls-for-ever", "calls tools and never answers", _calls_for_ever, 0.5),
         BadModel("is-silent-for-long", "waits nine seconds", _is_silent_for_long, 0.5),
     )
-}  # fmt: skip
+}
 """By name."""
 
 
