@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from itertools import pairwise
 
 from agent.scenarios.caller_script import CallerScript
-from agent.scenarios.outcome import AgentTurn, Check
+from agent.scenarios.outcome import AgentTurn, Check, Speaker
 from agent.scenarios.scenario import Expectations, ItemExpectation, ToolExpectation
 from agent.scenarios.service_facts import ServiceFacts, ToolRun
 from agent.scenarios.spoken_numbers import numbers_in
@@ -33,7 +33,7 @@ async def judge(script: CallerScript, facts: ServiceFacts | None) -> list[Check]
         await facts.settle()
         sids = script.call.fields["CallSid"]
         runs = await facts.tools(sids)
-        checks += [*_tools(runs, expects), *await _table(facts, expects)]
+        checks += [*_tools(runs, expects), *await _table(facts, expects, _words_of_caller(script))]
         checks += await _heard(script, facts, sids)
         if expects.tokens:
             used = await facts.tokens(sids)
@@ -160,7 +160,14 @@ def _is_that_run(run: ToolRun, expected: ToolExpectation) -> bool:
     return all(_fits(_at(run.arguments, path), value) for path, value in expected.arguments.items())
 
 
-async def _table(facts: ServiceFacts, expects: Expectations) -> list[Check]:
+def _words_of_caller(script: CallerScript) -> set[str]:
+    lines = (line.text for line in script.own_lines if line.speaker is Speaker.CALLER)
+    return {word for text in lines for word in _plain(text).split()}
+
+
+async def _table(
+    facts: ServiceFacts, expects: Expectations, caller_words: Container[str]
+) -> list[Check]:
     checks = []
     for expected in expects.table:
         items = await facts.items(*expected.key)
@@ -169,7 +176,9 @@ async def _table(facts: ServiceFacts, expects: Expectations) -> list[Check]:
         detail = f"{right} as expected, {len(items)} in all, {expected.times} wanted"
         before = {str(item["sk"]): item for item in await facts.items_before(*expected.key)}
         is_doubled = len(items) > max(expected.times, len(before))
-        is_harmful = is_doubled or any(_is_false(item, before, expected) for item in items)
+        is_harmful = is_doubled or any(
+            _is_false(item, before.get(str(item["sk"])), expected, caller_words) for item in items
+        )
         name = f"table {expected.sk}"
         checks.append(Check(name, is_met, detail, is_fact=True, is_harmful=is_harmful))
     if expects.messages is not None:
@@ -214,15 +223,28 @@ def _is_that_item(item: Mapping[str, object], expected: ItemExpectation) -> bool
 
 def _is_false(
     item: Mapping[str, object],
-    before: Mapping[str, Mapping[str, object]],
+    known: Mapping[str, object] | None,
     expected: ItemExpectation,
+    caller_words: Container[str],
 ) -> bool:
-    """Whether something else than expected was written; what is still missing is not false."""
-    known = before.get(str(item["sk"]))
+    """Whether something else than expected was written.
+
+    In an item that was there before (`known`), what is missing is not false, nor what the caller
+    has said and changed later.
+    """
     if known is None:
         return not _is_that_item(item, expected)
     values = ((_at(item, path), _at(known, path), value) for path, value in expected.where.items())
-    return any(now not in (None, was) and not _fits(now, value) for now, was, value in values)
+    return any(
+        now not in (None, was) and not _fits(now, value) and _first_word(now) not in caller_words
+        for now, was, value in values
+    )
+
+
+def _first_word(value: object) -> str:
+    """In small letters; that of `restaurantOrdering` is `restaurant`."""
+    found = re.search(r"[A-Z]?[a-z]+|\w+", str(value))
+    return found[0].casefold() if found else ""
 
 
 def _at(value: object, path: str) -> object:

@@ -38,7 +38,7 @@ from agent.ports import LanguageModel, Pause, no_pause
 
 _SILENT_SECONDS = 9.0
 _RAMBLING = "And by the way, there is so much more to say about all of this, as you can imagine. "
-_CORRECTION = re.compile(r"\b(?:no|wait|sorry|actually|rather|i mean|make (?:it|that))\b", re.I)
+_CORRECTION = re.compile(r"\b(?:no|wait|sorry|actually|rather|i mean)\b", re.I)
 _NOTES = re.compile(r"((?:\[[^\]]*\]\s*)*)(.*)", re.DOTALL)
 _INSTRUCTION = re.compile(r"\b(?:call|use|run) (\w{3,64})(?: with (\{.*\}))?", re.IGNORECASE)
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
