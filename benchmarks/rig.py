@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import aiohttp
@@ -91,15 +91,17 @@ class Rig:
     async def _relay(self, name: str) -> AsyncIterator[Subject]:
         port = free_port()
 
-        async def open_call(number: int) -> tuple[str, Mapping[str, str], str]:
-            return f"ws://127.0.0.1:{port}/", {}, f"CA{number:032x}"
+        async def ring(number: int) -> RelayInvitation:
+            fields = call_fields(CallSid=f"CA{number:032x}")
+            return RelayInvitation(f"ws://127.0.0.1:{port}/", {}, {}, "", fields)
 
         model = {"AWS_ENDPOINT_URL_BEDROCK_RUNTIME": self.model_url}
         place = Place(self._folder(name), ROOT, {**os.environ, **_KEYS, **model})
         ready, script = f"http://127.0.0.1:{port}/health/ready", f"{ROOT}/benchmarks/reference.py"
         async with running(place, ready, script, name, str(port)) as pid:
             with on_cores_apart(pid):
-                yield Subject(name, pid, open_call, asks_model=name == "reference")
+                twilio = Twilio(self.http, f"http://127.0.0.1:{port}", "")
+                yield Subject(name, pid, twilio, ring, asks_model=name == "reference")
 
     @asynccontextmanager
     async def service(
@@ -134,12 +136,11 @@ class Rig:
             stack.enter_context(on_cores_apart(server.process.pid))
             twilio = Twilio(self.http, server.base, _TOKEN)
 
-            async def open_call(number: int) -> tuple[str, Mapping[str, str], str]:
+            async def ring(number: int) -> RelayInvitation:
                 relay = await _ring(twilio, f"+1555{number:07d}")
-                headers = {"X-Twilio-Signature": twilio.sign(relay.url)}
-                return relay.url, headers, relay.fields["CallSid"]
+                return replace(relay, action="")  # what follows a call is not measured
 
-            yield Service(server, twilio, Subject(name, server.process.pid, open_call))
+            yield Service(server, twilio, Subject(name, server.process.pid, twilio, ring))
 
     @asynccontextmanager
     async def _table(self, folder: Path, delay_ms: float) -> AsyncIterator[str]:

@@ -30,7 +30,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -45,8 +45,8 @@ if __name__ == "__main__":
 from prometheus_client.parser import text_string_to_metric_families  # noqa: E402 - as the next one
 
 from agent.simulator.carrier import Twilio, call_fields  # noqa: E402 - as the line before
+from agent.simulator.phone_call import Outcome, PhoneCall  # noqa: E402 - as the line before
 from agent.simulator.simulated_call import NoReplyError, TwilioCall  # noqa: E402 - as the line before
-from agent.simulator.twiml_reader import RelayInvitation  # noqa: E402 - as the line before
 from benchmarks.replay import log_findings, percentile, table_of  # noqa: E402 - as the next one
 from benchmarks.service import (  # noqa: E402 - as the next one
     Server,
@@ -117,32 +117,24 @@ class Caller:
         """Lead one call after another; the last one ends like any other."""
         await self._wait(over, self._number / _NEW_CALLERS_A_SECOND)
         while not over.is_set():
-            answer = await self._twilio.post(
-                f"{self._twilio.base}/twiml", call_fields(From=self._from)
-            )
-            if answer.relay is None:
+            phone = PhoneCall(self._twilio, call_fields(From=self._from))
+            async with aclosing(phone.sessions()) as sessions:
+                async for call in sessions:
+                    await self._session(call, over)
+            self._tally.calls += bool(phone.legs)
+            self._tally.resumed += max(0, len(phone.legs) - 1)
+            self._tally.lost += phone.outcome is Outcome.FAILED or bool(phone.departures)
+            if phone.outcome is Outcome.REFUSED:
                 self._tally.refused += 1
                 await self._wait(over, self._chance.uniform(*_BUSY_SECONDS))
-                continue
-            self._tally.calls += 1
-            try:
-                await self._lead(answer.relay, over)
-            except (aiohttp.ClientError, TimeoutError, ConnectionError):
-                self._tally.lost += 1
 
-    async def _lead(self, relay: RelayInvitation, over: asyncio.Event) -> None:
-        """Lead one call, over as many sockets as the action URL asks for."""
-        following: RelayInvitation | None = relay
-        while following:
-            async with self._twilio.connect(following) as call:
-                dies = self._chance.random() < 0.05
-                await self._talk(call, over, dies=dies)
-                if dies and call.ending is None:
-                    self._tally.died += 1
-                    await call.fail()
-            answer = call.ending.answer if call.ending else None
-            following = answer.relay if answer else None
-            self._tally.resumed += following is not None
+    async def _session(self, call: TwilioCall, over: asyncio.Event) -> None:
+        """Talk on one socket, which some callers lose; the others hang up when they leave it."""
+        dies = self._chance.random() < 0.05
+        await self._talk(call, over, dies=dies)
+        if dies and call.ending is None:
+            self._tally.died += 1
+            await call.fail()
 
     async def _talk(self, call: TwilioCall, over: asyncio.Event, *, dies: bool) -> None:
         lines = ORDER if self._chance.random() < 0.6 else self._chance.sample(QUESTIONS, 3)

@@ -40,6 +40,8 @@ class Fault:
 
 _FAULTS: dict[str, tuple[tuple[str, str, str], ...]] = {
     "call/conversation": (
+        ("self.history.is_answered and not self._turn.is_broken_off:",
+         "self.history.is_answered:", "7: an answer that an empty entry cut is given again"),
         ("if self._turn_taking.is_callers and self._turn.may_put_off",
          "if self._turn.may_put_off", "an order does not wait for a caller who is silent"),
         ("            self._actions += self._turn_taking.delay_retry(self._config.limits)\n",
@@ -71,6 +73,8 @@ _FAULTS: dict[str, tuple[tuple[str, str, str], ...]] = {
          "a call that ends is not summarized"),
         ("_use_silence():\n            self._actions.append(self._turn_taking.await_caller())",
          "_use_silence():\n            pass", "7: silence after the playback is watched"),
+        ("            self._say_last(ending.farewell(self._config.phrases))\n            return\n",
+         "            pass\n", "an end that was announced follows when the line is back"),
         ("        self._actions += self._turn.begin()\n        self._revoke_end()\n",
          "        self._actions += self._turn.begin()\n", "a caller who speaks revokes the end"),
         ("            self._actions.append(self._turn.add_note(CALL_GOES_ON))\n",
@@ -99,6 +103,8 @@ _FAULTS: dict[str, tuple[tuple[str, str, str], ...]] = {
          "if not old or not new:", "5: equal groups of a number are not one group"),
     ),
     "call/turn": (
+        ("(said[-1][1].is_cut or said[-1][0] == self._broken_off)",
+         "said[-1][1].is_cut", "7: an answer that an empty entry broke off is given again"),
         ("self._has_put_off, self._reply.is_active = True, False",
          "self._reply.is_active = False", "7: an order is put off once in a turn"),
         ("not (self._has_put_off or self._output.has_spoken)",
@@ -234,6 +240,8 @@ _FAULTS: dict[str, tuple[tuple[str, str, str], ...]] = {
          "            pass\n        return [closing", "5: every word spoken is recorded"),
     ),
     "call/heard_alignment": (
+        ("if same == len(report) or (same and _is_half(words, report, same)):",
+         "if same == len(report):", "3: half a price is not heard"),
         ("        if self.left < 0:\n            raise",
          "        if False:\n            raise", "7: no report holds up the other calls"),
         ("        yield from (Match(at + a, done + b, size) for a, b, size in blocks)\n",

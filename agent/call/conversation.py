@@ -176,6 +176,11 @@ class Conversation:
             self._actions.append(SwitchLanguage(resumption.language))
             self._turn.language = resumption.language
         self._actions += self._tools.resume()
+        if resumption.end is not None:
+            self._lifecycle.take_effect(resumption.end, self._config, was_awaited=True)
+        if (ending := self._lifecycle.ending) and not self._tools.is_awaited:
+            self._say_last(ending.farewell(self._config.phrases))
+            return
         first = first_words(resumption, self._config.phrases, self._config.greeting)
         if first.sentence:
             self._actions += self._output.say_whole(first.sentence)
@@ -250,7 +255,7 @@ class Conversation:
 
     def _finish_entry(self) -> None:
         self._actions += self._input.complete_entry()
-        if self.history.is_answered:
+        if self.history.is_answered and not self._turn.is_broken_off:
             self._actions.append(self._turn_taking.await_caller())
         else:
             self._actions += self._turn.ask()

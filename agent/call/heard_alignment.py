@@ -101,7 +101,7 @@ def _forms(text: str) -> list[str]:
 
 def _heard_words(words: Sequence[str], report: Sequence[str]) -> int:
     same = _same(words, report, 0, 0)
-    if same == len(report):
+    if same == len(report) or (same and _is_half(words, report, same)):
         return same
     steps = _Steps()
     later = [at for at, word in enumerate(words) if at and word == report[0]]
@@ -114,6 +114,12 @@ def _heard_words(words: Sequence[str], report: Sequence[str]) -> int:
         if share >= GOOD_FIT:
             return heard
     return 0
+
+
+def _is_half(words: Sequence[str], report: Sequence[str], at: int) -> bool:
+    """Whether the report ends in the beginning of the word at this place, such as 2 of 24."""
+    is_last = at == len(report) - 1 and at < len(words)
+    return is_last and words[at].startswith(report[at])
 
 
 def _same(words: Sequence[str], report: Sequence[str], at: int, reported: int) -> int:

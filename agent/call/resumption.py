@@ -5,6 +5,8 @@ is marked as cut and nothing is repeated word by word. After words of the agent 
 the thread, but not over a connection that the relay has reopened after a question: the caller, who
 noticed nothing, is silent.
 
+A transfer or an end that was announced follows at once, with the sentence of the use case.
+
 Rejected: to say nothing about a break. A caller who spoke during it would go on waiting.
 """
 
@@ -14,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from agent.call.actions import Handoff, HangUp
 from agent.call.config import Phrases
 from agent.call.history import AgentSaid, Fact, Summary
 from agent.call.utterance_analysis import asks
@@ -47,6 +50,8 @@ class Resumption:
     """The caller had begun to speak, and the words never came."""
     elapsed_ms: int = 0
     language: str = ""
+    end: Handoff | HangUp | None = None
+    """What the call was about to come to when the line broke."""
 
 
 @dataclass(frozen=True, slots=True)

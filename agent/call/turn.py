@@ -89,6 +89,13 @@ class Turn:
     def is_under_way(self) -> bool:
         return self._reply.is_active or self._tools.is_awaited
 
+    @property
+    def is_broken_off(self) -> bool:
+        """Whether the agent's latest words were cut, or left by the model."""
+        facts = enumerate(self._history, self._history.first)
+        said = [(at, fact) for at, fact in facts if isinstance(fact, AgentSaid)]
+        return bool(said) and (said[-1][1].is_cut or said[-1][0] == self._broken_off)
+
     def begin(self) -> list[Action]:
         left = self.leave()
         self._output.has_spoken = False

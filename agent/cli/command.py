@@ -38,6 +38,25 @@ def add_config(command: argparse.ArgumentParser) -> None:
     )
 
 
+def positive(text: str) -> float:
+    """The type of an option: a number above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError("must be a number above 0")
+    return value
+
+
+def positive_whole(text: str) -> int:
+    """The type of an option: a whole number above 0."""
+    value = positive(text)
+    if value != int(value):
+        raise argparse.ArgumentTypeError("must be a whole number")
+    return int(value)
+
+
 def read_settings(asked: argparse.Namespace) -> Settings:
     """The settings of the environment and of `--config`."""
     given = {"CONFIGURATION": asked.config} if asked.config else {}

@@ -17,7 +17,7 @@ from dotenv import load_dotenv
 from agent import __version__
 from agent.cli import check, dial, new_agent, recorded_calls, seeding, serve, talk
 from agent.cli.command import PROGRAM
-from agent.cli.evaluation import call, evaluate
+from agent.cli.evaluation import call, evaluate, load_test, probe
 from agent.errors import AgentError
 from agent.settings import SettingsError
 
@@ -25,7 +25,9 @@ _DESCRIPTION = (
     "A voice agent on Twilio ConversationRelay. Settings come from the environment, then from the"
     " file .env in this folder, then defaults."
 )
-_MODULES = (serve, talk, new_agent, dial, seeding, check, call, evaluate, recorded_calls)
+_MODULES = (
+    serve, talk, new_agent, dial, seeding, check, call, evaluate, load_test, probe, recorded_calls,
+)  # fmt: skip
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -12,6 +12,7 @@ from time import time
 
 from agent import app
 from agent.cli.command import Commands, quiet_settings
+from agent.cli.evaluation.recorded_scenario import scenario_text
 from agent.observability.recording.replay import Today, changes, replay, report
 from agent.observability.recording.serialization import (
     RecordedConnection,
@@ -64,7 +65,13 @@ def add(commands: Commands) -> None:
     which = showing.add_mutually_exclusive_group(required=True)
     which.add_argument("call", nargs="?", metavar="CALL", help="the SID of a call, CA...")
     which.add_argument("--last", action="store_true", help="the latest call")
-    showing.add_argument("--json", action="store_true", help="as JSON")
+    form = showing.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="as JSON")
+    form.add_argument(
+        "--scenario",
+        action="store_true",
+        help="as a scenario file, with personal values replaced; read it before you keep it",
+    )
     showing.set_defaults(run=_show)
 
     purpose = (
@@ -107,7 +114,10 @@ async def _show(asked: argparse.Namespace) -> int:
         if asked.last:
             calls = await latest_calls(store, datetime.now(UTC), _DAY, 1)
             call_sid = calls[0].call_sid if calls else "--last"
-        text = await shown(store, call_sid, for_machines=asked.json, columns=output_columns())
+        if asked.scenario:
+            text = await scenario_text(store, call_sid)
+        else:
+            text = await shown(store, call_sid, for_machines=asked.json, columns=output_columns())
     if text is None:
         print(f"{call_sid}: there is no such call", file=sys.stderr)
         return 1

@@ -13,12 +13,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import gc
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
 
@@ -27,7 +24,7 @@ import structlog
 from agent.app import running
 from agent.call.events import ShutdownMode
 from agent.cli.command import Commands, add_config, read_settings
-from agent.cli.event_loop import new_loop
+from agent.cli.event_loop import new_loop, settled
 from agent.cli.workers import READY, serve_with_workers
 from agent.http.server import raise_file_limit
 from agent.llm.offline import OFFLINE_NOTICE
@@ -44,9 +41,6 @@ AT_ONCE_SHARE = 0.8
 """Share of the drain time after which a call does not wait for a pause to move."""
 GOODBYE_SECONDS = 5.0
 """Time limit for the goodbyes."""
-_GC_THRESHOLDS = 5_000, 5, 1
-"""Of `gc.set_threshold`: a collection of the youngest takes about a millisecond. One of all objects
-follows every fifth: with 300 calls once a minute, or memory would grow for twenty."""
 
 
 def add(commands: Commands) -> None:
@@ -121,7 +115,7 @@ async def serve(settings: Settings, announcement: str = "", *, worker: str = "")
     signals = _signals()
     if worker:
         _stop_with_parent(signals)
-    async with running(settings, worker=worker) as service, _settled():
+    async with running(settings, worker=worker) as service, settled():
         if announcement:
             print(announcement, flush=True)
         if settings.model_identifier.startswith("offline:"):
@@ -152,25 +146,6 @@ def _stop_with_parent(signals: asyncio.Queue[signal.Signals]) -> None:
             signals.put_nowait(signal.SIGTERM)
 
     loop.add_reader(pipe, read)
-
-
-@asynccontextmanager
-async def _settled() -> AsyncIterator[None]:
-    """Exclude what was made at the start from garbage collection.
-
-    Else the cycles that connections of aiohttp leave pile up until they are a quarter of the oldest
-    generation, and the long collection visits the imported modules too. Young objects are visited
-    less often: what a turn makes is mostly gone by then, without a collection.
-    """
-    thresholds = gc.get_threshold()
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*_GC_THRESHOLDS)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*thresholds)
-        gc.unfreeze()
 
 
 async def _leave(

@@ -69,7 +69,8 @@ def strict(twilio: Twilio) -> Twilio:
 def caller_of(scenario: Scenario, twilio: Twilio, timing: CallTiming) -> CallerScript:
     """The caller of a scenario, who has not yet called."""
     manner = replace(twilio.manner, pace=timing.agent_pace, language=scenario.caller.language)
-    fields = call_fields(From=scenario.caller.number, To=scenario.caller.called)
+    caller = scenario.caller
+    fields = call_fields(AccountSid=twilio.account, From=caller.number, To=caller.called)
     return CallerScript(scenario, PhoneCall(replace(twilio, manner=manner), fields), timing)
 
 

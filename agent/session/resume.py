@@ -14,13 +14,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from agent.call.actions import Handoff, HangUp
 from agent.call.resumption import ResumeCause, Resumption
 from agent.call.text import whole_number
 from agent.errors import StoreError
 from agent.ports import Item, Store
 from agent.store.call_state.call_item import CALL_SECONDS, TOKEN_ATTRIBUTES
-from agent.store.call_state.history_loader import GENERATION, HistoryRepair, load_history
-from agent.tools import language_of
+from agent.store.call_state.history_loader import (
+    GENERATION,
+    HistoryRepair,
+    LoadedHistory,
+    load_history,
+)
+from agent.tools import language_of, planned_end
 from agent.usecases.validation import plain
 
 MOST_CONNECTIONS = 3
@@ -107,9 +113,16 @@ async def recover(store: Store, item: Item, attempt: ResumeAttempt, now: float) 
         is_caller_cut_off=loaded.is_caller_cut_off,
         elapsed_ms=max(0, int(now * 1000) - started_ms(item)),
         language=language_of(loaded.facts),
+        end=_planned_end(loaded, attempt.cause),
     )
     first_sequence = max(loaded.next_sequence, attempt.number * GENERATION)
     return RecoveredCall(resumption, first_sequence, loaded.repairs)
+
+
+def _planned_end(loaded: LoadedHistory, cause: ResumeCause) -> Handoff | HangUp | None:
+    """A caller who had begun to speak takes an end back; a transfer that failed is none."""
+    end = None if cause is ResumeCause.NOBODY else planned_end(loaded.facts)
+    return None if isinstance(end, HangUp) and loaded.is_caller_cut_off else end
 
 
 def started_ms(item: Item) -> int:

@@ -1,7 +1,7 @@
 """Twilio as a server sees it: signed webhooks, TwiML, and the relay socket.
 
-Every URL is signed as Twilio knows it and then mapped to `base`, because behind a load balancer
-the public origin differs from the local address.
+Every URL is signed as Twilio knows it. One of the public origin is then mapped to `base`, because
+behind a load balancer it differs from the local address; any other is asked where it says.
 """
 
 from __future__ import annotations
@@ -30,11 +30,14 @@ class CallRefusedError(Exception):
         self.answer = answer
 
 
+ACCOUNT = "AC" + "0" * 32
+
+
 def call_fields(**fields: str) -> dict[str, str]:
     """Form fields of an inbound call with a fresh `CallSid`; keywords replace or add."""
     return {
         "CallSid": f"CA{secrets.token_hex(16)}",
-        "AccountSid": "AC" + "0" * 32,
+        "AccountSid": ACCOUNT,
         "From": "+15550100001",
         "To": "+15550100000",
         "CallStatus": "ringing",
@@ -57,6 +60,8 @@ class Twilio:
     """The origin the server is known by; empty = `base`."""
     manner: Manner = field(default_factory=Manner)
     path: str = "/twiml"
+    account: str = ACCOUNT
+    """SID, of the calls of scenarios."""
 
     @property
     def voice_url(self) -> str:
@@ -84,7 +89,8 @@ class Twilio:
             return read_twiml(response.status, await response.text(), url, fields)
 
     def sign(self, url: str, fields: Mapping[str, str] | None = None) -> str:
-        signed: str = RequestValidator(self.token).compute_signature(url, dict(fields or {}))
+        """The signature over a public URL and the fields of a form, if there is one."""
+        signed: str = RequestValidator(self.token).compute_signature(url, fields or {})
         return signed
 
     async def handshake(self, url: str, *, signature: str | None) -> int:
@@ -145,10 +151,12 @@ class Twilio:
         return _header(self.sign(url, fields)) if self.token else {}
 
     def _local(self, public: str) -> URL:
-        """The same resource at `base`, byte for byte in path and query."""
+        """Where to ask for it: the same resource, byte for byte in path and query."""
         url, base = URL(public, encoded=True), URL(self.base)
         if url.scheme == "ws" and url.host not in {"localhost", "127.0.0.1"}:
-            raise ValueError("Twilio dials wss:// only (64102)")
+            raise aiohttp.InvalidURL(public, "Twilio dials wss:// only (64102)")
+        if url.authority != URL(self.public_url or self.base).authority:
+            return url
         is_socket, is_tls = url.scheme in {"ws", "wss"}, base.scheme == "https"
         scheme = ("wss" if is_tls else "ws") if is_socket else base.scheme
         return URL(f"{scheme}://{base.authority}{url.raw_path_qs}", encoded=True)

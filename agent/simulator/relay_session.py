@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import msgspec
+from msgspec import UNSET
 
 from agent.simulator.server_frames import (
     DigitsFrame,
@@ -107,6 +108,8 @@ class RelaySession:
         self._habits = habits
         self.began_at = at
         self._events = set(self._attribute("events").split())
+        self._is_interruptible = (self._attribute("interruptible") or "any") in _SPEECH
+        self._is_preemptible = self._attribute("preemptible") == "true"
         self._is_heard_speaking = self._caller_is_speaking = False
         self._malformed = 0
 
@@ -121,7 +124,8 @@ class RelaySession:
 
     def receive(self, text: str, at: float) -> ServerFrame | None:
         """Enter a frame of the server; None if Twilio would have dropped it."""
-        self.advance(at)
+        if self._habits.pace:
+            self.advance(at)
         if self.ending is not None:
             return self.ledger.received(text, at) if self.ledger.end is not None else None
         was_open = self.ledger.open_cycle is not None
@@ -278,13 +282,12 @@ class RelaySession:
         return self.relay.attributes.get(name, "")
 
     def _may(self, frame: TextFrame | PlayFrame) -> dict[str, bool]:
-        allowed = (self._attribute("interruptible") or "any") in _SPEECH
-        replaced = isinstance(frame, TextFrame) and self._attribute("preemptible") == "true"
         interruptible, preemptible = frame.interruptible, frame.preemptible
-        return {
-            "is_interruptible": interruptible if isinstance(interruptible, bool) else allowed,
-            "is_preemptible": preemptible if isinstance(preemptible, bool) else replaced,
-        }
+        if interruptible is UNSET:
+            interruptible = self._is_interruptible
+        if preemptible is UNSET:
+            preemptible = self._is_preemptible and isinstance(frame, TextFrame)
+        return {"is_interruptible": interruptible, "is_preemptible": preemptible}
 
     def _report_speaking(self, at: float, *, is_on: bool) -> None:
         if is_on is not self._is_heard_speaking:

@@ -13,8 +13,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket as sockets
+import time
 from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +32,11 @@ if TYPE_CHECKING:
     from agent.simulator.twiml_reader import RelayInvitation, TwimlAnswer
 
 _CLOSING = {getattr(aiohttp.WSMsgType, name) for name in ("CLOSE", "CLOSING", "CLOSED", "ERROR")}
+
+
+def exact_clock(loop: asyncio.AbstractEventLoop) -> Callable[[], float]:
+    """The clock of this loop; uvloop rounds its own to milliseconds, so the one it is made of."""
+    return time.monotonic if type(loop).__module__ == "uvloop" else loop.time
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +93,8 @@ class TwilioCall:
         manner: Manner,
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._spoke_at = self._loop.time()
+        self._now = exact_clock(self._loop)
+        self._spoke_at = self._now()
         self.relay = relay
         self.session = RelaySession(relay, manner, self._spoke_at)
         self.ledger, self.playback = self.session.ledger, self.session.playback
@@ -95,8 +104,9 @@ class TwilioCall:
         self._twilio = twilio
         self._socket = socket
         self._manner = manner
-        self._changed = asyncio.Event()
+        self._watches: list[tuple[asyncio.Future[None], Callable[[], bool]]] = []
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
         self._work: set[asyncio.Task[None]] = set()
         self._conclusion: asyncio.Task[SessionReport] | None = None
         self._reader = asyncio.create_task(self._read(), name=f"twilio {self.session_id}")
@@ -113,7 +123,7 @@ class TwilioCall:
 
     async def reply(self, *, cycles: int = 1) -> AgentReply:
         """Wait for the whole reply to what was said last."""
-        await self._until(lambda: self._answers >= cycles and not self.ledger.open_cycle)
+        await self._until(lambda: not self.ledger.open_cycle and self._answers >= cycles)
         found = self._turn_cycles
         if not found:
             raise NoReplyError("the line was lost before an answer")
@@ -126,14 +136,14 @@ class TwilioCall:
         With speech still queued the caller talks over the agent, as with `interruptible="none"`.
         """
         await self._catch_up()
-        self._spoke_at = self._loop.time() if is_final else self._spoke_at
-        self.session.prompt(text, self._loop.time(), is_final=is_final, language=language)
+        self._spoke_at = self._now() if is_final else self._spoke_at
+        self.session.prompt(text, self._now(), is_final=is_final, language=language)
         await self._step()
 
     async def begin_to_speak(self, words: str) -> bool:
         """The caller begins to say these words; whether Twilio hears them (`relay_session`)."""
         await self._catch_up()
-        is_heard = self.session.begin_to_speak(words, self._loop.time())
+        is_heard = self.session.begin_to_speak(words, self._now())
         await self._step()
         return is_heard
 
@@ -145,7 +155,7 @@ class TwilioCall:
     async def press(self, digit: str) -> bool:
         """One key; whether it was delivered."""
         await self._catch_up()
-        self._spoke_at = self._loop.time()
+        self._spoke_at = self._now()
         is_delivered = self.session.press(digit, self._spoke_at)
         await self._step()
         return is_delivered
@@ -153,7 +163,7 @@ class TwilioCall:
     async def hear(self, characters: int) -> int:
         """Wait until so many characters of the reply have arrived, or all; returns their number."""
         await self._until(
-            lambda: self._answers > 0 and not self.ledger.open_cycle,
+            lambda: not self.ledger.open_cycle and self._answers > 0,
             lambda: len(self.playback.text) >= characters,
         )
         return len(self.playback.text)
@@ -171,8 +181,8 @@ class TwilioCall:
             self.playback.play_words(words)
         if characters is not None:
             self.playback.play(characters)
-        self.session.advance(self._loop.time())
-        utterance = self.session.interrupt(self._loop.time())
+        self.session.advance(self._now())
+        utterance = self.session.interrupt(self._now())
         await self._step()
         return utterance
 
@@ -195,11 +205,11 @@ class TwilioCall:
 
         It is asked after each frame, when a message was played, and every so many seconds.
         """
-        until = self._loop.time() + seconds
+        until = self._now() + seconds
         while True:
-            self.session.advance(self._loop.time())
+            self.session.advance(self._now())
             await self._step()
-            left = until - self._loop.time()
+            left = until - self._now()
             if self.session.ending is not None or holds() or left <= 0:
                 return holds()
             await self._change(min(left, every))
@@ -207,26 +217,27 @@ class TwilioCall:
     async def play_out(self) -> None:
         """Everything that has arrived is played to its end."""
         await self._catch_up()
-        self.session.play_out(self._loop.time())
+        self.session.play_out(self._now())
         await self._step()
 
     async def hang_up(self) -> SessionReport:
         """The caller hangs up; without effect when the call is over."""
         await self._catch_up()
-        self.session.hang_up(self._loop.time())
+        self.session.hang_up(self._now())
         return await self._over()
 
     async def fail(self, error_code: str = "39001") -> SessionReport:
         """The connection breaks without a closing handshake."""
         if self.session.ending is None:
-            self.session.lost(error_code, self._loop.time())
-            raw: Any = self._socket.get_extra_info("socket")
-            raw.shutdown(sockets.SHUT_RDWR)
+            self.session.lost(error_code, self._now())
+            number = os.dup(self._socket.get_extra_info("socket").fileno())
+            with sockets.socket(fileno=number) as line:  # that of uvloop cannot be shut down
+                line.shutdown(sockets.SHUT_RDWR)
         return await self._over()
 
     async def set_up(self) -> None:
         """Send `setup` and begin to play the greeting."""
-        self.session.set_up(self._loop.time())
+        self.session.set_up(self._now())
         await self._step()
 
     async def send(self, **frame: object) -> None:
@@ -235,10 +246,12 @@ class TwilioCall:
 
     async def send_raw(self, text: str) -> None:
         if self.session.ending is None and not self._socket.closed:
-            await self._socket.send_str(text)
+            with suppress(ConnectionError):
+                await self._socket.send_str(text)
 
     async def send_binary(self, content: bytes) -> None:
-        await self._socket.send_bytes(content)
+        with suppress(ConnectionError):
+            await self._socket.send_bytes(content)
 
     @property
     def _turn_cycles(self) -> list[TalkCycle]:
@@ -247,7 +260,7 @@ class TwilioCall:
     @property
     def _answers(self) -> int:
         closed = [cycle.text.strip() for cycle in self._turn_cycles if not cycle.is_open]
-        return sum(text not in {"", *self._manner.fillers} for text in closed)
+        return sum(bool(text) and text not in self._manner.fillers for text in closed)
 
     async def _until(
         self,
@@ -264,21 +277,29 @@ class TwilioCall:
             async with asyncio.timeout(limit):
                 while self.session.ending is None and not is_enough():
                     is_ending = self.ledger.end is not None and not self._manner.pace
-                    if not await self._change(quiet if is_done() and not is_ending else None):
-                        return
+                    if is_done() and not is_ending:
+                        if not await self._change(quiet):
+                            return
+                    else:
+                        await self._change(None, lambda: is_done() or is_enough())
                 if self.session.ending is not None:
                     await self._over()
         except TimeoutError as error:
             raise NoReplyError(f"not done within {limit} s") from error
 
-    async def _change(self, seconds: float | None) -> bool:
-        """Wait for the next frame or piece of speech; False if none comes in this time."""
-        self._changed.clear()
+    async def _change(
+        self, seconds: float | None, matters: Callable[[], bool] = lambda: True
+    ) -> bool:
+        """Wait for a frame or piece of speech that matters; False if none comes in this time."""
+        watch = (self._loop.create_future(), matters)
+        self._watches.append(watch)
         try:
             async with asyncio.timeout(seconds):
-                await self._changed.wait()
+                await watch[0]
         except TimeoutError:
             return False
+        finally:
+            self._watches.remove(watch)
         return True
 
     async def _catch_up(self) -> None:
@@ -290,20 +311,29 @@ class TwilioCall:
         outbox = self.session.outbox
         while outbox:
             await self.send_raw(outbox.popleft())
-        if self._timer is not None:
+        self._go_on()
+
+    def _go_on(self) -> None:
+        ending, due_at = self.session.ending, self.session.due_at
+        if self._timer is not None and (due_at is None or due_at < self._timer_at):
             self._timer.cancel()
             self._timer = None
-        ending = self.session.ending
         if ending is not None and self._conclusion is None:
             conclusion = self._conclude(ending)
             self._conclusion = asyncio.create_task(conclusion, name="twilio conclusion")
-        elif (due_at := self.session.due_at) is not None:
-            self._timer = self._loop.call_at(due_at, self._tick)
-        self._changed.set()
+        elif due_at is not None and self._timer is None:
+            self._timer, self._timer_at = self._loop.call_at(due_at, self._tick), due_at
+        for waiting, matters in self._watches:
+            if not waiting.done() and (ending is not None or matters()):
+                waiting.set_result(None)
 
     def _tick(self) -> None:
-        self.session.advance(self._loop.time())
-        self._begin(self._step())
+        self._timer = None
+        self.session.advance(self._now())
+        if self.session.outbox:
+            self._begin(self._step())
+        else:
+            self._go_on()
 
     def _begin(self, step: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(step)
@@ -313,25 +343,28 @@ class TwilioCall:
     async def _read(self) -> None:
         while True:
             message = await self._socket.receive()
-            at = self._loop.time()
-            if message.type in _CLOSING:
-                detail = f"{message.type.name} {self._socket.close_code}"
-                self.session.hung_up_on(detail, at)
-                await self._step()
-                return
+            at = self._now()
             if message.type is aiohttp.WSMsgType.TEXT:
                 frame = self.session.receive(message.data, at)
                 if isinstance(frame, EndFrame) and not self._manner.pace:
                     self._begin(self._finish())
+            elif message.type in _CLOSING:
+                detail = f"{message.type.name} {self._socket.close_code}"
+                self.session.hung_up_on(detail, at)
+                await self._step()
+                return
             else:
                 self.ledger.blame(Departure.BAD_FRAME, message.type.name)
-            await self._step()
+            if self.session.outbox:
+                await self._step()
+            else:
+                self._go_on()
 
     async def _finish(self) -> None:
         """After `end`, without a pace: what is queued is played, and the session is over."""
         await asyncio.sleep(self._manner.grace_seconds)
-        self.session.play_out(self._loop.time())
-        self.session.finish(self._loop.time())
+        self.session.play_out(self._now())
+        self.session.finish(self._now())
         await self._step()
 
     async def _conclude(self, ending: SessionEnd) -> SessionReport:

@@ -11,8 +11,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 CHARACTERS_PER_SECOND = 15.0
 """Of a voice at its normal speed, about 180 English words a minute."""
@@ -37,8 +40,7 @@ def pace_of(voice: str) -> float:
     return CHARACTERS_PER_SECOND * (float(speed[1]) if speed else 1.0)
 
 
-@dataclass(frozen=True, slots=True)
-class Media:
+class Media(Struct, frozen=True):
     """One message in the queue; `begin` and `end` count characters of the whole playback."""
 
     begin: float
@@ -88,6 +90,8 @@ class SpeechPlayback:
 
     def advance(self, at: float) -> None:
         """Play on until `at`; nothing is played without a pace."""
+        if not self.pace:
+            return
         seconds, self._at = max(0.0, at - self._at), max(self._at, at)
         self.heard = min(self.length, self.heard + seconds * self.pace)
         current = self.current
@@ -97,8 +101,7 @@ class SpeechPlayback:
     @property
     def next_end(self) -> float | None:
         """When the media being played will be over; None without a pace or without media."""
-        current = self.current
-        if current is None or not self.pace:
+        if not self.pace or (current := self.current) is None:
             return None
         return self._at + (current.end - self.heard) / self.pace
 

@@ -41,11 +41,12 @@ class MemoryStore:
         self._write({**(self._there((pk, sk)) or {}), **attributes, "pk": pk, "sk": sk})
 
     async def query(self, pk: str, sk_prefix: str = "") -> list[Item]:
-        return [
-            deepcopy(item)
-            for key, item in sorted(self._items.items())
+        found = [
+            key
+            for key in self._items
             if key[0] == pk and key[1].startswith(sk_prefix) and self._there(key)
         ]
+        return [deepcopy(self._items[key]) for key in sorted(found)]
 
     async def query_index(self, pk1: str, sk1_prefix: str = "") -> list[Item]:
         found = [
@@ -65,15 +66,13 @@ class MemoryStore:
         self._write(item)
         return True
 
-    def all_items(self) -> list[Item]:
-        """Copies of all that is there, in order."""
-        return [deepcopy(item) for _, item in sorted(self._items.items())]
+    def snapshot(self) -> Mapping[Key, Item]:
+        """All that is there, for `restore`; only to be read."""
+        return dict(self._items)  # a write replaces an item and never changes it
 
-    def replace_all(self, items: Sequence[Item]) -> None:
+    def restore(self, snapshot: Mapping[Key, Item]) -> None:
         """Hold these items and no others."""
-        self._items.clear()
-        for item in items:
-            self._write(item)
+        self._items = dict(snapshot)
 
     async def close(self) -> None:
         self._items.clear()

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from agent.call.messages import ToolSpec
 from agent.ports import Channel
-from agent.tools.builtin import TOOLS, language_of
+from agent.tools.builtin import TOOLS, language_of, planned_end
 from agent.tools.http import HttpTools, OutboundHttp
 from agent.tools.idempotency import IdempotencyStore
 from agent.tools.tool import CallContext, CallToolExecutor, Tool, WithEffect, tool
@@ -36,6 +36,7 @@ __all__ = [
     "WithEffect",
     "language_of",
     "load_tools",
+    "planned_end",
     "specs_of",
     "tool",
 ]

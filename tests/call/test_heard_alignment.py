@@ -72,6 +72,18 @@ def test_numbers_that_were_spelled_out_are_found(reported: str, heard: str) -> N
     assert sent[: heard_until(sent, reported)] == heard
 
 
+@pytest.mark.parametrize(
+    ("reported", "heard"),
+    [
+        ("Your order is two large pizzas. That comes to $2", "comes to"),
+        ("Your order is two large pizzas. That comes to $24", "comes to"),
+        ("Your order is two large pizzas. That comes to $24.50", "comes to $24.50"),
+    ],
+)
+def test_a_price_that_was_cut_in_half_was_not_heard(reported: str, heard: str) -> None:
+    assert SENT[: heard_until(SENT, reported)].endswith(heard)
+
+
 def test_a_word_that_was_cut_in_half_was_not_heard() -> None:
     assert SENT[: heard_until(SENT, "Your order is two lar")] == "Your order is two"
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from agent.call import events as ev
 from agent.call.actions import CancelReply, EndCall, Handoff, Record, Speak
 from agent.call.config import KeyBinding
@@ -172,6 +174,28 @@ def test_an_empty_entry_after_a_re_prompt_is_listened_after() -> None:
     call.fires(Timer.IDLE)
 
     assert call.happens(it.pressed("#"))[-1] == it.starts(Timer.IDLE, 8_000)
+
+
+@pytest.mark.parametrize("cut", [(), (it.interrupted("You find us"),)])
+@pytest.mark.parametrize("rest", [(it.pressed("#"),), (it.pressed("*"), Timer.DIGITS)])
+def test_an_answer_that_an_empty_entry_has_cut_is_given_again(
+    cut: tuple[it.Step, ...], rest: tuple[it.Step, ...]
+) -> None:
+    """Who presses a key and then `#` waits for what the key does."""
+    call = it.speaking("You find us at two one four ")
+
+    actions = call.happens(*cut, *rest)
+
+    assert it.question(actions).reply == 2
+    assert it.caller_text(actions).endswith("[The caller is waiting for you to speak.]")
+
+
+def test_an_empty_entry_in_the_greeting_is_answered() -> None:
+    call = it.started()
+
+    actions = call.happens(it.interrupted(""), it.pressed("#"))
+
+    assert it.question(actions).reply == 1
 
 
 def test_words_complete_an_entry() -> None:

@@ -7,7 +7,16 @@ from dataclasses import replace
 import pytest
 
 from agent.call import events as ev
-from agent.call.actions import Action, Record, RunTool, StartReply, SwitchLanguage
+from agent.call.actions import (
+    Action,
+    EndCall,
+    Handoff,
+    HangUp,
+    Record,
+    RunTool,
+    StartReply,
+    SwitchLanguage,
+)
 from agent.call.config import CallConfig, Limits, Phrases
 from agent.call.conversation import Conversation
 from agent.call.history import (
@@ -146,6 +155,28 @@ def test_a_call_of_which_nothing_is_known_is_greeted() -> None:
     _, actions = resumed()
 
     assert it.spoken(actions) == ["Hello."]
+
+
+@pytest.mark.parametrize(
+    ("end", "sentence", "code"),
+    [
+        (Handoff("wish", "wants a person"), PHRASES.transfer, "live-agent-handoff"),
+        (HangUp(), PHRASES.goodbye, "goodbye"),
+    ],
+)
+def test_an_end_that_was_announced_follows_when_the_line_is_back(
+    end: Handoff | HangUp, sentence: str, code: str
+) -> None:
+    """The caller may not have heard of it, and the model believes that it has come."""
+    facts: list[Fact] = [CallerSaid("That is all."), AgentSaid("Of course.")]
+    conversation = Conversation(it.HELLO, Resumption(facts, ResumeCause.LOST, end=end))
+
+    actions = conversation.receive(ev.CallStarted())
+    ended = conversation.receive(it.agent_off())
+
+    assert it.spoken(actions) == [sentence]
+    assert not [action for action in actions if isinstance(action, StartReply)]
+    assert [code in action.handoff for action in ended if isinstance(action, EndCall)] == [True]
 
 
 def test_where_the_model_speaks_first_it_does() -> None:

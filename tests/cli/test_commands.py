@@ -60,8 +60,11 @@ def run(environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 
 @pytest.mark.parametrize(
     "command",
-    ["", "serve", "talk", "new", "dial", "seed", "check", "call", "eval", "show", "replay"],
-)
+    [
+        "", "serve", "talk", "new", "dial", "seed", "check", "call", "eval", "load", "probe",
+        "show", "replay",
+    ],
+)  # fmt: skip
 def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main([*command.split(), "--help"])

@@ -138,7 +138,8 @@ def test_every_command_that_is_named_is_there_with_its_options(
 def test_most_commands_are_named() -> None:
     """Otherwise the test above checks nothing."""
     assert {name for name, _ in commands()} == {
-        "serve", "talk", "new", "dial", "seed", "check", "call", "eval", "calls", "show", "replay",
+        "serve", "talk", "new", "dial", "seed", "check", "call", "eval", "load", "probe", "calls",
+        "show", "replay",
     }  # fmt: skip
     options = set[str]().union(*(options for name, options in commands() if name == "seed"))
     assert {"--canary", "--rollback", "--to", "--dry-run", "--profile", "--all"} <= options

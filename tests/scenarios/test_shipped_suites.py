@@ -21,7 +21,12 @@ SHIPPED = {
     Path(scenario.file): scenario for folder in SUITES for scenario in read_folder(folder)
 }  # one for each file, whatever its variants
 WITHHELD = "anonymous"
-LEAST = {"defaultUseCase": 12, "restaurantOrderingUseCase": 30}
+LEAST = {
+    "albertEinsteinUseCase": 12,
+    "apartmentSearchUseCase": 30,
+    "defaultUseCase": 12,
+    "restaurantOrderingUseCase": 30,
+}
 """Files of a use case."""
 TIMINGS = 2
 """`tests/run.sh` plays all eight."""
@@ -63,6 +68,22 @@ def test_half_of_the_shipped_scenarios_are_unpleasant_for_the_service() -> None:
 
     assert 2 * len(unpleasant) >= len(SHIPPED)
     assert [path.name for path, each in SHIPPED.items() if not each.about] == []
+
+
+def test_tools_that_a_scenario_expects_are_tools_of_its_use_case() -> None:
+    """A name that is spelled wrongly is never called, and would be expected so with `times: 0`.
+
+    A scripted model may call a tool that is not there.
+    """
+    wrong = [
+        f"{path.name}: {tool.name}"
+        for path, each in SHIPPED.items()
+        for tool in each.expects.tools
+        if tool.name not in (path.parents[1] / "use-case.toml").read_text(encoding="utf-8")
+        and tool.name not in str(each.replies)
+    ]
+
+    assert wrong == []
 
 
 @pytest.mark.parametrize(("use_case", "least"), LEAST.items())

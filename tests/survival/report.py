@@ -16,11 +16,12 @@ from itertools import pairwise
 
 from agent.call.history import AgentSaid, CallerSaid, ToolUsed
 from agent.ports import Store
+from agent.simulator.phone_call import Way
 from agent.simulator.talk_cycles import Departure
 from agent.store.call_state.history_loader import LoadedHistory, read_items
 from agent.store.call_state.journal import CHAT
 from benchmarks.replay import percentile
-from tests.survival.phone import Guest, Said, Way
+from tests.survival.phone import Guest, Said
 
 OWED_SECONDS = 0.5
 """A sentence said so long before its socket died has been received and written down.
@@ -35,7 +36,7 @@ class Report:
 
     calls: int
     endings: Counter[str]
-    """`hung up`: by the caller, when all was said."""
+    """By the caller, when all was said, is how it should be."""
     rejoins: Counter[str]
     """New sockets, by why and in which phase the last one ended."""
     waits: list[float]
@@ -125,18 +126,28 @@ def listed(counts: Mapping[str, int] | Mapping[int, int]) -> str:
 
 async def judge(store: Store, guests: Sequence[Guest]) -> Report:
     """Compare what was said with the table, once the servers have ended."""
-    rejoined = [(before, leg) for guest in guests for before, leg in pairwise(guest.legs)]
-    asked = [leg for _, leg in rejoined if leg.ticket.way is Way.ASKED and leg.opened_at]
-    violations = (each.kind for guest in guests for leg in guest.legs for each in leg.violations)
+    rejoined = [
+        (phase, before, leg)
+        for guest in guests
+        for phase, (before, leg) in zip(guest.phases, pairwise(guest.legs), strict=False)
+    ]
+    asked = [leg for *_, leg in rejoined if leg.way is Way.ASKED and leg.opened_at]
+    violations = (
+        each.kind
+        for guest in guests
+        for leg in guest.legs
+        if leg.call is not None
+        for each in leg.call.ledger.departures
+    )
     report = Report(
         calls=len(guests),
         endings=Counter(guest.ending for guest in guests),
         rejoins=Counter(
-            f"{leg.status} {leg.reason} {leg.phase}, {after.ticket.way}" for leg, after in rejoined
+            f"{leg.status} {leg.reason} {phase}, {after.way}" for phase, leg, after in rejoined
         ),
-        waits=sorted(leg.wait for leg in asked if leg.first_words_at),
-        answers=sorted(leg.answered_at - leg.ticket.asked_at for leg in asked),
-        openings=sorted(leg.opened_at - leg.ticket.asked_at for leg in asked),
+        waits=sorted(leg.first_words_at - leg.asked_at for leg in asked if leg.first_words_at),
+        answers=sorted(leg.answered_at - leg.asked_at for leg in asked),
+        openings=sorted(leg.opened_at - leg.asked_at for leg in asked),
         silent=sum(1 for leg in asked if not leg.first_words_at),
         violations=Counter(
             fault.value for fault in violations if fault is not Departure.HUNG_UP_ON

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.simulator import phone_call
 from tests.dynamodb import Engine
 from tests.survival import scenarios
 from tests.survival.scenarios import Outcome, Place
@@ -42,7 +43,7 @@ _NONE: frozenset[str] = frozenset()
 def assert_nothing_is_lost(outcome: Outcome) -> None:
     """Each call ended with the caller's hang-up and one order, and every word is in the table."""
     report = outcome.report
-    assert report.endings == {"hung up": report.calls}
+    assert report.endings == {phone_call.Outcome.HUNG_UP: report.calls}
     assert report.orders == {1: report.calls}
     assert (report.missing, report.strange, report.forgotten) == (0, 0, 0)
     assert (report.open_tools, report.repairs, report.silent) == (0, 0, 0)

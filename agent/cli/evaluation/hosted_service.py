@@ -21,7 +21,7 @@ from agent.call.history import AgentSaid, ToolUsed
 from agent.cli.evaluation.paced_model import Pace, PacedModel
 from agent.llm import OpenModel
 from agent.messaging.kept_messages import MemoryMessenger
-from agent.ports import Item, LanguageModel
+from agent.ports import Item, Key, LanguageModel
 from agent.scenarios.service_facts import SentMessage, ToolRun
 from agent.settings import Settings
 from agent.simulator.carrier import Twilio
@@ -99,9 +99,9 @@ class HostedService:
     store: MemoryStore
     messenger: MemoryMessenger
     service: app.Service
-    seeded: list[Item]
+    seeded: Mapping[Key, Item]
     """What the configuration puts into the table."""
-    prepared: list[Item]
+    prepared: Mapping[Key, Item]
     """What the table held when the present call began."""
     pace: Pace
     clock: CallClock
@@ -109,10 +109,10 @@ class HostedService:
     async def prepare(self, items: Sequence[Mapping[str, object]]) -> None:
         if self.pace.is_virtual:
             self.clock.begin()
-        self.store.replace_all(self.seeded)
+        self.store.restore(self.seeded)
         for item in items:
             await self.store.merge(str(item["pk"]), str(item["sk"]), item)
-        self.prepared = self.store.all_items()
+        self.prepared = self.store.snapshot()
         self.messenger.texts.clear()
         self.messenger.mails.clear()
 
@@ -126,8 +126,8 @@ class HostedService:
     async def items_before(self, pk: str, sk_prefix: str) -> list[Mapping[str, object]]:
         return [
             item
-            for item in self.prepared
-            if item["pk"] == pk and str(item["sk"]).startswith(sk_prefix)
+            for key, item in self.prepared.items()
+            if key[0] == pk and key[1].startswith(sk_prefix)
         ]
 
     async def tools(self, call_sid: str) -> list[ToolRun]:
@@ -199,4 +199,5 @@ async def hosted(
             f"http://127.0.0.1:{service.port}", settings.twilio_auth_token, settings.origin
         ) as twilio,
     ):
-        yield HostedService(twilio, store, messenger, service, store.all_items(), [], pace, clock)
+        seeded = store.snapshot()
+        yield HostedService(twilio, store, messenger, service, seeded, seeded, pace, clock)

@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 from yarl import URL
 
 from agent.errors import AgentError
-from agent.simulator.carrier import Twilio
+from agent.simulator.carrier import ACCOUNT, Twilio
 
 _TOKEN = "TWILIO_AUTH_TOKEN"  # noqa: S105 (the name of a variable)
+_ACCOUNT = "TWILIO_ACCOUNT_SID"
 
 
 class AddressError(AgentError):
@@ -31,6 +32,7 @@ class ServerAddress:
     public_url: str
     """The origin it is known by; empty = `base`."""
     token: str
+    account: str
 
     @property
     def is_this_machine(self) -> bool:
@@ -43,7 +45,7 @@ class ServerAddress:
     async def open(self) -> AsyncIterator[Twilio]:
         """Twilio, with a number whose calls this server answers."""
         async with Twilio.open(self.base, self.token, self.public_url) as twilio:
-            yield replace(twilio, path=self.path)
+            yield replace(twilio, path=self.path, account=self.account)
 
 
 def add_address(command: argparse.ArgumentParser, name: str = "url") -> None:
@@ -53,6 +55,9 @@ def add_address(command: argparse.ArgumentParser, name: str = "url") -> None:
     )
     command.add_argument(
         "--token", metavar="TOKEN", help=f"that signs; unset = {_TOKEN}, '' = nothing is signed"
+    )
+    command.add_argument(
+        "--account", metavar="SID", help=f"that calls; unset = {_ACCOUNT}, or one of zeros"
     )
     command.add_argument(
         "--public-url",
@@ -74,4 +79,5 @@ def address_in(asked: argparse.Namespace) -> ServerAddress:
     if not token and asked.token is None:
         raise AddressError(f"{_TOKEN}: not set; it signs the requests, as Twilio does")
     path = url.raw_path_qs if url.raw_path_qs not in {"", "/"} else "/twiml"
-    return ServerAddress(str(url.origin()), path, url.host, asked.public_url, token)
+    account = asked.account or os.environ.get(_ACCOUNT) or ACCOUNT
+    return ServerAddress(str(url.origin()), path, url.host, asked.public_url, token, account)

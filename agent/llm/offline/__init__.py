@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
-from agent.call.history import CALLER_WAITS, STILL_RUNNING
+from agent.call.history import CALLER_WAITS, CUT_OFF, STILL_RUNNING
 from agent.call.messages import (
     Choice,
     ForcedTool,
@@ -331,7 +331,9 @@ class Dialogue:
 def _says_nothing_new(message: Message) -> bool:
     """The caller only waits, or the line broke: what was to be answered still is."""
     texts = [part.text for part in message.parts if isinstance(part, Text)]
-    said = " ".join(texts).replace(CALLER_WAITS, "").replace(f"[{BROKEN_OFF}]", "")
+    said = " ".join(texts)
+    for note in (CALLER_WAITS, CUT_OFF, f"[{BROKEN_OFF}]"):
+        said = said.replace(note, "")
     return len(texts) == len(message.parts) and not said.strip()
 
 

@@ -17,7 +17,16 @@ from typing import Generic, TypeVar, get_args
 
 import msgspec
 
-from agent.call.actions import Action, Effect, Record, StartReply, Summarize, ToolOutcome
+from agent.call.actions import (
+    Action,
+    Effect,
+    Handoff,
+    HangUp,
+    Record,
+    StartReply,
+    Summarize,
+    ToolOutcome,
+)
 from agent.call.config import CallConfig
 from agent.call.events import Event, ToolFinished
 from agent.call.history import AgentSaid, CallerBegan, Fact, Recorded
@@ -110,7 +119,9 @@ def beginning_form(beginning: Beginning) -> Form:
     resumption: Form | None = None
     if beginning.resumption is not None:
         facts = [RECORDED.write(fact) for fact in beginning.resumption.facts]
-        resumption = {**_fields(beginning.resumption), "facts": facts}
+        end = beginning.resumption.end
+        ends = {"end": _EFFECTS.write(end)} if end is not None else {}
+        resumption = {**_fields(beginning.resumption), "facts": facts, **ends}
     profile = plain(beginning.profile)
     return {**_fields(beginning), "resumption": resumption, "profile": profile}
 
@@ -136,12 +147,14 @@ def _resumption_from(raw: object) -> Resumption | None:
         case None:
             return None
         case {"facts": [*facts], "cause": str(cause), **rest}:
+            end = None if rest.get("end") is None else _EFFECTS.read(rest["end"])
             return Resumption(
                 facts=[_FACTS.read(fact) for fact in facts],
                 cause=converted(cause, ResumeCause),
                 is_caller_cut_off=rest.get("is_caller_cut_off") is True,
                 elapsed_ms=converted(rest.get("elapsed_ms", 0), int),
                 language=str(rest.get("language", "")),
+                end=end if isinstance(end, Handoff | HangUp) else None,
             )
         case _:
             raise RecordError("record: the resumption cannot be read")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from agent.tools.builtin import apartments, call_control, caller_profile, messaging, restaurant
-from agent.tools.builtin.call_control import language_of
+from agent.tools.builtin.call_control import language_of, planned_end
 from agent.tools.tool import Tool
 
-__all__ = ["TOOLS", "language_of"]
+__all__ = ["TOOLS", "language_of", "planned_end"]
 
 TOOLS: tuple[Tool, ...] = (
     *restaurant.TOOLS,

@@ -6,7 +6,7 @@ joined: a caller may change to another language, back, and there again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Annotated
 
@@ -14,7 +14,8 @@ import msgspec
 from msgspec import Meta
 
 from agent.call.actions import Handoff, HangUp, SwitchLanguage
-from agent.call.history import Fact, ToolUsed
+from agent.call.conversation import CALL_GOES_ON
+from agent.call.history import CallerSaid, Fact, Note, ToolUsed
 from agent.errors import ToolError
 from agent.tools.tool import CallContext, Tool, WithEffect, tool
 
@@ -28,6 +29,25 @@ _DETAILS = (
     "What is known by now, each as `name: value`, for example `order: two pizzas`, "
     "`day: 2026-03-06`. No card numbers, passwords or health matters."
 )
+
+
+class _Asked(msgspec.Struct, frozen=True, rename={"summary": "context"}):
+    """Arguments of `hand_off`."""
+
+    reason: str = ""
+    summary: str = ""
+    details: tuple[str, ...] = ()
+
+    @property
+    def handoff(self) -> Handoff:
+        # Cut, not refused, so that the caller does not wait for a shorter summary.
+        why = " ".join(self.reason.split())[:_REASON_CHARS] or "user-requested"
+        slots = {}
+        for number, detail in enumerate(self.details[:_SLOTS], 1):
+            name, _, value = (part.strip() for part in detail.partition(":"))
+            if value or name:
+                slots[name if name and value else f"note {number}"] = value or name
+        return Handoff(why, self.summary.strip()[:_SUMMARY_CHARS], slots)
 
 
 class _Switched(msgspec.Struct, frozen=True):
@@ -48,16 +68,9 @@ async def hand_off(
     Use it when the caller asks for a person, or for legal, liability, financial or other
     sensitive matters. Tell the caller in one short sentence; the call then leaves you.
     """
-    # Cut, not refused, so that the caller does not wait for a shorter summary.
-    why = " ".join(reason.split())[:_REASON_CHARS] or "user-requested"
-    slots = {}
-    for number, detail in enumerate(details[:_SLOTS], 1):
-        name, _, value = (part.strip() for part in detail.partition(":"))
-        if value or name:
-            slots[name if name and value else f"note {number}"] = value or name
     return WithEffect(
         {"message": "The caller is connected to a person as soon as you have said so."},
-        Handoff(why, summary.strip()[:_SUMMARY_CHARS], slots),
+        _Asked(reason, summary, details).handoff,
     )
 
 
@@ -105,6 +118,21 @@ def language_of(facts: Iterable[Fact]) -> str:
                 switched = msgspec.json.decode(fact.result.content, type=_Switched)
                 language = switched.language or language
     return language
+
+
+def planned_end(facts: Sequence[Fact]) -> Handoff | HangUp | None:
+    """The transfer or the end that a call was about to come to; None if the caller went on."""
+    for fact in reversed(facts):
+        if isinstance(fact, CallerSaid) or fact == Note(CALL_GOES_ON):
+            return None
+        if not isinstance(fact, ToolUsed) or fact.result is None or fact.result.is_error:
+            continue
+        if fact.call.name == end_call.spec.name:
+            return HangUp()
+        if fact.call.name == hand_off.spec.name:
+            with suppress(msgspec.MsgspecError):
+                return msgspec.json.decode(fact.call.arguments, type=_Asked).handoff
+    return None
 
 
 def _primary(tag: str) -> str:

@@ -100,7 +100,8 @@ def test_what_is_no_event_is_told_without_its_words(raw: object) -> None:
         event_from(raw)
 
 
-def test_beginning_is_read_back_as_it_was() -> None:
+@pytest.mark.parametrize("end", [None, act.HangUp(), act.Handoff("wish", slots={"day": "Friday"})])
+def test_beginning_is_read_back_as_it_was(end: act.HangUp | act.Handoff | None) -> None:
     facts: list[Fact] = [
         CallerSaid("12", InputMode.KEYPAD),
         AgentSaid("Hello", is_cut=True),
@@ -108,7 +109,7 @@ def test_beginning_is_read_back_as_it_was() -> None:
         Note("The line broke."),
     ]
     resumption = Resumption(
-        facts, ResumeCause.LOST, is_caller_cut_off=True, elapsed_ms=9, language="es"
+        facts, ResumeCause.LOST, is_caller_cut_off=True, elapsed_ms=9, language="es", end=end
     )
     brief = CallConfig(tools=CONFIG.tools, keypad=CONFIG.keypad, limits=Limits(idle_ms=(1, 2, 3)))
     stamp = VersionStamp("pizza", 2)

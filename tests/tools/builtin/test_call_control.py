@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from agent.call.actions import Handoff, HangUp, SwitchLanguage
-from agent.call.history import CallerSaid, Fact, ToolUsed
+from agent.call.conversation import CALL_GOES_ON
+from agent.call.history import AgentSaid, CallerSaid, Fact, Note, ToolUsed
 from agent.call.messages import ToolCall, ToolResult
 from agent.store.memory import MemoryStore
-from agent.tools import language_of
+from agent.tools import language_of, planned_end
 from tests.tools.worlds import call_of, refused, run
 
 DETAILS = ["order: two pizzas", " time : 4:30 PM", "wants a person", "name:", " ", ": Ada"]
@@ -84,3 +85,40 @@ def test_the_language_of_a_call_is_the_one_it_switched_to_last() -> None:
 
     assert language_of(facts) == "es-US"
     assert language_of(facts[:1]) == ""
+
+
+def used(name: str, arguments: str = "{}", *, is_error: bool = False) -> ToolUsed:
+    call = ToolCall("tool00001", name, arguments)
+    return ToolUsed(1, call, ToolResult(call.id, "{}", is_error))
+
+
+LEGAL = used("LiveAgentHandoffFunction", '{"reason": "legal", "details": ["day: Friday"]}')
+
+
+@pytest.mark.parametrize(
+    ("facts", "end"),
+    [
+        ([CallerSaid("Bye."), used("EndCallFunction"), AgentSaid("Goodbye.")], HangUp()),
+        ([LEGAL, AgentSaid("I am connecting you.")], Handoff("legal", slots={"day": "Friday"})),
+        ([LEGAL, CallerSaid("Are you there?")], None),
+        ([used("EndCallFunction"), Note(CALL_GOES_ON)], None),
+        ([used("EndCallFunction", is_error=True)], None),
+        ([used("LiveAgentHandoffFunction", "[")], None),
+        ([ToolUsed(1, ToolCall("tool00001", "EndCallFunction", "{}")), used("look_up")], None),
+        ([], None),
+    ],
+    ids=[
+        "end",
+        "transfer",
+        "caller went on",
+        "taken back",
+        "failed",
+        "broken",
+        "no result",
+        "none",
+    ],
+)
+def test_planned_end_of_a_call_is_that_of_its_last_facts(
+    facts: list[Fact], end: Handoff | HangUp | None
+) -> None:
+    assert planned_end(facts) == end
