@@ -127,7 +127,7 @@ class RelaySession:
         if self._habits.pace:
             self.advance(at)
         if self.ending is not None:
-            return self.ledger.received(text, at) if self.ledger.end is not None else None
+            return self.ledger.received_late(text, at)
         was_open = self.ledger.open_cycle is not None
         frame = self.ledger.received(text, at)
         self._malformed = 0 if frame is not None else self._malformed + 1
@@ -142,9 +142,8 @@ class RelaySession:
                 self.languages.append(language)
             case DigitsFrame(digits):
                 self.digits += digits
-            case EndFrame() if self._habits.pace:
-                unheard = self.playback.length - self.playback.heard
-                self.unheard_at_end = unheard / self._habits.pace
+            case EndFrame():
+                self.unheard_at_end = self.playback.seconds_left
             case None if self.ledger.end is None:
                 self._send(type="error", description="Invalid message received")
         if self._malformed >= _MALFORMED_IN_A_ROW:

@@ -132,6 +132,10 @@ class TalkLedger:
             self._other(frame)
         return frame
 
+    def received_late(self, text: str, at: float) -> ServerFrame | None:
+        """Enter one frame after the session; it is a departure if the server has ended that."""
+        return self.received(text, at) if self.end is not None else None
+
     def _text(self, frame: TextFrame, at: float) -> None:
         cycle = self.open_cycle or self._opened(frame, at)
         cycle.text += frame.token

@@ -50,7 +50,7 @@ def service() -> Settings:
 
 def callers(service: HostedService) -> list[object]:
     """The caller of each call that the service knows."""
-    return [item["caller"] for item in service.store.all_items() if item["sk"] == LISTING]
+    return [item["caller"] for item in service.store.snapshot().values() if item["sk"] == LISTING]
 
 
 @virtually

@@ -43,7 +43,7 @@ async def probe_service(*arguments: str, status: int) -> None:
         assert await probed(f"http://127.0.0.1:{server.service.port}", *options) == status
 
         await server.settle()
-        calls = [item for item in server.store.all_items() if item["sk"] == LISTING]
+        calls = [item for item in server.store.snapshot().values() if item["sk"] == LISTING]
     assert [call["reason"] for call in calls] in ([], ["caller_hangup"])
     assert len(calls) == ("--token" not in arguments)
 

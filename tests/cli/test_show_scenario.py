@@ -72,7 +72,7 @@ async def played(service: HostedService, path: Path) -> tuple[ScenarioRun, str]:
     [scenario] = read_file(path)
     service.pace.begin(scenario, ORDINARY)
     run = await play(scenario, service.twilio, ORDINARY, service)
-    [listed] = [item for item in service.store.all_items() if item["sk"] == LISTING]
+    [listed] = [item for item in service.store.snapshot().values() if item["sk"] == LISTING]
     return run, str(listed["pk"])
 
 
