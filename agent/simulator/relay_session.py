@@ -130,7 +130,6 @@ class RelaySession:
             return self.ledger.received_late(text, at)
         was_open = self.ledger.open_cycle is not None
         frame = self.ledger.received(text, at)
-        self._malformed = 0 if frame is not None else self._malformed + 1
         match frame:
             case TextFrame(token) if token:
                 self.playback.queue(token, opens_cycle=not was_open, **self._may(frame))
@@ -146,12 +145,16 @@ class RelaySession:
                 self.unheard_at_end = self.playback.seconds_left
             case None if self.ledger.end is None:
                 self._send(type="error", description="Invalid message received")
-        if self._malformed >= _MALFORMED_IN_A_ROW:
-            self._end("failed", at, error="64105")
+        self._count_malformed(frame, at)
         self.advance(at)
         if self._caller_is_speaking:
             self._break_in(at)
         return frame
+
+    def _count_malformed(self, frame: ServerFrame | None, at: float) -> None:
+        self._malformed = 0 if frame is not None else self._malformed + 1
+        if self._malformed >= _MALFORMED_IN_A_ROW:
+            self._end("failed", at, error="64105")
 
     def advance(self, at: float) -> None:
         """The caller goes on listening until `at`; without a pace nothing is played."""
