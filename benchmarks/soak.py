@@ -1,12 +1,12 @@
 """Keeps one service at its admission limit, and looks for what it leaves behind.
 
-    python benchmarks/soak.py [--minutes M] [--calls N] [--pause S] [--dynamodb] [--json FILE]
+    python benchmarks/soak.py [--minutes M] [--calls N] [--think S] [--dynamodb] [--json FILE]
 
 `python -m agent serve` runs as a child process on one core, with `MAX_CALLS=N`; the callers are on
 the others. There are a few more callers than lines, each of which rings again when its call is
-over: so the service is always full, and some are always refused. A caller listens as long as the
-answer takes to be spoken, thinks, speaks, breaks in, presses keys, orders, falls silent, hangs up;
-the sockets of some die, and they go on where the action URL connects them again, if it does.
+over: so the service is always full, and some are always refused. Callers play the scenarios of the
+restaurant (`agent.scenarios.load_generator`): they listen as long as the answer takes to be spoken,
+think, speak, break in, press keys, order, fall silent, lose the line and hang up.
 
 A line a minute says what the process holds. In the end two things must be true:
 
@@ -14,7 +14,8 @@ A line a minute says what the process holds. In the end two things must be true:
 - What remains `SETTLE_SECONDS` after the last call: no session, task, socket or file more than
   before the first one. Connections of these callers are closed by then.
 
-Exit status 1 otherwise, or if a call that had a line was not answered, or an error was logged.
+Exit status 1 otherwise, or if a call that had a line was not answered or failed, the service
+departed from the protocol, or an error was logged.
 Latency is measured at the client and is worth something only on a machine with nothing else to do:
 how long the service had no core, and how busy the client was, is printed, too.
 """
@@ -25,13 +26,12 @@ import argparse
 import asyncio
 import json
 import math
-import random
 import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager
-from dataclasses import asdict, dataclass, field, replace
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit
@@ -44,9 +44,10 @@ if __name__ == "__main__":
 
 from prometheus_client.parser import text_string_to_metric_families  # noqa: E402 - as the next one
 
-from agent.simulator.carrier import Twilio, call_fields  # noqa: E402 - as the line before
-from agent.simulator.phone_call import Outcome, PhoneCall  # noqa: E402 - as the line before
-from agent.simulator.simulated_call import NoReplyError, TwilioCall  # noqa: E402 - as the line before
+from agent.scenarios.load_figures import LoadFigures  # noqa: E402 - as the line before
+from agent.scenarios.load_generator import LoadGenerator, LoadPlan  # noqa: E402 - as the line before
+from agent.scenarios.scenario_files import read_folder  # noqa: E402 - as the line before
+from agent.simulator.carrier import Twilio  # noqa: E402 - as the line before
 from benchmarks.replay import log_findings, percentile, table_of  # noqa: E402 - as the next one
 from benchmarks.service import (  # noqa: E402 - as the next one
     Server,
@@ -54,146 +55,20 @@ from benchmarks.service import (  # noqa: E402 - as the next one
     serving,
     waited_seconds,
 )
-from tests.servers import PATIENT  # noqa: E402 - found only by the line above
+from tests.dialogues import ORDERING  # noqa: E402 - found only by the line above
 
 WARM_MINUTES = 10.0
 FLAT = 0.05
 SETTLE_SECONDS = 10.0
 _TOKEN = "soak-token"  # noqa: S105 - of a server that lives for this run
-_MANNER = replace(PATIENT, answer_seconds=20.0, closing_seconds=2.0)
-_CHARACTERS_A_SECOND = 15
-"""Of speech."""
 _SAMPLE_SECONDS = 5.0
 _MORE_CALLERS = 0.05
 """Share of callers that find no line."""
 _NEW_CALLERS_A_SECOND = 20
 """Until all of them are there."""
-_BUSY_SECONDS = (2.0, 6.0)
-"""How soon a caller who was refused rings again."""
 _LINES_SHOWN = 10
 _TO_TABLE = "table"
 """Kind of a socket that leads to a DynamoDB."""
-
-ORDER = (
-    "hi, i would like to order", "a large cheese pizza for pickup", "and garlic knots", "yes",
-)  # fmt: skip
-QUESTIONS = (
-    "are you open", "what do you have", "where are you", "do you deliver",
-    "tell me about the pizzas",
-)  # fmt: skip
-
-
-@dataclass(slots=True)
-class Tally:
-    """Counts of what happened to the callers."""
-
-    calls: int = 0
-    refused: int = 0
-    turns: int = 0
-    interrupts: int = 0
-    keys: int = 0
-    died: int = 0
-    resumed: int = 0
-    lost: int = 0
-    """Lines that the service, or a full backlog, would not give although it had offered them."""
-    unanswered: list[str] = field(default_factory=list)
-    """What did not come in time; holds no words."""
-    first_text_seconds: list[float] = field(default_factory=list)
-    """Since the last line was printed."""
-
-
-class Caller:
-    """A caller who rings again after each call until the end of the run."""
-
-    def __init__(self, twilio: Twilio, tally: Tally, pause: float, number: int) -> None:
-        self._twilio = twilio
-        self._tally = tally
-        self._pause = pause
-        self._number = number
-        self._chance = random.Random(number)
-        self._from = f"+1555{2_000_000 + number:07}"
-
-    async def keep_calling(self, over: asyncio.Event) -> None:
-        """Lead one call after another; the last one ends like any other."""
-        await self._wait(over, self._number / _NEW_CALLERS_A_SECOND)
-        while not over.is_set():
-            phone = PhoneCall(self._twilio, call_fields(From=self._from))
-            async with aclosing(phone.sessions()) as sessions:
-                async for call in sessions:
-                    await self._session(call, over)
-            self._tally.calls += bool(phone.legs)
-            self._tally.resumed += max(0, len(phone.legs) - 1)
-            self._tally.lost += phone.outcome is Outcome.FAILED or bool(phone.departures)
-            if phone.outcome is Outcome.REFUSED:
-                self._tally.refused += 1
-                await self._wait(over, self._chance.uniform(*_BUSY_SECONDS))
-
-    async def _session(self, call: TwilioCall, over: asyncio.Event) -> None:
-        """Talk on one socket, which some callers lose; the others hang up when they leave it."""
-        dies = self._chance.random() < 0.05
-        await self._talk(call, over, dies=dies)
-        if dies and call.ending is None:
-            self._tally.died += 1
-            await call.fail()
-
-    async def _talk(self, call: TwilioCall, over: asyncio.Event, *, dies: bool) -> None:
-        lines = ORDER if self._chance.random() < 0.6 else self._chance.sample(QUESTIONS, 3)
-        stay = self._chance.randint(1, 2) if dies else len(lines)
-        if "welcomeGreeting" not in call.relay.attributes:
-            await call.settle()  # on a new line of a call the agent speaks first
-        await self._listen(call, over)
-        for line in lines[:stay]:
-            if call.ending is not None or over.is_set():
-                return
-            await self._turn(call, line)
-            await self._listen(call, over)
-
-    async def _turn(self, call: TwilioCall, line: str) -> None:
-        self._tally.turns += 1
-        [kind] = self._chance.choices(("breaks in", "presses", "says"), (15, 10, 75))
-        try:
-            match kind:
-                case "breaks in":
-                    await self._break_in(call, line)
-                case "presses":
-                    self._tally.keys += 1
-                    await call.play_out()
-                    await call.press(self._chance.choice("0123456789"))
-                    await call.settle()
-                case _:
-                    reply = await call.say(line, partials=(line[:6],))
-                    self._tally.first_text_seconds.append(reply.first_text_seconds)
-        except NoReplyError as error:
-            if call.ending is None:
-                cycles = [each.is_open for each in call.ledger.cycles[-2:]]
-                self._tally.unanswered.append(f"{kind}: {error}, last cycles open: {cycles}")
-
-    async def _break_in(self, call: TwilioCall, line: str) -> None:
-        await call.play_out()
-        await call.prompt("tell me about the pizzas")
-        heard = await call.hear(40)
-        if call.playback.is_playing:
-            self._tally.interrupts += 1
-            await call.interrupt(characters=min(heard, 40))
-        await call.settle()
-        await call.say(line)
-
-    async def _listen(self, call: TwilioCall, over: asyncio.Event) -> None:
-        """Wait as long as it takes to speak the answer, and to think."""
-        cycles = call.ledger.cycles
-        spoken = len(
-            cycles[-1].text if cycles else call.relay.attributes.get("welcomeGreeting", "")
-        )
-        thinking = self._chance.uniform(0.5, 2.5)
-        await self._wait(over, self._pause * (spoken / _CHARACTERS_A_SECOND + thinking))
-
-    @staticmethod
-    async def _wait(over: asyncio.Event, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await over.wait()
-        except TimeoutError:
-            pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,10 +165,11 @@ def lag_at_most(now: Mapping[str, float], before: Mapping[str, float], share: fl
 class Watch:
     """Samples the process, and prints a line a minute."""
 
-    def __init__(self, server: Server, tally: Tally, table_port: int) -> None:
+    def __init__(self, server: Server, figures: LoadFigures, table_port: int) -> None:
         self._server = server
         self._table_port = table_port
-        self._tally = tally
+        self._figures = figures
+        self._waits_shown = 0
         self.rss: list[tuple[float, int]] = []
         """Minutes since the start, and bytes."""
 
@@ -316,17 +192,17 @@ class Watch:
             held, before, client = new, metrics, time.process_time()
 
     def _print(self, number: int, held: Held, cpu: tuple[float, float, float], lag: float) -> None:
-        tally, kinds = self._tally, " ".join(f"{k} {n}" for k, n in sorted(held.files.items()))
-        first = sorted(tally.first_text_seconds)
-        tally.first_text_seconds = []
+        figures, kinds = self._figures, " ".join(f"{k} {n}" for k, n in sorted(held.files.items()))
+        first = sorted(each.seconds for each in figures.waits[self._waits_shown :])
+        self._waits_shown = len(figures.waits)
         p50, p95 = (percentile(first, share) * 1000 for share in (0.5, 0.95))
         print(
             f"{number:4} min: calls {held.sessions:g}, rss {held.rss / 2**20:.1f} MiB,"
             f" cpu {cpu[0] / 0.6:.0f} % (no core {cpu[1] / 0.6:.0f} %,"
             f" callers {cpu[2] / 0.6:.0f} %), tasks {held.tasks:g},"
             f" threads {held.threads}, fds {kinds}; first text p50 {p50:.0f} p95 {p95:.0f} ms,"
-            f" lag p99 < {lag * 1000:g} ms; ended {tally.calls}, refused {tally.refused},"
-            f" died {tally.died}, resumed {tally.resumed}, unanswered {len(tally.unanswered)}",
+            f" lag p99 < {lag * 1000:g} ms; ended {figures.ended}, refused {_refused(figures)},"
+            f" unanswered {figures.silences}",
             flush=True,
         )
 
@@ -346,46 +222,51 @@ def verdict(rss: Sequence[tuple[float, int]], minutes: float) -> Iterator[str]:
 
 
 @asynccontextmanager
-async def _callers(
-    server: Server, tally: Tally, arguments: argparse.Namespace
-) -> AsyncIterator[None]:
+async def _callers(server: Server, arguments: argparse.Namespace) -> AsyncIterator[LoadFigures]:
     """Run so many callers and a few more; on leaving all of them have hung up."""
-    over = asyncio.Event()
     number = arguments.calls + max(1, round(arguments.calls * _MORE_CALLERS))
-    connector = aiohttp.TCPConnector(limit=0)
-    async with aiohttp.ClientSession(connector=connector) as http, asyncio.TaskGroup() as tasks:
-        twilio = Twilio(http, server.base, _TOKEN, manner=_MANNER)
-        for each in range(number):
-            caller = Caller(twilio, tally, arguments.pause, each)
-            tasks.create_task(caller.keep_calling(over), name=f"caller {each}")
-        yield
-        over.set()
+    ramp = number / _NEW_CALLERS_A_SECOND
+    plan = LoadPlan(number, arguments.minutes * 60, ramp, think=arguments.think)
+    scenarios = read_folder(ROOT / "configuration" / "use-cases" / ORDERING)
+    async with Twilio.open(server.base, _TOKEN) as twilio, asyncio.TaskGroup() as tasks:
+        callers = LoadGenerator(twilio, [each for each in scenarios if not each.replies], plan)
+        tasks.create_task(callers.run(), name="callers")
+        yield callers.figures
+
+
+def _refused(figures: LoadFigures) -> int:
+    return sum(count for error, count in figures.errors.items() if error.startswith("refused"))
+
+
+def _faults_of(figures: LoadFigures) -> Iterator[str]:
+    if figures.silences:
+        yield f"{figures.silences} times not answered"
+    for fault, count in (figures.errors + figures.departures).items():
+        if not fault.startswith("refused"):
+            yield f"{count} times {fault}"
 
 
 async def soak(
     folder: Path, arguments: argparse.Namespace, environment: Mapping[str, str]
-) -> tuple[Tally, list[tuple[float, int]], list[str]]:
+) -> tuple[LoadFigures, list[tuple[float, int]], list[str]]:
     """Serve, fill, watch, empty and look again; returns counts, sizes by minute, and faults."""
-    tally = Tally()
     table_port = urlsplit(environment.get("AWS_ENDPOINT_URL_DYNAMODB", "")).port or 0
-    limits = {"MAX_CALLS": str(arguments.calls), **environment}
-    async with serving(folder, _TOKEN, {}, **limits) as server:
+    options = {"MAX_CALLS": str(arguments.calls), "STACK_USE_CASE": ORDERING, **environment}
+    async with serving(folder, _TOKEN, {}, **options) as server:
         with on_cores_apart(server.process.pid):
             await asyncio.sleep(1)  # what counts tasks does so twice a second
             before = look(server, await scrape(server), table_port)
-            watch = Watch(server, tally, table_port)
-            async with _callers(server, tally, arguments):
+            async with _callers(server, arguments) as figures:
+                watch = Watch(server, figures, table_port)
                 await watch.watch(arguments.minutes)
             await asyncio.sleep(SETTLE_SECONDS)  # the promise is about this moment
             after = look(server, await scrape(server), table_port)
     faults = list(verdict(watch.rss, arguments.minutes))
     print(f"before: {_shown(before)}\nafter:  {_shown(after)}")
     faults += [f"left over: {each}" for each in after.left_over(before)]
-    faults += [f"not answered: {each}" for each in tally.unanswered]
-    if tally.lost:
-        faults.append(f"{tally.lost} lines were not given")
+    faults += _faults_of(figures)
     faults += [f"log: {each.detail}" for each in log_findings(server.log_lines())]
-    return tally, watch.rss, faults
+    return figures, watch.rss, faults
 
 
 def _shown(held: Held) -> str:
@@ -398,7 +279,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--calls", type=int, default=100, help="lines, all of them taken")
     parser.add_argument(
-        "--pause", type=float, default=1.0, help="how slow people are; 1 is as slow as they are"
+        "--think",
+        type=float,
+        default=0.0,
+        help="mean seconds before a caller speaks; 0 = as people",
     )
     parser.add_argument("--dynamodb", action="store_true", help="with a DynamoDB started for this")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
@@ -409,8 +293,8 @@ def main() -> int:
     """Soak; returns 1 if something is wrong."""
     arguments = _arguments()
     with TemporaryDirectory() as folder, table_of(arguments.dynamodb) as environment:
-        tally, rss, faults = asyncio.run(soak(Path(folder), arguments, environment))
-    figures = {name: value for name, value in asdict(tally).items() if isinstance(value, int)}
+        seen, rss, faults = asyncio.run(soak(Path(folder), arguments, environment))
+    figures = {"calls": seen.ended, "refused": _refused(seen), "turns": len(seen.waits)}
     print(", ".join(f"{name} {value}" for name, value in figures.items()))
     for fault in faults[:_LINES_SHOWN]:
         print(f"FAULT {fault}")

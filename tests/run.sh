@@ -97,7 +97,7 @@ ensure_environment requirements-dev.txt
 # The checks compute while what the tests need is fetched and built; their output is shown afterwards.
 told=$(mktemp)
 trap 'rm -f "$told"; leave_engine' EXIT
-checks >"$told" 2>&1 &
+{ checks; run "$bin/python" -m agent eval configuration; } >"$told" 2>&1 &
 checking=$!
 run prepare_engine "$bin/python"
 run prepare_image "$bin/python"

@@ -62,6 +62,8 @@ class Twilio:
     path: str = "/twiml"
     account: str = ACCOUNT
     """SID, of the calls of scenarios."""
+    stays_on_server: bool = False
+    """Another host that the TwiML names counts as one that cannot be reached."""
 
     @property
     def voice_url(self) -> str:
@@ -156,6 +158,8 @@ class Twilio:
         if url.scheme == "ws" and url.host not in {"localhost", "127.0.0.1"}:
             raise aiohttp.InvalidURL(public, "Twilio dials wss:// only (64102)")
         if url.authority != URL(self.public_url or self.base).authority:
+            if self.stays_on_server:
+                raise aiohttp.InvalidURL(public, "another server than the one that is called")
             return url
         is_socket, is_tls = url.scheme in {"ws", "wss"}, base.scheme == "https"
         scheme = ("wss" if is_tls else "ws") if is_socket else base.scheme

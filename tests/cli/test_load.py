@@ -7,12 +7,11 @@ import json
 import math
 import re
 from collections import Counter
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
-import aiohttp
 import pytest
-from tests.simulator.test_simulator import PUBLIC, TOKEN, StandIn
 
 from agent.cli.evaluation import load_test
 from agent.cli.evaluation.hosted_service import SETTINGS, HostedService, hosted
@@ -32,10 +31,9 @@ from agent.scenarios.load_generator import (
 )
 from agent.scenarios.scenario import Says, Scenario, ScenarioError
 from agent.settings import Settings
-from agent.simulator.carrier import Twilio
 from agent.simulator.virtual_time import virtually
 from agent.store.call_state.call_list import LISTING
-from tests.listening import listening
+from tests.simulator.minimal_relay import TOKEN, MinimalRelay, calling
 
 pytestmark = pytest.mark.usefixtures("plain_logging")
 
@@ -90,9 +88,9 @@ async def test_calls_of_a_rate_arrive_whatever_the_server_does() -> None:
 @virtually
 async def test_arrivals_are_those_of_a_poisson_process() -> None:
     """About as many as the rate says, and not at even times."""
-    async with listening(StandIn().application()) as base, aiohttp.ClientSession() as http:
-        twilio = Twilio(http, base, "wrong", PUBLIC)
-        generator = LoadGenerator(twilio, HELLO, LoadPlan(calls=1000, seconds=100.0, rate=2.0))
+    async with calling(MinimalRelay()) as twilio:
+        stranger, plan = replace(twilio, token="wrong"), LoadPlan(1000, seconds=100.0, rate=2.0)
+        generator = LoadGenerator(stranger, HELLO, plan)
 
         figures = await generator.run()
 
@@ -103,9 +101,8 @@ async def test_arrivals_are_those_of_a_poisson_process() -> None:
 @virtually
 async def test_departures_are_counted_by_kind() -> None:
     """A server that closes each answer twice, and one that closes the socket."""
-    said = [Scenario("bare", steps=(Says("bare"),)), Scenario("slam", steps=(Says("slam"),))]
-    async with listening(StandIn().application()) as base, aiohttp.ClientSession() as http:
-        twilio = Twilio(http, base, TOKEN, PUBLIC)
+    said = [Scenario(words, steps=(Says(words),)) for words in ("close twice", "hang up")]
+    async with calling(MinimalRelay({"welcomeGreeting": "Hello!"})) as twilio:
         plan = LoadPlan(calls=2, seconds=12.0, ramp=0.1)
 
         figures = await LoadGenerator(twilio, said, plan).run()
@@ -115,11 +112,10 @@ async def test_departures_are_counted_by_kind() -> None:
 
 @virtually
 async def test_caller_without_an_answer_has_dead_air() -> None:
-    async with listening(StandIn().application()) as base, aiohttp.ClientSession() as http:
-        twilio = Twilio(http, base, TOKEN, PUBLIC)
+    async with calling(MinimalRelay({"welcomeGreeting": "Hello!"})) as twilio:
         plan = LoadPlan(calls=1, seconds=30.0, ramp=0.1, think=0.5)
 
-        silent = [Scenario("s", steps=(Says("silence"),))]
+        silent = [Scenario("s", steps=(Says("be silent"),))]
         figures = await LoadGenerator(twilio, silent, plan).run()
 
     assert figures.dead_airs > 0

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from collections import deque
 
 import pytest
 from aiohttp import web
-from tests.simulator.test_simulator import PUBLIC, TOKEN, StandIn
 
 from agent.cli.evaluation import probe as command
 from agent.cli.evaluation.hosted_service import SETTINGS, hosted
@@ -16,9 +16,11 @@ from agent.settings import Settings
 from agent.simulator.virtual_time import virtually
 from agent.store.call_state.call_list import LISTING
 from tests.listening import listening
+from tests.simulator.minimal_relay import TOKEN, MinimalRelay
 
 pytestmark = pytest.mark.usefixtures("plain_logging")
 
+PUBLIC = "https://voice.example.com"
 SERVICE = Settings.read({**SETTINGS, "STACK_USE_CASE": "restaurantOrderingUseCase"})
 BUSY = "<Response><Say>All lines are busy.</Say><Hangup/></Response>"
 WRONG = '<Response><Connect><ConversationRelay url="http://x" voice=""/></Connect></Response>'
@@ -96,18 +98,18 @@ def test_what_fails_is_said(
 
 @virtually
 async def probe_stand_in(question: str) -> None:
-    async with listening(StandIn().application()) as base:
-        options = ["--public-url", PUBLIC, "--token", TOKEN, "--within", "2"]
-        assert await probed(base, *options, "--question", question) == (question != "hello")
+    async with MinimalRelay().serving() as relay:
+        options = ["--token", TOKEN, "--within", "2", "--question", question]
+        assert await probed(f"{relay.url}/voice", *options) == (question != "hello")
 
 
 @pytest.mark.parametrize(
     ("question", "told"),
     [
         ("hello", ""),
-        ("silence", "failed: there was no answer within 2 s"),
-        ("bare", "failed: the service departs from the protocol: no_words"),
-        ("slam", "failed: the service ended the session (failed)"),
+        ("be silent", "failed: there was no answer within 2 s"),
+        ("close twice", "failed: the service departs from the protocol: no_words"),
+        ("hang up", "failed: the service ended the session (failed)"),
     ],
 )
 def test_faults_on_the_socket_are_said(
@@ -132,7 +134,7 @@ def answering(status: int, twiml: str) -> web.Application:
 @virtually
 async def probe_webhook(status: int, twiml: str) -> None:
     async with listening(answering(status, twiml)) as base:
-        assert await probed(f"{base}/voice", "--token", TOKEN) == 1
+        assert await probed(f"{base}/voice", "--public-url", "https://x", "--token", TOKEN) == 1
 
 
 @pytest.mark.parametrize(
@@ -160,12 +162,9 @@ def test_action_url_must_answer(capsys: pytest.CaptureFixture[str]) -> None:
 
     @virtually
     async def run() -> None:
-        service = StandIn()
-        app = web.Application()
-        app.router.add_post("/twiml", service.webhook)
-        app.router.add_get("/conversation-relay", service.relay)
-        async with listening(app) as base:
-            assert await probed(base, "--public-url", PUBLIC, "--token", TOKEN) == 1
+        relay = MinimalRelay(answers={"/action": deque(["404"])})
+        async with relay.serving():
+            assert await probed(f"{relay.url}/voice", "--token", TOKEN) == 1
 
     run()
 

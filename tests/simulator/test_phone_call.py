@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from contextlib import aclosing
+from dataclasses import replace
 
 import pytest
 
@@ -217,3 +218,15 @@ async def test_socket_at_an_address_that_twilio_never_dials_is_unreachable() -> 
 
     assert [fault.kind.value for fault in phone.departures] == ["bad_twiml", "unreachable"]
     assert phone.legs[0].reason == "64102 InvalidURL"
+
+
+@virtually
+async def test_another_server_is_not_dialled_for_a_caller_who_stays_on_one() -> None:
+    """As in a load test, whose consent is for one host."""
+    relay, other = MinimalRelay(), MinimalRelay()
+    async with calling(relay) as twilio, calling(other):
+        relay.answers["/voice"] = deque([other.relay()])
+        phone = await talk(replace(twilio, stays_on_server=True))
+
+    assert [fault.kind.value for fault in phone.departures] == ["unreachable"]
+    assert other.received == []

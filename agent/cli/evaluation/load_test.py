@@ -112,7 +112,8 @@ async def _run(asked: argparse.Namespace) -> int:
     )  # fmt: skip
     raise_file_limit()
     before = await read_times(asked.metrics) if asked.metrics else {}
-    async with address.open() as twilio, settled():
+    async with address.open() as opened, settled():
+        twilio = replace(opened, stays_on_server=True)  # the consent is for one host
 
         async def run(plan: LoadPlan) -> LoadFigures:
             generator = LoadGenerator(twilio, scenarios, plan)
