@@ -2,7 +2,8 @@
 
 A caller is polite: a step begins when the agent has said something since the caller's last words,
 has been heard out, and is silent for the time of a reaction. `Interrupts` begins while the agent
-speaks. An answer that does not come is waited for and then counted as dead air.
+speaks. An answer that does not come is waited for and then counted as dead air. A caller who does
+not hear what a step waits for hangs up, as nobody says yes to what was not said.
 """
 
 from __future__ import annotations
@@ -178,6 +179,7 @@ class CallerScript:
         if session.session.ending is not None:
             return False
         self.faults.append(f"hears {pattern!r}: not within {within:g} s")
+        self._steps = iter(())
         return True
 
     def _said(self, session: TwilioCall) -> Iterator[str]:

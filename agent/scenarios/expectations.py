@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from itertools import pairwise
 
 from agent.scenarios.caller_script import CallerScript
-from agent.scenarios.outcome import AgentTurn, Check
+from agent.scenarios.outcome import AgentTurn, Check, Speaker
 from agent.scenarios.scenario import Expectations, ItemExpectation, ToolExpectation
 from agent.scenarios.service_facts import ServiceFacts, ToolRun
 from agent.scenarios.spoken_numbers import numbers_in
 from agent.simulator.simulated_call import TwilioCall
-from agent.simulator.talk_cycles import TalkCycle
+from agent.simulator.talk_cycles import Departure, TalkCycle
 
 _SHORT = 12
 """Characters of an answer that may well be given twice, such as "One moment."."""
+_UNHEARD_SECONDS = 2.0
+"""Of a goodbye that need not have been played when the server ends the session."""
 _OUTCOMES = {
     "the caller hung up": "hung-up", "the server hung up": "ended", "transferred": "transferred",
     "refused": "refused", "failed": "failed",
@@ -31,7 +33,7 @@ async def judge(script: CallerScript, facts: ServiceFacts | None) -> list[Check]
         await facts.settle()
         sids = script.call.fields["CallSid"]
         runs = await facts.tools(sids)
-        checks += [*_tools(runs, expects), *await _table(facts, expects)]
+        checks += [*_tools(runs, expects), *await _table(facts, expects, _words_of_caller(script))]
         checks += await _heard(script, facts, sids)
         if expects.tokens:
             used = await facts.tokens(sids)
@@ -61,14 +63,33 @@ def _manners(script: CallerScript) -> Iterator[Check]:
             details.setdefault(fault.kind.value, fault.detail)
     yield _check("protocol", not faults)
     for kind, times in sorted(faults.items()):
-        yield Check(f"protocol: {kind}", is_met=False, detail=f"{times} times, {details[kind]}")
+        detail, is_harmful = f"{times} times, {details[kind]}", kind == Departure.HUNG_UP_ON
+        yield Check(f"protocol: {kind}", is_met=False, detail=detail, is_harmful=is_harmful)
     yield _check("script", not script.faults, "; ".join(script.faults))
     longest = max([turn.wait for turn in turns_of(script)] + script.silences, default=0.0)
     is_quick = longest <= script.scenario.expects.dead_air
     yield Check("dead air", is_quick, f"{longest:.1f} s", is_harmful=not is_quick)
-    yield _check("answer without an end", not script.dead_ends, "; ".join(script.dead_ends))
+    yield Check(
+        "answer without an end",
+        is_met=not script.dead_ends,
+        detail="; ".join(script.dead_ends),
+        is_harmful=bool(script.dead_ends),
+    )
+    yield from _first_and_last_words(script)
     doubled = [text for session in sessions_of(script) for text in _doubled(session)]
     yield _check("double answer", not doubled, "; ".join(doubled))
+
+
+def _first_and_last_words(script: CallerScript) -> Iterator[Check]:
+    """The agent greets, and ends the call when its goodbye was heard."""
+    sessions = list(sessions_of(script))
+    for first in sessions[:1]:
+        until = first.session.began_at + script.scenario.expects.dead_air
+        begins = any(cycle.opened_at < until for cycle in first.ledger.cycles[:1])
+        is_greeted = begins or "welcomeGreeting" in first.relay.attributes
+        yield _check("greeting", is_greeted, "the agent does not speak first")
+    unheard = max((each.session.unheard_at_end for each in sessions), default=0.0)
+    yield _check("goodbye heard", unheard < _UNHEARD_SECONDS, f"{unheard:.1f} s were not played")
 
 
 def _doubled(session: TwilioCall) -> Iterator[str]:
@@ -139,14 +160,25 @@ def _is_that_run(run: ToolRun, expected: ToolExpectation) -> bool:
     return all(_fits(_at(run.arguments, path), value) for path, value in expected.arguments.items())
 
 
-async def _table(facts: ServiceFacts, expects: Expectations) -> list[Check]:
+def _words_of_caller(script: CallerScript) -> set[str]:
+    lines = (line.text for line in script.own_lines if line.speaker is Speaker.CALLER)
+    return {word for text in lines for word in _plain(text).split()}
+
+
+async def _table(
+    facts: ServiceFacts, expects: Expectations, caller_words: Container[str]
+) -> list[Check]:
     checks = []
     for expected in expects.table:
-        items = await facts.items(expected.pk, expected.sk)
+        items = await facts.items(*expected.key)
         right = sum(_is_that_item(item, expected) for item in items)
         is_met = right == expected.times == len(items)
         detail = f"{right} as expected, {len(items)} in all, {expected.times} wanted"
-        is_harmful = len(items) > expected.times or right < len(items)
+        before = {str(item["sk"]): item for item in await facts.items_before(*expected.key)}
+        is_doubled = len(items) > max(expected.times, len(before))
+        is_harmful = is_doubled or any(
+            _is_false(item, before.get(str(item["sk"])), expected, caller_words) for item in items
+        )
         name = f"table {expected.sk}"
         checks.append(Check(name, is_met, detail, is_fact=True, is_harmful=is_harmful))
     if expects.messages is not None:
@@ -187,6 +219,32 @@ def _is_believed(heard: str, believed: Iterable[str]) -> bool:
 
 def _is_that_item(item: Mapping[str, object], expected: ItemExpectation) -> bool:
     return all(_fits(_at(item, path), value) for path, value in expected.where.items())
+
+
+def _is_false(
+    item: Mapping[str, object],
+    known: Mapping[str, object] | None,
+    expected: ItemExpectation,
+    caller_words: Container[str],
+) -> bool:
+    """Whether something else than expected was written.
+
+    In an item that was there before (`known`), what is missing is not false, nor what the caller
+    has said and changed later.
+    """
+    if known is None:
+        return not _is_that_item(item, expected)
+    values = ((_at(item, path), _at(known, path), value) for path, value in expected.where.items())
+    return any(
+        now not in (None, was) and not _fits(now, value) and _first_word(now) not in caller_words
+        for now, was, value in values
+    )
+
+
+def _first_word(value: object) -> str:
+    """In small letters; that of `restaurantOrdering` is `restaurant`."""
+    found = re.search(r"[A-Z]?[a-z]+|\w+", str(value))
+    return found[0].casefold() if found else ""
 
 
 def _at(value: object, path: str) -> object:

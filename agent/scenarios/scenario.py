@@ -117,6 +117,10 @@ class ItemExpectation:
     times: int = 1
     where: Mapping[str, object] = field(default_factory=dict)
 
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.pk, self.sk
+
 
 @dataclass(frozen=True, slots=True)
 class MessageExpectation:

@@ -38,7 +38,7 @@ async def play(
         async with asyncio.timeout(LONGEST_CALL_SECONDS):
             await script.play()
     except TimeoutError:
-        endless = Check("length", is_met=False, detail="the call has no end")
+        endless = Check("length", is_met=False, detail="it has no end", is_harmful=True)
         return await run_of(script, facts, endless)
     return await run_of(script, facts)
 

@@ -38,6 +38,9 @@ class ServiceFacts(Protocol):
     async def items(self, pk: str, sk_prefix: str) -> list[Mapping[str, object]]:
         """Items of a partition, in order."""
 
+    async def items_before(self, pk: str, sk_prefix: str) -> list[Mapping[str, object]]:
+        """The same, as they were when the call began."""
+
     async def tools(self, call_sid: str) -> list[ToolRun]:
         """The tool calls of a call, in order."""
 

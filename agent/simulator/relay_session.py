@@ -24,6 +24,7 @@ from msgspec import UNSET
 
 from agent.simulator.server_frames import (
     DigitsFrame,
+    EndFrame,
     LanguageFrame,
     PlayFrame,
     ServerFrame,
@@ -101,6 +102,8 @@ class RelaySession:
         """When the agent was heard, from and to."""
         self.cuts: list[tuple[float, str]] = []
         """When the caller broke in, and what had been heard of the reply."""
+        self.unheard_at_end = 0.0
+        """Seconds of speech that were still to be played when the server sent `end`."""
         self._speaks_since = at
         self._habits = habits
         self.began_at = at
@@ -124,10 +127,9 @@ class RelaySession:
         if self._habits.pace:
             self.advance(at)
         if self.ending is not None:
-            return None
+            return self.ledger.received_late(text, at)
         was_open = self.ledger.open_cycle is not None
         frame = self.ledger.received(text, at)
-        self._malformed = 0 if frame is not None else self._malformed + 1
         match frame:
             case TextFrame(token) if token:
                 self.playback.queue(token, opens_cycle=not was_open, **self._may(frame))
@@ -139,14 +141,20 @@ class RelaySession:
                 self.languages.append(language)
             case DigitsFrame(digits):
                 self.digits += digits
+            case EndFrame():
+                self.unheard_at_end = self.playback.seconds_left
             case None if self.ledger.end is None:
                 self._send(type="error", description="Invalid message received")
-        if self._malformed >= _MALFORMED_IN_A_ROW:
-            self._end("failed", at, error="64105")
+        self._count_malformed(frame, at)
         self.advance(at)
         if self._caller_is_speaking:
             self._break_in(at)
         return frame
+
+    def _count_malformed(self, frame: ServerFrame | None, at: float) -> None:
+        self._malformed = 0 if frame is not None else self._malformed + 1
+        if self._malformed >= _MALFORMED_IN_A_ROW:
+            self._end("failed", at, error="64105")
 
     def advance(self, at: float) -> None:
         """The caller goes on listening until `at`; without a pace nothing is played."""
@@ -210,10 +218,12 @@ class RelaySession:
         return utterance
 
     def prompt(self, words: str, at: float, *, is_final: bool = True, language: str = "") -> None:
-        """Deliver the caller's words. Text without a letter or digit is noise and not a turn."""
+        """Deliver the caller's words. Noise, and a nod while the agent speaks on, are no turns."""
         self.advance(at)
         self._break_in(at)
-        if is_final and any(letter.isalnum() for letter in words):
+        goes_on = self._habits.pace and self.playback.is_playing
+        is_nod = goes_on and _BACKCHANNEL.fullmatch(words.strip())
+        if is_final and not is_nod and any(letter.isalnum() for letter in words):
             self.ledger.caller_spoke(at)
             if not self.playback.is_playing or not self._habits.pace:
                 self.playback.start_over()
@@ -250,8 +260,10 @@ class RelaySession:
         self._end("failed", at, error=error)
 
     def hung_up_on(self, detail: str, at: float) -> None:
-        """The server closed the socket without an `end`."""
-        if self.ending is None:
+        """The server closed the socket; without an `end` before it that is a fault."""
+        if self.ending is None and self.ledger.end is not None:
+            self.finish(at)
+        elif self.ending is None:
             self.ledger.blame(Departure.HUNG_UP_ON, detail)
             self.lost("64105", at)
 

@@ -74,6 +74,11 @@ class SpeechPlayback:
         return self.heard < self.length
 
     @property
+    def seconds_left(self) -> float:
+        """Until all is played; 0 without a pace."""
+        return (self.length - self.heard) / self.pace if self.pace else 0.0
+
+    @property
     def text(self) -> str:
         """All of it, heard or not."""
         return "".join(each.text for each in self._media)

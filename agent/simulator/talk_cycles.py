@@ -85,7 +85,7 @@ class TalkLedger:
     departures: list[ProtocolFault] = field(default_factory=list)
     cut_seconds: list[float] = field(default_factory=list)  # from each cut until it was closed
     end: EndFrame | None = None
-    _interrupted_at: float | None = None  # when the caller last broke in and said nothing since
+    _interrupted_at: float | None = None  # when the caller broke in, who has said nothing since
 
     @property
     def open_cycle(self) -> TalkCycle | None:
@@ -104,7 +104,9 @@ class TalkLedger:
     def interrupted(self, at: float) -> None:
         """A barge-in; the words come later, or never."""
         self._cut(at)
-        self._interrupted_at = at
+        since = self._interrupted_at
+        if since is None or at - since >= self.stale_seconds:
+            self._interrupted_at = at
 
     def close(self, at: float) -> None:
         """The session is over: a cycle that was cut long ago should have been closed."""
@@ -129,6 +131,10 @@ class TalkLedger:
         else:
             self._other(frame)
         return frame
+
+    def received_late(self, text: str, at: float) -> ServerFrame | None:
+        """Enter one frame after the session; it is a departure if the server has ended that."""
+        return self.received(text, at) if self.end is not None else None
 
     def _text(self, frame: TextFrame, at: float) -> None:
         cycle = self.open_cycle or self._opened(frame, at)

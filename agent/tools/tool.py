@@ -69,6 +69,11 @@ class CallContext:
         return bool(self.caller)
 
     @property
+    def has_answered(self) -> bool:
+        """Whether the caller has answered words of the model: before, nothing was agreed to."""
+        return self.standing.answered > NOWHERE.answered
+
+    @property
     def owner(self) -> str:
         """The partition of the caller's items: the number, or the call's if it is withheld."""
         return self.caller if self.is_caller_known else self.call_id

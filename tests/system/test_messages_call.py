@@ -295,6 +295,7 @@ async def test_model_cannot_confirm_an_address_in_one_turn(tmp_path: Path) -> No
     async with (
         scripted(
             tmp_path,
+            says("A tomato soup for 8 dollars 50. Shall I place it?"),
             places("Tomato Soup"),
             calls(SAVE, email=STRANGER),
             calls(SAVE, email=STRANGER, confirmed=True),
@@ -307,6 +308,7 @@ async def test_model_cannot_confirm_an_address_in_one_turn(tmp_path: Path) -> No
         stage.call(NEW) as call,
     ):
         await call.say("A soup please.")
+        await call.say("Yes.")
         before = await stage.server.store.get(NEW, "profile") or {}
         sent_before = list(stage.carrier.mails)
         await call.say("Yes, that is right.")
@@ -324,6 +326,7 @@ async def test_second_order_is_texted_with_the_same_arguments(tmp_path: Path) ->
     async with (
         scripted(
             tmp_path,
+            says("A tomato soup for 8 dollars 50. Shall I place it?"),
             places("Tomato Soup"),
             text,
             text,
@@ -336,6 +339,7 @@ async def test_second_order_is_texted_with_the_same_arguments(tmp_path: Path) ->
         stage.call(ADA) as call,
     ):
         await call.say("A soup please, and text it to me.")
+        await call.say("Yes.")
         await call.say("And a salad as a second order, and text me that as well.")
 
     lines = [text["Body"].splitlines()[1] for text in stage.carrier.texts]

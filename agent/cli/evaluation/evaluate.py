@@ -16,6 +16,7 @@ from time import monotonic
 
 from agent import __version__
 from agent.cli.command import Commands, add_config
+from agent.cli.evaluation.bad_model_verdicts import MOST_HARMFUL, judge_bad_models, report_lines
 from agent.cli.evaluation.eval_output import Progress, print_failures, print_summary
 from agent.cli.evaluation.hosted_service import (
     OFFLINE,
@@ -25,6 +26,7 @@ from agent.cli.evaluation.hosted_service import (
 )
 from agent.cli.evaluation.suite import Plan, Trial, play_plans
 from agent.observability import configure_logging
+from agent.observability.recording.transcript import printable
 from agent.scenarios.figures import by_scenario
 from agent.scenarios.outcome import ScenarioRun
 from agent.scenarios.reports import EvalReport
@@ -87,6 +89,11 @@ def add(commands: Commands) -> None:
         "--against", default="", metavar="IDENTIFIER", help="compare with this model"
     )
     other.add_argument(
+        "--bad-models",
+        action="store_true",
+        help="play what the table decides under 20 bad models, and judge only harm to callers",
+    )
+    other.add_argument(
         "--against-config", default="", metavar="DIR", help="compare with this configuration"
     )
     trying.add_argument(
@@ -117,6 +124,8 @@ async def _run(asked: argparse.Namespace) -> int:
     except ScenarioError as error:
         print(error, file=sys.stderr)
         return UNUSABLE
+    if asked.bad_models:
+        return await _judge_bad_models(plans[0], asked)
     began = monotonic()
     progress = Progress(sum(plan.runs for plan in plans))
     runs = list[ScenarioRun]()
@@ -132,6 +141,17 @@ async def _run(asked: argparse.Namespace) -> int:
     print_failures(ordered, asked)
     print_summary(report, monotonic() - began)
     return _write(report, asked) or int(bool(report.failed))
+
+
+async def _judge_bad_models(plan: Plan, asked: argparse.Namespace) -> int:
+    """Play all bad models; 0 unless callers come to harm under more than one of them."""
+    judged = judge_bad_models(
+        plan.settings, plan.scenarios, timings=plan.trial.timings, jobs=asked.jobs
+    )
+    verdicts = [verdict async for verdict in judged]
+    for line in report_lines(verdicts):
+        print(printable(line))
+    return int(sum(bool(verdict.harms) for verdict in verdicts) > MOST_HARMFUL)
 
 
 def _facts(plan: Plan, asked: argparse.Namespace) -> dict[str, str]:

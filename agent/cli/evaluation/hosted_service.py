@@ -100,6 +100,9 @@ class HostedService:
     messenger: MemoryMessenger
     service: app.Service
     seeded: Mapping[Key, Item]
+    """What the configuration puts into the table."""
+    prepared: Mapping[Key, Item]
+    """What the table held when the present call began."""
     pace: Pace
     clock: CallClock
 
@@ -109,6 +112,7 @@ class HostedService:
         self.store.restore(self.seeded)
         for item in items:
             await self.store.merge(str(item["pk"]), str(item["sk"]), item)
+        self.prepared = self.store.snapshot()
         self.messenger.texts.clear()
         self.messenger.mails.clear()
 
@@ -118,6 +122,13 @@ class HostedService:
 
     async def items(self, pk: str, sk_prefix: str) -> list[Mapping[str, object]]:
         return [*await self.store.query(pk, sk_prefix)]
+
+    async def items_before(self, pk: str, sk_prefix: str) -> list[Mapping[str, object]]:
+        return [
+            item
+            for key, item in self.prepared.items()
+            if key[0] == pk and key[1].startswith(sk_prefix)
+        ]
 
     async def tools(self, call_sid: str) -> list[ToolRun]:
         return [
@@ -163,7 +174,7 @@ async def hosted(
     """The service with the configuration of the settings, in a table in memory.
 
     The model is that of the settings for all use cases, also for those that name another one.
-    `around_model` wraps the model closest to the service. Raises `UseCaseError` if the
+    `around_model` wraps the model; what it answers comes at the pace. Raises `UseCaseError` if the
     configuration has a fault, and `SettingsError`.
     """
     zone = settings.time_zone
@@ -173,8 +184,8 @@ async def hosted(
     def opener(open_model: OpenModel) -> OpenModel:
         async def open_wrapped(use_case: UseCase) -> LanguageModel:
             of_settings = replace(use_case.model, identifier=settings.model_identifier)
-            model = PacedModel(await open_model(replace(use_case, model=of_settings)), pace)
-            return model if around_model is None else around_model(model)
+            model = await open_model(replace(use_case, model=of_settings))
+            return PacedModel(model if around_model is None else around_model(model), pace)
 
         return open_wrapped
 
@@ -188,4 +199,5 @@ async def hosted(
             f"http://127.0.0.1:{service.port}", settings.twilio_auth_token, settings.origin
         ) as twilio,
     ):
-        yield HostedService(twilio, store, messenger, service, store.snapshot(), pace, clock)
+        seeded = store.snapshot()
+        yield HostedService(twilio, store, messenger, service, seeded, seeded, pace, clock)

@@ -6,10 +6,11 @@ import asyncio
 import multiprocessing
 import os
 import signal
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from agent.cli.evaluation.hosted_service import HostedService, ModelWrapper, hosted
 from agent.cli.evaluation.paced_model import Pace
@@ -21,6 +22,8 @@ from agent.scenarios.timing import timing
 from agent.settings import Settings
 from agent.simulator.virtual_time import run_virtually
 
+P = TypeVar("P")
+T = TypeVar("T")
 _WORTH_A_PROCESS = 20
 """Runs on virtual time that take as long as the start of a process."""
 _SHARES_OF_A_PROCESS = 24
@@ -99,10 +102,20 @@ async def play_plans(plans: Sequence[Plan], jobs: int) -> AsyncIterator[list[Sce
     if all(plan.trial.is_virtual for plan in plans):
         jobs = min(jobs, 1 + sum(plan.runs for plan in plans) // _WORTH_A_PROCESS)
     parts = [part for plan in plans for part in plan.split(jobs * _SHARES_OF_A_PROCESS)]
+    async with aclosing(spread(_played, parts, jobs)) as played:
+        async for finished in played:
+            yield finished
+
+
+async def spread(work: Callable[[P], T], parts: Sequence[P], jobs: int) -> AsyncGenerator[T, None]:
+    """What the work on each part returns, as it is finished, with so many at a time.
+
+    With one job everything is done in a thread of this process, else in processes of their own.
+    """
     executor = _executor(min(jobs, len(parts)))
     loop = asyncio.get_running_loop()
     try:
-        futures = [loop.run_in_executor(executor, _played, part) for part in parts]
+        futures = [loop.run_in_executor(executor, work, part) for part in parts]
         for finished in asyncio.as_completed(futures):
             yield await finished
     finally:
