@@ -168,14 +168,14 @@ class ExpectsFile(_Part, frozen=True):
         Meta(description="All messages that are sent; `[]` = none is sent, unset = not checked."),
     ] = None
     said: Annotated[
-        tuple[Text, ...], Meta(description="Patterns that the agent says at some time.")
+        tuple[Text, ...], Meta(description="Patterns that the caller hears at some time.")
     ] = ()
     never_said: Annotated[
         tuple[Text, ...], Meta(description="Patterns that the agent never says.")
     ] = ()
     numbers: Annotated[
         tuple[float | str, ...],
-        Meta(description="Numbers that the agent says, in digits or in English words."),
+        Meta(description="Numbers that the caller hears, in digits or in English words."),
     ] = ()
     language: Annotated[str, Meta(description="Of the voice for the last answer.")] = ""
     outcome: Annotated[
