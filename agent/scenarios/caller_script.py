@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import aclosing
 
@@ -54,8 +55,8 @@ class CallerScript:
         """Answers that were begun and not ended."""
         self._loop = asyncio.get_running_loop()
         self.began_at = self._loop.time()
-        self._steps = iter(scenario.steps)
-        self._pending: Step | None = next(self._steps, None)
+        self.steps_left = deque(scenario.steps)
+        """Not done, the present one included."""
 
     async def play(self) -> None:
         """Call, do all steps, and hang up when none is left; also when it is cancelled."""
@@ -65,17 +66,16 @@ class CallerScript:
 
     async def _session(self, session: TwilioCall) -> None:
         while session.session.ending is None:
-            step = self._pending
-            if step is None:
+            if not self.steps_left:
                 await self.hear_out(session)
                 if session.session.ending is None:
                     await session.hang_up()
                 return
-            if await self._do(step, session):
-                self._pending = next(self._steps, None)
+            if await self._do(self.steps_left[0], session):
+                self.steps_left.popleft()
 
     async def _do(self, step: Step, session: TwilioCall) -> bool:
-        """Do one step; False if the session was over before it could be done."""
+        """Do one step; False if it is not done: the session was over, or it cannot be done."""
         match step:
             case Says():
                 return await self._say(step, session)
@@ -179,8 +179,8 @@ class CallerScript:
         if session.session.ending is not None:
             return False
         self.faults.append(f"hears {pattern!r}: not within {within:g} s")
-        self._steps = iter(())
-        return True
+        self.steps_left.clear()
+        return False
 
     def _said(self, session: TwilioCall) -> Iterator[str]:
         """What the agent has said since the caller's last words, and the greeting before any."""

@@ -131,26 +131,11 @@ class LoadGenerator:
 
     async def _call(self, number: int) -> None:
         """One call, from a number that no other call of the test has."""
-        figures = self.figures
-        script = self._caller(number)
-        reader = _CallReader(script, figures, self._began)
-        figures.begun += 1
         self.active += 1
-        playing = asyncio.create_task(script.play(), name=f"call {number}")
         try:
-            async with asyncio.timeout(LONGEST_CALL_SECONDS):
-                while not playing.done():
-                    await asyncio.wait({playing}, timeout=_READ_SECONDS)
-                    reader.read()
-            await playing
-        except (OSError, TimeoutError, ValueError) as error:
-            figures.errors[f"{type(error).__name__}: {error}".rstrip(": ")] += 1
+            await play_call(self._caller(number), self.figures, self._began)
         finally:
             self.active -= 1
-            playing.cancel()
-            await asyncio.wait({playing})
-            reader.close()
-            figures.ended += 1
 
     def _caller(self, number: int) -> CallerScript:
         plan, of_call = self.plan, timing(number)
@@ -176,6 +161,29 @@ class LoadGenerator:
 def _waited_seconds() -> float:
     schedule = Path("/proc/self/schedstat")
     return int(schedule.read_text(encoding="ascii").split()[1]) / 1e9 if schedule.exists() else 0.0
+
+
+async def play_call(script: CallerScript, figures: LoadFigures, began: float) -> None:
+    """Play one call to its end, and enter what it comes to while it lasts.
+
+    `began` is when the test did, on the clock of the loop.
+    """
+    reader = _CallReader(script, figures, began)
+    figures.begun += 1
+    playing = asyncio.create_task(script.play(), name=f"call {figures.begun}")
+    try:
+        async with asyncio.timeout(LONGEST_CALL_SECONDS):
+            while not playing.done():
+                await asyncio.wait({playing}, timeout=_READ_SECONDS)
+                reader.read()
+        await playing
+    except (OSError, TimeoutError, ValueError) as error:
+        figures.errors[f"{type(error).__name__}: {error}".rstrip(": ")] += 1
+    finally:
+        playing.cancel()
+        await asyncio.wait({playing})
+        reader.close()
+        figures.ended += 1
 
 
 class _CallReader:
