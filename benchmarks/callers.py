@@ -17,11 +17,11 @@ from dataclasses import dataclass, field
 
 import aiohttp
 
+from agent.scenarios.figures import percentile
 from agent.simulator.carrier import Twilio
 from agent.simulator.simulated_call import Manner, NoReplyError, TwilioCall
 from agent.simulator.twiml_reader import RelayInvitation
 from benchmarks.model_stub import ModelStub
-from benchmarks.replay import percentile
 from benchmarks.service import cpu_seconds, rss_bytes, waited_seconds
 
 THINK_SECONDS = 1.3

@@ -30,10 +30,10 @@ ROOT = Path(__file__).parents[1]
 if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
 
-from agent.store.sqlite import SqliteStore  # noqa: E402 - as the next one
-from tests.fuzz import feed, plays  # noqa: E402 - found only by the line above
-from tests.fuzz.rig import Rig, rig  # noqa: E402 - as the next one
-from tests.shipped import load_shipped  # noqa: E402
+from agent.store.sqlite import SqliteStore
+from tests.fuzz import feed, plays
+from tests.fuzz.rig import Rig, rig
+from tests.shipped import load_shipped
 
 EXAMPLES = 100
 

@@ -32,20 +32,15 @@ ROOT = Path(__file__).parents[1]
 if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
 
-from agent.observability import configure_logging  # noqa: E402 - as the next one
-from agent.simulator.carrier import CallRefusedError, Twilio, call_fields  # noqa: E402 - as the one before
-from agent.simulator.simulated_call import NoReplyError, TwilioCall  # noqa: E402
-from agent.simulator.twiml_reader import RelayInvitation  # noqa: E402 - as the one before
-from agent.store.sqlite import SqliteStore  # noqa: E402 - as the next one
-from tests.dialogues import APARTMENTS, DEFAULT, ORDERING  # noqa: E402 - found by the line above
-from tests.emulators.collector import ENDPOINT, collecting  # noqa: E402 - likewise
-from tests.servers import (  # noqa: E402
-    UNLIMITED_CALLERS,
-    Server,
-    serving,
-    settings_for,
-)
-from tests.shipped import load_shipped  # noqa: E402
+from agent.observability import configure_logging
+from agent.simulator.carrier import CallRefusedError, Twilio, call_fields
+from agent.simulator.simulated_call import NoReplyError, TwilioCall
+from agent.simulator.twiml_reader import RelayInvitation
+from agent.store.sqlite import SqliteStore
+from tests.dialogues import APARTMENTS, DEFAULT, ORDERING
+from tests.emulators.collector import ENDPOINT, collecting
+from tests.servers import UNLIMITED_CALLERS, Server, serving, settings_for
+from tests.shipped import load_shipped
 
 _AT_ONCE = 25
 _RINGS, _PAUSE_SECONDS = 60, 1.0

@@ -47,11 +47,11 @@ import aiohttp
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from agent.scenarios.figures import percentile
 from agent.simulator.carrier import Twilio, call_fields
 from benchmarks.callers import Calls, Subject
 from benchmarks.model_stub import ModelStub
 from benchmarks.reference import run_quickly
-from benchmarks.replay import percentile
 from benchmarks.rig import CALLER, Rig
 from benchmarks.sampler import Samples, between, profile_lines, read_samples
 

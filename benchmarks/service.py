@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import socket
 import sys
@@ -14,10 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
+from prometheus_client.parser import text_string_to_metric_families
 
 ROOT = Path(__file__).resolve().parents[1]
 _START_SECONDS, _STOP_SECONDS = 60, 30
 _POLL_SECONDS = 0.01
+_FAULT = re.compile(r'Traceback|"level": ?"(error|critical)"', re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +42,29 @@ class Server:
         """Processor time so far."""
         return cpu_seconds(self.process.pid)
 
-    def store_bytes(self) -> int:
-        """The embedded store on disk, with its journal files."""
-        return sum(file.stat().st_size for file in self.folder.glob("agent.db*"))
+    async def scrape(self) -> dict[str, float]:
+        """Samples of the metrics, over a connection of its own; histograms with their limits."""
+        connector = aiohttp.TCPConnector(force_close=True)
+        async with (
+            aiohttp.ClientSession(connector=connector) as http,
+            http.get(self.metrics) as response,
+        ):
+            text = await response.text()
+        found: dict[str, float] = {}
+        for family in text_string_to_metric_families(text):
+            for sample in family.samples:
+                limit = f"<{sample.labels['le']}" if "le" in sample.labels else ""
+                name = f"{sample.name}{limit}"
+                found[name] = found.get(name, 0) + sample.value
+        return found
 
     def log_lines(self) -> list[str]:
         """Lines that it and its commands have logged."""
         return _read_lines(self.folder / "log")
+
+    def logged_faults(self) -> list[str]:
+        """Lines of level error, and every traceback."""
+        return [line for line in self.log_lines() if _FAULT.search(line)]
 
 
 def rss_bytes(process: int) -> int:

@@ -36,26 +36,18 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit
 
-import aiohttp
-
 ROOT = Path(__file__).parents[1]
 if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
 
-from prometheus_client.parser import text_string_to_metric_families  # noqa: E402 - as the next one
-
-from agent.scenarios.load_figures import LoadFigures  # noqa: E402 - as the line before
-from agent.scenarios.load_generator import LoadGenerator, LoadPlan  # noqa: E402 - as the line before
-from agent.scenarios.scenario_files import read_folder  # noqa: E402 - as the line before
-from agent.simulator.carrier import Twilio  # noqa: E402 - as the line before
-from benchmarks.replay import log_findings, percentile, table_of  # noqa: E402 - as the next one
-from benchmarks.service import (  # noqa: E402 - as the next one
-    Server,
-    on_cores_apart,
-    serving,
-    waited_seconds,
-)
-from tests.dialogues import ORDERING  # noqa: E402 - found only by the line above
+from agent.scenarios.figures import percentile
+from agent.scenarios.load_figures import LoadFigures
+from agent.scenarios.load_generator import LoadGenerator, LoadPlan
+from agent.scenarios.scenario_files import read_folder
+from agent.simulator.carrier import Twilio
+from benchmarks.service import Server, on_cores_apart, serving, waited_seconds
+from tests.dialogues import ORDERING
+from tests.dynamodb import environment_if
 
 WARM_MINUTES = 10.0
 FLAT = 0.05
@@ -134,23 +126,6 @@ def _sockets_to(process: Path, port: int) -> set[str]:
     return {f"socket:[{row[9]}]" for row in rows if port and row[2].endswith(f":{port:04X}")}
 
 
-async def scrape(server: Server) -> dict[str, float]:
-    """Samples of the metrics, over a connection of its own; histograms with their limits."""
-    connector = aiohttp.TCPConnector(force_close=True)
-    async with (
-        aiohttp.ClientSession(connector=connector) as http,
-        http.get(server.metrics) as response,
-    ):
-        text = await response.text()
-    found: dict[str, float] = {}
-    for family in text_string_to_metric_families(text):
-        for sample in family.samples:
-            limit = f"<{sample.labels['le']}" if "le" in sample.labels else ""
-            name = f"{sample.name}{limit}"
-            found[name] = found.get(name, 0) + sample.value
-    return found
-
-
 def lag_at_most(now: Mapping[str, float], before: Mapping[str, float], share: float) -> float:
     """Seconds that this share of callbacks was late at most since then, by the buckets."""
     buckets = {
@@ -175,13 +150,13 @@ class Watch:
 
     async def watch(self, minutes: float) -> None:
         """Watch for so many minutes; the last one may be shorter."""
-        began, before = time.monotonic(), await scrape(self._server)
+        began, before = time.monotonic(), await self._server.scrape()
         held, client = look(self._server, before, self._table_port), time.process_time()
         for number in range(1, math.ceil(minutes) + 1):
             while (now := time.monotonic()) < min(began + 60 * number, began + 60 * minutes):
                 self.rss.append(((now - began) / 60, self._server.rss_bytes()))
                 await asyncio.sleep(_SAMPLE_SECONDS)
-            metrics = await scrape(self._server)
+            metrics = await self._server.scrape()
             new = look(self._server, metrics, self._table_port)
             shares = (
                 new.cpu_seconds - held.cpu_seconds,
@@ -255,17 +230,17 @@ async def soak(
     async with serving(folder, _TOKEN, {}, **options) as server:
         with on_cores_apart(server.process.pid):
             await asyncio.sleep(1)  # what counts tasks does so twice a second
-            before = look(server, await scrape(server), table_port)
+            before = look(server, await server.scrape(), table_port)
             async with _callers(server, arguments) as figures:
                 watch = Watch(server, figures, table_port)
                 await watch.watch(arguments.minutes)
             await asyncio.sleep(SETTLE_SECONDS)  # the promise is about this moment
-            after = look(server, await scrape(server), table_port)
+            after = look(server, await server.scrape(), table_port)
     faults = list(verdict(watch.rss, arguments.minutes))
     print(f"before: {_shown(before)}\nafter:  {_shown(after)}")
     faults += [f"left over: {each}" for each in after.left_over(before)]
     faults += _faults_of(figures)
-    faults += [f"log: {each.detail}" for each in log_findings(server.log_lines())]
+    faults += [f"log: {line[:300]}" for line in server.logged_faults()]
     return figures, watch.rss, faults
 
 
@@ -292,7 +267,7 @@ def _arguments() -> argparse.Namespace:
 def main() -> int:
     """Soak; returns 1 if something is wrong."""
     arguments = _arguments()
-    with TemporaryDirectory() as folder, table_of(arguments.dynamodb) as environment:
+    with TemporaryDirectory() as folder, environment_if(arguments.dynamodb) as environment:
         seen, rss, faults = asyncio.run(soak(Path(folder), arguments, environment))
     figures = {"calls": seen.ended, "refused": _refused(seen), "turns": len(seen.waits)}
     print(", ".join(f"{name} {value}" for name, value in figures.items()))

@@ -20,8 +20,8 @@ ROOT = Path(__file__).parents[1]
 if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
 
-from tests import dynamodb as engines  # noqa: E402 - a script finds it only by the line above
-from tests.survival.scenarios import FULL, Place  # noqa: E402 - as the last one
+from tests import dynamodb as engines
+from tests.survival.scenarios import FULL, Place
 
 
 def main() -> None:

@@ -20,6 +20,12 @@ ORDERING = "restaurantOrderingUseCase"
 APARTMENTS = "apartmentSearchUseCase"
 PERSONA = "albertEinsteinUseCase"
 DEFAULT = "defaultUseCase"
+CALLERS = {ORDERING: "+15550100011", APARTMENTS: "+15550100012", PERSONA: "+15550100013"}
+"""Numbers for a profile that routes them to the use case.
+
+Callers of the default use case are unknown; its tools write their profile. So each of its calls
+comes from a fresh number.
+"""
 
 _GROUP = 10
 """Records without turns that make one call, which is named after the first."""

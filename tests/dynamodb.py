@@ -227,6 +227,17 @@ def environment(table: str, url: str) -> dict[str, str]:
     }
 
 
+@contextmanager
+def environment_if(is_wanted: bool) -> Iterator[dict[str, str]]:
+    """What a process needs to keep its data in a DynamoDB; without one, in a file."""
+    if not is_wanted:
+        yield {}
+        return
+    with running() as engine:
+        print(f"DynamoDB: {engine.description}")  # noqa: T201 (benchmarks name what they run on)
+        yield environment(engine.create_table(), engine.url)
+
+
 def stand_in() -> str:
     """The image that `tests/engine.sh` builds where no registry is reachable."""
     return f"localhost/ministack:{_version()}"

@@ -20,7 +20,7 @@ from agent.simulator.simulated_call import Manner, NoReplyError
 from agent.simulator.speech_playback import HeardText
 from agent.simulator.talk_cycles import Departure
 from agent.simulator.virtual_time import run_virtually, virtually
-from benchmarks.replay import Options, replay
+from benchmarks.replay import replay
 from tests.dialogues import Dialogue
 from tests.simulator.minimal_relay import SCRIPTS, TOKEN, Cue, MinimalRelay, calling
 
@@ -232,15 +232,17 @@ async def test_speech_that_is_replaced_takes_no_time() -> None:
     assert call.ending.at == pytest.approx(0.5)
 
 
-@pytest.mark.needs("time")
+@virtually
 async def test_replay_reports_what_is_wrong() -> None:
-    """An unanswered turn, a second `last` and a closed socket."""
-    words = ("be silent", "close twice", "hang up", "hello")
+    """An unanswered turn, a second `last`, a closed socket, and a noise that is answered."""
+    words = ("be silent", "close twice", "hang up", "hello", "...")
     said = (Dialogue("a", "sgd_homes", words),)
 
-    async with calling(MinimalRelay(), Manner(answer_seconds=3.0)) as twilio:
-        report = await replay(twilio, said, Options())
+    async with calling(MinimalRelay()) as twilio:
+        report = await replay(twilio, said)
 
-    assert (report.caller_turns, report.answered) == (4, 2)
-    faults = {(each.dialogue, each.fault) for each in report.violations}
-    assert faults == {("a", "unanswered"), ("a", "no_words"), ("a", "hung_up_on")}
+    assert (report.turns, report.calls, len(report.waits)) == (4, 2, 2)
+    assert report.findings == [
+        "a: a turn was not answered", "a: a turn was not answered", "a: a noise was answered",
+        "a: no_words", "a: hung_up_on",
+    ]  # fmt: skip

@@ -16,11 +16,11 @@ from itertools import pairwise
 
 from agent.call.history import AgentSaid, CallerSaid, ToolUsed
 from agent.ports import Store
+from agent.scenarios.figures import percentile
 from agent.simulator.phone_call import Way
 from agent.simulator.talk_cycles import Departure
 from agent.store.call_state.history_loader import LoadedHistory, read_items
 from agent.store.call_state.journal import CHAT
-from benchmarks.replay import percentile
 from tests.survival.phone import Guest, Said
 
 OWED_SECONDS = 0.5
