@@ -15,11 +15,9 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import unused_port
 
-from agent.settings import Settings
 from agent.tools import SPECS
 from agent.tools.mcp import survey
 from agent.usecases import seed
-from tests.servers import serving
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 FOLDERS = sorted(path.parent for path in EXAMPLES.glob("*/use-case.toml"))
@@ -75,20 +73,3 @@ async def test_server_of_the_http_tool_answers(
     ):
         assert (response.status, await response.json()) == (status, answer)
     await runner.cleanup()
-
-
-async def test_relay_client_has_a_conversation(table: Path) -> None:
-    """With a service as the sample script starts it: unsigned, on loopback."""
-    port = unused_port()
-    settings = Settings.read(
-        {
-            "PORT": str(port), "METRICS_PORT": "0", "WS_URL": f"ws://127.0.0.1:{port}/",
-            "STORE_PATH": str(table), "STACK_USE_CASE": "restaurantOrderingUseCase",
-        }
-    )  # fmt: skip
-    client = module(EXAMPLES / "relay_client.py")
-
-    async with serving(settings):
-        heard = await client.say("two large Lighthouse pizzas please", f"http://127.0.0.1:{port}")
-
-    assert "Lighthouse" in heard
