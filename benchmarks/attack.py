@@ -98,7 +98,7 @@ class Ground:
     async def ring(self, caller: str) -> bool:
         """Ring by a signed webhook and end the call without a socket; whether it was connected."""
         fields = call_fields(From=caller)
-        found = await self.twilio.post(f"{self.twilio.base}/twiml", fields)
+        found = await self.twilio.post(self.twilio.voice_url, fields)
         if found.relay is not None:
             ended = {**fields, "CallStatus": "completed"}
             await self.twilio.post(found.relay.action, ended)
@@ -120,8 +120,8 @@ def posting(content_type: str, body: bytes, **headers: str) -> Attack:
                 **{name.replace("_", "-"): value for name, value in headers.items()},
                 "Content-Type": content_type.replace("{}", str(next(numbers))),
             }
-            url = f"{ground.twilio.base}/twiml"
-            async with ground.twilio.http.post(url, data=body, headers=headers_now) as response:
+            http, url = ground.twilio.http, ground.twilio.voice_url
+            async with http.post(url, data=body, headers=headers_now) as response:
                 await response.read()
 
         await asyncio.gather(*(ground.until_over(post) for _ in range(2)))
@@ -175,10 +175,8 @@ def from_outside(name: str) -> Attack:
 async def attack_only(base: str, seconds: float, name: str) -> None:
     """Run one unsigned attack in this process."""
     os.nice(_NICE)
-    connector = aiohttp.TCPConnector(limit=0)
-    async with aiohttp.ClientSession(connector=connector) as http:
-        port = int(base.rpartition(":")[2])
-        await UNSIGNED[name](Ground(Twilio(http, base, ""), port, seconds))
+    async with Twilio.open(base, "") as twilio:
+        await UNSIGNED[name](Ground(twilio, int(base.rpartition(":")[2]), seconds))
 
 
 async def mishear(ground: Ground) -> str:
@@ -226,8 +224,8 @@ async def crowd(ground: Ground) -> str:
     """Sixty calls of one number at once."""
     caller = ground.number()
     fields = [call_fields(From=caller) for _ in range(60)]
-    url = f"{ground.twilio.base}/twiml"
-    answers = await asyncio.gather(*(ground.twilio.post(url, each) for each in fields))
+    twilio = ground.twilio
+    answers = await asyncio.gather(*(twilio.post(twilio.voice_url, each) for each in fields))
     taken = sum(each.relay is not None for each in answers)
     return "" if taken <= _CALLS_PER_HOUR else f"{taken} of 60 calls of one number were taken"
 
@@ -236,7 +234,7 @@ async def sit(ground: Ground) -> str:
     """One number rings three times as often as there are seats, and never opens a socket."""
     caller = ground.number()
     for _ in range(3 * _SEATS):
-        await ground.twilio.post(f"{ground.twilio.base}/twiml", call_fields(From=caller))
+        await ground.twilio.post(ground.twilio.voice_url, call_fields(From=caller))
         await asyncio.sleep(ground.seconds / (6 * _SEATS))
     await asyncio.sleep(ground.seconds / 2)
     return ""
@@ -348,10 +346,8 @@ async def opened(
             )
         )
         stack.enter_context(on_cores_apart(server.process.pid))
-        connector = aiohttp.TCPConnector(limit=0)
-        http = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
-        port = int(server.base.rpartition(":")[2])
-        ground = Ground(Twilio(http, server.base, _TOKEN), port, seconds)
+        twilio = await stack.enter_async_context(Twilio.open(server.base, _TOKEN))
+        ground = Ground(twilio, int(server.base.rpartition(":")[2]), seconds)
         talking = [
             await stack.enter_async_context(ground.twilio.call(From=ground.number()))
             for _ in range(calls)

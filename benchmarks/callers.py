@@ -18,19 +18,19 @@ from dataclasses import dataclass, field
 import aiohttp
 
 from agent.scenarios.figures import percentile
-from agent.simulator.carrier import Twilio
+from agent.scenarios.load_generator import notice_lag, waited_seconds
+from agent.simulator.carrier import CallRefusedError, Twilio
 from agent.simulator.simulated_call import Manner, NoReplyError, TwilioCall
 from agent.simulator.twiml_reader import RelayInvitation
 from benchmarks.model_stub import ModelStub
-from benchmarks.service import cpu_seconds, rss_bytes, waited_seconds
+from benchmarks.service import cpu_seconds, rss_bytes
 
 THINK_SECONDS = 1.3
 """From the end of a reply to the next prompt; with 1.1 s of reply, a turn every 2.4 s."""
 _MANNER = Manner(grace_seconds=0.0, answer_seconds=30.0)
 _OPENING_SECONDS = 30.0
 _OPEN_AT_ONCE = 8
-_LAG_SECONDS = 0.02
-_FAULTS = (aiohttp.ClientError, OSError, TimeoutError, NoReplyError)
+_FAULTS = (aiohttp.ClientError, OSError, TimeoutError, NoReplyError, CallRefusedError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Subject:
     pid: int
     twilio: Twilio
     ring: Callable[[int], Awaitable[RelayInvitation]]
-    """Given the number of the call; raises `OSError` when there is no line."""
+    """Given the number of the call; raises `CallRefusedError` when there is no line."""
     asks_model: bool = True
 
 
@@ -124,7 +124,7 @@ class Calls:
         return played
 
     async def _measure(self, chance: random.Random, played: Played) -> None:
-        lag = asyncio.create_task(_notice_lag(played.lags), name="lag")
+        lag = asyncio.create_task(notice_lag(played.lags), name="lag")
         self.at_edges()
         waited = waited_seconds(self.subject.pid)
         cpu, own, began = cpu_seconds(self.subject.pid), time.process_time(), time.monotonic()
@@ -167,13 +167,6 @@ class Calls:
         async with asyncio.TaskGroup() as tasks:
             for number, line in self._lines:
                 tasks.create_task(talk(number, line), name=f"caller {number}")
-
-
-async def _notice_lag(lags: list[float]) -> None:
-    while True:
-        began = time.monotonic()
-        await asyncio.sleep(_LAG_SECONDS)
-        lags.append(time.monotonic() - began - _LAG_SECONDS)
 
 
 def figures(played: Played, model: ModelStub, *, asks_model: bool = True) -> dict[str, float]:

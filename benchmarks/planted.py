@@ -33,9 +33,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
 
 from agent.observability import configure_logging
-from agent.simulator.carrier import CallRefusedError, Twilio, call_fields
 from agent.simulator.simulated_call import NoReplyError, TwilioCall
-from agent.simulator.twiml_reader import RelayInvitation
 from agent.store.sqlite import SqliteStore
 from tests.dialogues import APARTMENTS, DEFAULT, ORDERING
 from tests.emulators.collector import ENDPOINT, collecting
@@ -43,7 +41,6 @@ from tests.servers import UNLIMITED_CALLERS, Server, serving, settings_for
 from tests.shipped import load_shipped
 
 _AT_ONCE = 25
-_RINGS, _PAUSE_SECONDS = 60, 1.0
 _CONSONANTS, _VOWELS = "bdfgklmnprstvz", "aeiou"
 
 
@@ -110,23 +107,10 @@ async def _call(server: Server, person: Person, use_case: str) -> None:
     )
     names = f"{person.first} {person.last}"
     manner = replace(server.twilio.manner, setup={"callerName": names})
-    relay = await _ring(server.twilio, person.number)
+    relay = await server.twilio.until_taken(person.number)
     async with server.twilio.connect(relay, manner=manner) as call:
         with suppress(NoReplyError):
             await _tell(call, person, names)
-
-
-async def _ring(twilio: Twilio, number: str) -> RelayInvitation:
-    """Call until the service takes the call; its callers share this process.
-
-    Raises:
-        CallRefusedError: There is none for a minute.
-    """
-    for _ in range(_RINGS - 1):
-        with suppress(CallRefusedError):
-            return await twilio.webhook(call_fields(From=number))
-        await asyncio.sleep(_PAUSE_SECONDS)
-    return await twilio.webhook(call_fields(From=number))
 
 
 async def _tell(call: TwilioCall, person: Person, names: str) -> None:

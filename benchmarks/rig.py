@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import aiohttp
 
-from agent.simulator.carrier import CallRefusedError, Twilio, call_fields
+from agent.simulator.carrier import Twilio, call_fields
 from agent.simulator.twiml_reader import RelayInvitation
 from benchmarks.callers import Calls, Subject, figures
 from benchmarks.model_stub import ModelStub
@@ -30,7 +29,6 @@ from benchmarks.service import (
 
 CALLER = "+15550100011"
 """A known caller, routed to a use case that is not the process's own: that takes most reading."""
-_RINGS, _RING_SECONDS = 30, 0.5
 _PROFILES = {CALLER: "apartmentSearchUseCase"}
 _TOKEN = "run-token"  # noqa: S105 - of servers that live for this run
 _KEYS = {
@@ -137,7 +135,7 @@ class Rig:
             twilio = Twilio(self.http, server.base, _TOKEN)
 
             async def ring(number: int) -> RelayInvitation:
-                relay = await _ring(twilio, f"+1555{number:07d}")
+                relay = await twilio.until_taken(f"+1555{number:07d}")
                 return replace(relay, action="")  # what follows a call is not measured
 
             yield Service(server, twilio, Subject(name, server.process.pid, twilio, ring))
@@ -156,13 +154,3 @@ class Rig:
         folder.mkdir()
         self._folders.append(folder)
         return folder
-
-
-async def _ring(twilio: Twilio, caller: str) -> RelayInvitation:
-    """Ring until there is a line: a service that is late sheds load; raises `ConnectionError`."""
-    for _ in range(_RINGS):
-        try:
-            return await twilio.webhook(call_fields(From=caller))
-        except CallRefusedError:
-            await asyncio.sleep(_RING_SECONDS)
-    raise ConnectionRefusedError("no line is free")

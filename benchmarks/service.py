@@ -78,12 +78,6 @@ def rss_bytes(process: int) -> int:
     return 0
 
 
-def waited_seconds(process: int) -> float:
-    """How long the first thread of a process was ready and had no core; 0 where unknown."""
-    schedule = Path(f"/proc/{process}/schedstat")
-    return int(schedule.read_text(encoding="ascii").split()[1]) / 1e9 if schedule.exists() else 0.0
-
-
 def cpu_seconds(process: int) -> float:
     """Processor time of a process so far; 0 where there is none."""
     try:  # its clock as clock_getcpuclockid(3) numbers it: /proc has no less than ten milliseconds

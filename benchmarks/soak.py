@@ -42,10 +42,10 @@ if __name__ == "__main__":
 
 from agent.scenarios.figures import percentile
 from agent.scenarios.load_figures import LoadFigures
-from agent.scenarios.load_generator import LoadGenerator, LoadPlan
+from agent.scenarios.load_generator import LoadGenerator, LoadPlan, waited_seconds
 from agent.scenarios.scenario_files import read_folder
 from agent.simulator.carrier import Twilio
-from benchmarks.service import Server, on_cores_apart, serving, waited_seconds
+from benchmarks.service import Server, on_cores_apart, serving
 from tests.dialogues import ORDERING
 from tests.dynamodb import environment_if
 

@@ -12,12 +12,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import time
 from typing import Any
 
-import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
 from agent import app
@@ -218,9 +217,8 @@ async def heard_out(call: TwilioCall) -> SessionReport:
 @asynccontextmanager
 async def _twilio(service: Service, manner: Manner) -> AsyncIterator[Server]:
     base = f"http://127.0.0.1:{service.port}"
-    connector = aiohttp.TCPConnector(limit=0)
-    async with aiohttp.ClientSession(connector=connector) as http:
-        yield Server(service, Twilio(http, base, TOKEN, ORIGIN, manner))
+    async with Twilio.open(base, TOKEN, ORIGIN) as twilio:
+        yield Server(service, replace(twilio, manner=manner))
 
 
 async def _quiet(server: Server) -> None:

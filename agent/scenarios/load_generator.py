@@ -24,6 +24,7 @@ from agent.scenarios.scenario_player import LONGEST_CALL_SECONDS, caller_of
 from agent.scenarios.timing import timing
 from agent.simulator.carrier import Twilio
 from agent.simulator.phone_call import Outcome
+from agent.simulator.simulated_call import exact_clock
 
 _NUMBERS = range(15_552_000_000, 15_559_000_000)
 """Area code 555 is not assigned: the numbers belong to no one."""
@@ -76,17 +77,17 @@ class LoadGenerator:
         """Call for the whole time; calls that are in progress then hang up."""
         figures, plan = self.figures, self.plan
         figures.measured_from = 0.0 if plan.rate else min(plan.ramp, plan.seconds / 2)
-        used, waited = time.process_time(), _waited_seconds()
+        used, waited = time.process_time(), waited_seconds()
         async with asyncio.TaskGroup() as tasks:
             work = [
                 tasks.create_task(self._arrive(tasks), name="load arrivals"),
-                tasks.create_task(self._notice_lag(), name="load lag"),
+                tasks.create_task(notice_lag(figures.lags), name="load lag"),
                 tasks.create_task(self._count_calls(), name="load calls"),
             ]
             await asyncio.sleep(plan.seconds)
             took = figures.seconds = self.elapsed
             figures.core_share = (time.process_time() - used) / took
-            figures.waited_share = (_waited_seconds() - waited) / took
+            figures.waited_share = (waited_seconds() - waited) / took
             for task in work:
                 task.cancel()
         return figures
@@ -145,21 +146,27 @@ class LoadGenerator:
         caller = replace(scenario.caller, number=f"+{self._first_number + number}")
         return caller_of(replace(scenario, caller=caller), self._twilio, of_call)
 
-    async def _notice_lag(self) -> None:
-        loop, lags = asyncio.get_running_loop(), self.figures.lags
-        while True:
-            due_at = loop.time() + _LAG_SECONDS
-            await asyncio.sleep(_LAG_SECONDS)
-            lags.append(max(0.0, loop.time() - due_at))
-
     async def _count_calls(self) -> None:
         while True:
             self.figures.at_once.append(self.active)
             await asyncio.sleep(len(self.figures.at_once) - self.elapsed)
 
 
-def _waited_seconds() -> float:
-    schedule = Path("/proc/self/schedstat")
+async def notice_lag(lags: list[float]) -> None:
+    """Note again and again by how many seconds a timer is late."""
+    now = exact_clock(asyncio.get_running_loop())
+    while True:
+        due_at = now() + _LAG_SECONDS
+        await asyncio.sleep(_LAG_SECONDS)
+        lags.append(max(0.0, now() - due_at))
+
+
+def waited_seconds(process: int | None = None) -> float:
+    """How long the first thread of a process was ready and had no core; 0 where unknown.
+
+    `process`: None = this one.
+    """
+    schedule = Path(f"/proc/{process or 'self'}/schedstat")
     return int(schedule.read_text(encoding="ascii").split()[1]) / 1e9 if schedule.exists() else 0.0
 
 

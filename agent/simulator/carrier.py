@@ -6,9 +6,10 @@ behind a load balancer it differs from the local address; any other is asked whe
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 import aiohttp
@@ -75,6 +76,14 @@ class Twilio:
         if answer.relay is None:
             raise CallRefusedError(answer)
         return answer.relay
+
+    async def until_taken(self, caller: str, times: int = 60) -> RelayInvitation:
+        """Call again, a second apart, while there is no line; then raises `CallRefusedError`."""
+        for _ in range(times - 1):
+            with suppress(CallRefusedError):
+                return await self.webhook(call_fields(From=caller))
+            await asyncio.sleep(1.0)
+        return await self.webhook(call_fields(From=caller))
 
     async def post(
         self, url: str, fields: Mapping[str, str], *, signature: str | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from collections.abc import Sequence
 from contextlib import suppress
@@ -16,7 +15,6 @@ from multidict import MultiDict
 from yarl import URL
 
 from agent.simulator.carrier import call_fields
-from agent.simulator.twiml_reader import RelayInvitation
 from agent.tools import SPECS
 from agent.usecases.folders import load_record
 from tests import shipped
@@ -29,16 +27,9 @@ USE_CASES: dict[str, Any] = {str(record["pk"]): record for record in _RECORDS}
 """The shipped ones, as their items are."""
 
 
-async def _ring(server: Server) -> RelayInvitation:
-    """Ring until a line is free; how long that may take is the example's limit."""
-    while (answer := await server.ring(call_fields(From=CALLER))).relay is None:  # noqa: ASYNC110 (a load has no event)
-        await asyncio.sleep(0.2)  # after a flood none is (agent.capacity.load_shedding)
-    return answer.relay
-
-
 async def say_frames(rig: Rig, server: Server, frames: Sequence[feed.Frame]) -> None:
     """A call in which these frames come, and then a caller who wants an answer."""
-    relay = await _ring(server)
+    relay = await server.twilio.until_taken(CALLER)  # after a flood none is
     rig.note_token(relay.url)
     async with server.twilio.connect(relay) as call:
         for frame in frames:

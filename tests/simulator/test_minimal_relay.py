@@ -5,6 +5,7 @@ All of it runs on virtual time, the sockets of both sides included.
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine
 from contextlib import aclosing
@@ -108,6 +109,21 @@ async def test_call_without_a_relay_is_refused() -> None:
             await twilio.webhook(call_fields())
 
     assert refusal.value.answer.verbs == ("Reject",)
+
+
+@virtually
+async def test_caller_calls_again_until_there_is_a_line() -> None:
+    """A second apart, each time as a call of its own, and no more often than asked."""
+    busy = ["<Response><Reject/></Response>"] * 3
+    relay = MinimalRelay(answers={"/voice": deque(busy)})
+    async with calling(relay) as twilio:
+        with pytest.raises(CallRefusedError):
+            await twilio.until_taken("+15550100001", times=2)
+        found = await twilio.until_taken("+15550100001", times=2)
+
+    assert found.fields["From"] == "+15550100001"
+    assert len({fields["CallSid"] for _, fields in relay.posted}) == 4
+    assert asyncio.get_running_loop().time() == pytest.approx(2.0, abs=0.1)
 
 
 async def test_urls_of_other_servers_are_asked_where_they_say() -> None:

@@ -12,21 +12,16 @@ import random
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from agent.call.config import Phrases
 from agent.simulator.carrier import Twilio, call_fields
 from agent.simulator.phone_call import Leg, Outcome, PhoneCall, Way
-from agent.simulator.simulated_call import Manner, NoReplyError, TwilioCall
-from agent.tools import SPECS
+from agent.simulator.simulated_call import NoReplyError, TwilioCall
+from tests.servers import PATIENT
 from tests.survival.model import Sentence
 
-MANNER = Manner(
-    grace_seconds=0.25,
-    answer_seconds=15.0,
-    fillers=frozenset({*Phrases().fillers, *(spec.filler for spec in SPECS.values())}),
-)
+MANNER = replace(PATIENT, grace_seconds=0.25, answer_seconds=15.0)
 """The caller waits a moment before speaking, and takes no filler for an answer."""
 PATIENCE_SECONDS = 1.5
 """Of quiet, after which a caller says again what was not answered, or speaks after all."""
