@@ -192,7 +192,7 @@ async def test_scenario_is_played_on_another_server_without_its_table(
     file = tmp_path / "one.yaml"
     file.write_text("""
 replies: [["Not said."]]
-steps: [{hangs_up: false}]
+steps: [{hangs_up: true}]
 expects:
   said: [hello]
   tools: [{name: Order}]
