@@ -1,7 +1,8 @@
 """Twilio as a server sees it: signed webhooks, TwiML, and the relay socket.
 
 Every URL is signed as Twilio knows it. One of the public origin is then mapped to `base`, because
-behind a load balancer it differs from the local address; any other is asked where it says.
+behind a load balancer it differs from the local address; any other is asked where it says. No
+redirect is followed: it shows as the status that came.
 """
 
 from __future__ import annotations
@@ -95,7 +96,7 @@ class Twilio:
         headers = self._signed(url, fields) if signature is None else _header(signature)
         limit = aiohttp.ClientTimeout(total=_WEBHOOK_SECONDS)
         async with self.http.post(
-            self._local(url), data=fields, headers=headers, timeout=limit
+            self._local(url), data=fields, headers=headers, timeout=limit, allow_redirects=False
         ) as response:
             return read_twiml(response.status, await response.text(), url, fields)
 
@@ -155,7 +156,9 @@ class Twilio:
     async def open(cls, base: str, token: str, public_url: str = "") -> AsyncIterator[Twilio]:
         """With connections of its own, as many as are needed."""
         connector = aiohttp.TCPConnector(limit=0)
-        async with aiohttp.ClientSession(connector=connector) as http:
+        async with aiohttp.ClientSession(
+            connector=connector, middlewares=[_follow_no_redirect]
+        ) as http:
             yield cls(http, base, token, public_url)
 
     def _signed(self, url: str, fields: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -173,6 +176,19 @@ class Twilio:
         is_socket, is_tls = url.scheme in {"ws", "wss"}, base.scheme == "https"
         scheme = ("wss" if is_tls else "ws") if is_socket else base.scheme
         return URL(f"{scheme}://{base.authority}{url.raw_path_qs}", encoded=True)
+
+
+async def _follow_no_redirect(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Refuse a redirected handshake, which `ws_connect` would follow."""
+    response = await handler(request)
+    if "Upgrade" in request.headers and 300 <= response.status < 400:
+        response.close()
+        raise aiohttp.WSServerHandshakeError(
+            response.request_info, (), status=response.status, message="a redirect"
+        )
+    return response
 
 
 def _header(signature: str) -> dict[str, str]:
