@@ -16,15 +16,13 @@ class ScenarioError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class CallerIdentity:
-    """Who calls, and what is known of the caller before."""
+    """Who calls."""
 
-    number: str = "+15550100001"
+    number: str = "+15550109999"
     """E.164, or `client:NAME`."""
     called: str = "+15550100000"
     language: str = "en-US"
     """Of what the caller says."""
-    profile: Mapping[str, object] | None = None
-    """Written to the table before the call; None = the caller is unknown."""
 
 
 @dataclass(frozen=True, slots=True)

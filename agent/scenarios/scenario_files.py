@@ -114,7 +114,7 @@ class CallerFile(_Part, frozen=True):
 
     number: Annotated[
         str, Meta(description="E.164, or `client:NAME`. It is the variable `{number}`.")
-    ] = "+15550100001"
+    ] = "+15550109999"
     called: Annotated[str, Meta(description="The agent's number.")] = "+15550100000"
     language: Annotated[str, Meta(description="Of what the caller says.")] = "en-US"
     profile: Annotated[
@@ -319,7 +319,7 @@ def _scenario(given: ScenarioFile, path: Path, variant: str, use_case: str) -> S
         name=path.stem,
         use_case=use_case,
         about=given.about,
-        caller=CallerIdentity(caller.number, caller.called, caller.language, profile),
+        caller=CallerIdentity(caller.number, caller.called, caller.language),
         items=items,
         replies=[
             [step if isinstance(step, str) else msgspec.structs.asdict(step) for step in reply]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from agent.scenarios.scenario import (
+    CallerIdentity,
     Hears,
     Interrupts,
     ItemExpectation,
@@ -19,7 +21,7 @@ from agent.scenarios.scenario import (
 )
 from agent.scenarios.scenario_files import read_file, read_folder
 from tests.scenarios.conftest import Play
-from tests.shipped import CONFIGURATION
+from tests.shipped import CONFIGURATION, PROFILES
 
 EVERYTHING = """
 about: Everything that a file may hold.
@@ -86,6 +88,14 @@ def test_each_variant_is_a_scenario_and_keeps_types(tmp_path: Path) -> None:
     assert (large.variant, other.variant) == ("large, 12", "1.5")
     assert (large.steps[0], other.steps[0]) == (Says("a large pizza"), Says("a small pizza"))
     assert (large.expects.numbers[0], other.expects.numbers[0]) == (12, 1.5)
+
+
+def test_caller_without_a_number_and_a_profile_is_a_stranger(tmp_path: Path) -> None:
+    [scenario] = read_file(written(tmp_path, "steps: [{says: hello}]"))
+    known = {tomllib.loads(path.read_text(encoding="utf-8"))["caller"] for path in PROFILES}
+
+    assert scenario.caller == CallerIdentity()
+    assert scenario.caller.number not in known
 
 
 def test_use_case_is_that_of_the_folder(tmp_path: Path) -> None:
