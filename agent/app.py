@@ -52,7 +52,7 @@ from agent.session.outbound import OutboundCalls
 from agent.settings import Settings, SettingsError, log_format_for
 from agent.store import create_table, open_store
 from agent.store.call_state.journal import open_journals
-from agent.tools import HttpTools, OutboundHttp, ToolRegistry, load_tools
+from agent.tools import HttpSender, HttpTools, OutboundHttp, ToolRegistry, load_tools
 from agent.tools.mcp import open_sources
 from agent.twilio import rest_client
 from agent.twilio.signature import Signatures
@@ -140,6 +140,10 @@ class Substitutes:
     """Takes what opens the model of a call, and returns what is to do so."""
     clock: Callable[[], float] = time
     """Seconds of the epoch."""
+    http: HttpSender | None = None
+    """Sends the requests of HTTP tools."""
+    is_traced: bool = True
+    """False = no spans, whatever the variables of the SDK say."""
 
 
 @asynccontextmanager
@@ -157,7 +161,8 @@ async def open_calls(
     clock = substitutes.clock
     async with AsyncExitStack() as stack:
         opened = stack.enter_async_context
-        tracing = await opened(open_tracing(os.environ))  # the SDK has variables of its own
+        sdk = os.environ if substitutes.is_traced else {}  # the SDK has variables of its own
+        tracing = await opened(open_tracing(sdk))
         telemetry = Telemetry(trace_id=tracing.trace_id) if tracing else Telemetry()
         count, load = telemetry.count, Load(telemetry.count)
         prices, tools = prices_of(settings), load_tools(settings.configuration)
@@ -179,9 +184,10 @@ async def open_calls(
         if substitutes.open_model is not None:
             open_model = substitutes.open_model(open_model)
         messenger = MeasuredMessenger(await opened(_messenger(settings, substitutes)), count)
-        http = HttpTools(
-            await opened(OutboundHttp.open(settings.http_tool_hosts)), settings.secrets
-        )
+        sender = substitutes.http
+        if sender is None:
+            sender = await opened(OutboundHttp.open(settings.http_tool_hosts))
+        http = HttpTools(sender, settings.secrets)
         sources = await opened(open_sources(settings.mcp_config, count))
         resources = Resources(
             store,

@@ -15,7 +15,7 @@ from typing import Protocol
 from agent.call.messages import ToolSpec
 from agent.ports import Channel
 from agent.tools.builtin import TOOLS, language_of, planned_end
-from agent.tools.http import HttpTools, OutboundHttp
+from agent.tools.http import HttpSender, HttpTools, OutboundHttp
 from agent.tools.idempotency import IdempotencyStore
 from agent.tools.tool import CallContext, CallToolExecutor, Tool, WithEffect, tool
 from agent.tools.tool_modules import load_tools, specs_of
@@ -27,6 +27,7 @@ __all__ = [
     "TOOLS",
     "CallContext",
     "CallToolExecutor",
+    "HttpSender",
     "HttpTools",
     "IdempotencyStore",
     "OutboundHttp",

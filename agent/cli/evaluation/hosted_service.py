@@ -1,8 +1,9 @@
 """The whole service in this process, for scenarios: with a table in memory, and on virtual time.
 
 Everything is as `python -m agent serve` puts it together, but for what would leave something
-behind: the table, and messages. The model is that of the settings, slowed down to the timing of the
-run when time is virtual.
+behind: the table, messages, spans, and requests of HTTP tools, which fail as if no server could be
+reached. The model is that of the settings, slowed down to the timing of the run when time is
+virtual.
 """
 
 from __future__ import annotations
@@ -29,8 +30,11 @@ from agent.store.call_state.history_loader import read_items
 from agent.store.call_state.journal import CHAT
 from agent.store.memory import MemoryStore
 from agent.tools import load_tools
+from agent.tools.http.http_messages import HttpResponse
+from agent.tools.http.outbound_http import HttpRequest, UnreachableError
 from agent.usecases import UseCase, seed
 from agent.usecases.folders import use_case_folders
+from agent.usecases.host_allowlist import HostAllowlist
 
 _TOKEN = "0" * 32
 _ORIGIN = "voice.example.com"
@@ -46,6 +50,8 @@ SETTINGS: Mapping[str, str] = {
     "MCP_CONFIG": "",
 }
 """Of a service that is hosted, over those of the environment."""
+_GROUPS = {"Models", "AWS", "Use cases and tools"}
+"""Of the variables that count in the environment; others are of a deployment, such as accounts."""
 OFFLINE = "offline:"
 _QUIET_SECONDS = 30.0
 _VIRTUAL_DAY = datetime(2026, 3, 4, 12)  # noqa: DTZ001 (the zone is that of the settings)
@@ -59,9 +65,13 @@ def hosted_settings(configuration: str = "", model: str = OFFLINE) -> Settings:
 
     `configuration`: empty = that of the environment.
     """
+    names = {each[0]: each for each in Settings.variables().values()}  # older names, too
+    of_no_matter = [row.name for row in Settings.describe() if row.group not in _GROUPS]
+    dropped = {name for first in of_no_matter for name in names[first]}
+    environment = {name: text for name, text in os.environ.items() if name not in dropped}
     given = {"CONFIGURATION": configuration} if configuration else {}
     own = {"MODEL_IDENTIFIER": model, "FALLBACK_MODEL_IDENTIFIERS": ""}
-    return Settings.read({**os.environ, **SETTINGS, **given, **own})
+    return Settings.read({**environment, **SETTINGS, **given, **own})
 
 
 def configuration_around(place: Path | None) -> str:
@@ -73,6 +83,16 @@ def configuration_around(place: Path | None) -> str:
 def needs_no_network(settings: Settings) -> bool:
     """Whether the model is offline, so that time can be virtual."""
     return settings.model_identifier.startswith(OFFLINE)
+
+
+class _UnsentRequests:
+    """`HttpSender` that sends nothing: another server would have to keep what was tried out."""
+
+    def __init__(self, hosts: HostAllowlist) -> None:
+        self.hosts = hosts
+
+    async def send(self, request: HttpRequest, seconds: float) -> HttpResponse:
+        raise UnreachableError("a call that is tried out sends no requests")
 
 
 class CallClock:
@@ -192,7 +212,8 @@ async def hosted(
     store, messenger = MemoryStore(clock), MemoryMessenger()
     specs = {tool.spec.name: tool.spec for tool in load_tools(settings.configuration)}
     await seed.seed(store, settings.configuration, specs, now=began)
-    substitutes = app.Substitutes(store, messenger, opener, clock)
+    unsent = _UnsentRequests(settings.http_tool_hosts)
+    substitutes = app.Substitutes(store, messenger, opener, clock, unsent, is_traced=False)
     async with (
         app.running(settings, "127.0.0.1", substitutes=substitutes) as service,
         Twilio.open(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
-import os
 import signal
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
@@ -131,7 +130,6 @@ def _executor(jobs: int) -> Executor:
 
 def _begin_process() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it at once, without a traceback
-    os.environ["OTEL_SDK_DISABLED"] = "true"
     configure_logging("critical", "console")
 
 

@@ -61,7 +61,7 @@ from agent.usecases.http_tool import (
     secrets_in,
 )
 
-__all__ = ["HttpTools", "OutboundHttp", "fault_of"]
+__all__ = ["HttpSender", "HttpTools", "OutboundHttp", "fault_of"]
 
 log = structlog.get_logger(__name__)
 
@@ -140,6 +140,8 @@ def _fault_of_secret(secret: Secret | None, url: UrlTemplate) -> str:
 
 
 class HttpSender(Protocol):
+    """What `OutboundHttp` does."""
+
     @property
     def hosts(self) -> HostAllowlist: ...
 
