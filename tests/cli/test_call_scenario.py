@@ -10,18 +10,20 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from agent.cli.evaluation import call
 from agent.cli.evaluation.hosted_service import hosted, hosted_settings
 from agent.cli.evaluation.paced_model import Pace
 from agent.cli.evaluation.typed_caller import TypedCaller
 from agent.cli.main import main
 from agent.cli.terminal_screen import PlainScreen
 from agent.observability import configure_logging
-from agent.scenarios.outcome import ScenarioRun
+from agent.scenarios.outcome import ScenarioRun, TranscriptLine
 from agent.scenarios.scenario import Scenario
 from agent.scenarios.scenario_player import caller_of, run_of, strict
 from agent.scenarios.timing import ORDINARY
 from agent.settings import Settings
 from agent.simulator.carrier import Twilio
+from agent.simulator.phone_call import Outcome
 from agent.simulator.virtual_time import virtually
 from tests.waiting import HANG_SECONDS
 
@@ -146,6 +148,39 @@ async def test_keys_noise_and_a_lost_line_can_be_tried_by_hand() -> None:
     assert run.outcome == "the caller hung up"
 
 
+class BrokenTypist(Typist):
+    """Its terminal goes away after the lines."""
+
+    async def lines(self) -> AsyncGenerator[str, None]:
+        async for line in super().lines():
+            yield line
+        raise OSError("the terminal is gone")
+
+
+@virtually
+async def test_fault_of_the_terminal_ends_the_call_and_is_raised() -> None:
+    async with other_server() as url, Twilio.open(url[: -len("/voice")], "") as twilio:
+        script = caller_of(Scenario("call"), strict(with_path(twilio)), ORDINARY)
+        with pytest.raises(OSError, match="the terminal is gone"):
+            await TypedCaller(script, BrokenTypist((1, "hello")), is_paced=True).play()
+
+    assert script.call.outcome is Outcome.HUNG_UP
+
+
+async def test_fault_of_what_shows_the_call_is_raised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: object) -> list[TranscriptLine]:
+        raise LookupError("no transcript")
+
+    monkeypatch.setattr(call, "transcript_of", broken)  # no server or file makes it fail
+    file = tmp_path / "one.yaml"
+    file.write_text("steps: [{hangs_up: true}]")
+    async with other_server() as url:
+        with pytest.raises(LookupError, match="no transcript"):
+            await asyncio.to_thread(main, ["call", str(file), "--url", url, "--token", "abc"])
+
+
 @virtually
 async def test_server_that_is_not_ours_is_judged_by_what_is_heard() -> None:
     talk = '{"type": "text", "token": "Sure.", "last": true}'
@@ -240,6 +275,8 @@ async def serving_service() -> AsyncIterator[int]:
         (["nowhere.yaml"], "nowhere.yaml: has no scenario"),
         (["--url", "localhost:3000", "--token", "a"], "must be a URL"),
         (["--url", "http://localhost:3000"], "TWILIO_AUTH_TOKEN"),
+        (["--url", ""], "must be a URL"),
+        (["--use-case", "nope"], "nope: no such use case; known: albertEinsteinUseCase, "),
     ],
 )
 def test_what_cannot_be_called_is_one_line_and_status_2(

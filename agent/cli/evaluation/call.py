@@ -12,7 +12,7 @@ import shutil
 import sys
 import textwrap
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Self
@@ -45,6 +45,7 @@ from agent.scenarios.service_facts import ServiceFacts
 from agent.scenarios.timing import ORDINARY, timing
 from agent.settings import Settings
 from agent.simulator.carrier import Twilio
+from agent.usecases.folders import use_case_folders
 
 _LOOK_SECONDS = 0.2
 _FEWEST_COLUMNS = 40
@@ -109,7 +110,7 @@ async def _called(asked: argparse.Namespace) -> tuple[ScenarioRun, Scenario, boo
     if asked.caller:
         scenario = replace(scenario, caller=replace(scenario.caller, number=asked.caller))
     settings = _settings(asked)
-    if not asked.url and needs_no_network(settings):
+    if asked.url is None and needs_no_network(settings):
         trial = Trial(timings=1, first_timing=asked.timing)
         [[run]] = [runs async for runs in play_plans([Plan(settings, [scenario], trial)], 1)]
         _print_lines(run.transcript)
@@ -123,10 +124,16 @@ async def _called(asked: argparse.Namespace) -> tuple[ScenarioRun, Scenario, boo
 
 
 async def _by_hand(asked: argparse.Namespace) -> tuple[ScenarioRun, Scenario, bool]:
+    settings = _settings(asked)
+    known = {folder.name for folder in use_case_folders(settings.configuration)}
+    if asked.url is None and asked.use_case and asked.use_case not in known:
+        raise ScenarioError(
+            f"{asked.use_case}: no such use case; known: {', '.join(sorted(known))}"
+        )
     caller = CallerIdentity(asked.caller) if asked.caller else CallerIdentity()
     profile = {"pk": caller.number, "sk": "profile", "useCase": asked.use_case}
     scenario = Scenario("call", caller=caller, items=[profile] if asked.use_case else [])
-    async with _server(asked, _settings(asked), Pace(is_virtual=False)) as (twilio, facts):
+    async with _server(asked, settings, Pace(is_virtual=False)) as (twilio, facts):
         if facts is not None:
             await facts.prepare(scenario.items)
         script = caller_of(scenario, strict(twilio), _TYPED)
@@ -145,7 +152,7 @@ def _settings(asked: argparse.Namespace) -> Settings:
 async def _server(
     asked: argparse.Namespace, settings: Settings, pace: Pace
 ) -> AsyncIterator[tuple[Twilio, ServiceFacts | None]]:
-    if asked.url:
+    if asked.url is not None:
         async with address_in(asked).open() as twilio:
             yield twilio, None
     else:
@@ -166,7 +173,8 @@ class _Follower:
     async def __aexit__(self, *_: object) -> None:
         if self._work is not None:
             self._work.cancel()
-            await asyncio.gather(self._work, return_exceptions=True)
+            with suppress(asyncio.CancelledError):
+                await self._work
 
     def begin(self, script: CallerScript) -> None:
         """Follow this call until the context is left."""

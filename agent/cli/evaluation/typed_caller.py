@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
 from agent.cli.terminal_screen import Screen
 from agent.cli.terminal_transport import KEYS
@@ -44,15 +44,18 @@ class TypedCaller:
                 await self._lead_all(sessions)
         finally:
             reading.cancel()
-            await asyncio.gather(reading, return_exceptions=True)
+            with suppress(asyncio.CancelledError):
+                await reading
         outcome = self._script.call.outcome
         self._screen.note(outcome.value if outcome is not None else "the call is over")
 
     async def _read(self) -> None:
-        async with aclosing(self._screen.lines()) as lines:
-            async for line in lines:
-                self._typed.put_nowait(line.strip())
-        self._typed.put_nowait(None)
+        try:
+            async with aclosing(self._screen.lines()) as lines:
+                async for line in lines:
+                    self._typed.put_nowait(line.strip())
+        finally:
+            self._typed.put_nowait(None)
 
     async def _lead_all(self, sessions: AsyncIterator[TwilioCall]) -> None:
         async for session in sessions:
