@@ -9,12 +9,15 @@ from agent.ports import Channel, Mail, TextMessage
 
 
 class MemoryMessenger:
-    """`ports.Messenger` that keeps what is sent, or fails as the test says."""
+    """`ports.Messenger` that keeps what is sent.
+
+    `unconfigured` and `fault` make it fail, for tests.
+    """
 
     def __init__(self, unconfigured: Mapping[Channel, str] | None = None) -> None:
         self.unconfigured: Mapping[Channel, str] = unconfigured or {}
         self.fault: MessageError | None = None
-        """What the next messages come to."""
+        """Raised for every message; None = none fails."""
         self.texts: list[TextMessage] = []
         self.mails: list[Mail] = []
 

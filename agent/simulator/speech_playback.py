@@ -10,7 +10,7 @@ It is not documented what `utteranceUntilInterrupt` covers when a reply spans se
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -22,7 +22,6 @@ CHARACTERS_PER_SECOND = 15.0
 _SOUND_SECONDS = 2.0
 """Assumed length of an audio file, which is not fetched."""
 _ROUNDING = 1e-6
-_ELEVENLABS_SPEED = re.compile(r"-(\d(?:\.\d+)?)_[\d.]+_[\d.]+$")
 
 
 class HeardText(StrEnum):
@@ -32,12 +31,6 @@ class HeardText(StrEnum):
     """All that was heard since the caller's last words, over several talk cycles if need be."""
     MESSAGE = "message"
     """Only the part heard of the message that was being played."""
-
-
-def pace_of(voice: str) -> float:
-    """Characters a second of a voice; only ElevenLabs names a speed in it."""
-    speed = _ELEVENLABS_SPEED.search(voice)
-    return CHARACTERS_PER_SECOND * (float(speed[1]) if speed else 1.0)
 
 
 class Media(Struct, frozen=True):
@@ -190,8 +183,3 @@ class SpeechPlayback:
 
     def _heard_of(self, media: Media) -> str:
         return media.text[: max(0, int(self.heard - media.begin))]
-
-
-def pace_of_relay(attributes: Mapping[str, str]) -> float:
-    """Characters a second of the voice that the TwiML asks for."""
-    return pace_of(attributes.get("voice", ""))

@@ -27,7 +27,7 @@ class _JumpingSelector(selectors.DefaultSelector):
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         ready = super().select(0) or super().select(0)  # a packet may be under way
         if not ready and timeout is None:
-            raise AssertionError("no timer and no task is left: the test would wait for ever")
+            raise AssertionError("no timer and no task is left: what is awaited would never come")
         if not ready and timeout:
             self.now += timeout
         return ready

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from agent.simulator.carrier import call_fields
 from agent.simulator.relay_session import RelayHabits, RelaySession
-from agent.simulator.speech_playback import HeardText, pace_of_relay
+from agent.simulator.speech_playback import HeardText
 from agent.simulator.talk_cycles import Departure
 from agent.simulator.twiml_reader import RelayInvitation
 from tests.fuzzing import RUNS
@@ -323,13 +323,6 @@ def test_action_url_is_told_how_a_session_ended(
     assert (found["SessionStatus"], found["CallStatus"]) == (status, call)
     assert (found["SessionDuration"], found.get("ErrorCode")) == ("3", error)
     assert len(session.ledger.departures) == (error == "64105")
-
-
-@pytest.mark.parametrize(
-    ("voice", "pace"), [("", 15.0), ("Joanna", 15.0), ("UgBB-flash_v2_5-1.2_0.8_0.8", 18.0)]
-)
-def test_pace_is_that_of_the_voice(voice: str, pace: float) -> None:
-    assert pace_of_relay({"voice": voice}) == pace
 
 
 # Whatever comes, in whatever order.

@@ -29,5 +29,5 @@ async def test_work_for_a_thread_is_done_at_once() -> None:
 
 
 def test_wait_for_nothing_fails() -> None:
-    with pytest.raises(AssertionError, match="wait for ever"):
+    with pytest.raises(AssertionError, match="would never come"):
         run_virtually(asyncio.Event().wait())
