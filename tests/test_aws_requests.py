@@ -21,9 +21,9 @@ from structlog.testing import capture_logs
 
 from agent.aws_requests import AwsCredentials, AwsRequests, RequestSigner
 from agent.http_client import ClientLimits
-from agent.simulator.virtual_time import virtually
 from tests.listening import listening
 from tests.llm.accounts import set_account
+from tests.virtual import virtually
 
 WORD = st.text("abcXYZ019/+=-_.", min_size=1, max_size=40)
 PATH = st.text("abcXYZ019-_~%:+ é", min_size=1, max_size=30).map(lambda text: f"/model/{text}/x")

@@ -24,7 +24,7 @@ from agent.scenarios.timing import ORDINARY
 from agent.settings import Settings
 from agent.simulator.carrier import Twilio
 from agent.simulator.phone_call import Outcome
-from agent.simulator.virtual_time import virtually
+from tests.virtual import virtually
 from tests.waiting import HANG_SECONDS
 
 LONG = "We have Margherita and Quattro Stagioni and Capricciosa and Diavola today."

@@ -12,9 +12,10 @@ from agent.cli.evaluation.suite import Trial, play_hosted
 from agent.scenarios.scenario import HangsUp, Says, Scenario
 from agent.scenarios.timing import ORDINARY
 from agent.settings import Settings
-from agent.simulator.virtual_time import run_virtually, virtually
+from agent.simulator.virtual_time import run_virtually
 from tests.emulators.collector import ENDPOINT, collecting
 from tests.tools.http.stand_in import standing_in
+from tests.virtual import virtually
 
 pytestmark = pytest.mark.usefixtures("plain_logging")
 

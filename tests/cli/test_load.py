@@ -31,9 +31,9 @@ from agent.scenarios.load_generator import (
 )
 from agent.scenarios.scenario import Says, Scenario, ScenarioError
 from agent.settings import Settings
-from agent.simulator.virtual_time import virtually
 from agent.store.call_state.call_list import LISTING
 from tests.simulator.minimal_relay import TOKEN, MinimalRelay, calling
+from tests.virtual import virtually
 
 pytestmark = pytest.mark.usefixtures("plain_logging")
 

@@ -13,10 +13,10 @@ from agent.cli.evaluation.hosted_service import SETTINGS, hosted
 from agent.cli.evaluation.paced_model import Pace
 from agent.cli.main import main
 from agent.settings import Settings
-from agent.simulator.virtual_time import virtually
 from agent.store.call_state.call_list import LISTING
 from tests.listening import listening
 from tests.simulator.minimal_relay import TOKEN, MinimalRelay
+from tests.virtual import virtually
 
 pytestmark = pytest.mark.usefixtures("plain_logging")
 

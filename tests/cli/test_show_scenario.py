@@ -16,8 +16,9 @@ from agent.scenarios.scenario_files import read_file
 from agent.scenarios.scenario_player import play
 from agent.scenarios.timing import ORDINARY
 from agent.settings import Settings
-from agent.simulator.virtual_time import run_virtually, virtually
+from agent.simulator.virtual_time import run_virtually
 from agent.store.call_state.call_list import LISTING
+from tests.virtual import virtually
 
 ADA = "+15557654321"
 PERSONAL = ("ada", "example.org", "lovelace", "555765", "765 4321", "byron", "12 st james")

@@ -7,8 +7,8 @@ import asyncio
 from agent.cli.evaluation.hosted_service import SETTINGS, hosted
 from agent.cli.evaluation.paced_model import Pace
 from agent.settings import Settings
-from agent.simulator.virtual_time import virtually
 from tests.shipped import CONFIGURATION
+from tests.virtual import virtually
 
 _DAYS = 3 * 24 * 3_600.0
 

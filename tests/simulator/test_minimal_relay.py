@@ -20,10 +20,11 @@ from agent.simulator.phone_call import PhoneCall
 from agent.simulator.simulated_call import Manner, NoReplyError
 from agent.simulator.speech_playback import HeardText
 from agent.simulator.talk_cycles import Departure
-from agent.simulator.virtual_time import run_virtually, virtually
+from agent.simulator.virtual_time import run_virtually
 from benchmarks.replay import replay
 from tests.dialogues import Dialogue
 from tests.simulator.minimal_relay import SCRIPTS, TOKEN, Cue, MinimalRelay, calling
+from tests.virtual import virtually
 
 GREETING = "Hello, what can I do for you?"
 

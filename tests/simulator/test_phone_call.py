@@ -11,8 +11,8 @@ import pytest
 from agent.simulator.carrier import Twilio, call_fields
 from agent.simulator.phone_call import Outcome, PhoneCall, Way
 from agent.simulator.simulated_call import Manner
-from agent.simulator.virtual_time import virtually
 from tests.simulator.minimal_relay import HANG_UP, MinimalRelay, calling
+from tests.virtual import virtually
 
 RECONNECTS = {"applicationReconnect": "true"}
 PERSON = '<Dial action="/later">+15550100099</Dial>'

@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from agent.simulator.virtual_time import run_virtually, virtually
+from agent.simulator.virtual_time import run_virtually
+from tests.virtual import virtually
 
 
 @virtually

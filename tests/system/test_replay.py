@@ -6,10 +6,10 @@ from pathlib import Path
 
 import structlog
 
-from agent.simulator.virtual_time import virtually
 from benchmarks.replay import replay
 from tests.dialogues import CALLERS, DEFAULT, WRITTEN_HERE, dialogues, has_words
 from tests.servers import UNLIMITED_CALLERS, offline, seeded, settings_for, staged
+from tests.virtual import virtually
 
 
 @virtually

@@ -10,7 +10,6 @@ from structlog.testing import capture_logs
 from agent.call.messages import SideEffect
 from agent.errors import StoreError, ToolError
 from agent.ports import Item
-from agent.simulator.virtual_time import virtually
 from agent.store.memory import MemoryStore
 from agent.tools import TOOLS
 from agent.tools.idempotency import PERFORM_SECONDS, IdempotencyStore
@@ -26,6 +25,7 @@ from tests.tools.failing_processes import (
     World,
     virtual_clock,
 )
+from tests.virtual import virtually
 
 CLAIM, SEND, SETTLE = 0, 1, 2
 """The touches of a process without faults."""

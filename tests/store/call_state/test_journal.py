@@ -15,10 +15,10 @@ from structlog.testing import capture_logs
 from agent.call.history import AgentSaid, CallerSaid
 from agent.errors import StoreError, StoreRefusedError
 from agent.ports import Item
-from agent.simulator.virtual_time import virtually
 from agent.store.call_state.journal import CallJournal, Journals, open_journals
 from agent.store.memory import MemoryStore
 from tests.fakes import Counted
+from tests.virtual import virtually
 
 WAITING = "agent_journal_facts_waiting"
 DELAYED = "agent_journal_calls_delayed"

@@ -12,7 +12,6 @@ import pytest
 from agent.call.actions import ToolOutcome
 from agent.call.messages import SideEffect, ToolCall
 from agent.errors import ToolError
-from agent.simulator.virtual_time import virtually
 from agent.store.memory import MemoryStore
 from agent.tools import CallToolExecutor
 from agent.tools.idempotency import IN_DOUBT, UNKNOWN
@@ -26,6 +25,7 @@ from agent.tools.mcp.mcp_tools import (
     offered_tools,
 )
 from tests.tools.worlds import call_of
+from tests.virtual import virtually
 
 URL = "http://127.0.0.1/mcp"
 ENTRY = McpServerConfig(url=URL)
