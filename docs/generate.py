@@ -28,7 +28,7 @@ import msgspec  # noqa: E402
 from agent.call.config import Phrases  # noqa: E402
 from agent.cli.main import main as run_command  # noqa: E402
 from agent.observability.metrics import METRICS  # noqa: E402
-from agent.scenarios.scenario_files import ScenarioFile  # noqa: E402
+from agent.scenarios.scenario_format import ScenarioFile  # noqa: E402
 from agent.settings import Settings  # noqa: E402
 from agent.tools import TOOLS  # noqa: E402
 from agent.usecases.folders import ProfileFile, UseCaseFile  # noqa: E402
@@ -247,9 +247,9 @@ regular expressions, without regard to case, of Python's `re`. An editor that kn
 `configuration/schema/scenario.schema.json` completes names and marks faults; `python -m agent check` names faults too.
 
 A caller is polite: a step begins when the agent has answered and was heard out. Some things hold for every call and
-need not be written: no departure from the protocol of ConversationRelay, one answer to each turn, no word after an
-interrupt, an end to each answer, no silence longer than `dead_air`, a result for each tool call, and the service's
-own record of what was heard agrees with what was heard.
+need not be written: no departure from the protocol of ConversationRelay, a greeting, one answer to each turn, no word
+after an interrupt, an end to each answer, no silence longer than `dead_air`, a goodbye that is heard before the agent
+hangs up, a result for each tool call, and the service's own record of what was heard agrees with what was heard.
 
 {joined}
 """

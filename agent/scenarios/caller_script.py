@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import aclosing
 
 from agent.scenarios.outcome import Speaker, TranscriptLine
@@ -226,8 +226,3 @@ class CallerScript:
 
     def _now(self) -> float:
         return self._loop.time() - self.began_at
-
-
-def spoken(lines: Iterable[TranscriptLine], speaker: Speaker) -> list[str]:
-    """What one of them said, line by line."""
-    return [line.text for line in lines if line.speaker is speaker]

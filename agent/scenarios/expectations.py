@@ -180,7 +180,7 @@ async def _table(
             _is_false(item, before.get(str(item["sk"])), expected, caller_words) for item in items
         )
         name = f"table {expected.sk}"
-        checks.append(Check(name, is_met, detail, is_fact=True, is_harmful=is_harmful))
+        checks.append(Check(name, is_met, detail, is_harmful=is_harmful))
     if expects.messages is not None:
         sent = await facts.messages()
         for message in expects.messages:

@@ -12,7 +12,7 @@ class Speaker(StrEnum):
     CALLER = "caller"
     AGENT = "agent"
     LINE = "line"
-    """What happens to the call: a tool, a session that ends, a person who is called."""
+    """What happens to the call: a tool, a session that ends, a transfer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +35,6 @@ class Check:
     name: str
     is_met: bool
     detail: str = ""
-    is_fact: bool = False
-    """It compares what the table holds: a caller comes to harm if it holds too much."""
     is_harmful: bool = False
     """Not met in a way that harms the caller: something false or doubled, or dead air."""
 

@@ -135,13 +135,13 @@ class MessageExpectation:
 class Expectations:
     """What must be true after the call. What is not named is not checked, but for the manners.
 
-    Manners hold for every call: no departure from the protocol, one answer to each turn, no word
-    after a cut, no dead air longer than `dead_air`, and no answer that stays open.
+    Manners hold for every call: no departure from the protocol, a greeting, one answer to each
+    turn, no word after a cut, no dead air longer than `dead_air`, no answer that stays open, and a
+    goodbye that is heard before the agent hangs up.
     """
 
     tools: tuple[ToolExpectation, ...] = ()
     table: tuple[ItemExpectation, ...] = ()
-    profile: Mapping[str, object] = field(default_factory=dict)
     messages: tuple[MessageExpectation, ...] | None = None
     """None = not checked; empty = none is sent."""
     said: tuple[str, ...] = ()

@@ -1,8 +1,8 @@
 """Scenario files: YAML, one scenario each, with variables and a table of variants.
 
-`{name}` in any text is replaced by the variable; a variant gives values to variables and makes one
-scenario of the file. `{number}` is the caller's number. A file is checked against the types here,
-from which the published schema is made.
+`{name}` in any text is replaced by the variable, and a name without a value is a fault; `{{name}}`
+stands for the text `{name}`. A variant gives values to variables and makes one scenario of the
+file. `{number}` is the caller's number.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import msgspec
 import yaml
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Struct
 
 from agent.scenarios.scenario import (
     CallerIdentity,
@@ -33,206 +33,21 @@ from agent.scenarios.scenario import (
     ToolExpectation,
     Waits,
 )
+from agent.scenarios.scenario_format import (
+    HearsFile,
+    InterruptsFile,
+    ScenarioFile,
+    StepFile,
+    Value,
+)
 
 FOLDER = "scenarios"
 """Of a use case, beside its `use-case.toml`."""
-_VARIABLE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
-Value = str | int | float | bool
-
-
-class _Part(Struct, frozen=True, forbid_unknown_fields=True):
-    """A part of a file; a name that it does not have is a fault."""
-
-
-Text = Annotated[str, Meta(min_length=1)]
-Seconds = Annotated[float, Meta(ge=0)]
-Times = Annotated[int, Meta(ge=0)]
-
-
-class SaysFile(_Part, frozen=True):
-    """Words of the caller, or the fragments in which recognition delivers them."""
-
-    words: Annotated[str, Meta(description="Not needed with `fragments`.")] = ""
-    fragments: Annotated[
-        tuple[Text, ...], Meta(description="Each is delivered as a final prompt of its own.")
-    ] = ()
-    pause: Annotated[Seconds, Meta(description="Seconds between two fragments.")] = 0.6
-    language: Annotated[str, Meta(description="Of these words; empty = the caller's.")] = ""
-    waits: Annotated[
-        bool, Meta(description="First hears the agent out; else these words follow at once.")
-    ] = True
-
-
-class InterruptsFile(_Part, frozen=True):
-    """The caller speaks while the agent speaks."""
-
-    words: Annotated[str, Meta(description="Empty = a noise, followed by nothing.")] = ""
-    after_words: Annotated[Times, Meta(description="So many words of the agent are heard.")] = 0
-    at: Annotated[str, Meta(description="A pattern: as soon as it is heard.")] = ""
-
-
-class HearsFile(_Part, frozen=True):
-    """The agent says something, else the scenario fails here."""
-
-    pattern: Text
-    within: Annotated[Seconds, Meta(description="Seconds.")] = 20.0
-
-
-class PressesFile(_Part, frozen=True):
-    """The caller presses keys."""
-
-    keys: Annotated[str, Meta(pattern="^[0-9*#]+$", description='In quotes, such as `"12#"`.')]
-    waits: Annotated[bool, Meta(description="First hears the agent out.")] = True
-
-
-class StepFile(_Part, frozen=True, omit_defaults=True):
-    """What the caller does; exactly one of these."""
-
-    says: Annotated[
-        str | SaysFile | UnsetType, Meta(description="When the agent has finished.")
-    ] = UNSET
-    interrupts: Annotated[
-        InterruptsFile | UnsetType, Meta(description="While the agent speaks.")
-    ] = UNSET
-    presses: Annotated[str | PressesFile | UnsetType, Meta(description="Keys.")] = UNSET
-    hears: Annotated[
-        str | HearsFile | UnsetType, Meta(description="Waits until the agent says this pattern.")
-    ] = UNSET
-    waits: Annotated[Seconds | UnsetType, Meta(description="Seconds of silence.")] = UNSET
-    loses_line: Annotated[
-        str | UnsetType,
-        Meta(description="The connection breaks, with this error of Twilio: 64105 or 39001."),
-    ] = UNSET
-    hangs_up: Annotated[
-        bool | UnsetType,
-        Meta(description="true = after the agent was heard out, false = at once."),
-    ] = UNSET
-
-
-class CallerFile(_Part, frozen=True):
-    """Who calls; without `profile` a stranger."""
-
-    number: Annotated[
-        str, Meta(description="E.164, or `client:NAME`. It is the variable `{number}`.")
-    ] = "+15550109999"
-    called: Annotated[str, Meta(description="The agent's number.")] = "+15550100000"
-    language: Annotated[str, Meta(description="Of what the caller says.")] = "en-US"
-    profile: Annotated[
-        dict[str, Any] | None,
-        Meta(description="Attributes of the caller's profile in the table, before the call."),
-    ] = None
-
-
-class ToolFile(_Part, frozen=True):
-    """A tool that is called."""
-
-    name: Text
-    arguments: Annotated[
-        dict[str, Any],
-        Meta(description="From a path such as `order.type` to a value, or to `{matches: REGEX}`."),
-    ] = {}
-    times: Annotated[Times | None, Meta(description="Unset = at least once.")] = None
-
-
-class ItemFile(_Part, frozen=True):
-    """Items of the table after the call: so many, and each as `where` says."""
-
-    pk: Text
-    sk: Annotated[Text, Meta(description="The beginning of it.")]
-    times: Annotated[Times, Meta(description="How many there are.")] = 1
-    where: Annotated[
-        dict[str, Any],
-        Meta(description="From a path such as `order.type` to a value, or to `{matches: REGEX}`."),
-    ] = {}
-
-
-class MessageFile(_Part, frozen=True):
-    """A message that is sent."""
-
-    channel: Literal["sms", "email"]
-    to: Text
-    matches: Annotated[str, Meta(description="A pattern in its text.")] = ""
-    times: Times = 1
-
-
-class ExpectsFile(_Part, frozen=True):
-    """What must be true afterwards. What is not named is not checked, but for the manners."""
-
-    tools: Annotated[tuple[ToolFile, ...], Meta(description="Tools that are called.")] = ()
-    table: Annotated[tuple[ItemFile, ...], Meta(description="What the table holds.")] = ()
-    profile: Annotated[
-        dict[str, Any], Meta(description="Values of the caller's profile, as `where` of an item.")
-    ] = {}
-    messages: Annotated[
-        tuple[MessageFile, ...] | None,
-        Meta(description="All messages that are sent; `[]` = none is sent, unset = not checked."),
-    ] = None
-    said: Annotated[
-        tuple[Text, ...], Meta(description="Patterns that the caller hears at some time.")
-    ] = ()
-    never_said: Annotated[
-        tuple[Text, ...], Meta(description="Patterns that the agent never says.")
-    ] = ()
-    numbers: Annotated[
-        tuple[float | str, ...],
-        Meta(description="Numbers that the caller hears, in digits or in English words."),
-    ] = ()
-    language: Annotated[str, Meta(description="Of the voice for the last answer.")] = ""
-    outcome: Annotated[
-        Literal["", "hung-up", "ended", "transferred", "refused"],
-        Meta(description="`hung-up` by the caller, `ended` by the agent; empty = any."),
-    ] = ""
-    transfer_to: Annotated[str, Meta(description="A part of the number or address.")] = ""
-    dead_air: Annotated[
-        Seconds, Meta(description="The longest silence before an answer begins.")
-    ] = 6.0
-    first_words: Annotated[
-        Seconds,
-        Meta(description="Seconds until an answer begins, for 95 % of the turns; 0 = any."),
-    ] = 0.0
-    tokens: Annotated[
-        Times, Meta(description="The most tokens of the model, read and written; 0 = any.")
-    ] = 0
-
-
-class ReplyToolFile(_Part, frozen=True):
-    """A tool call of a scripted reply."""
-
-    tool: Text
-    arguments: dict[str, Any] = {}
-
-
-class ScenarioFile(_Part, frozen=True):
-    """One file in `scenarios`."""
-
-    steps: Annotated[tuple[StepFile, ...], Meta(description="What the caller does, in order.")]
-    about: Annotated[str, Meta(description="For readers.")] = ""
-    use_case: Annotated[
-        str, Meta(description="Of the caller; empty = the one in whose folder the file is.")
-    ] = ""
-    caller: Annotated[CallerFile, Meta(description="Who calls.")] = CallerFile()
-    variables: Annotated[
-        dict[str, Value], Meta(description="`{name}` in a text is replaced by the value.")
-    ] = {}
-    variants: Annotated[
-        tuple[dict[str, Value], ...],
-        Meta(description="Other values of variables: each makes a scenario of the file."),
-    ] = ()
-    items: Annotated[
-        tuple[dict[str, Any], ...],
-        Meta(description="Written to the table before the call; `pk` and `sk` are needed."),
-    ] = ()
-    replies: Annotated[
-        tuple[tuple[str | ReplyToolFile, ...], ...],
-        Meta(
-            description="What the model replies, request by request, the last one for ever;"
-            " unset = the model of the use case."
-        ),
-    ] = ()
-    expects: Annotated[ExpectsFile, Meta(description="What must be true afterwards.")] = (
-        ExpectsFile()
-    )
-    tags: Annotated[tuple[Text, ...], Meta(description="Words for `--only`.")] = ()
+_NAME = r"\{([A-Za-z_][A-Za-z0-9_]*)\}"
+_VARIABLE = re.compile(rf"\{{{_NAME}\}}|{_NAME}")
+"""A name in braces: in two pairs, which is no variable, or in one."""
+_QUOTE = "put it in quotes, so that YAML reads a text"
+_NOT_TEXT = re.compile(r"Expected `(?:str|float \| str).*got `(?:bool|int|float)`")
 
 
 def scenario_files(place: Path) -> list[Path]:
@@ -243,7 +58,9 @@ def scenario_files(place: Path) -> list[Path]:
 
 
 def read_folder(place: Path, word: str = "") -> list[Scenario]:
-    """The scenarios at a place that have this in path, variant or tags, in order of their files.
+    """The scenarios at a place, in order of their files, that have `word`.
+
+    It is looked for in use case, file name and variant, or is one of the tags.
 
     Raises `ScenarioError` for the first file that cannot be used, and if there is no scenario.
     """
@@ -251,7 +68,7 @@ def read_folder(place: Path, word: str = "") -> list[Scenario]:
         each
         for file in scenario_files(place)
         for each in read_file(file)
-        if word in each.file or word in each.variant or word in each.tags
+        if word in each.tags or any(word in it for it in (each.use_case, each.name, each.variant))
     ]
     if not chosen:
         raise ScenarioError(f"{place}: has no scenario" + (f" with {word!r}" if word else ""))
@@ -271,7 +88,8 @@ def read_file(path: Path) -> list[Scenario]:
     try:
         return list(_scenarios(document, path))
     except (msgspec.ValidationError, ValueError) as error:
-        raise ScenarioError(f"{path}: {error}") from error
+        advice = f"; {_QUOTE}" if _NOT_TEXT.search(str(error)) else ""
+        raise ScenarioError(f"{path}: {error}{advice}") from error
 
 
 def _scenarios(document: Any, path: Path) -> Iterator[Scenario]:
@@ -297,6 +115,13 @@ def _check(given: ScenarioFile) -> None:
         patterns.append(interrupts.at if isinstance(interrupts, InterruptsFile) else UNSET)
     patterns += [*expects.said, *expects.never_said]
     patterns += [message.matches for message in expects.messages or ()]
+    wanted = [expects.profile, *(each.arguments for each in expects.tools)]
+    wanted += [each.where for each in expects.table]
+    for value in (value for values in wanted for value in values.values()):
+        if isinstance(value, dict) and set(value) == {"matches"}:
+            if not isinstance(value["matches"], str):
+                raise ValueError(f"matches: {value['matches']!r} is no text; {_QUOTE}")
+            patterns.append(value["matches"])
     for pattern in patterns:
         try:
             re.compile(pattern if isinstance(pattern, str) else "")
@@ -373,20 +198,32 @@ _STEPS: Mapping[str, Callable[..., Step]] = {
 }
 
 
-def _filled(value: Any, values: Mapping[str, Value]) -> Any:
+def _filled(value: Any, values: Mapping[str, Value], place: str = "$") -> Any:
     """The document with its variables replaced; a text that is one variable keeps its type."""
     if isinstance(value, str):
-        if (whole := _VARIABLE.fullmatch(value)) and whole[1] in values:
-            return values[whole[1]]
-        return _VARIABLE.sub(lambda found: str(values.get(found[1], found[0])), value)
+        return _filled_text(value, values, place)
     if isinstance(value, dict):
         kept = ("variables", "variants")
         return {
-            name: each if name in kept else _filled(each, values) for name, each in value.items()
+            name: each if name in kept else _filled(each, values, f"{place}.{name}")
+            for name, each in value.items()
         }
     if isinstance(value, list):
-        return [_filled(each, values) for each in value]
+        return [_filled(each, values, f"{place}[{n}]") for n, each in enumerate(value)]
     return value
+
+
+def _filled_text(text: str, values: Mapping[str, Value], place: str) -> Value:
+    for found in _VARIABLE.finditer(text):
+        if (name := found[2]) and name not in values:
+            raise ValueError(f"{{{name}}} is no variable - at `{place}`")
+        if name and found[0] != text and isinstance(values[name], bool):
+            raise ValueError(f"{{{name}}} is true or false: {_QUOTE} - at `{place}`")
+    if (whole := _VARIABLE.fullmatch(text)) and whole[2]:
+        return values[whole[2]]
+    return _VARIABLE.sub(
+        lambda found: str(values[found[2]] if found[2] else f"{{{found[1]}}}"), text
+    )
 
 
 def _title(variant: Mapping[str, Value]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from agent.scenarios.caller_script import spoken
 from agent.scenarios.outcome import Check, ScenarioRun, Speaker
 from tests.scenarios.conftest import Play
 
@@ -19,7 +18,7 @@ def check(run: ScenarioRun, name: str) -> Check:
 
 
 def lines(run: ScenarioRun, speaker: Speaker) -> list[str]:
-    return spoken(run.transcript, speaker)
+    return [line.text for line in run.transcript if line.speaker is speaker]
 
 
 def test_caller_waits_for_each_answer_and_hangs_up_when_no_step_is_left(play: Play) -> None:

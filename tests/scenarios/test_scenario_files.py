@@ -98,6 +98,19 @@ def test_caller_without_a_number_and_a_profile_is_a_stranger(tmp_path: Path) -> 
     assert scenario.caller.number not in known
 
 
+def test_braces_that_hold_no_name_and_doubled_ones_are_text(tmp_path: Path) -> None:
+    text = r"""
+variables: {keys: "12"}
+steps: [{says: "{{keys}} {keys} {}"}, {presses: "{keys}#"}]
+expects: {said: ['\d{2,3}', '{{{keys}}}', '{"a": {"b": 1}}']}
+"""
+
+    [scenario] = read_file(written(tmp_path, text))
+
+    assert scenario.steps == (Says("{keys} 12 {}"), Presses("12#"))
+    assert scenario.expects.said == (r"\d{2,3}", "{{keys}}", '{"a": {"b": 1}}')
+
+
 def test_use_case_is_that_of_the_folder(tmp_path: Path) -> None:
     text = "steps: [{says: hi}]"
     written(tmp_path, text, "use-cases/shop/scenarios/hi.yaml")
@@ -106,6 +119,23 @@ def test_use_case_is_that_of_the_folder(tmp_path: Path) -> None:
     assert [each.use_case for each in read_folder(tmp_path)] == ["bank", "shop"]
     assert [each.use_case for each in read_folder(tmp_path / "use-cases" / "shop")] == ["shop"]
     assert [each.use_case for each in read_folder(tmp_path, "bank")] == ["bank"]
+
+
+def test_word_is_looked_for_in_use_case_file_variant_and_tags_only(tmp_path: Path) -> None:
+    text = "steps: [{says: hi}]\nvariables: {a: 1}\n"
+    folder = tmp_path / "my-day" / "use-cases" / "shop" / "scenarios"
+    written(folder, text + "variants: [{a: late}, {a: early}]\ntags: [fast]", "greets.yaml")
+    written(folder, text, "other.yaml")
+
+    def found(word: str) -> list[str]:
+        return [f"{each.name} {each.variant}".strip() for each in read_folder(tmp_path, word)]
+
+    assert found("shop") == ["greets late", "greets early", "other"]
+    assert found("gree") == found("fast") == ["greets late", "greets early"]
+    assert found("ear") == ["greets early"]
+    for word in ("my-day", "use-cases", "fas"):
+        with pytest.raises(ScenarioError, match=f"has no scenario with '{word}'"):
+            found(word)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +153,37 @@ def test_use_case_is_that_of_the_folder(tmp_path: Path) -> None:
         ("steps: []\nexpects: {said: ['*']}", "'*' is no regular expression"),
         ("steps: []\nexpects: {outcome: gone}", "Invalid enum value 'gone'"),
         ("steps: []\nexpects: {messages: [{channel: fax, to: a}]}", "Invalid enum value 'fax'"),
-        ("steps: []\nexpects: {numbers: ['{total}']}", "could not convert string"),
+        ("steps: []\nexpects: {numbers: ['x']}", "could not convert string"),
+        (
+            "variables: {price: 5}\nsteps: []\nexpects: {never_said: ['{prise} dollars']}",
+            "{prise} is no variable - at `$.expects.never_said[0]`",
+        ),
+        ("steps: [{presses: abc}]", "at `$.steps[0].presses`"),
+        ("steps: [{loses_line: bogus}]", "at `$.steps[0].loses_line`"),
+        ("steps: []\nexpects: {profile: {a: {matches: '('}}}", "'(' is no regular expression"),
+        (
+            "steps: []\nexpects: {tools: [{name: T, arguments: {a: {matches: '['}}}]}",
+            "'[' is no regular expression",
+        ),
+        (
+            "steps: []\nexpects: {table: [{pk: a, sk: b, where: {a: {matches: '*'}}}]}",
+            "'*' is no regular expression",
+        ),
+        (
+            "steps: []\nexpects: {profile: {a: {matches: yes}}}",
+            "matches: True is no text; put it in quotes",
+        ),
+        ("steps: [{says: yes}]", "got `bool` - at `$.steps[0].says`; put it in quotes"),
+        ("steps: [{presses: 1}]", "got `int` - at `$.steps[0].presses`; put it in quotes"),
+        (
+            "variables: {word: no}\nsteps: [{says: '{word}'}]",
+            "got `bool` - at `$.steps[0].says`; put it in quotes",
+        ),
+        (
+            "variables: {word: no}\nsteps: [{says: 'oh {word}'}]",
+            "{word} is true or false: put it in quotes, so that YAML reads a text - at"
+            " `$.steps[0].says`",
+        ),
         ("steps: []\nitems: [{pk: a}]", "items: each needs pk and sk"),
         ("steps: []\nvariables: {a: 1}\nvariants: [{b: 2}]", "variants: b is no variable"),
     ],
