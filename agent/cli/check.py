@@ -18,14 +18,14 @@ from agent.errors import AgentError, StoreError, UseCaseError
 from agent.llm import NO_SCRIPT
 from agent.llm.offline.script import load
 from agent.observability import configure_logging
-from agent.scenarios.scenario import ScenarioError
+from agent.scenarios.scenario import Scenario, ScenarioError
 from agent.scenarios.scenario_files import read_file, scenario_files
 from agent.settings import Settings
 from agent.store import open_store
 from agent.tools import load_tools, specs_of
 from agent.tools.http import fault_of
 from agent.tools.mcp import survey
-from agent.usecases import seed
+from agent.usecases import UseCase, seed
 from agent.usecases.folders import load_record, use_case_folders
 from agent.usecases.http_tool import HttpTool
 from agent.usecases.named_tools import usable_everywhere
@@ -97,7 +97,7 @@ def _folder_faults(
         return [str(error)]
     if not (wrong := seed.check(folder, specs, usable) or _script_faults(folder, specs)):
         print(f"use cases: {_names_in(folder)}")
-    return wrong + _scenario_faults(folder)
+    return wrong + _scenario_faults(folder, {} if wrong else _tools_in(folder, specs))
 
 
 def _list_settings() -> None:
@@ -135,9 +135,7 @@ def _script_faults(folder: Path, specs: Mapping[str, ToolSpec]) -> list[str]:
         except UseCaseError as error:
             lines.append(f"{place}: {str(error).removeprefix('offlineScript').removeprefix('.')}")
             continue
-        offered = {each.name for each in use_case.tools} | {
-            each.spec.name for each in use_case.http_tools
-        }
+        offered = _tools_of(use_case)
         lines += [
             f"{place}: tools.{name}: is not a tool of the use case; there are:"
             f" {', '.join(sorted(offered))}"
@@ -146,8 +144,23 @@ def _script_faults(folder: Path, specs: Mapping[str, ToolSpec]) -> list[str]:
     return lines
 
 
-def _scenario_faults(folder: Path) -> list[str]:
-    """The faults of scenario files, one line each; the others are counted."""
+def _tools_of(use_case: UseCase) -> set[str]:
+    own = {each.spec.name for each in use_case.http_tools}
+    return {each.name for each in use_case.tools} | own
+
+
+def _tools_in(folder: Path, specs: Mapping[str, ToolSpec]) -> dict[str, set[str]]:
+    """The names of the tools of each use case."""
+    records = {each.name: load_record(each, specs) for each in use_case_folders(folder)}
+    return {name: _tools_of(parse_use_case(record, specs)[0]) for name, record in records.items()}
+
+
+def _scenario_faults(folder: Path, tools: Mapping[str, set[str]]) -> list[str]:
+    """The faults of scenario files, one line each; the others are counted.
+
+    A tool that is expected must be in `tools`, where the use case is one of these, or be called by
+    the scripted model, which may try one that does not exist.
+    """
     names, files = {each.name for each in use_case_folders(folder)}, scenario_files(folder)
     faults, scenarios = list[str](), 0
     for file in files:
@@ -159,9 +172,23 @@ def _scenario_faults(folder: Path) -> list[str]:
         scenarios += len(found)
         if (name := found[0].use_case) not in names | {""}:
             faults.append(f"{file}: use_case: {name!r} is not in the configuration")
+        if (offered := tools.get(name)) is not None:
+            expected = set().union(*map(_tools_expected, found))
+            faults += [
+                f"{file}: expects.tools: {tool!r} is not a tool of {name}; there are:"
+                f" {', '.join(sorted(offered))}"
+                for tool in sorted(expected - offered)
+            ]
     if files and not faults:
         print(f"scenarios: {scenarios}")
     return faults
+
+
+def _tools_expected(scenario: Scenario) -> set[str]:
+    """Without those that its scripted model calls."""
+    replies = (step for reply in scenario.replies for step in reply)
+    called = {str(step["tool"]) for step in replies if isinstance(step, Mapping)}
+    return {each.name for each in scenario.expects.tools} - called
 
 
 def _models_of(folder: Path, specs: Mapping[str, ToolSpec]) -> dict[str, str]:

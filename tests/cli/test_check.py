@@ -383,6 +383,37 @@ def test_unknown_name_in_an_offline_script_is_told(
     assert line in err
 
 
+@pytest.mark.parametrize("variant", ["EndCallFuncton", "'{tool}'"])
+def test_unknown_tool_that_a_scenario_expects_is_told(
+    bare: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, variant: str
+) -> None:
+    """Else `times: 0` of a misspelled name always passes. A scripted model may try any tool."""
+    folder = tmp_path / "own" / "use-cases" / Settings().stack_use_case
+    (folder / "scenarios").mkdir(parents=True)
+    (folder / "use-case.toml").write_text('tools = ["EndCallFunction"]')
+    (folder / "prompt.md").write_text("Sell pizza.")
+    bare.setenv("CONFIGURATION", str(tmp_path / "own"))
+    text = """
+steps: []
+replies: [[{tool: PayFunction}]]
+variables: {tool: EndCallFunction}
+variants: [{tool: EndCallFunction}, {tool: EndCallFuncton}]
+expects: {tools: [{name: PayFunction, times: 0}, {name: NAME, times: 0}]}
+"""
+    file = folder / "scenarios" / "one.yaml"
+
+    file.write_text(text.replace("NAME", "EndCallFunction"))
+    assert main(["check"]) == 0
+    file.write_text(text.replace("NAME", variant))
+    capsys.readouterr()
+
+    assert main(["check"]) == 1
+    assert capsys.readouterr().err.splitlines() == [
+        f"{file}: expects.tools: 'EndCallFuncton' is not a tool of {folder.name}; there are:"
+        " EndCallFunction"
+    ]
+
+
 def test_use_case_in_the_table_alone_is_found(
     bare: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], table: Path, tmp_path: Path
 ) -> None:
