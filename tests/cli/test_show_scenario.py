@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from agent.call.events import EndReason
 from agent.cli.evaluation.hosted_service import SETTINGS, HostedService, hosted
 from agent.cli.evaluation.paced_model import Pace
 from agent.cli.evaluation.placeholders import Placeholders
@@ -177,6 +178,53 @@ async def test_call_that_is_not_there_is_no_scenario() -> None:
         assert await scenario_text(service.store, "CA0") is None
 
 
+MUTE = """
+use_case: restaurantOrderingUseCase
+caller: {number: "+15557654321"}
+steps: []
+"""
+
+
+def test_scenario_of_a_call_without_a_word_of_the_caller_can_be_read(
+    tmp_path: Path, plain_logging: None
+) -> None:
+    """The relay failed during the greeting; a file without `steps` is refused."""
+    before, after = tmp_path / "before.yaml", tmp_path / "after.yaml"
+    before.write_text(MUTE, encoding="utf-8")
+
+    async def main() -> str | None:
+        async with hosted(settings("false"), Pace(is_virtual=True)) as service:
+            _, call_sid = await played(service, before)
+            listed = await service.store.get(call_sid, LISTING) or {}
+            await service.store.put({**listed, "reason": EndReason.ERROR_RELAY.value})
+            return await scenario_text(service.store, call_sid)
+
+    after.write_text(run_virtually(main()) or "", encoding="utf-8")
+
+    assert read_file(after)[0].steps == ()
+
+
+def test_every_text_of_a_profile_has_a_stand_in() -> None:
+    """Whatever its name; the name of the use case, numbers and single letters stay."""
+    profile = {
+        "firstName": "Ada", "company": "Analytical Engines", "notes": ["Peanut allergy", "x"],
+        "membership": {"tier": "Gold"}, "contact": "ada.l@example.org", "since": "2024-03-05",
+        "preferred": "shop", "visits": 3,
+    }  # fmt: skip
+    placeholders = Placeholders(ADA)
+    placeholders.learn_profile(profile, {"shop"})
+
+    assert placeholders.value(profile) == {
+        "firstName": "{first_name}", "company": "{value}", "notes": ["{value_2}", "x"],
+        "membership": {"tier": "{value_3}"}, "contact": "{email}", "since": "{value_4}",
+        "preferred": "shop", "visits": 3,
+    }  # fmt: skip
+    said = placeholders.text("Ada of analytical engines, a gold member with a peanut allergy")
+    assert said == "{first_name} of {value}, a {value_3} member with a {value_2}"
+    assert placeholders.variables["email"] == "robin@example.com"
+    assert "Ada" not in str(placeholders.variables)
+
+
 @pytest.mark.parametrize(
     ("said", "shown"),
     [
@@ -189,6 +237,7 @@ async def test_call_that_is_not_there_is_no_scenario() -> None:
         ("that is A-D-A", "that is {first_name_spelled}"),
         ("to 12 St James Street please", "to {address} please"),
         ("I live at 7 Long Acre Road", "I live at {address_2}"),
+        ("the {size} of {}", "the {{size}} of {}"),
         ("on 2026-03-05 at 10:00 AM, two large pizzas", ""),
         ("twenty five adaptable tables for 1,234 people", ""),
     ],

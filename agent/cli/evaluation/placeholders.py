@@ -1,6 +1,6 @@
 """Personal values of a call, replaced by variables with fictitious values.
 
-What is known to be personal is replaced wherever it occurs: what a profile holds, and what tools
+What is known to be personal is replaced wherever it occurs: each text of a profile, and what tools
 were given under a name such as `email`. What looks like a telephone number, an e-mail address or a
 street address is replaced too, written or spoken. A name that is known from neither is not found.
 
@@ -11,7 +11,7 @@ the arguments of the tools.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Iterator, Mapping
 from functools import partial
 
 from agent.usecases.validation import plain
@@ -91,13 +91,22 @@ class Placeholders:
         elif isinstance(value, str) and len(value.strip()) > 1 and (kind := kind_of(name)):
             self._learn_text(value.strip(), kind)
 
+    def learn_profile(self, profile: Mapping[str, object], keywords: Container[str]) -> None:
+        """Remember every text of the caller's profile that is not one of these words."""
+        self.learn(profile)
+        for value in _texts(plain(profile)):
+            if len(value) > 1 and value not in keywords and value.casefold() not in self._names:
+                kinds = (kind for kind, pattern in _PATTERNS if pattern.fullmatch(value))
+                self._learn_text(value, "value" if _DATE.match(value) else next(kinds, "value"))
+
     def learn_keys(self, keys: str) -> None:
         """Remember keys that the caller pressed in a row."""
         if len(keys) >= _FEWEST_KEYS:
             self._learn_text(keys, "keys")
 
     def text(self, text: str) -> str:
-        """The text with variables in place of what is personal."""
+        """The text with variables in place of what is personal; a name in braces stays text."""
+        text = re.sub(r"\{[A-Za-z_]\w*\}", r"{\g<0>}", text)
         if self._names:
             known = sorted(self._names, key=len, reverse=True)
             either = "|".join(rf"(?<!\w){re.escape(each)}(?!\w)" for each in known)
@@ -196,6 +205,14 @@ class Placeholders:
         name = name or (kind if number == 1 else f"{kind}_{number}")
         self._names[value.casefold()] = name
         self.variables[name] = stand_in
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, Mapping | list):
+        for inner in value.values() if isinstance(value, Mapping) else value:
+            yield from _texts(inner)
+    elif isinstance(value, str):
+        yield value.strip()
 
 
 def _spoken(address: str) -> str:

@@ -68,7 +68,7 @@ def _document(call: CallTranscript, profile: Mapping[str, object], reason: str) 
     known = {key: value for key, value in profile.items() if key not in _PROFILE_KEYS}
     tools = [entry.fact for entry in call.entries if isinstance(entry.fact, ToolUsed)]
     placeholders = Placeholders(call.caller)
-    placeholders.learn(known)
+    placeholders.learn_profile(known, {call.use_case})
     for tool in tools:
         placeholders.learn(_arguments(tool))
     steps = _CallerSteps(call).all(reason)
@@ -97,7 +97,7 @@ def _document(call: CallTranscript, profile: Mapping[str, object], reason: str) 
     document["variables"] = {
         name: value for name, value in placeholders.variables.items() if f"{{{name}}}" in written
     }
-    return {name: value for name, value in document.items() if value}
+    return {name: value for name, value in document.items() if value or name == "steps"}
 
 
 def _outcome(reason: str) -> str | None:
