@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping, Sequence
 from itertools import pairwise
 
 from agent.scenarios.caller_script import CallerScript
@@ -47,6 +47,18 @@ def unchecked(expects: Expectations) -> list[str]:
     names += [f"table {each.sk}" for each in expects.table]
     names += ["messages"] if expects.messages is not None else []
     return names + (["cost"] if expects.tokens else [])
+
+
+def is_believed(heard: str, said: Sequence[str]) -> bool:
+    """Whether some answers in a row are together what was heard since the caller's last words.
+
+    The last word may be half a word, which counts as not heard.
+    """
+    wanted = {_plain(heard), _plain(" ".join(heard.split()[:-1]))}
+    ends = range(len(said) + 1)
+    return "" in wanted or any(
+        _plain(" ".join(said[begin:end])) in wanted for end in ends for begin in range(end)
+    )
 
 
 def turns_of(script: CallerScript) -> list[AgentTurn]:
@@ -205,16 +217,9 @@ async def _table(
 async def _heard(script: CallerScript, facts: ServiceFacts, call_sid: str) -> list[Check]:
     """What the service believes that the caller has heard of a broken answer."""
     cuts = [text for session in sessions_of(script) for _, text in session.session.cuts]
-    believed = [_plain(text) for text, is_cut in await facts.said(call_sid) if is_cut]
-    wrong = [text for text in cuts if not _is_believed(text, believed)]
+    said = [text for text, _ in await facts.said(call_sid)]
+    wrong = [text for text in cuts if not is_believed(text, said)]
     return [_check("heard text", not wrong, "; ".join(wrong))] if cuts else []
-
-
-def _is_believed(heard: str, believed: Iterable[str]) -> bool:
-    """The last word may be half a word, which counts as not heard."""
-    shorter = _plain(" ".join(heard.split()[:-1]))
-    ends = (_plain(heard).endswith(each) or shorter.endswith(each) for each in believed if each)
-    return not shorter or any(ends)
 
 
 def _is_that_item(item: Mapping[str, object], expected: ItemExpectation) -> bool:

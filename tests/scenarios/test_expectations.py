@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from agent.scenarios.expectations import is_believed
 from agent.scenarios.outcome import ScenarioRun
 from tests.scenarios.conftest import Play
 
@@ -101,3 +102,30 @@ def test_run_that_cannot_be_judged_fails_as_a_crash(play: Play) -> None:
 
     assert [check.name for check in run.failures] == ["crash"]
     assert "StoreRefusedError" in run.failures[0].detail
+
+
+@pytest.mark.parametrize(
+    ("said", "is_true"),
+    [
+        (["Hello.", "We have soup. Shall I order toma"], True),
+        (["Hello.", "We have soup. Shall I order"], True),
+        (["We have soup.", "Shall I order"], True),  # in two answers, as a tool ran between
+        (["We have soup. Shall I order", "And then?"], True),
+        (["Shall I order"], False),  # the beginning is not in the record
+        (["order"], False),
+        (["We have soup. Shall I"], False),
+        (["We have soup. Shall I order tomatoes"], False),
+        (["Hello. We have soup. Shall I order"], False),
+        ([], False),
+    ],
+)
+def test_record_of_a_cut_holds_all_that_was_heard_and_no_more(
+    said: list[str], *, is_true: bool
+) -> None:
+    assert is_believed("We have soup. Shall I order toma", said) is is_true
+
+
+def test_record_of_a_cut_need_not_have_the_last_half_word_or_mark() -> None:
+    assert is_believed("Shall I go on", ["Shall I go on?"])
+    assert is_believed("Shall I go on? ", ["Shall I go on?"])
+    assert is_believed("Sha", [""])
