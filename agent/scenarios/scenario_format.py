@@ -183,7 +183,8 @@ class ScenarioFile(_Part, frozen=True):
     ] = ""
     caller: Annotated[CallerFile, Meta(description="Who calls.")] = CallerFile()
     variables: Annotated[
-        dict[str, Value], Meta(description="`{name}` in a text is replaced by the value.")
+        dict[str, Value],
+        Meta(description="`{name}` in a text is replaced by the value, `{{name}}` by `{name}`."),
     ] = {}
     variants: Annotated[
         tuple[dict[str, Value], ...],
