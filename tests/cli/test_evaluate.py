@@ -132,6 +132,34 @@ def test_reports_are_written(run: Run, folder: Path, tmp_path: Path) -> None:
     assert document["facts"]["configuration"] == str(folder)
 
 
+def test_report_that_cannot_be_written_costs_no_other(
+    run: Run, folder: Path, tmp_path: Path
+) -> None:
+    options = ("--html=/dev/full", f"--json={tmp_path / 'json'}")
+
+    status, shown, errors = run("eval", folder, "--timing", 0, "--jobs", 1, *options)
+
+    assert (status, errors[-1]) == (2, "--html: /dev/full: No space left on device")
+    assert "2 of 2 runs passed" in shown[0]
+    assert len(json.loads((tmp_path / "json").read_text())["runs"]) == 2
+
+
+def test_path_of_a_report_is_checked_before_anything_is_played(run: Run, folder: Path) -> None:
+    status, shown, errors = run("eval", folder, "--jobs", 1, "--junit", folder)
+
+    assert (status, shown) == (2, [])
+    assert errors == [f"--junit: {folder}: Is a directory"]
+
+
+def test_command_of_a_failure_has_no_control_characters(run: Run, folder: Path) -> None:
+    write(folder, "bad.yaml", BAD.replace("good evening", '"\\e[2Jhello"'))
+
+    _, shown, _ = run("eval", folder, "--timing", 0, "--jobs", 1)
+
+    assert any("--only" in line for line in shown)
+    assert "\x1b" not in "".join(shown)
+
+
 def test_two_configurations_are_compared_in_pairs(run: Run, folder: Path, tmp_path: Path) -> None:
     write(folder, "good.yaml", "steps: [{says: where are you}]\nexpects: {said: [Acme Homes]}")
     other = tmp_path / "other"

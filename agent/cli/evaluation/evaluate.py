@@ -11,11 +11,19 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from time import monotonic
 
 from agent import __version__
-from agent.cli.command import Commands, add_config
+from agent.cli.command import (
+    UNUSABLE,
+    Commands,
+    add_config,
+    check_writable,
+    positive_whole,
+    write_files,
+)
 from agent.cli.evaluation.bad_model_verdicts import MOST_HARMFUL, judge_bad_models, report_lines
 from agent.cli.evaluation.eval_output import Progress, print_failures, print_summary
 from agent.cli.evaluation.hosted_service import (
@@ -37,8 +45,7 @@ from agent.scenarios.reports.markdown_report import markdown
 from agent.scenarios.scenario import ScenarioError
 from agent.scenarios.scenario_files import read_folder
 
-UNUSABLE = 2
-"""A scenario, the configuration or an option cannot be used."""
+__all__ = ["UNUSABLE", "add"]
 _REPORTS: Mapping[str, Callable[[EvalReport], str]] = {
     "html": html,
     "markdown": markdown,
@@ -60,29 +67,40 @@ def add(commands: Commands) -> None:
         nargs="?",
         type=Path,
         metavar="FOLDER",
-        help="configuration, use case, folder of scenarios or one file; unset = CONFIGURATION",
+        help="configuration, use case, folder of scenarios or one file; unset: the folder of"
+        " CONFIGURATION",
     )
     trying.add_argument(
-        "--only", default="", metavar="WORD", help="scenarios with this in path, variant or tags"
+        "--only",
+        default="",
+        metavar="WORD",
+        help="only scenarios with WORD in path, variant or tags",
     )
     trying.add_argument(
         "--timings",
-        type=_count,
+        type=positive_whole,
         default=8,
         metavar="N",
         help="how many timings each scenario is played under (default 8)",
     )
     trying.add_argument(
-        "--timing", type=int, metavar="SEED", help="only this one; 0 is an ordinary call"
+        "--timing",
+        type=int,
+        metavar="SEED",
+        help="play only the timing of this number; 0 is an ordinary call",
     )
     trying.add_argument(
-        "--repeat", type=_count, default=1, metavar="N", help="all of it so often (default 1)"
+        "--repeat",
+        type=positive_whole,
+        default=1,
+        metavar="N",
+        help="how many times each timing is played (default 1)",
     )
     trying.add_argument(
         "--model",
         default=OFFLINE,
         metavar="IDENTIFIER",
-        help="for all use cases, in real time; unset = the offline model on virtual time",
+        help="for all use cases, in real time; unset: the offline model on virtual time",
     )
     other = trying.add_mutually_exclusive_group()
     other.add_argument(
@@ -98,10 +116,10 @@ def add(commands: Commands) -> None:
     )
     trying.add_argument(
         "--jobs",
-        type=_count,
+        type=positive_whole,
         default=os.cpu_count() or 1,
         metavar="N",
-        help="calls at a time, each in a process of its own; unset = the number of cores",
+        help="calls at a time, each in a process of its own; unset: the number of cores",
     )
     for name in _REPORTS:
         trying.add_argument(
@@ -111,14 +129,9 @@ def add(commands: Commands) -> None:
     trying.set_defaults(run=_run, status_of_fault=UNUSABLE)
 
 
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError("must be a number from 1")
-    return int(text)
-
-
 async def _run(asked: argparse.Namespace) -> int:
     configure_logging("critical", "console")  # what matters is in the checks
+    check_writable(asked, _REPORTS)
     try:
         plans = _plans(asked)
     except ScenarioError as error:
@@ -140,7 +153,8 @@ async def _run(asked: argparse.Namespace) -> int:
     report = EvalReport(ordered, subjects, _facts(plans[0], asked))
     print_failures(ordered, asked)
     print_summary(report, monotonic() - began)
-    return _write(report, asked) or int(bool(report.failed))
+    _write(report, asked)
+    return int(bool(report.failed))
 
 
 async def _judge_bad_models(plan: Plan, asked: argparse.Namespace) -> int:
@@ -168,17 +182,9 @@ def _facts(plan: Plan, asked: argparse.Namespace) -> dict[str, str]:
     }
 
 
-def _write(report: EvalReport, asked: argparse.Namespace) -> int:
-    """Write the files that were asked for; the exit status if one cannot be written."""
-    for name, text_of in _REPORTS.items():
-        path = getattr(asked, name)
-        try:
-            if path is not None:
-                path.write_text(text_of(report), encoding="utf-8")
-        except OSError as error:
-            print(f"--{name}: {path}: {error.strerror}", file=sys.stderr)
-            return UNUSABLE
-    return 0
+def _write(report: EvalReport, asked: argparse.Namespace) -> None:
+    """Write the files that were asked for; raises `OptionError`."""
+    write_files(asked, {name: partial(text_of, report) for name, text_of in _REPORTS.items()})
 
 
 def _plans(asked: argparse.Namespace) -> list[Plan]:
