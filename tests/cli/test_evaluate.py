@@ -12,6 +12,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
+import structlog
 
 from agent.cli.evaluation.eval_output import Progress
 from agent.cli.evaluation.hosted_service import hosted_settings
@@ -263,7 +264,8 @@ def test_canary_is_refused_if_a_scenario_fails_and_else_written(run: Run, folder
 
     status, shown, errors = run(*seed, "--canary", 10, "--require-eval")
     assert (status, shown) == (1, [])
-    assert errors == [
+    assert errors[-4:] == [
+        "32 of 32 runs, 16 failed",
         "bad [good evening]: said 'we are closed', never said 'hello'",
         "bad [hello]: said 'we are closed', never said 'hello'",
         "--require-eval: 2 of 4 scenarios fail, nothing was written",
@@ -271,12 +273,35 @@ def test_canary_is_refused_if_a_scenario_fails_and_else_written(run: Run, folder
 
     file.unlink()
     status, shown, errors = run(*seed, "--canary", 10, "--require-eval")
-    assert (status, errors) == (0, [])
+    assert (status, errors[-1]) == (0, "16 of 16 runs, 0 failed")
     assert "canary 2 for 10 %" in shown[0]
 
     assert run(*seed, "--require-eval")[2] == [
         "--require-eval: needs --canary with a share of callers"
     ]
+
+
+def test_canary_that_cannot_be_is_refused_before_calls_are_played(run: Run, folder: Path) -> None:
+    canary = ("seed", "--config", folder, "--canary", 10, "--require-eval", "--use-case")
+    use_case = "defaultUseCase"
+
+    assert run(*canary, use_case) == (1, [], [f"{use_case}: there is no such use case"])
+    run("seed", "--config", folder, "--use-case", use_case)
+    same = f"{use_case}: canary: all callers get this content already"
+    assert run(*canary, use_case) == (1, [], [same])
+
+
+def test_log_is_after_the_evaluation_of_a_canary_as_it_was(run: Run, folder: Path) -> None:
+    """What is written into the table is logged."""
+    seed = ("seed", "--config", folder, "--use-case", "defaultUseCase")
+    run(*seed)
+    prompt = folder / "use-cases" / "defaultUseCase" / "prompt.md"
+    prompt.write_text(prompt.read_text() + "\nBe brief.\n")
+    before = structlog.get_config()
+
+    assert run(*seed, "--canary", 10, "--require-eval")[0] == 0
+
+    assert structlog.get_config() == before
 
 
 class Terminal(StringIO):
