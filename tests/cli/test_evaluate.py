@@ -14,6 +14,7 @@ from xml.etree import ElementTree as ET
 import pytest
 import structlog
 
+from agent.cli.evaluation.bad_models import BAD_MODELS
 from agent.cli.evaluation.eval_output import Progress
 from agent.cli.evaluation.hosted_service import hosted_settings
 from agent.cli.evaluation.suite import Plan, Trial
@@ -35,6 +36,11 @@ variants: [{question: hello}, {question: good evening}]
 replies: [["Hello, we are open."]]
 steps: [{says: "{question}"}]
 expects: {said: [we are open]}
+"""
+FACTS = """
+tags: [facts]
+steps: [{says: hello}]
+expects: {never_said: [Deutsch]}
 """
 BAD = GOOD.replace("said: [we are open]", "said: [we are closed], never_said: [hello]")
 
@@ -159,6 +165,48 @@ def test_command_of_a_failure_has_no_control_characters(run: Run, folder: Path) 
 
     assert any("--only" in line for line in shown)
     assert "\x1b" not in "".join(shown)
+
+
+def test_bad_models_are_judged_and_reported_by_harm(run: Run, folder: Path, tmp_path: Path) -> None:
+    """What an agent only says is no harm: the call passes, and the report says how it showed."""
+    file = write(folder, "facts.yaml", FACTS)
+    options = [f"--{kind}={tmp_path / kind}" for kind in ("html", "markdown", "junit", "json")]
+
+    status, shown, progress = run("eval", file, "--bad-models", "--jobs", 1, *options)
+
+    assert status == 0
+    assert progress[-1] == "20 of 20 runs, 0 failed"
+    assert [line.split(":")[0] for line in shown[:-1]] == list(BAD_MODELS)
+    assert "rambles: no harm; it goes on for a minute; " in shown[6]
+    assert "never said 'Deutsch' (1)" in shown[7]
+    suites = ET.parse(tmp_path / "junit").getroot()  # noqa: S314 (our own)
+    assert (suites.get("tests"), suites.get("failures")) == ("20", "0")
+    document = json.loads((tmp_path / "json").read_text())
+    assert document["remarks"] == shown[:-1]
+    assert [each["subject"] for each in document["subjects"]] == list(BAD_MODELS)
+    for kind in ("html", "markdown"):
+        assert "it goes on for a minute" in (tmp_path / kind).read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fault"),
+    [
+        (["--only", "good"], "no scenario without `replies` expects a `table` or has the tag"),
+        (["--repeat", 2], "every repetition would be the same"),
+        (["--model", "openai:x"], "plays on virtual time, so --model must be offline"),
+    ],
+)
+def test_bad_models_that_cannot_be_judged_are_refused(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], fault: str
+) -> None:
+    """A verdict without a call would say that all is well."""
+    monkeypatch.setenv("OPENAI_API_KEY", "a")
+    write(folder, "facts.yaml", FACTS)
+
+    status, shown, errors = run("eval", folder, "--bad-models", *arguments)
+
+    assert (status, shown) == (2, [])
+    assert errors[0].startswith(f"--bad-models: {fault}")
 
 
 def test_two_configurations_are_compared_in_pairs(run: Run, folder: Path, tmp_path: Path) -> None:

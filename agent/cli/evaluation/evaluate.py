@@ -10,6 +10,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -19,12 +20,20 @@ from agent import __version__
 from agent.cli.command import (
     UNUSABLE,
     Commands,
+    OptionError,
     add_config,
     check_writable,
     positive_whole,
     write_files,
 )
-from agent.cli.evaluation.bad_model_verdicts import MOST_HARMFUL, judge_bad_models, report_lines
+from agent.cli.evaluation.bad_model_verdicts import (
+    MOST_HARMFUL,
+    BadModelVerdict,
+    fit_for_bad_models,
+    judge_bad_models,
+    report_lines,
+)
+from agent.cli.evaluation.bad_models import BAD_MODELS
 from agent.cli.evaluation.eval_output import Progress, print_failures, print_summary
 from agent.cli.evaluation.hosted_service import (
     OFFLINE,
@@ -79,9 +88,8 @@ def add(commands: Commands) -> None:
     trying.add_argument(
         "--timings",
         type=positive_whole,
-        default=8,
         metavar="N",
-        help="how many timings each scenario is played under (default 8)",
+        help="how many timings each scenario is played under (default 8, with --bad-models 1)",
     )
     trying.add_argument(
         "--timing",
@@ -109,7 +117,8 @@ def add(commands: Commands) -> None:
     other.add_argument(
         "--bad-models",
         action="store_true",
-        help="play what the table decides under 20 bad models, and judge only harm to callers",
+        help="play what the table decides under 20 bad models, and judge only harm to callers; exit"
+        f" status 0 if they come to harm under at most {MOST_HARMFUL} of the models, else 1",
     )
     other.add_argument(
         "--against-config", default="", metavar="DIR", help="compare with this configuration"
@@ -157,15 +166,36 @@ async def _run(asked: argparse.Namespace) -> int:
     return int(bool(report.failed))
 
 
-async def _judge_bad_models(plan: Plan, asked: argparse.Namespace) -> int:
+async def _judge_bad_models(whole: Plan, asked: argparse.Namespace) -> int:
     """Play all bad models; 0 unless callers come to harm under more than one of them."""
-    judged = judge_bad_models(
-        plan.settings, plan.scenarios, timings=plan.trial.timings, jobs=asked.jobs
-    )
-    verdicts = [verdict async for verdict in judged]
+    plan = replace(whole, scenarios=fit_for_bad_models(whole.scenarios))
+    _require_playable(plan)
+    progress, found = Progress(len(BAD_MODELS) * plan.runs), dict[str, BadModelVerdict]()
+    try:
+        async for verdict in judge_bad_models(plan, jobs=asked.jobs):
+            found[verdict.name] = verdict
+            progress.show(verdict.reported)
+    finally:
+        progress.end()
+    verdicts = [found[name] for name in BAD_MODELS]
     for line in report_lines(verdicts):
         print(printable(line))
+    runs = [run for verdict in verdicts for run in verdict.reported]
+    remarks = [verdict.line for verdict in verdicts]
+    _write(EvalReport(runs, [*BAD_MODELS], _facts(plan, asked), remarks), asked)
     return int(sum(bool(verdict.harms) for verdict in verdicts) > MOST_HARMFUL)
+
+
+def _require_playable(plan: Plan) -> None:
+    """Raise `OptionError` unless bad models can play this plan."""
+    if not plan.trial.is_virtual:
+        raise OptionError("--bad-models: plays on virtual time, so --model must be offline")
+    if plan.trial.repetitions > 1:
+        raise OptionError("--bad-models: every repetition would be the same; leave out --repeat")
+    if not plan.scenarios:
+        raise OptionError(
+            "--bad-models: no scenario without `replies` expects a `table` or has the tag `facts`"
+        )
 
 
 def _facts(plan: Plan, asked: argparse.Namespace) -> dict[str, str]:
@@ -175,7 +205,7 @@ def _facts(plan: Plan, asked: argparse.Namespace) -> dict[str, str]:
         "configuration": str(plan.settings.configuration),
         "model": asked.model,
         "time": "virtual" if plan.trial.is_virtual else "real",
-        "timings": f"number {asked.timing}" if is_one else str(asked.timings),
+        "timings": f"number {asked.timing}" if is_one else str(plan.trial.timings),
         "repetitions": str(asked.repeat),
         "version": __version__,
         "made": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
@@ -205,7 +235,7 @@ def _plans(asked: argparse.Namespace) -> list[Plan]:
             of_subject,
             scenarios,
             Trial(
-                timings=1 if is_one else asked.timings,
+                timings=1 if is_one else asked.timings or (1 if asked.bad_models else 8),
                 first_timing=asked.timing if is_one else 0,
                 repetitions=asked.repeat,
                 is_virtual=needs_no_network(of_subject),

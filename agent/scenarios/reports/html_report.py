@@ -95,6 +95,7 @@ def _top(report: EvalReport) -> Iterator[ET.Element]:
     yield _table(heads, rows)
     if (comparison := report.comparison) is not None:
         yield _tag("p", str(comparison), kind="note")
+    yield from (_tag("p", remark, kind="note") for remark in report.remarks)
     yield _tag(
         "p",
         "pass^k is the chance that k runs of one scenario all pass, as the mean over scenarios."
