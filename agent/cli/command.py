@@ -6,12 +6,15 @@ Its `add` adds the parser, whose default `run` is a coroutine that returns the e
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from agent.errors import AgentError
 from agent.observability import configure_logging
 from agent.settings import Settings
 
@@ -19,6 +22,12 @@ PROGRAM = os.environ.get("VOICE_AGENT_PROGRAM") or (
     "voice-agent" if Path(sys.argv[0]).stem == "voice-agent" else "python -m agent"
 )
 """How the command was called; a script that calls it sets the variable."""
+UNUSABLE = 2
+"""Exit status: an option, a file or the configuration cannot be used."""
+
+
+class OptionError(AgentError):
+    """What an option says cannot be used; the message begins with the option."""
 
 
 class Commands(Protocol):
@@ -34,7 +43,7 @@ def add_config(command: argparse.ArgumentParser) -> None:
         "--config",
         default="",
         metavar="DIR",
-        help="folder with use-cases/, profiles/ and tools/; unset = CONFIGURATION",
+        help="folder with use-cases/, profiles/ and tools/; unset: the folder of CONFIGURATION",
     )
 
 
@@ -55,6 +64,41 @@ def positive_whole(text: str) -> int:
     if value != int(value):
         raise argparse.ArgumentTypeError("must be a whole number")
     return int(value)
+
+
+def check_writable(asked: argparse.Namespace, names: Iterable[str]) -> None:
+    """Raise `OptionError` if a file that one of these options names cannot be written."""
+    for name in names:
+        path: Path | None = getattr(asked, name)
+        if path is not None and (fault := _why_not_writable(path)):
+            raise OptionError(f"--{name}: {path}: {os.strerror(fault)}")
+
+
+def _why_not_writable(path: Path) -> int:
+    if path.is_dir():
+        return errno.EISDIR
+    if not path.parent.exists():
+        return errno.ENOENT
+    if not path.parent.is_dir():
+        return errno.ENOTDIR
+    return 0 if os.access(path if path.exists() else path.parent, os.W_OK) else errno.EACCES
+
+
+def write_files(asked: argparse.Namespace, texts: Mapping[str, Callable[[], str]]) -> None:
+    """Write the texts by the options that name their files, those that were given.
+
+    One that cannot be written costs no other; `OptionError` is raised at the end.
+    """
+    faults = list[str]()
+    for name, text_of in texts.items():
+        path: Path | None = getattr(asked, name)
+        try:
+            if path is not None:
+                path.write_text(text_of(), encoding="utf-8")
+        except OSError as error:
+            faults.append(f"--{name}: {path}: {error.strerror}")
+    if faults:
+        raise OptionError("\n".join(faults))
 
 
 def read_settings(asked: argparse.Namespace) -> Settings:

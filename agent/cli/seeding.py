@@ -5,13 +5,17 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+import structlog
+
 from agent import app
 from agent.cli.command import Commands, add_config, read_settings
+from agent.cli.evaluation.eval_output import Progress
 from agent.cli.evaluation.hosted_service import hosted_settings
 from agent.cli.evaluation.suite import Plan, Trial, play_plans
 from agent.observability import configure_logging
@@ -73,6 +77,8 @@ async def _run(asked: argparse.Namespace) -> int:
         return 1
     settings = replace(read_settings(asked), mcp_config="")
     if asked.require_eval:
+        # what speaks against the canary is raised before calls are played
+        await _load(settings, argparse.Namespace(**{**vars(asked), "dry_run": True}))
         failures = await _failures(settings.configuration, asked.use_case)
         print(*failures, sep="\n", end="\n" if failures else "", file=sys.stderr)
         if failures:
@@ -101,19 +107,35 @@ def _fault_of_change(asked: argparse.Namespace) -> str:
 
 async def _failures(configuration: Path, use_case: str) -> list[str]:
     """A line for each scenario of the folder's use case that fails, or why none can be played."""
-    configure_logging("critical", "console")  # of the calls that are played
     settings = hosted_settings(str(configuration))
     try:
         scenarios = read_folder(configuration / "use-cases" / use_case)
     except ScenarioError as error:
         return [str(error)]
     plan, runs = Plan(settings, scenarios, Trial()), list[ScenarioRun]()
-    async for some in play_plans([plan], os.cpu_count() or 1):
-        runs += some
+    progress = Progress(plan.runs)
+    try:
+        with _quiet_log():
+            async for some in play_plans([plan], os.cpu_count() or 1):
+                runs += some
+                progress.show(some)
+    finally:
+        progress.end()
     failed = by_scenario(run for run in runs if not run.has_passed)
     lines = [f"{played[0].title}: {_named(played)}" for played in failed.values()]
     end = f"--require-eval: {len(lines)} of {len(scenarios)} scenarios fail, nothing was written"
     return [*map(printable, lines), end] if lines else []
+
+
+@contextmanager
+def _quiet_log() -> Iterator[None]:
+    """Of the calls that are played, only what is critical is logged meanwhile."""
+    before = structlog.get_config()
+    configure_logging("critical", "console")
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
 
 
 def _named(runs: Iterable[ScenarioRun]) -> str:

@@ -12,7 +12,9 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
+import structlog
 
+from agent.cli.evaluation.bad_models import BAD_MODELS
 from agent.cli.evaluation.eval_output import Progress
 from agent.cli.evaluation.hosted_service import hosted_settings
 from agent.cli.evaluation.suite import Plan, Trial
@@ -34,6 +36,11 @@ variants: [{question: hello}, {question: good evening}]
 replies: [["Hello, we are open."]]
 steps: [{says: "{question}"}]
 expects: {said: [we are open]}
+"""
+FACTS = """
+tags: [facts]
+steps: [{says: hello}]
+expects: {never_said: [Deutsch]}
 """
 BAD = GOOD.replace("said: [we are open]", "said: [we are closed], never_said: [hello]")
 
@@ -130,6 +137,76 @@ def test_reports_are_written(run: Run, folder: Path, tmp_path: Path) -> None:
     document = json.loads((tmp_path / "json").read_text())
     assert {each["repetition"] for each in document["runs"]} == {0, 1}
     assert document["facts"]["configuration"] == str(folder)
+
+
+def test_report_that_cannot_be_written_costs_no_other(
+    run: Run, folder: Path, tmp_path: Path
+) -> None:
+    options = ("--html=/dev/full", f"--json={tmp_path / 'json'}")
+
+    status, shown, errors = run("eval", folder, "--timing", 0, "--jobs", 1, *options)
+
+    assert (status, errors[-1]) == (2, "--html: /dev/full: No space left on device")
+    assert "2 of 2 runs passed" in shown[0]
+    assert len(json.loads((tmp_path / "json").read_text())["runs"]) == 2
+
+
+def test_path_of_a_report_is_checked_before_anything_is_played(run: Run, folder: Path) -> None:
+    status, shown, errors = run("eval", folder, "--jobs", 1, "--junit", folder)
+
+    assert (status, shown) == (2, [])
+    assert errors == [f"--junit: {folder}: Is a directory"]
+
+
+def test_command_of_a_failure_has_no_control_characters(run: Run, folder: Path) -> None:
+    write(folder, "bad.yaml", BAD.replace("good evening", '"\\e[2Jhello"'))
+
+    _, shown, _ = run("eval", folder, "--timing", 0, "--jobs", 1)
+
+    assert any("--only" in line for line in shown)
+    assert "\x1b" not in "".join(shown)
+
+
+def test_bad_models_are_judged_and_reported_by_harm(run: Run, folder: Path, tmp_path: Path) -> None:
+    """What an agent only says is no harm: the call passes, and the report says how it showed."""
+    file = write(folder, "facts.yaml", FACTS)
+    options = [f"--{kind}={tmp_path / kind}" for kind in ("html", "markdown", "junit", "json")]
+
+    status, shown, progress = run("eval", file, "--bad-models", "--jobs", 1, *options)
+
+    assert status == 0
+    assert progress[-1] == "20 of 20 runs, 0 failed"
+    assert [line.split(":")[0] for line in shown[:-1]] == list(BAD_MODELS)
+    assert "rambles: no harm; it goes on for a minute; " in shown[6]
+    assert "never said 'Deutsch' (1)" in shown[7]
+    suites = ET.parse(tmp_path / "junit").getroot()  # noqa: S314 (our own)
+    assert (suites.get("tests"), suites.get("failures")) == ("20", "0")
+    document = json.loads((tmp_path / "json").read_text())
+    assert document["remarks"] == shown[:-1]
+    assert [each["subject"] for each in document["subjects"]] == list(BAD_MODELS)
+    for kind in ("html", "markdown"):
+        assert "it goes on for a minute" in (tmp_path / kind).read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fault"),
+    [
+        (["--only", "good"], "no scenario without `replies` expects a `table` or has the tag"),
+        (["--repeat", 2], "every repetition would be the same"),
+        (["--model", "openai:x"], "plays on virtual time, so --model must be offline"),
+    ],
+)
+def test_bad_models_that_cannot_be_judged_are_refused(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], fault: str
+) -> None:
+    """A verdict without a call would say that all is well."""
+    monkeypatch.setenv("OPENAI_API_KEY", "a")
+    write(folder, "facts.yaml", FACTS)
+
+    status, shown, errors = run("eval", folder, "--bad-models", *arguments)
+
+    assert (status, shown) == (2, [])
+    assert errors[0].startswith(f"--bad-models: {fault}")
 
 
 def test_two_configurations_are_compared_in_pairs(run: Run, folder: Path, tmp_path: Path) -> None:
@@ -235,7 +312,8 @@ def test_canary_is_refused_if_a_scenario_fails_and_else_written(run: Run, folder
 
     status, shown, errors = run(*seed, "--canary", 10, "--require-eval")
     assert (status, shown) == (1, [])
-    assert errors == [
+    assert errors[-4:] == [
+        "32 of 32 runs, 16 failed",
         "bad [good evening]: said 'we are closed', never said 'hello'",
         "bad [hello]: said 'we are closed', never said 'hello'",
         "--require-eval: 2 of 4 scenarios fail, nothing was written",
@@ -243,12 +321,35 @@ def test_canary_is_refused_if_a_scenario_fails_and_else_written(run: Run, folder
 
     file.unlink()
     status, shown, errors = run(*seed, "--canary", 10, "--require-eval")
-    assert (status, errors) == (0, [])
+    assert (status, errors[-1]) == (0, "16 of 16 runs, 0 failed")
     assert "canary 2 for 10 %" in shown[0]
 
     assert run(*seed, "--require-eval")[2] == [
         "--require-eval: needs --canary with a share of callers"
     ]
+
+
+def test_canary_that_cannot_be_is_refused_before_calls_are_played(run: Run, folder: Path) -> None:
+    canary = ("seed", "--config", folder, "--canary", 10, "--require-eval", "--use-case")
+    use_case = "defaultUseCase"
+
+    assert run(*canary, use_case) == (1, [], [f"{use_case}: there is no such use case"])
+    run("seed", "--config", folder, "--use-case", use_case)
+    same = f"{use_case}: canary: all callers get this content already"
+    assert run(*canary, use_case) == (1, [], [same])
+
+
+def test_log_is_after_the_evaluation_of_a_canary_as_it_was(run: Run, folder: Path) -> None:
+    """What is written into the table is logged."""
+    seed = ("seed", "--config", folder, "--use-case", "defaultUseCase")
+    run(*seed)
+    prompt = folder / "use-cases" / "defaultUseCase" / "prompt.md"
+    prompt.write_text(prompt.read_text() + "\nBe brief.\n")
+    before = structlog.get_config()
+
+    assert run(*seed, "--canary", 10, "--require-eval")[0] == 0
+
+    assert structlog.get_config() == before
 
 
 class Terminal(StringIO):

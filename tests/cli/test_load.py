@@ -16,7 +16,7 @@ import pytest
 from agent.cli.evaluation import load_test
 from agent.cli.evaluation.hosted_service import SETTINGS, HostedService, hosted
 from agent.cli.evaluation.load_page import load_page
-from agent.cli.evaluation.load_report import LoadReport, is_good, report_json, report_lines
+from agent.cli.evaluation.load_report import LoadReport, is_good, json_text, report_lines
 from agent.cli.evaluation.load_test import read_dialogues
 from agent.cli.evaluation.paced_model import Pace
 from agent.cli.evaluation.service_times import Histogram, histograms
@@ -181,7 +181,7 @@ def test_figures_are_reported_as_text_and_json() -> None:
     times = {"agent_turn_overhead_seconds": Histogram({0.01: 50, 0.1: 100, math.inf: 100}, 2.0)}
     report = LoadReport("http://127.0.0.1", LoadPlan(4, 60.0), figures, times)
 
-    told = json.loads(json.dumps(report_json(report)))
+    told = json.loads(json_text(report))
 
     assert list(report_lines(report)) == [
         "4 calls at once for 60 s: 100 calls, 100 answers",
@@ -229,6 +229,17 @@ def test_page_needs_nothing_else() -> None:
     assert elements.found["b"] == 0
 
 
+def test_json_holds_no_infinity() -> None:
+    """A number of calls without an answer has no 95th percentile; JSON knows no infinity."""
+    levels = [Level(10, math.inf, holds=False)]
+    report = LoadReport("http://127.0.0.1", LoadPlan(4, 60.0), figures_of(10), levels=levels)
+
+    text = json_text(report)
+
+    assert "Infinity" not in text
+    assert json.loads(text)["levels"][0]["p95"] is None
+
+
 METRICS = """
 # TYPE agent_turn_overhead_seconds histogram
 agent_turn_overhead_seconds_bucket{le="0.1"} 3.0
@@ -274,6 +285,13 @@ def test_dialogues_are_callers(tmp_path: Path) -> None:
         (["https://voice.example.com", "--i-own", "example.com"], "--i-own voice.example.com"),
         (["http://127.0.0.1.example.com"], "not this machine"),
         (["ftp://127.0.0.1"], "must be a URL"),
+        (
+            ["http://127.0.0.1:1", "--public-url", "voice.example.com"],
+            "--public-url: voice.example",
+        ),
+        (["http://127.0.0.1:1", "--public-url", "https://x/twiml"], "must be an origin such as"),
+        (["http://127.0.0.1:1", "--json", "/nowhere/a"], "--json: /nowhere/a: No such file"),
+        (["http://127.0.0.1:1", "--html", "/"], "--html: /: Is a directory"),
         (["http://127.0.0.1:1", "--dialogues", "/nowhere"], "/nowhere"),
         (["http://127.0.0.1:1", "--metrics", "http://127.0.0.1:1/metrics"], "127.0.0.1:1/metrics"),
     ],

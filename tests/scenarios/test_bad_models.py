@@ -19,11 +19,13 @@ from agent.call.messages import (
 from agent.cli.evaluation.bad_model_verdicts import (
     MOST_HARMFUL,
     BadModelVerdict,
+    fit_for_bad_models,
     judge_bad_models,
     report_lines,
 )
 from agent.cli.evaluation.bad_models import BAD_MODELS, around
 from agent.cli.evaluation.hosted_service import hosted_settings
+from agent.cli.evaluation.suite import Plan, Trial
 from agent.errors import ModelError
 from agent.ports import Pause, no_pause
 from agent.scenarios.scenario_files import read_folder
@@ -51,7 +53,8 @@ class Talker:
 def judged(place: Path, names: Sequence[str]) -> list[BadModelVerdict]:
     async def judge() -> list[BadModelVerdict]:
         settings = hosted_settings(str(CONFIGURATION))
-        verdicts = judge_bad_models(settings, read_folder(place), names)
+        plan = Plan(settings, fit_for_bad_models(read_folder(place)), Trial(timings=1))
+        verdicts = judge_bad_models(plan, names)
         return [verdict async for verdict in verdicts]
 
     return asyncio.run(judge())

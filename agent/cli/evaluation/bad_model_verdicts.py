@@ -13,10 +13,9 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
 from agent.cli.evaluation.bad_models import BAD_MODELS, around
-from agent.cli.evaluation.suite import Plan, Trial, play_hosted, spread
+from agent.cli.evaluation.suite import Plan, play_hosted, spread
 from agent.scenarios.outcome import Check, ScenarioRun
 from agent.scenarios.scenario import Scenario
-from agent.settings import Settings
 from agent.simulator.virtual_time import run_virtually
 
 FACTS = "facts"
@@ -46,6 +45,14 @@ class BadModelVerdict:
         return Counter(check.name for run in self.runs for check in run.failures)
 
     @property
+    def reported(self) -> list[ScenarioRun]:
+        """The runs for reports: of what was not met, only harm is left."""
+        return [
+            replace(run, checks=[each for each in run.checks if each.is_met or each.is_harmful])
+            for run in self.runs
+        ]
+
+    @property
     def line(self) -> str:
         """The verdict in one line: name, harm, and how the misbehaviour showed."""
         harmed = len({id(run) for run, _ in self.harms})
@@ -64,18 +71,12 @@ def fit_for_bad_models(scenarios: Sequence[Scenario]) -> list[Scenario]:
 
 
 async def judge_bad_models(
-    settings: Settings,
-    scenarios: Sequence[Scenario],
-    names: Sequence[str] = tuple(BAD_MODELS),
-    *,
-    timings: int = 1,
-    jobs: int = 1,
+    plan: Plan, names: Sequence[str] = tuple(BAD_MODELS), *, jobs: int = 1
 ) -> AsyncGenerator[BadModelVerdict, None]:
     """The verdict on each bad model as it is found, on virtual time.
 
-    Scenarios that do not fit are left out. Raises what `hosted` raises.
+    All scenarios of the plan are played (`fit_for_bad_models`). Raises what `hosted` raises.
     """
-    plan = Plan(settings, fit_for_bad_models(scenarios), Trial(timings))
     async with aclosing(spread(_verdict, [(name, plan) for name in names], jobs)) as verdicts:
         async for verdict in verdicts:
             yield verdict
@@ -99,8 +100,7 @@ async def _judged(name: str, plan: Plan) -> BadModelVerdict:
 
 def report_lines(verdicts: Sequence[BadModelVerdict]) -> Iterator[str]:
     """All verdicts, one line each, the harms below them, and the sum."""
-    names = [*BAD_MODELS]
-    for verdict in sorted(verdicts, key=lambda each: names.index(each.name)):
+    for verdict in verdicts:
         yield verdict.line
         for run, check in verdict.harms:
             yield f"    {run.title}, timing {run.timing}: {check.name}: {check.detail}"

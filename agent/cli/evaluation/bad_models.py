@@ -331,13 +331,16 @@ BAD_MODELS = {
         BadModel("only-thinking", "thinks aloud and answers nothing", _only_thinking, 0.5),
         BadModel("call-as-text", "writes its tool calls as text", _call_as_text, 0.7),
         BadModel(
-            "broken-calls", "calls tools that are none, or with wrong arguments", _broken_calls, 0.7
+            "broken-calls",
+            "calls tools that do not exist, or with wrong arguments",
+            _broken_calls,
+            0.7,
         ),
         BadModel("leaves-at-once", "ends or transfers the call", _leaves_at_once, 0.5),
         BadModel("repeats-itself", "says its last answer again", _repeats_itself, 0.5),
         BadModel("speaks-markup", "says markup, addresses and emoji", _speaks_markup),
         BadModel("stops-in-mid-sentence", "runs out of tokens", _stops_in_mid_sentence, 0.5),
-        BadModel("fails-now-and-then", "breaks off, or is not there", _fails_now_and_then, 0.4),
+        BadModel("fails-now-and-then", "breaks off, or is unavailable", _fails_now_and_then, 0.4),
         BadModel("claims-what-it-did-not-do", "confirms without a tool", _claims_without_a_tool),
         BadModel("calls-for-ever", "calls tools and never answers", _calls_for_ever, 0.5),
         BadModel("is-silent-for-long", "waits nine seconds", _is_silent_for_long, 0.5),

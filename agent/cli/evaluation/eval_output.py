@@ -59,7 +59,7 @@ def print_failures(runs: Sequence[ScenarioRun], asked: argparse.Namespace) -> No
             print(f"FAILED  {printable(_place(same[0]))}")
             for line in _failures(same):
                 print(f"  {printable(line)}")
-            print(f"  {_command(same[0], asked)}\n")
+            print(f"  {printable(_command(same[0], asked))}\n")
 
 
 def _place(run: ScenarioRun) -> str:

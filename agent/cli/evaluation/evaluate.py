@@ -10,13 +10,30 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from time import monotonic
 
 from agent import __version__
-from agent.cli.command import Commands, add_config
-from agent.cli.evaluation.bad_model_verdicts import MOST_HARMFUL, judge_bad_models, report_lines
+from agent.cli.command import (
+    UNUSABLE,
+    Commands,
+    OptionError,
+    add_config,
+    check_writable,
+    positive_whole,
+    write_files,
+)
+from agent.cli.evaluation.bad_model_verdicts import (
+    MOST_HARMFUL,
+    BadModelVerdict,
+    fit_for_bad_models,
+    judge_bad_models,
+    report_lines,
+)
+from agent.cli.evaluation.bad_models import BAD_MODELS
 from agent.cli.evaluation.eval_output import Progress, print_failures, print_summary
 from agent.cli.evaluation.hosted_service import (
     OFFLINE,
@@ -37,8 +54,7 @@ from agent.scenarios.reports.markdown_report import markdown
 from agent.scenarios.scenario import ScenarioError
 from agent.scenarios.scenario_files import read_folder
 
-UNUSABLE = 2
-"""A scenario, the configuration or an option cannot be used."""
+__all__ = ["UNUSABLE", "add"]
 _REPORTS: Mapping[str, Callable[[EvalReport], str]] = {
     "html": html,
     "markdown": markdown,
@@ -60,29 +76,39 @@ def add(commands: Commands) -> None:
         nargs="?",
         type=Path,
         metavar="FOLDER",
-        help="configuration, use case, folder of scenarios or one file; unset = CONFIGURATION",
+        help="configuration, use case, folder of scenarios or one file; unset: the folder of"
+        " CONFIGURATION",
     )
     trying.add_argument(
-        "--only", default="", metavar="WORD", help="scenarios with this in path, variant or tags"
+        "--only",
+        default="",
+        metavar="WORD",
+        help="only scenarios with WORD in path, variant or tags",
     )
     trying.add_argument(
         "--timings",
-        type=_count,
-        default=8,
+        type=positive_whole,
         metavar="N",
-        help="how many timings each scenario is played under (default 8)",
+        help="how many timings each scenario is played under (default 8, with --bad-models 1)",
     )
     trying.add_argument(
-        "--timing", type=int, metavar="SEED", help="only this one; 0 is an ordinary call"
+        "--timing",
+        type=int,
+        metavar="SEED",
+        help="play only the timing of this number; 0 is an ordinary call",
     )
     trying.add_argument(
-        "--repeat", type=_count, default=1, metavar="N", help="all of it so often (default 1)"
+        "--repeat",
+        type=positive_whole,
+        default=1,
+        metavar="N",
+        help="how many times each timing is played (default 1)",
     )
     trying.add_argument(
         "--model",
         default=OFFLINE,
         metavar="IDENTIFIER",
-        help="for all use cases, in real time; unset = the offline model on virtual time",
+        help="for all use cases, in real time; unset: the offline model on virtual time",
     )
     other = trying.add_mutually_exclusive_group()
     other.add_argument(
@@ -91,17 +117,18 @@ def add(commands: Commands) -> None:
     other.add_argument(
         "--bad-models",
         action="store_true",
-        help="play what the table decides under 20 bad models, and judge only harm to callers",
+        help="play what the table decides under 20 bad models, and judge only harm to callers; exit"
+        f" status 0 if they come to harm under at most {MOST_HARMFUL} of the models, else 1",
     )
     other.add_argument(
         "--against-config", default="", metavar="DIR", help="compare with this configuration"
     )
     trying.add_argument(
         "--jobs",
-        type=_count,
+        type=positive_whole,
         default=os.cpu_count() or 1,
         metavar="N",
-        help="calls at a time, each in a process of its own; unset = the number of cores",
+        help="calls at a time, each in a process of its own; unset: the number of cores",
     )
     for name in _REPORTS:
         trying.add_argument(
@@ -111,14 +138,9 @@ def add(commands: Commands) -> None:
     trying.set_defaults(run=_run, status_of_fault=UNUSABLE)
 
 
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError("must be a number from 1")
-    return int(text)
-
-
 async def _run(asked: argparse.Namespace) -> int:
     configure_logging("critical", "console")  # what matters is in the checks
+    check_writable(asked, _REPORTS)
     try:
         plans = _plans(asked)
     except ScenarioError as error:
@@ -140,18 +162,40 @@ async def _run(asked: argparse.Namespace) -> int:
     report = EvalReport(ordered, subjects, _facts(plans[0], asked))
     print_failures(ordered, asked)
     print_summary(report, monotonic() - began)
-    return _write(report, asked) or int(bool(report.failed))
+    _write(report, asked)
+    return int(bool(report.failed))
 
 
-async def _judge_bad_models(plan: Plan, asked: argparse.Namespace) -> int:
+async def _judge_bad_models(whole: Plan, asked: argparse.Namespace) -> int:
     """Play all bad models; 0 unless callers come to harm under more than one of them."""
-    judged = judge_bad_models(
-        plan.settings, plan.scenarios, timings=plan.trial.timings, jobs=asked.jobs
-    )
-    verdicts = [verdict async for verdict in judged]
+    plan = replace(whole, scenarios=fit_for_bad_models(whole.scenarios))
+    _require_playable(plan)
+    progress, found = Progress(len(BAD_MODELS) * plan.runs), dict[str, BadModelVerdict]()
+    try:
+        async for verdict in judge_bad_models(plan, jobs=asked.jobs):
+            found[verdict.name] = verdict
+            progress.show(verdict.reported)
+    finally:
+        progress.end()
+    verdicts = [found[name] for name in BAD_MODELS]
     for line in report_lines(verdicts):
         print(printable(line))
+    runs = [run for verdict in verdicts for run in verdict.reported]
+    remarks = [verdict.line for verdict in verdicts]
+    _write(EvalReport(runs, [*BAD_MODELS], _facts(plan, asked), remarks), asked)
     return int(sum(bool(verdict.harms) for verdict in verdicts) > MOST_HARMFUL)
+
+
+def _require_playable(plan: Plan) -> None:
+    """Raise `OptionError` unless bad models can play this plan."""
+    if not plan.trial.is_virtual:
+        raise OptionError("--bad-models: plays on virtual time, so --model must be offline")
+    if plan.trial.repetitions > 1:
+        raise OptionError("--bad-models: every repetition would be the same; leave out --repeat")
+    if not plan.scenarios:
+        raise OptionError(
+            "--bad-models: no scenario without `replies` expects a `table` or has the tag `facts`"
+        )
 
 
 def _facts(plan: Plan, asked: argparse.Namespace) -> dict[str, str]:
@@ -161,24 +205,16 @@ def _facts(plan: Plan, asked: argparse.Namespace) -> dict[str, str]:
         "configuration": str(plan.settings.configuration),
         "model": asked.model,
         "time": "virtual" if plan.trial.is_virtual else "real",
-        "timings": f"number {asked.timing}" if is_one else str(asked.timings),
+        "timings": f"number {asked.timing}" if is_one else str(plan.trial.timings),
         "repetitions": str(asked.repeat),
         "version": __version__,
         "made": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
     }
 
 
-def _write(report: EvalReport, asked: argparse.Namespace) -> int:
-    """Write the files that were asked for; the exit status if one cannot be written."""
-    for name, text_of in _REPORTS.items():
-        path = getattr(asked, name)
-        try:
-            if path is not None:
-                path.write_text(text_of(report), encoding="utf-8")
-        except OSError as error:
-            print(f"--{name}: {path}: {error.strerror}", file=sys.stderr)
-            return UNUSABLE
-    return 0
+def _write(report: EvalReport, asked: argparse.Namespace) -> None:
+    """Write the files that were asked for; raises `OptionError`."""
+    write_files(asked, {name: partial(text_of, report) for name, text_of in _REPORTS.items()})
 
 
 def _plans(asked: argparse.Namespace) -> list[Plan]:
@@ -199,7 +235,7 @@ def _plans(asked: argparse.Namespace) -> list[Plan]:
             of_subject,
             scenarios,
             Trial(
-                timings=1 if is_one else asked.timings,
+                timings=1 if is_one else asked.timings or (1 if asked.bad_models else 8),
                 first_timing=asked.timing if is_one else 0,
                 repetitions=asked.repeat,
                 is_virtual=needs_no_network(of_subject),

@@ -7,6 +7,7 @@ from xml.etree import ElementTree as ET
 
 from agent.cli.evaluation.load_report import STEP_SECONDS, LoadReport, report_lines
 from agent.scenarios.load_figures import BUCKETS
+from agent.scenarios.reports.html_elements import page, tag
 
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM = 720, 220, 52, 28
 _COLORS = {"p50": "#2a7ab0", "p95": "#c0641c", "p99": "#a02c4a", "calls": "#2a7ab0"}
@@ -23,20 +24,19 @@ _Series = dict[str, list[tuple[float, float]]]
 def load_page(report: LoadReport) -> str:
     """The page."""
     title = f"Load test of {report.url}"
-    page = ET.Element("html", lang="en")
-    head, body = ET.SubElement(page, "head"), ET.SubElement(page, "body")
-    ET.SubElement(head, "meta", charset="utf-8")
-    _add(head, "title", title)
-    _add(head, "style", _STYLE)
-    _add(body, "h1", title)
-    _add(body, "pre", "\n".join(report_lines(report)))
-    for heading, series in _series(report):
-        _add(body, "h2", heading)
-        _plot(body, series)
-    figures = report.figures
-    _add(body, "h2", "Answers by time to first text, up to so many seconds")
-    _bars(body, [*(f"{bound:g}" for bound in BUCKETS), "more"], figures.histogram())
-    return f"<!doctype html>\n{ET.tostring(page, encoding='unicode', method='html')}\n"
+    plots = (
+        each for heading, series in _series(report) for each in (tag("h2", heading), _plot(series))
+    )
+    bounds = [*(f"{bound:g}" for bound in BUCKETS), "more"]
+    return page(
+        title,
+        _STYLE,
+        tag("h1", title),
+        tag("pre", "\n".join(report_lines(report))),
+        *plots,
+        tag("h2", "Answers by time to first text, up to so many seconds"),
+        _bars(bounds, report.figures.histogram()),
+    )
 
 
 def _series(report: LoadReport) -> Iterator[tuple[str, _Series]]:
@@ -52,47 +52,43 @@ def _series(report: LoadReport) -> Iterator[tuple[str, _Series]]:
         yield heading, {"p95": sorted(levels)}
 
 
-def _add(parent: ET.Element, tag: str, text: str = "", **attributes: object) -> ET.Element:
-    named = {name.replace("_", "-"): str(value) for name, value in attributes.items()}
-    element = ET.SubElement(parent, tag, named)
-    element.text = text
-    return element
-
-
-def _plot(parent: ET.Element, series: _Series) -> None:
+def _plot(series: _Series) -> ET.Element:
     """Lines of values over a number."""
     points = [point for line in series.values() for point in line]
     right = max((x for x, _ in points), default=0.0) or 1.0
     top = max((y for _, y in points), default=0.0) or 1.0
-    frame = _frame(parent, top)
-    _add(frame, "text", f"{right:g}", x=_WIDTH - 40, y=_HEIGHT - 8)
+    inside = [tag("text", f"{right:g}", x=_WIDTH - 40, y=_HEIGHT - 8)]
     for number, (name, line) in enumerate(series.items()):
         path = " ".join(f"{_x(x / right):.1f},{_y(y / top):.1f}" for x, y in line)
         color = _COLORS[name]
-        _add(frame, "polyline", points=path, fill="none", stroke=color, stroke_width=2)
-        _add(frame, "text", name, x=_LEFT + 8 + 60 * number, y=14, style=f"fill: {color}")
+        inside.append(tag("polyline", points=path, fill="none", stroke=color, stroke_width=2))
+        inside.append(tag("text", name, x=_LEFT + 8 + 60 * number, y=14, style=f"fill: {color}"))
+    return _frame(top, inside)
 
 
-def _bars(parent: ET.Element, names: Sequence[str], values: Sequence[int]) -> None:
-    top = max(values, default=0) or 1
-    frame, step = _frame(parent, top), 1 / len(values)
-    width = 0.8 * step * (_WIDTH - _LEFT)
+def _bars(names: Sequence[str], values: Sequence[int]) -> ET.Element:
+    top, step = max(values, default=0) or 1, 1 / len(values)
+    width, inside = 0.8 * step * (_WIDTH - _LEFT), list[ET.Element]()
     for number, (name, value) in enumerate(zip(names, values, strict=True)):
-        x, y = _x(number * step), _y(value / top)
+        x, y = f"{_x(number * step):.1f}", _y(value / top)
         size = {"width": f"{width:.1f}", "height": f"{_y(0) - y:.1f}"}
-        bar = _add(frame, "rect", x=f"{x:.1f}", y=f"{y:.1f}", fill=_COLORS["p50"], **size)
-        _add(bar, "title", f"{value}")
-        _add(frame, "text", name, x=f"{x:.1f}", y=_HEIGHT - 8)
+        told = tag("title", f"{value}")
+        inside.append(tag("rect", told, x=x, y=f"{y:.1f}", fill=_COLORS["p50"], **size))
+        inside.append(tag("text", name, x=x, y=_HEIGHT - 8))
+    return _frame(top, inside)
 
 
-def _frame(parent: ET.Element, top: float) -> ET.Element:
-    """An empty plot with its axes, from 0 to `top`."""
-    frame = _add(parent, "svg", viewBox=f"0 0 {_WIDTH} {_HEIGHT}")
+def _frame(top: float, inside: Sequence[ET.Element]) -> ET.Element:
+    """A plot with its axes, from 0 to `top`."""
     axes = f"M{_LEFT} 0V{_y(0)}H{_WIDTH}"
-    _add(frame, "path", d=axes, fill="none", stroke="currentColor")
-    _add(frame, "text", f"{top:.3g}", x=0, y=12)
-    _add(frame, "text", "0", x=0, y=_y(0))
-    return frame
+    return tag(
+        "svg",
+        tag("path", d=axes, fill="none", stroke="currentColor"),
+        tag("text", f"{top:.3g}", x=0, y=12),
+        tag("text", "0", x=0, y=_y(0)),
+        *inside,
+        viewBox=f"0 0 {_WIDTH} {_HEIGHT}",
+    )
 
 
 def _x(share: float) -> float:

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 
+import msgspec
+
 from agent.cli.evaluation.service_times import TIMES, Histogram
 from agent.scenarios.figures import percentile
 from agent.scenarios.load_figures import BUCKETS, SHARES, LoadFigures
@@ -74,8 +76,12 @@ def report_lines(report: LoadReport) -> Iterator[str]:
     )
 
 
-def report_json(report: LoadReport) -> dict[str, object]:
-    """The report as JSON's types; times in seconds unless the name says otherwise."""
+def json_text(report: LoadReport) -> str:
+    """The report as JSON; times in seconds unless the name says otherwise, null = infinite."""
+    return msgspec.json.format(msgspec.json.encode(_document(report)), indent=1).decode() + "\n"
+
+
+def _document(report: LoadReport) -> dict[str, object]:
     figures = report.figures
     return {
         "url": report.url,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
@@ -14,9 +13,17 @@ from pathlib import Path
 
 import msgspec
 
-from agent.cli.command import Commands, positive, positive_whole, quiet_settings
+from agent.cli.command import (
+    UNUSABLE,
+    Commands,
+    check_writable,
+    positive,
+    positive_whole,
+    quiet_settings,
+    write_files,
+)
 from agent.cli.evaluation.load_page import load_page
-from agent.cli.evaluation.load_report import LoadReport, is_good, report_json, report_lines
+from agent.cli.evaluation.load_report import LoadReport, is_good, json_text, report_lines
 from agent.cli.evaluation.server_address import (
     AddressError,
     ServerAddress,
@@ -44,7 +51,6 @@ _PLAIN_SECONDS = 10
 """Between two lines of progress where there is no terminal."""
 _PAUSE_SECONDS = 3.0
 """Between two numbers of calls that are tried: the calls before end."""
-_USAGE = 2
 Run = Callable[[LoadPlan], Awaitable[LoadFigures]]
 
 
@@ -71,7 +77,7 @@ def add(commands: Commands) -> None:
     )  # fmt: skip
     loading.add_argument(
         "--rate", type=positive, default=0.0, metavar="PER_SECOND",
-        help="calls that arrive; unset = a caller calls again when a call is over",
+        help="calls that arrive; unset: a caller calls again when a call is over",
     )  # fmt: skip
     loading.add_argument(
         "--arrivals", choices=["poisson", "even"], default="poisson",
@@ -83,7 +89,7 @@ def add(commands: Commands) -> None:
     )  # fmt: skip
     what = loading.add_mutually_exclusive_group()
     what.add_argument(
-        "--scenarios", type=Path, metavar="FOLDER", help="unset = those of CONFIGURATION"
+        "--scenarios", type=Path, metavar="FOLDER", help="unset: those of CONFIGURATION"
     )
     what.add_argument(
         "--dialogues", type=Path, metavar="FILE",
@@ -99,12 +105,13 @@ def add(commands: Commands) -> None:
     )  # fmt: skip
     loading.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
     loading.add_argument("--html", type=Path, metavar="FILE", help="write a page with plots")
-    loading.set_defaults(run=_run, loop=new_loop, status_of_fault=_USAGE)
+    loading.set_defaults(run=_run, loop=new_loop, status_of_fault=UNUSABLE)
 
 
 async def _run(asked: argparse.Namespace) -> int:
     address = address_in(asked)
     confirm_owner(address, asked.i_own)
+    check_writable(asked, ["json", "html"])
     scenarios = _scenarios(asked)
     plan = LoadPlan(
         asked.calls, asked.minutes * 60, asked.ramp, asked.rate, asked.arrivals == "even",
@@ -127,7 +134,7 @@ async def _run(asked: argparse.Namespace) -> int:
     if asked.metrics:
         report = replace(report, service=await _service_times(asked.metrics, before))
     print("\n".join(report_lines(report)))
-    _write(asked, report)
+    write_files(asked, {"json": lambda: json_text(report), "html": lambda: load_page(report)})
     return 0 if is_good(report) else 1
 
 
@@ -235,13 +242,3 @@ def progress_line(generator: LoadGenerator, core_share: float) -> str:
         f"  {first}  {figures.errors.total()} errors  {figures.departures.total()} departures"
         f"  generator {core_share:.0%} of a core"
     )
-
-
-def _write(asked: argparse.Namespace, report: LoadReport) -> None:
-    try:
-        if asked.json:
-            asked.json.write_text(json.dumps(report_json(report), indent=1), encoding="utf-8")
-        if asked.html:
-            asked.html.write_text(load_page(report), encoding="utf-8")
-    except OSError as error:
-        raise AddressError(f"{error.filename}: {error.strerror}") from error

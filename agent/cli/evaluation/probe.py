@@ -15,14 +15,14 @@ from dataclasses import dataclass, replace
 
 import aiohttp
 
-from agent.cli.command import Commands, positive
+from agent.cli.command import UNUSABLE, Commands, positive
 from agent.cli.evaluation.server_address import ServerAddress, add_address, address_in
 from agent.errors import AgentError
 from agent.simulator.carrier import Twilio, call_fields
 from agent.simulator.simulated_call import AgentReply, Manner, NoReplyError, TwilioCall
 from agent.simulator.twiml_reader import RelayInvitation, TwimlAnswer
 
-_FAILED, _USAGE = 1, 2
+_FAILED = 1
 _WITHIN_SECONDS = 5.0
 _QUESTION = "are you open"
 _NUMBER = "+15550100099"
@@ -78,7 +78,7 @@ def add(commands: Commands) -> None:
     probing.add_argument(
         "--to", dest="called", default="+15550100000", metavar="NUMBER", help="the number called"
     )
-    probing.set_defaults(run=_run, status_of_fault=_USAGE)
+    probing.set_defaults(run=_run, status_of_fault=UNUSABLE)
 
 
 async def _run(asked: argparse.Namespace) -> int:

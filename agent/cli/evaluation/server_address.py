@@ -1,4 +1,4 @@
-"""Which server the commands `load` and `probe` call, and whether they may."""
+"""Which server the commands `load`, `probe` and `call` call, and what they sign with."""
 
 from __future__ import annotations
 
@@ -54,10 +54,10 @@ def add_address(command: argparse.ArgumentParser, name: str = "url") -> None:
         name, metavar="URL", help="of the server or of its voice webhook; /twiml is the default"
     )
     command.add_argument(
-        "--token", metavar="TOKEN", help=f"that signs; unset = {_TOKEN}, '' = nothing is signed"
+        "--token", metavar="TOKEN", help=f"that signs; unset: {_TOKEN}; '': nothing is signed"
     )
     command.add_argument(
-        "--account", metavar="SID", help=f"that calls; unset = {_ACCOUNT}, or one of zeros"
+        "--account", metavar="SID", help=f"that calls; unset: {_ACCOUNT}, or one of zeros"
     )
     command.add_argument(
         "--public-url",
@@ -75,9 +75,21 @@ def address_in(asked: argparse.Namespace) -> ServerAddress:
         url = URL()
     if url.scheme not in {"http", "https"} or not url.host:
         raise AddressError(f"{asked.url}: must be a URL such as https://voice.example.com")
+    if asked.public_url and not _is_origin(asked.public_url):
+        raise AddressError(
+            f"--public-url: {asked.public_url}: must be an origin such as https://voice.example.com"
+        )
     token = asked.token if asked.token is not None else os.environ.get(_TOKEN, "")
     if not token and asked.token is None:
         raise AddressError(f"{_TOKEN}: not set; it signs the requests, as Twilio does")
     path = url.raw_path_qs if url.raw_path_qs not in {"", "/"} else "/twiml"
     account = asked.account or os.environ.get(_ACCOUNT) or ACCOUNT
     return ServerAddress(str(url.origin()), path, url.host, asked.public_url, token, account)
+
+
+def _is_origin(text: str) -> bool:
+    try:
+        url = URL(text)
+        return url.scheme in {"http", "https"} and str(url.origin()) == str(url).rstrip("/")
+    except ValueError:
+        return False

@@ -18,6 +18,8 @@ class EvalReport:
     """In order; one that is empty is the service as it is."""
     facts: Mapping[str, str]
     """What was tested, when and how: names and values."""
+    remarks: Sequence[str] = ()
+    """Sentences about the subjects."""
 
     def of(self, subject: str) -> list[ScenarioRun]:
         """The runs of one subject."""

@@ -1,6 +1,6 @@
 """One page of HTML that needs nothing else: figures, a table of runs, transcripts, waterfalls.
 
-It has no script and asks no network. The tree is built of elements, so all text is escaped.
+It has no script and asks no network.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from xml.etree import ElementTree as ET
 
 from agent.scenarios.figures import Figures, by_scenario, figures
 from agent.scenarios.outcome import AgentTurn, ScenarioRun, Speaker, TranscriptLine
-from agent.scenarios.reports import EvalReport, clock, legible, run_name
+from agent.scenarios.reports import EvalReport, clock, run_name
+from agent.scenarios.reports.html_elements import page, tag
 
-_Content = ET.Element | str
 _STAGES = (
     ("wait", "from the caller's words to the first text"),
     ("text", "until the answer was closed"),
@@ -24,34 +24,14 @@ _STAGES = (
 
 def html(report: EvalReport) -> str:
     """The whole document."""
-    title = f"Evaluation: {_verdict(report)}"
-    head = _tag(
-        "head",
-        _tag("meta", charset="utf-8"),
-        _tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        _tag("title", title),
-        _tag("style", _style()),
-    )
     shown = _shown(report)
-    body = _tag("body", *_top(report), *_matrices(report, shown), *_details(report, shown))
-    page = _tag("html", head, body, lang="en")
-    return f"<!doctype html>\n{ET.tostring(page, encoding='unicode', method='html')}\n"
-
-
-def _tag(tag: str, *content: _Content, **attributes: str) -> ET.Element:
-    """An element; `kind` is its class."""
-    named = {{"kind": "class"}.get(name, name): value for name, value in attributes.items()}
-    element = ET.Element(tag, {name: legible(value) for name, value in named.items()})
-    last: ET.Element | None = None
-    for each in content:
-        if isinstance(each, ET.Element):
-            element.append(each)
-            last = each
-        elif last is None:
-            element.text = (element.text or "") + legible(each)
-        else:
-            last.tail = (last.tail or "") + legible(each)
-    return element
+    return page(
+        f"Evaluation: {_verdict(report)}",
+        _style(),
+        *_top(report),
+        *_matrices(report, shown),
+        *_details(report, shown),
+    )
 
 
 @cache
@@ -81,21 +61,22 @@ def _shown(report: EvalReport) -> dict[int, str]:
 
 
 def _top(report: EvalReport) -> Iterator[ET.Element]:
-    yield _tag("h1", "Evaluation")
-    yield _tag("span", _verdict(report), kind=f"verdict {_mark(is_good=not report.failed)}")
-    facts = (_tag("span", f"{name} ", _tag("b", value)) for name, value in report.facts.items())
-    yield _tag("p", *facts, kind="facts")
+    yield tag("h1", "Evaluation")
+    yield tag("span", _verdict(report), kind=f"verdict {_mark(is_good=not report.failed)}")
+    facts = (tag("span", f"{name} ", tag("b", value)) for name, value in report.facts.items())
+    yield tag("p", *facts, kind="facts")
     titles = (
         "scenarios", "runs", "passed", "pass^1", "pass^k", "first words, median", "95 %",
         "longest", "minutes of calls", "tokens",
     )  # fmt: skip
-    heads = [_tag("th", ""), *(_tag("th", title, kind="number") for title in titles)]
+    heads = [tag("th", ""), *(tag("th", title, kind="number") for title in titles)]
     rows = (_figures_row(subject, figures(report.of(subject))) for subject in report.subjects)
-    yield _tag("h2", "Figures")
+    yield tag("h2", "Figures")
     yield _table(heads, rows)
     if (comparison := report.comparison) is not None:
-        yield _tag("p", str(comparison), kind="note")
-    yield _tag(
+        yield tag("p", str(comparison), kind="note")
+    yield from (tag("p", remark, kind="note") for remark in report.remarks)
+    yield tag(
         "p",
         "pass^k is the chance that k runs of one scenario all pass, as the mean over scenarios."
         " First words: seconds from the caller's words to the agent's first text. The columns of"
@@ -110,23 +91,23 @@ def _figures_row(subject: str, of: Figures) -> ET.Element:
         f"{of.pass_k:.1%} (k = {of.k})", f"{of.median_wait:.2f} s", f"{of.slow_wait:.2f} s",
         f"{of.longest_wait:.2f} s", f"{of.call_seconds / 60:.0f}", f"{of.tokens:,}",
     )  # fmt: skip
-    name = _tag("th", subject or "all", scope="row")
-    return _tag("tr", name, *(_tag("td", cell, kind="number") for cell in cells))
+    name = tag("th", subject or "all", scope="row")
+    return tag("tr", name, *(tag("td", cell, kind="number") for cell in cells))
 
 
 def _table(heads: Sequence[ET.Element], rows: Iterator[ET.Element]) -> ET.Element:
-    table = _tag("table", _tag("thead", _tag("tr", *heads)), _tag("tbody", *rows))
-    return _tag("div", table, kind="scroll")
+    table = tag("table", tag("thead", tag("tr", *heads)), tag("tbody", *rows))
+    return tag("div", table, kind="scroll")
 
 
 def _matrices(report: EvalReport, shown: dict[int, str]) -> Iterator[ET.Element]:
     """For each use case, scenarios by timings."""
     timings = sorted({run.timing for run in report.runs})
     for use_case, scenarios in report.by_use_case():
-        yield _tag("h2", use_case or "Scenarios")
-        heads = [_tag("th", "scenario"), _tag("th", "subject")] if _many(report) else []
-        heads = heads or [_tag("th", "scenario")]
-        heads += [_tag("th", str(seed), kind="run", title=f"timing {seed}") for seed in timings]
+        yield tag("h2", use_case or "Scenarios")
+        heads = [tag("th", "scenario"), tag("th", "subject")] if _many(report) else []
+        heads = heads or [tag("th", "scenario")]
+        heads += [tag("th", str(seed), kind="run", title=f"timing {seed}") for seed in timings]
         rows = (
             _matrix_row(runs, subject, timings, report, shown)
             for runs in scenarios
@@ -147,17 +128,17 @@ def _matrix_row(
     shown: dict[int, str],
 ) -> ET.Element:
     own = [run for run in runs if run.subject == subject]
-    names = [_tag("th", runs[0].title, scope="row")]
+    names = [tag("th", runs[0].title, scope="row")]
     if _many(report):
-        names.append(_tag("td", subject))
+        names.append(tag("td", subject))
     cells = (_cell([run for run in own if run.timing == seed], shown) for seed in timings)
-    return _tag("tr", *names, *cells)
+    return tag("tr", *names, *cells)
 
 
 def _cell(runs: Sequence[ScenarioRun], shown: dict[int, str]) -> ET.Element:
     """The runs under one timing: a link to the first that failed, else to the first."""
     if not runs:
-        return _tag("td", "", kind="run")
+        return tag("td", "", kind="run")
     failed = [run for run in runs if not run.has_passed]
     run = failed[0] if failed else runs[0]
     of_several = f"{len(runs) - len(failed)}/{len(runs)}"
@@ -165,8 +146,8 @@ def _cell(runs: Sequence[ScenarioRun], shown: dict[int, str]) -> ET.Element:
     names = ", ".join(check.name for check in run.failures)
     attributes = {"kind": _mark(is_good=not failed), "title": names or "passed"}
     if id(run) not in shown:
-        return _tag("td", _tag("span", text, **attributes), kind="run")
-    return _tag("td", _tag("a", text, href=f"#{shown[id(run)]}", **attributes), kind="run")
+        return tag("td", tag("span", text, **attributes), kind="run")
+    return tag("td", tag("a", text, href=f"#{shown[id(run)]}", **attributes), kind="run")
 
 
 def _details(report: EvalReport, shown: dict[int, str]) -> Iterator[ET.Element]:
@@ -175,11 +156,11 @@ def _details(report: EvalReport, shown: dict[int, str]) -> Iterator[ET.Element]:
         ("Runs that failed", [run for run in runs if not run.has_passed]),
         ("A run of each scenario that passed", [run for run in runs if run.has_passed]),
     )
-    legend = (_tag("span", _tag("i", kind=name), meaning) for name, meaning in _STAGES)
+    legend = (tag("span", tag("i", kind=name), meaning) for name, meaning in _STAGES)
     for number, (title, of_part) in enumerate(part for part in parts if part[1]):
-        yield _tag("h2", title)
+        yield tag("h2", title)
         if number == 0:
-            yield _tag("div", *legend, kind="legend")
+            yield tag("div", *legend, kind="legend")
         open_for = set[str]()
         for run in of_part:
             is_first = run.title not in open_for and not run.has_passed
@@ -189,24 +170,24 @@ def _details(report: EvalReport, shown: dict[int, str]) -> Iterator[ET.Element]:
 
 def _run(run: ScenarioRun, anchor: str, *, is_open: bool) -> ET.Element:
     is_good = run.has_passed
-    verdict = _tag(
+    verdict = tag(
         "span", "passed" if is_good else "failed", kind=f"verdict {_mark(is_good=is_good)}"
     )
     aside = f"{run.use_case} · {clock(run.seconds)} · {run.outcome}".removeprefix(" · ")
-    content = [_tag("summary", verdict, run_name(run), _tag("span", aside, kind="aside"))]
+    content = [tag("summary", verdict, run_name(run), tag("span", aside, kind="aside"))]
     failures = (
-        _tag("li", _tag("b", check.name), f" {check.detail}", *_harm(is_harmful=check.is_harmful))
+        tag("li", tag("b", check.name), f" {check.detail}", *_harm(is_harmful=check.is_harmful))
         for check in run.failures
     )
-    inside = [] if is_good else [_tag("ul", *failures, kind="checks")]
-    inside += [_tag("h3", "What was said"), *map(_line, run.transcript)]
+    inside = [] if is_good else [tag("ul", *failures, kind="checks")]
+    inside += [tag("h3", "What was said"), *map(_line, run.transcript)]
     if run.turns:
         longest = max(turn.spoken_until - turn.asked_at for turn in run.turns)
-        inside.append(_tag("h3", "Answers"))
+        inside.append(tag("h3", "Answers"))
         inside += [_turn(turn, max(longest, 0.001)) for turn in run.turns]
-    inside.append(_tag("p", run.file, kind="note"))
-    content.append(_tag("div", *inside, kind="inside"))
-    details = _tag("details", *content, id=anchor)
+    inside.append(tag("p", run.file, kind="note"))
+    content.append(tag("div", *inside, kind="inside"))
+    details = tag("details", *content, id=anchor)
     if is_open:
         details.set("open", "open")
     return details
@@ -220,7 +201,7 @@ def _line(line: TranscriptLine) -> ET.Element:
     kind = "line-event" if line.speaker is Speaker.LINE else line.speaker.value
     text = f"{line.text}—" if line.is_cut else line.text
     parts = (clock(line.at), line.speaker.value, text)
-    return _tag("div", *(_tag("span", part) for part in parts), kind=f"line {kind}")
+    return tag("div", *(tag("span", part) for part in parts), kind=f"line {kind}")
 
 
 def _turn(turn: AgentTurn, longest: float) -> ET.Element:
@@ -231,17 +212,17 @@ def _turn(turn: AgentTurn, longest: float) -> ET.Element:
         turn.spoken_until - turn.closed_at,
     )
     bars = (
-        _tag(
+        tag(
             "i", kind=name, style=f"width:{100 * each / longest:.2f}%", title=f"{each:.2f} s {what}"
         )
         for (name, what), each in zip(_STAGES, seconds, strict=True)
         if each > 0
     )
     figures_text = f"{seconds[0]:.2f} + {seconds[1]:.2f} + {seconds[2]:.2f} s"
-    return _tag(
+    return tag(
         "div",
-        _tag("span", clock(turn.asked_at)),
-        _tag("div", *bars, kind="bars"),
-        _tag("span", figures_text),
+        tag("span", clock(turn.asked_at)),
+        tag("div", *bars, kind="bars"),
+        tag("span", figures_text),
         kind="turn",
     )

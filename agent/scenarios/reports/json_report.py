@@ -17,6 +17,7 @@ def json_text(report: EvalReport) -> str:
             for subject in report.subjects
         ],
         "comparison": report.comparison,
+        "remarks": report.remarks,
         "runs": [{"has_passed": run.has_passed, **msgspec.to_builtins(run)} for run in report.runs],
     }
     return msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n"

@@ -35,6 +35,9 @@ def _lines(report: EvalReport) -> Iterator[str]:
     if report.comparison is not None:
         yield ""
         yield _plain(str(report.comparison))
+    if report.remarks:
+        yield ""
+        yield from (f"- {_plain(remark)}" for remark in report.remarks)
     for use_case, scenarios in report.by_use_case():
         yield ""
         yield f"## {_plain(use_case) or 'Scenarios'}"
