@@ -17,8 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
-from agent.cli.command import Commands, add_config
-from agent.cli.evaluation.evaluate import UNUSABLE
+from agent.cli.command import UNUSABLE, Commands, add_config
 from agent.cli.evaluation.hosted_service import (
     OFFLINE,
     configuration_around,
@@ -68,10 +67,10 @@ def add(commands: Commands) -> None:
         nargs="?",
         type=Path,
         metavar="SCENARIO",
-        help="a file; unset = what is typed is said, also while the agent speaks",
+        help="a file; without one, what is typed is said, also while the agent speaks",
     )
     calling.add_argument(
-        "--only", default="", metavar="WORD", help="the variant with this; unset = the first one"
+        "--only", default="", metavar="WORD", help="the variant with WORD; unset: the first one"
     )
     calling.add_argument(
         "--timing", type=int, default=0, metavar="SEED", help="0, the default, is an ordinary call"

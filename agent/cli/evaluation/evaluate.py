@@ -54,7 +54,6 @@ from agent.scenarios.reports.markdown_report import markdown
 from agent.scenarios.scenario import ScenarioError
 from agent.scenarios.scenario_files import read_folder
 
-__all__ = ["UNUSABLE", "add"]
 _REPORTS: Mapping[str, Callable[[EvalReport], str]] = {
     "html": html,
     "markdown": markdown,
@@ -83,7 +82,7 @@ def add(commands: Commands) -> None:
         "--only",
         default="",
         metavar="WORD",
-        help="only scenarios with WORD in path, variant or tags",
+        help="only scenarios with WORD in use case, file name or variant, or as a tag",
     )
     trying.add_argument(
         "--timings",
