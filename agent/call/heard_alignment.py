@@ -141,8 +141,6 @@ def _fit(words: Sequence[str], report: Sequence[str], start: int, steps: _Steps)
 def _judged(words: Sequence[str], report: Sequence[str], blocks: Sequence[Match]) -> _Fit:
     if not blocks:
         return _NO_FIT
-    if _ends_in_half(words, report, blocks):
-        blocks = blocks[:-1]
     found = sum(block.size for block in blocks)
     spelled_out = sum(
         after.b - (before.b + before.size)
@@ -157,15 +155,6 @@ def _judged(words: Sequence[str], report: Sequence[str], blocks: Sequence[Match]
     elif len(unmatched) == 1 and at < len(words) and words[at].startswith(unmatched[0]):
         found += 1  # the cut fell inside this word: it was not heard to its end
     return (found + spelled_out) / len(report), at
-
-
-def _ends_in_half(words: Sequence[str], report: Sequence[str], blocks: Sequence[Match]) -> bool:
-    """Whether the last word, found later, is the beginning of the next one: `a` before `and a`."""
-    if len(blocks) == 1 or (blocks[-1].b, blocks[-1].size) != (len(report) - 1, 1):
-        return False
-    at = blocks[-2].a + blocks[-2].size
-    is_next = blocks[-2].b + blocks[-2].size == blocks[-1].b
-    return is_next and at < blocks[-1].a and words[at].startswith(report[-1])
 
 
 def _blocks_in_windows(

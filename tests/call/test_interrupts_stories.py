@@ -68,14 +68,6 @@ def test_a_reply_heard_to_its_end_is_not_cut() -> None:
     assert actions == [StopTimer(Timer.PLAYBACK), it.starts(Timer.IDLE, 8_000)]
 
 
-def test_a_cut_in_half_a_word_does_not_count_a_later_word_as_heard() -> None:
-    call = it.speaking("That is 24 dollars, with tomatoes and a salad. ")
-
-    call.happens(it.interrupted("That is twenty four dollars with tomatoes a"))
-
-    assert call.facts[2] == AgentSaid("That is 24 dollars, with tomatoes", is_cut=True)
-
-
 def test_a_reply_that_goes_on_is_cut_even_where_all_so_far_was_heard() -> None:
     call = it.speaking("We have three kinds, ")
 
