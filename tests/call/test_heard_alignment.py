@@ -214,11 +214,18 @@ def _conversation_like(dice: Random, length: int) -> tuple[str, str]:
 
 
 def _heard_without_bound(sent: str, reported: str) -> int:
-    """The rule as it is written, for plain words: every passage is aligned as a whole."""
+    """The rule as it is written, for plain words: every passage is aligned as a whole.
+
+    A report that is the beginning of the text, up to half a word, needs no alignment.
+    """
     words = [
         (found[0].replace(".", ""), found.end()) for found in re.finditer(r"\w+(\.\w+)*", sent)
     ]
     forms, report = [form for form, _ in words], reported.replace(".", "").split()
+    pairs = enumerate(zip(forms, report, strict=False))
+    same = next((at for at, (one, other) in pairs if one != other), 0)
+    if 0 < same == len(report) - 1 and forms[same].startswith(report[same]):
+        return words[same - 1][1]
     later = [at for at, form in enumerate(forms) if at and report and form == report[0]]
     for start in [0, *reversed(later[-16:])] if report else []:
         reach = start + len(report) + max(3, len(report) // 3)
