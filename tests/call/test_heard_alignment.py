@@ -271,7 +271,8 @@ def test_a_long_repetitive_report_is_found_word_by_word() -> None:
     sent = "ha " * 1_500 + "the end"
 
     assert heard_until(sent, "ha " * 1_400) == len("ha " * 1_400) - 1
-    assert sent[: heard_until(sent, "ha " * 1_500 + "t")] == ("ha " * 1_500).rstrip()
+    for rest in ("t", "uh"):
+        assert sent[: heard_until(sent, "ha " * 1_500 + rest)] == ("ha " * 1_500).rstrip()
 
 
 def test_a_long_report_that_fits_nowhere_leaves_it_to_the_time() -> None:
