@@ -3,7 +3,7 @@
 A caller is polite: a step begins when the agent has said something since the caller's last words,
 has been heard out, and is silent for the time of a reaction. `Interrupts` begins while the agent
 speaks. An answer that does not come is waited for and then counted as dead air. A caller who does
-not hear what a step waits for hangs up, as nobody says yes to what was not said.
+not hear what a step waits for hangs up: the steps that follow would answer something else.
 """
 
 from __future__ import annotations

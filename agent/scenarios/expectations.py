@@ -8,6 +8,7 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from itertools import pairwise
 
 from agent.scenarios.caller_script import CallerScript
+from agent.scenarios.figures import percentile
 from agent.scenarios.outcome import AgentTurn, Check, Speaker
 from agent.scenarios.scenario import Expectations, ItemExpectation, ToolExpectation
 from agent.scenarios.service_facts import ServiceFacts, ToolRun
@@ -129,7 +130,7 @@ def _words(script: CallerScript, expects: Expectations) -> Iterator[Check]:
     if expects.language:
         yield _language(script, expects.language)
     if expects.first_words and (waits := sorted(turn.wait for turn in turns_of(script))):
-        slowest = waits[min(len(waits) - 1, int(0.95 * len(waits)))]
+        slowest = percentile(waits, 0.95)
         yield _check("first words", slowest <= expects.first_words, f"{slowest:.2f} s")
 
 

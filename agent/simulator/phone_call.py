@@ -228,7 +228,7 @@ class PhoneCall:
         return None
 
     def _transfer(self, verb: ET.Element) -> str | None:
-        """Call a person; the URL to ask if nobody takes the call."""
+        """Call a person; returns the URL to ask if the call is not taken, None if it is."""
         target = " ".join("".join(verb.itertext()).split())
         self._note(verb.tag.lower(), target)
         action = verb.get("action", "")

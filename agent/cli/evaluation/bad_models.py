@@ -33,6 +33,7 @@ from agent.call.messages import (
 )
 from agent.call.summarization import SUMMARIZE
 from agent.cli.evaluation.hosted_service import ModelWrapper
+from agent.cli.evaluation.paced_model import WrappedModel
 from agent.errors import ModelError
 from agent.ports import LanguageModel, Pause, no_pause
 
@@ -354,23 +355,16 @@ def around(name: str, seed: int, note: Callable[[], None] = lambda: None) -> Mod
     return lambda model: _Spoiler(model, BAD_MODELS[name], seed, note)
 
 
-class _Spoiler:
+class _Spoiler(WrappedModel):
     """`ports.LanguageModel` around another one."""
 
     def __init__(
         self, model: LanguageModel, bad: BadModel, seed: int, note: Callable[[], None]
     ) -> None:
-        self._model = model
+        super().__init__(model)
         self._bad = bad
         self._seed = seed
         self._note = note
-
-    @property
-    def name(self) -> str:
-        return self._model.name
-
-    async def warm(self) -> None:
-        await self._model.warm()
 
     async def reply(
         self, request: ReplyRequest, pause: Pause = no_pause

@@ -39,12 +39,11 @@ class Pace:
         self.scenario, self.timing, self.used, self.asked = scenario, of_call, 0, 0
 
 
-class PacedModel:
-    """`ports.LanguageModel` around another one."""
+class WrappedModel:
+    """What a `ports.LanguageModel` around another one leaves to it."""
 
-    def __init__(self, model: LanguageModel, pace: Pace) -> None:
+    def __init__(self, model: LanguageModel) -> None:
         self._model = model
-        self._pace = pace
 
     @property
     def name(self) -> str:
@@ -52,6 +51,14 @@ class PacedModel:
 
     async def warm(self) -> None:
         await self._model.warm()
+
+
+class PacedModel(WrappedModel):
+    """`ports.LanguageModel` around another one."""
+
+    def __init__(self, model: LanguageModel, pace: Pace) -> None:
+        super().__init__(model)
+        self._pace = pace
 
     async def reply(
         self, request: ReplyRequest, pause: Pause = no_pause

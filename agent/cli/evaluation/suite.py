@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from agent.cli.evaluation.hosted_service import HostedService, ModelWrapper, hosted
 from agent.cli.evaluation.paced_model import Pace
+from agent.errors import AgentError
 from agent.observability import configure_logging
 from agent.scenarios.outcome import Check, ScenarioRun
 from agent.scenarios.scenario import Scenario
@@ -85,7 +86,7 @@ async def play_hosted(
 async def _run(scenario: Scenario, service: HostedService, seed: int) -> ScenarioRun:
     try:
         return await play(scenario, service.twilio, timing(seed), service)
-    except Exception as error:  # noqa: BLE001 (a crash is what came of this run; others go on)
+    except (AgentError, OSError, ValueError) as error:  # what came of this run; others go on
         run = ScenarioRun(scenario.name, scenario.variant, seed)
         run.use_case, run.file = scenario.use_case, scenario.file
         run.checks.append(Check("crash", is_met=False, detail=repr(error), is_harmful=True))
