@@ -13,6 +13,7 @@ from aiohttp import web
 from botocore import xform_name  # type: ignore[import-untyped] # ships no types
 
 from agent.errors import StoreError
+from agent.store.dynamodb_client import DynamoDBTimeouts
 from agent.store.dynamodb_table import DynamoDBStore
 from tests.listening import listening
 from tests.llm.accounts import set_account
@@ -109,7 +110,8 @@ async def test_damaged_answer_is_asked_for_again(server: Server) -> None:
 
 async def test_repetitions_end_while_the_table_fails_and_return_with_it(server: Server) -> None:
     """100 of a process in advance: a table that is down is not asked three times as much."""
-    store = await DynamoDBStore.open("t", region=REGION)
+    patient = DynamoDBTimeouts(connect=60.0, read=60.0, operation=120.0)  # only answers count
+    store = await DynamoDBStore.open("t", region=REGION, timeouts=patient)
 
     async def ask(times: int) -> int:
         server.asked.clear()
