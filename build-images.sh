@@ -231,7 +231,7 @@ printf '\nImage:  %s/%s:%s\n' "$registry" "$image" "$tag"
 cat <<DEPLOY
 
 sam deploy --template-file cloud-deploy-infra-template.yml --stack-name STACK --region $region \\
-    --resolve-s3 --capabilities CAPABILITY_IAM --parameter-overrides \\
+    --resolve-s3 --capabilities CAPABILITY_IAM CAPABILITY_AUTO_EXPAND --parameter-overrides \\
     pECRRepoURL=$registry \\
     pImageName=$image \\
     pImageTag=${digest:-$tag} \\

@@ -32,7 +32,8 @@ def test_every_metric_named_in_prose_is_exported() -> None:
 
 def test_metrics_of_the_cloud_template_are_written() -> None:
     """The metrics that alarms, dashboard and scaling of the template use."""
-    template = (ROOT / "cloud-deploy-infra-template.yml").read_text(encoding="utf-8")
+    files = (ROOT / "cloud-deploy-infra-template.yml", ROOT / "infrastructure" / "alarms.yml")
+    template = "".join(file.read_text(encoding="utf-8") for file in files)
     alarms = re.findall(r"Namespace: (\w+)\n +MetricName: (\w+)", template)
     graphs = re.findall(r'\["(VoiceAgent)", "(\w+)", "Service"', template)
     ours = {name for namespace, name in [*alarms, *graphs] if namespace == NAMESPACE}

@@ -163,7 +163,7 @@ twilio-conversation-relay-bedrock-services --region eu-west-1 --image-ids imageT
 Image:  {REPOSITORY}:{COMMIT[:12]}
 
 sam deploy --template-file cloud-deploy-infra-template.yml --stack-name STACK --region eu-west-1 \\
-    --resolve-s3 --capabilities CAPABILITY_IAM --parameter-overrides \\
+    --resolve-s3 --capabilities CAPABILITY_IAM CAPABILITY_AUTO_EXPAND --parameter-overrides \\
     pECRRepoURL={REGISTRY} \\
     pImageName=twilio-conversation-relay-bedrock-services \\
     pImageTag={COMMIT[:12]} \\

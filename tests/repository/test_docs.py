@@ -22,7 +22,7 @@ from agent.cli.main import main
 from agent.store.dynamodb_client import ACTIONS
 from tests.needs import use
 from tests.repository.test_examples import module
-from tests.templates.loading import CLOUD, LOCAL, ROOT, as_list, load
+from tests.templates.loading import CLOUD, LOCAL, ROOT, as_list, load, stack
 
 README = ROOT / "README.md"
 SAMPLE = ROOT / "run-local.sh.sample"
@@ -44,7 +44,7 @@ _PARAMETER = re.compile(r"\bp[A-Z][A-Za-z]+\b")
 _DEFAULT = re.compile(r"`(p[A-Z]\w+)` (?:\((\d+)\)|is (\d+))")
 _OUTPUT = re.compile(r"\boutputs? `?([A-Z][A-Za-z]+)\b|OutputKey=='([A-Z]\w+)'")
 _PATH = re.compile(
-    r"`((?:agent|benchmarks|configuration|docs|examples|observability|tests)/[\w./*-]+|[\w-]+\.yml)`"
+    r"`((?:agent|benchmarks|configuration|docs|examples|infrastructure|observability|tests)/[\w./*-]+|[\w-]+\.yml)`"
 )
 _OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
 _KEPT = {
@@ -234,7 +234,7 @@ def test_what_outlives_the_stack_is_listed() -> None:
     """What is kept costs something, and holds what callers have said."""
     kept = {
         name
-        for name, resource in load(CLOUD)["Resources"].items()
+        for name, resource in stack(CLOUD)["Resources"].items()
         if resource.get("DeletionPolicy") == "Retain"
     }
 

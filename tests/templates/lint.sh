@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Lints both CloudFormation templates and the Dockerfile; fails on any finding.
+# Lints the CloudFormation templates and the Dockerfile; fails on any finding.
 #
 #   bash tests/templates/lint.sh                 make what is missing, run every linter
 #   bash tests/templates/lint.sh environments    only make what is missing
@@ -18,6 +18,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 environments=(cloudformation checkov sam hadolint)
 templates=(cloud-deploy-infra-template.yml local-dev-cloud-infra-template.yml)
+nested=(infrastructure/*.yml)
 
 # The linters believe they may call AWS; they must not find credentials, nor ask for any.
 export AWS_ACCESS_KEY_ID=lint AWS_SECRET_ACCESS_KEY=lint AWS_DEFAULT_REGION=us-east-1
@@ -88,7 +89,7 @@ switched_on() {
         "$1" >"$2"
 }
 
-scanned=()
+scanned=("${nested[@]}")
 for template in "${templates[@]}"; do
     switched_on "$template" ".tools/switched-on-$template"
     scanned+=("$template" ".tools/switched-on-$template")
@@ -99,7 +100,7 @@ lint .tools/checkov/bin/checkov --skip-download --framework cloudformation --com
 lint .tools/checkov/bin/checkov --skip-download --framework dockerfile --compact --quiet \
     --file Dockerfile
 lint .tools/hadolint/bin/hadolint Dockerfile
-lint .tools/cloudformation/bin/cfn-lint --include-checks I -- "${templates[@]}"
+lint .tools/cloudformation/bin/cfn-lint --include-checks I -- "${templates[@]}" "${nested[@]}"
 for template in "${templates[@]}"; do
     lint .tools/sam/bin/sam validate --lint --template-file "$template"
 done

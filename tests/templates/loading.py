@@ -26,6 +26,8 @@ json.dump(cfn_yaml.load(sys.argv[1]), sys.stdout)
 """
 CLOUD = ROOT / "cloud-deploy-infra-template.yml"
 LOCAL = ROOT / "local-dev-cloud-infra-template.yml"
+NESTED = tuple(sorted((ROOT / "infrastructure").glob("*.yml")))
+"""The stacks inside the cloud template's."""
 
 
 def tool(name: str) -> str:
@@ -45,6 +47,18 @@ def load(path: Path) -> dict[str, Any]:
     assert run.returncode == 0, run.stderr
     template: dict[str, Any] = json.loads(run.stdout)
     return template
+
+
+@cache
+def stack(path: Path) -> dict[str, Any]:
+    """A template with the resources of the stacks that are nested in it."""
+    template = load(path)
+    merged = dict(template["Resources"])
+    for properties in resources(template, "AWS::CloudFormation::Stack").values():
+        inner = load(path.parent / properties["TemplateURL"])["Resources"]
+        assert not merged.keys() & inner.keys(), "a name stands for one thing"
+        merged |= inner
+    return {**template, "Resources": merged}
 
 
 def resources(template: dict[str, Any], kind: str) -> dict[str, dict[str, Any]]:
@@ -94,8 +108,8 @@ def statements(template: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def cloud() -> dict[str, Any]:
-    """The cloud template."""
-    return load(CLOUD)
+    """The cloud template, with the stacks that are nested in it."""
+    return stack(CLOUD)
 
 
 def only(kind: str) -> dict[str, Any]:

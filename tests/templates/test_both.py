@@ -6,14 +6,19 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from agent.store.dynamodb_client import ACTIONS, INDEX, MOVE_ACTION, TABLE, TTL_ATTRIBUTE
 from tests.templates.loading import (
     CLOUD,
     LOCAL,
+    NESTED,
     as_list,
+    cloud,
     load,
     maps,
     resources,
+    stack,
     statements,
     texts,
 )
@@ -27,6 +32,8 @@ _NAMING = re.compile(
     r"|FunctionName|AlarmName|DashboardName|TopicName|Name|Family|GroupName|InferenceProfileName"
     r"|BackupVaultName)"
 )
+_KEYS = {"EncryptionKey", "pEncryptionKeyArn"}
+"""The key of a stack, in its own template and in a nested one."""
 _KNOW_NO_RESOURCES = {
     "ecr:GetAuthorizationToken",
     "ssmmessages:CreateControlChannel", "ssmmessages:CreateDataChannel",
@@ -48,7 +55,7 @@ def test_a_template_begins_with_its_version_and_transform(path: Path) -> None:
 
 def test_a_template_works_in_any_partition_region_and_account(path: Path) -> None:
     """None is written into a resource; they come from pseudo parameters."""
-    template = load(path)
+    template = stack(path)
     fixed = re.compile(r"arn:aws|\b(us|eu|ap|sa|ca|me|af|cn|il)(-gov)?-[a-z]+-\d\b|\b\d{12}\b")
 
     found = list(texts([template["Resources"], template["Outputs"]]))
@@ -56,6 +63,17 @@ def test_a_template_works_in_any_partition_region_and_account(path: Path) -> Non
     assert [text for text in found if fixed.search(text)] == []
 
 
+def test_nested_stacks_are_sent_along_and_have_no_transform() -> None:
+    """A change set cannot show what a transform in a nested stack does."""
+    nested = resources(load(CLOUD), "AWS::CloudFormation::Stack").values()
+
+    assert sorted(CLOUD.parent / each["TemplateURL"] for each in nested) == list(NESTED)
+    for each in NESTED:
+        assert each.read_text().startswith("AWSTemplateFormatVersion: '2010-09-09'\nDescription:")
+        assert "Transform" not in load(each)
+
+
+@pytest.mark.parametrize("path", [CLOUD, LOCAL, *NESTED], ids=lambda path: path.stem)
 def test_a_parameter_says_what_it_is_and_refuses_what_it_is_not(path: Path) -> None:
     constraints = {"AllowedPattern", "AllowedValues", "MinValue", "MaxValue"}
 
@@ -71,16 +89,16 @@ def test_a_parameter_says_what_it_is_and_refuses_what_it_is_not(path: Path) -> N
 
 
 def test_what_keeps_data_says_what_becomes_of_it(path: Path) -> None:
-    for name, resource in load(path)["Resources"].items():
+    for name, resource in stack(path)["Resources"].items():
         if resource["Type"] in _KEEPS_DATA:
             assert {"DeletionPolicy", "UpdateReplacePolicy"} <= set(resource), name
 
 
 def test_the_table_of_production_outlives_its_stack() -> None:
     for name in ("PrimaryDynamoDBTable", "EncryptionKey"):
-        resource = load(CLOUD)["Resources"][name]
+        resource = cloud()["Resources"][name]
         assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("Retain", "Retain")
-    [table] = resources(load(CLOUD), "AWS::DynamoDB::Table").values()
+    [table] = resources(cloud(), "AWS::DynamoDB::Table").values()
     assert table["DeletionProtectionEnabled"]
 
 
@@ -98,26 +116,27 @@ def test_nothing_has_a_name_of_its_own_but_what_must(path: Path) -> None:
 
     named = {
         (name, key)
-        for name, resource in load(path)["Resources"].items()
+        for name, resource in stack(path)["Resources"].items()
         for key in resource.get("Properties", {})
         if _NAMING.fullmatch(key) and resource["Type"] not in refers
     }
 
     assert named <= permitted
     for name, key in named:
-        value = load(path)["Resources"][name]["Properties"][key]
-        assert "${AWS::StackName}" in value["Fn::Sub"] or "${Cluster}" in value["Fn::Sub"]
+        value = stack(path)["Resources"][name]["Properties"][key]
+        whole = re.compile(r"\$\{(AWS::StackName|pStackName|Cluster)\}")
+        assert whole.search(value["Fn::Sub"]), name
 
 
 def test_logs_expire_and_are_encrypted(path: Path) -> None:
-    for name, group in resources(load(path), "AWS::Logs::LogGroup").items():
+    for name, group in resources(stack(path), "AWS::Logs::LogGroup").items():
         assert group["RetentionInDays"], name
-        assert "EncryptionKey" in list(texts(group["KmsKeyId"])), name
+        assert _KEYS & set(texts(group["KmsKeyId"])), name
 
 
 def test_only_its_service_takes_a_role_and_for_this_account_only(path: Path) -> None:
     """No service can use the role on behalf of another account (confused deputy)."""
-    for name, role in resources(load(path), "AWS::IAM::Role").items():
+    for name, role in resources(stack(path), "AWS::IAM::Role").items():
         document = role["AssumeRolePolicyDocument"]
         assert document["Version"] == "2012-10-17"
         for statement in document["Statement"]:
@@ -130,7 +149,7 @@ def test_a_role_is_named_by_its_arn(path: Path) -> None:
     """A reference would give its name, which most services refuse, and only when it is used."""
     named = [
         value
-        for each in maps(load(path)["Resources"])
+        for each in maps(stack(path)["Resources"])
         for key, value in each.items()
         if re.fullmatch(r"\w*RoleArn|DeliverLogsPermissionArn|Role", key)
     ]
@@ -142,7 +161,7 @@ def test_a_role_is_named_by_its_arn(path: Path) -> None:
 
 def test_permissions_are_the_least_that_work(path: Path) -> None:
     """No managed policy, no wildcard in an action, no resource `*` where IAM knows resources."""
-    template = load(path)
+    template = stack(path)
     assert "ManagedPolicyArns" not in list(texts(template["Resources"]))
 
     for statement in statements(template):
@@ -154,8 +173,8 @@ def test_permissions_are_the_least_that_work(path: Path) -> None:
 
 def test_the_service_may_use_the_table_and_its_index_and_not_scan_it(path: Path) -> None:
     """A query of the index asks for permission on the index's own ARN."""
-    [statement] = [each for each in statements(load(path)) if each.get("Sid") == "Table"]
-    [moves] = [each for each in statements(load(path)) if each.get("Sid") == "TableMoves"]
+    [statement] = [each for each in statements(stack(path)) if each.get("Sid") == "Table"]
+    [moves] = [each for each in statements(stack(path)) if each.get("Sid") == "TableMoves"]
 
     assert statement["Action"] == [f"dynamodb:{action}" for action in ACTIONS]
     assert statement["Resource"] == [
@@ -170,7 +189,7 @@ def test_the_service_may_use_the_table_and_its_index_and_not_scan_it(path: Path)
 
 def test_a_profile_may_use_its_model_in_every_region(path: Path) -> None:
     """A forgotten region would fail at random; the models are reached through the profile only."""
-    [statement] = [each for each in statements(load(path)) if "RegionsOf" in each.get("Sid", "")]
+    [statement] = [each for each in statements(stack(path)) if "RegionsOf" in each.get("Sid", "")]
 
     assert statement["Action"] == "bedrock:InvokeModelWithResponseStream"
     assert statement["Resource"] == [
@@ -185,18 +204,18 @@ def test_a_developer_may_do_what_the_service_in_the_cloud_may() -> None:
 
     def runtime(path: Path) -> dict[str, Any]:
         shared = {"Table", "TableMoves", "TableKey", "Models", "RegionsOfTheProfiles"}
-        return {each["Sid"]: each for each in statements(load(path)) if each.get("Sid") in shared}
+        return {each["Sid"]: each for each in statements(stack(path)) if each.get("Sid") in shared}
 
-    cloud, local = runtime(CLOUD), runtime(LOCAL)
-    for each in (cloud, local):
+    deployed, local = runtime(CLOUD), runtime(LOCAL)
+    for each in (deployed, local):
         each["TableKey"] = {**each["TableKey"], "Resource": "the key of the table"}
 
-    assert local == cloud
+    assert local == deployed
 
 
 def test_the_table_has_the_documented_keys_index_and_expiry(path: Path) -> None:
     """It can be restored, and is encrypted."""
-    [table] = resources(load(path), "AWS::DynamoDB::Table").values()
+    [table] = resources(stack(path), "AWS::DynamoDB::Table").values()
 
     assert {name: table[name] for name in TABLE} == TABLE
     assert table["TimeToLiveSpecification"] == {"AttributeName": TTL_ATTRIBUTE, "Enabled": True}
@@ -209,7 +228,7 @@ def test_few_security_checks_are_skipped_and_each_says_why() -> None:
     skips = [
         skip
         for path in (CLOUD, LOCAL)
-        for resource in load(path)["Resources"].values()
+        for resource in stack(path)["Resources"].values()
         for skip in resource.get("Metadata", {}).get("checkov", {}).get("skip", [])
     ]
 

@@ -271,7 +271,7 @@ def test_the_service_waits_for_its_way_in_and_its_permissions() -> None:
 
     waits = cloud()["Resources"]["Service"]["DependsOn"]
 
-    assert {*rules, "ECSTaskPolicy"} <= set(waits)
+    assert {*rules, "ECSTaskPolicy", "Endpoints"} <= set(waits)
 
 
 def test_scaling_follows_calls_and_leaves_head_room() -> None:
@@ -321,14 +321,16 @@ def policies_with(action: str) -> list[dict[str, Any]]:
 def test_copies_of_the_table_are_made_on_request_only() -> None:
     made = {name: each for name, each in cloud()["Resources"].items() if name.startswith("Backup")}
 
-    assert set(made) == {"BackupVault", "BackupPlan", "BackupSelection", "BackupRole"}
-    assert {each["Condition"] for each in made.values()} == {"HasBackup"}
+    assert set(made) == {"Backup", "BackupVault", "BackupPlan", "BackupSelection", "BackupRole"}
+    assert made["Backup"]["Condition"] == "HasBackup"
     assert default("pBackupDays") == 0
     assert made["BackupVault"]["DeletionPolicy"] == "Retain"
     vault = made["BackupVault"]["Properties"]
-    assert vault["EncryptionKeyArn"] == {"Fn::GetAtt": ["EncryptionKey", "Arn"]}
+    assert vault["EncryptionKeyArn"] == {"Ref": "pEncryptionKeyArn"}
+    given = made["Backup"]["Properties"]["Parameters"]
+    assert given["pTableArn"] == {"Fn::GetAtt": ["PrimaryDynamoDBTable", "Arn"]}
     selected = made["BackupSelection"]["Properties"]["BackupSelection"]["Resources"]
-    assert selected == [{"Fn::GetAtt": ["PrimaryDynamoDBTable", "Arn"]}]
+    assert selected == [{"Ref": "pTableArn"}]
 
 
 def test_a_shell_in_a_task_is_off_until_asked_for() -> None:

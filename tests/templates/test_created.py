@@ -6,6 +6,8 @@ table made by a template: the other tests here and the linters judge those.
 
 from __future__ import annotations
 
+import copy
+import json
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from agent.observability.tracing import is_asked
 from agent.settings import Settings
 from agent.usecases.host_allowlist import HostAllowlist
 from tests.templates.conftest import Account
-from tests.templates.loading import CLOUD, LOCAL
+from tests.templates.loading import CLOUD, LOCAL, ROOT, load, resources
 
 _STACK = "CR-one"
 _TABLE = f"{_STACK}-ConversationRelayAppDatabase"
@@ -29,6 +31,18 @@ _GIVEN = {
 }
 
 
+def packaged(account: Account, path: Path) -> str:
+    """A template as `sam deploy` sends it: its nested stacks are in a bucket."""
+    storage, template = account("s3"), copy.deepcopy(load(path))
+    storage.create_bucket(Bucket="packaged")
+    for nested in resources(template, "AWS::CloudFormation::Stack").values():
+        key = nested["TemplateURL"]
+        storage.put_object(Bucket="packaged", Key=key, Body=(ROOT / key).read_bytes())
+        nested["TemplateURL"] = f"https://s3.amazonaws.com/packaged/{key}"
+    # With short tags moto would take Outputs.VpcId for two words.
+    return json.dumps(template)
+
+
 def create(account: Account, path: Path, **chosen: str) -> dict[str, str]:
     """Create a stack with these parameters; its outputs."""
     parameters = dict(chosen)
@@ -39,7 +53,7 @@ def create(account: Account, path: Path, **chosen: str) -> dict[str, str]:
     client = account("cloudformation")
     client.create_stack(
         StackName=_STACK,
-        TemplateBody=path.read_text(),
+        TemplateBody=packaged(account, path),
         Parameters=[
             {"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()
         ],

@@ -25,7 +25,9 @@ def test_tasks_have_no_public_address() -> None:
     subnets = resources(cloud(), "AWS::EC2::Subnet").values()
 
     assert network["AssignPublicIp"] == "DISABLED"
-    assert network["Subnets"] == [{"Ref": "PrivateSubnet1"}, {"Ref": "PrivateSubnet2"}]
+    assert network["Subnets"] == [
+        {"Fn::GetAtt": ["Network", f"Outputs.PrivateSubnet{number}"]} for number in (1, 2)
+    ]
     assert [each["MapPublicIpOnLaunch"] for each in subnets] == [False] * 4
 
 
@@ -59,10 +61,13 @@ def test_every_security_group_says_where_it_may_go() -> None:
         "TaskSecurityGroup": [(443, 443)],
         "EndpointSecurityGroup": [(443, 443)],
     }
-    for name in ("PublicHTTPSecurityGroup", "EndpointSecurityGroup"):
-        [rule] = groups[name]["SecurityGroupEgress"]
-        tasks = {"Fn::GetAtt": ["TaskSecurityGroup", "GroupId"]}
-        assert rule["DestinationSecurityGroupId"] == tasks
+    tasks = {"Fn::GetAtt": ["TaskSecurityGroup", "GroupId"]}
+    [to_tasks] = groups["PublicHTTPSecurityGroup"]["SecurityGroupEgress"]
+    [answers] = groups["EndpointSecurityGroup"]["SecurityGroupEgress"]
+    assert to_tasks["DestinationSecurityGroupId"] == tasks
+    assert answers["DestinationSecurityGroupId"] == {"Ref": "pTaskSecurityGroup"}
+    endpoints = cloud()["Resources"]["Endpoints"]["Properties"]["Parameters"]
+    assert endpoints["pTaskSecurityGroup"] == tasks
 
 
 def test_the_load_balancer_speaks_modern_tls_and_no_plain_http() -> None:
@@ -101,7 +106,7 @@ def test_what_leaves_by_the_gateway_waits_until_it_is_attached() -> None:
     ]
 
     assert len(through) == 4
-    for name in [*through, "PublicLoadBalancer"]:
+    for name in through:
         assert made[name]["DependsOn"] == "VPCInternetGatewayAttachment"
 
 
@@ -121,7 +126,7 @@ def test_endpoints_let_through_what_tasks_do_and_no_more() -> None:
     for name, each in interfaces.items():
         assert each["PrivateDnsEnabled"], name
         assert each["SecurityGroupIds"] == [{"Fn::GetAtt": ["EndpointSecurityGroup", "GroupId"]}]
-        assert each["SubnetIds"] == [{"Ref": "PrivateSubnet1"}, {"Ref": "PrivateSubnet2"}]
+        assert each["SubnetIds"] == {"Ref": "pSubnets"}
         assert not any("*" in action for action in through(name))
         for statement in each["PolicyDocument"]["Statement"]:
             assert statement["Condition"] == {
