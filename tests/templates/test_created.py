@@ -80,14 +80,16 @@ def environment(account: Account, **chosen: str) -> dict[str, str]:
 
 
 def test_the_service_starts_with_the_environment_of_its_task(account: Account) -> None:
-    given = environment(account, pMaxCallsPerTask="80", pTimeZone="Europe/Zurich")
+    size = {"pTaskCpu": "2048", "pTaskMemory": "4096", "pMaxCallsPerTask": "400"}
+    given = environment(account, **size, pTargetCallsPerTask="240", pTimeZone="Europe/Zurich")
     settings = Settings.read(given)
 
     assert settings.table_name == _TABLE
     assert settings.ws_url == "wss://voice.example.com/"
     assert settings.model_identifier == "us.amazon.nova-lite-v1:0"
     assert settings.fallback_model_identifiers == ()
-    assert (settings.max_calls, str(settings.time_zone)) == (80, "Europe/Zurich")
+    assert (settings.web_concurrency, settings.max_calls) == (2, 200)
+    assert str(settings.time_zone) == "Europe/Zurich"
     assert (settings.log_format, settings.metrics_port) == ("json", 9090)
     assert settings.is_public
     # Without a choice there is no record, no limit of the operator's, no traces.

@@ -185,7 +185,7 @@ def test_the_rate_is_high_enough_for_the_calls_that_the_tasks_take() -> None:
     """With the defaults: each task full of calls of two minutes, all from one address."""
     defaults = {name: one.get("Default") for name, one in TEMPLATE["Parameters"].items()}
     rate = RULES["rate"]["Statement"]["RateBasedStatement"]
-    most = defaults["pMaxTasks"] * defaults["pMaxCallsPerTask"]
+    most = int(defaults["pMaxTasks"]) * int(defaults["pMaxCallsPerTask"])
 
     assert rate["AggregateKeyType"] == "IP"
     assert defaults["pRequestsPerAddress"] >= most * 2.5 * 4

@@ -16,7 +16,10 @@ _PUBLISHED: dict[str, dict[str, set[tuple[str, ...]]]] = {
         "UnHealthyHostCount": {("LoadBalancer", "TargetGroup")},
         "TargetResponseTime": {("LoadBalancer", "TargetGroup")},
     },
-    "ECS/ContainerInsights": {"RunningTaskCount": {("ClusterName", "ServiceName")}},
+    "ECS/ContainerInsights": {
+        "DesiredTaskCount": {("ClusterName", "ServiceName")},
+        "RunningTaskCount": {("ClusterName", "ServiceName")},
+    },
     "AWS/ECS": {"CPUUtilization": {("ClusterName", "ServiceName")}},
     "AWS/Bedrock": {
         "InvocationThrottles": {("ModelId",)},
@@ -79,16 +82,30 @@ def test_alarms_and_dashboard_look_at_metrics_that_exist() -> None:
     assert [each for each in shown if not exists(*each)] == []
 
 
+def test_scaling_reads_metrics_that_exist() -> None:
+    policies = resources(cloud(), "AWS::ApplicationAutoScaling::ScalingPolicy").values()
+    tracking = [each["TargetTrackingScalingPolicyConfiguration"] for each in policies]
+    read = [
+        (each["Namespace"], each["MetricName"], tuple(d["Name"] for d in each["Dimensions"]))
+        for configuration in tracking
+        for each in metrics(configuration.get("CustomizedMetricSpecification", {}))
+    ]
+
+    assert [name for _, name, _ in read] == ["ActiveCalls", "DesiredTaskCount"]
+    assert [each for each in read if not exists(*each)] == []
+
+
 def test_scaling_and_alarms_look_at_the_same_calls() -> None:
     """One metric with one dimension, or the number of tasks follows something else."""
     policies = resources(cloud(), "AWS::ApplicationAutoScaling::ScalingPolicy")
-    scaled = policies["ScaleOnCalls"]["TargetTrackingScalingPolicyConfiguration"]
+    tracking = policies["ScaleOnCalls"]["TargetTrackingScalingPolicyConfiguration"]
+    scaled = list(metrics(tracking["CustomizedMetricSpecification"]))
 
     of_calls = [each for alarm in alarms().values() for each in metrics(alarm)
                 if each["Namespace"] == "VoiceAgent"]  # fmt: skip
 
     assert {each["MetricName"] for each in of_calls} == {"ActiveCalls", "CallsRefused"}
-    dimensions = scaled["CustomizedMetricSpecification"]["Dimensions"]
+    dimensions = scaled[0]["Dimensions"]
     [host] = [each["Value"] for each in dimensions]
     assert cloud()["Resources"]["Alarms"]["Properties"]["Parameters"]["pHost"] == host
     assert all(
