@@ -41,6 +41,7 @@ from agent.cli.evaluation.hosted_service import (
     hosted_settings,
     needs_no_network,
 )
+from agent.cli.evaluation.scripted_day import add_day, judge_day
 from agent.cli.evaluation.suite import Plan, Trial, play_plans
 from agent.observability import configure_logging
 from agent.observability.recording.transcript import printable
@@ -120,6 +121,12 @@ def add(commands: Commands) -> None:
         f" status 0 if they come to harm under at most {MOST_HARMFUL} of the models, else 1",
     )
     other.add_argument(
+        "--day",
+        action="store_true",
+        help="play generated callers who are hard on turn-taking, and print how they are answered;"
+        " exit status 0 if every figure that is wanted is reached, else 1",
+    )
+    other.add_argument(
         "--against-config", default="", metavar="DIR", help="compare with this configuration"
     )
     trying.add_argument(
@@ -129,6 +136,7 @@ def add(commands: Commands) -> None:
         metavar="N",
         help="calls at a time, each in a process of its own; unset: the number of cores",
     )
+    add_day(trying)
     for name in _REPORTS:
         trying.add_argument(
             f"--{name}", type=Path, metavar="FILE", help=f"write a report as {_KINDS[name]}"
@@ -139,6 +147,8 @@ def add(commands: Commands) -> None:
 
 async def _run(asked: argparse.Namespace) -> int:
     configure_logging("critical", "console")  # what matters is in the checks
+    if asked.day:
+        return await judge_day(asked)
     check_writable(asked, _REPORTS)
     try:
         plans = _plans(asked)
