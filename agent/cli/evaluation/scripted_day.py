@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import asdict, dataclass, replace
 from time import monotonic
@@ -26,8 +26,8 @@ from agent.cli.evaluation.paced_model import Pace, WrappedModel
 from agent.cli.evaluation.suite import spread
 from agent.ports import LanguageModel, Pause, no_pause
 from agent.scenarios.day.call_grammar import LANGUAGES, language_of, language_table, scripted_call
-from agent.scenarios.day.day_caller import SILENCE_SECONDS, play_call
-from agent.scenarios.day.day_table import Row, day_table
+from agent.scenarios.day.day_caller import play_call
+from agent.scenarios.day.day_table import DayRow, day_table
 from agent.scenarios.day.observed_call import ObservedCall
 from agent.settings import Settings
 from agent.simulator.virtual_time import run_virtually
@@ -60,48 +60,50 @@ def add_day(command: argparse.ArgumentParser) -> None:
 
 
 async def judge_day(asked: argparse.Namespace) -> int:
-    """Play the day and print its tables; 0 if every figure that is wanted is reached, else 1."""
+    """Play the day and print its table; 0 if each wanted figure is reached in each language."""
     if asked.model != OFFLINE:
         raise OptionError("--day: has a model of its own; leave out --model")
     check_writable(asked, ["json"])
     settings = hosted_settings(asked.config or configuration_around(asked.place), OFFLINE)
     began = monotonic()
-    parts = list(_parts(settings, asked))
     calls = list[ObservedCall]()
-    async with aclosing(spread(_played, parts, asked.jobs)) as played:
+    async with aclosing(spread(_played, list(_parts(settings, asked)), asked.jobs)) as played:
         async for finished in played:
             calls += finished
     calls.sort(key=lambda call: call.number)
-    tables = {name: _table_of(name, calls, asked.first_token) for name in LANGUAGES}
-    tables = {name: rows for name, rows in tables.items() if rows}
-    for name, rows in tables.items():
-        _print_table(name, rows)
+    tables = {"all": day_table(calls, asked.first_token)}
+    for language in LANGUAGES:
+        code = language_table(language).code
+        if own := [call for call in calls if call.language == code]:
+            tables[language] = day_table(own, asked.first_token)
+    for line in _lines(tables):
+        print(line)
     turns = sum(len(call.turns) for call in calls)
     print(f"{len(calls):,} calls, {turns:,} turns, seed {asked.seed}, {monotonic() - began:.1f} s")
-    write_files(asked, {"json": lambda: _json_text(tables, calls, asked)})
+    write_files(asked, {"json": lambda: _json_text(tables, asked)})
     return int(not all(row.is_reached for rows in tables.values() for row in rows))
 
 
-def _table_of(language: str, calls: Sequence[ObservedCall], first_token: float) -> list[Row]:
-    code = language_table(language).code
-    own = [call for call in calls if call.language == code]
-    return day_table(own, SILENCE_SECONDS, first_token) if own else []
+def _lines(tables: Mapping[str, Sequence[DayRow]]) -> Iterator[str]:
+    """The table of all calls, then a column for each language; `!` marks what is not reached."""
+    yield f"{'all calls':56} {'measured':>22}    wanted"
+    for row in tables["all"]:
+        mark = " " if row.is_reached else "!"
+        yield f"{row.kind:56} {row.measured:>22} {mark}  {row.wanted}"
+    languages = [name for name in tables if name != "all"]
+    yield ""
+    yield f"{'by language':56}" + "".join(f"{name:>11} " for name in languages)
+    for at, row in enumerate(tables["all"]):
+        cells = [tables[name][at] for name in languages]
+        marks = (f"{cell.short:>11}{' ' if cell.is_reached else '!'}" for cell in cells)
+        yield f"{row.kind:56}{''.join(marks)}".rstrip()
+    yield ""
 
 
-def _print_table(language: str, rows: Sequence[Row]) -> None:
-    print(f"{language:58} {'measured':>22}  wanted")
-    for row in rows:
-        mark = "" if row.is_reached else "  not reached"
-        print(f"{row.kind:58} {row.measured:>22}  {row.wanted}{mark}")
-    print()
-
-
-def _json_text(
-    tables: dict[str, list[Row]], calls: Sequence[ObservedCall], asked: argparse.Namespace
-) -> str:
+def _json_text(tables: Mapping[str, Sequence[DayRow]], asked: argparse.Namespace) -> str:
     rows = {name: [asdict(row) for row in of_language] for name, of_language in tables.items()}
-    facts = {"seed": asked.seed, "calls": len(calls), "first_token": asked.first_token}
-    return json.dumps({**facts, "languages": rows}, indent=2) + "\n"
+    facts = {"seed": asked.seed, "calls": asked.calls, "first_token": asked.first_token}
+    return json.dumps({**facts, "tables": rows}, indent=2) + "\n"
 
 
 @dataclass(frozen=True, slots=True)

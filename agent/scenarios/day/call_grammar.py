@@ -17,8 +17,8 @@ import msgspec
 from msgspec import Struct
 
 from agent.scenarios.day.scripted_call import (
+    CallerManner,
     CallerReaction,
-    Manner,
     Piece,
     Reaction,
     ScriptedCall,
@@ -27,21 +27,22 @@ from agent.scenarios.day.scripted_call import (
 from agent.scenarios.timing import CallTiming
 
 _FOLDER = Path(__file__).parent
-_DAY: tuple[tuple[Manner, Reaction | None, int], ...] = (
-    (Manner.SENTENCE, None, 16),
-    (Manner.NUMBER, None, 9),
-    (Manner.PIECES, None, 14),
-    (Manner.ADDRESS, None, 6),
-    (Manner.HESITATION, None, 8),
-    (Manner.CORRECTION, None, 8),
-    (Manner.RETOLD, None, 4),
-    (Manner.MOMENT, None, 2),
-    (Manner.SENTENCE, Reaction.NOD, 5),
-    (Manner.SENTENCE, Reaction.CUTTING_NOD, 5),
-    (Manner.SENTENCE, Reaction.NOISE, 10),
-    (Manner.SENTENCE, Reaction.INTERRUPTION, 13),
+_DAY: tuple[tuple[CallerManner, Reaction | None, int], ...] = (
+    (CallerManner.SENTENCE, None, 14),
+    (CallerManner.NUMBER, None, 9),
+    (CallerManner.PIECES, None, 14),
+    (CallerManner.ADDRESS, None, 6),
+    (CallerManner.HESITATION, None, 8),
+    (CallerManner.CORRECTION, None, 8),
+    (CallerManner.RETOLD, None, 4),
+    (CallerManner.MOMENT, None, 4),
+    (CallerManner.SENTENCE, Reaction.NOD, 5),
+    (CallerManner.SENTENCE, Reaction.CUTTING_NOD, 5),
+    (CallerManner.SENTENCE, Reaction.NOISE, 10),
+    (CallerManner.SENTENCE, Reaction.INTERRUPTION, 13),
 )
 """What turns there are, and how many of each hundred."""
+_ASKED_FOR = {CallerManner.ADDRESS, CallerManner.MOMENT}
 _TURNS = (2, 4)
 """Fewest and most in a call."""
 _SHORTEST_PAUSE, _TYPICAL_PAUSE, _LONGEST_PAUSE, _SPREAD = 0.3, 0.8, 2.0, 0.5
@@ -109,7 +110,7 @@ class _CallGrammar:
     def __init__(self, table: DayLanguage, chance: random.Random) -> None:
         self._table = table
         self._chance = chance
-        self._says_numerals = chance.random() < 0.5  # noqa: PLR2004 (half of the calls)
+        self._says_numerals = chance.random() < 0.5
         self._statements = chance.sample(table.statements, len(table.statements))
 
     def call(self, number: int) -> ScriptedCall:
@@ -123,36 +124,41 @@ class _CallGrammar:
             first_token=0.0,
             token=0.1,
         )
-        plan = [self._planned() for _ in range(chance.randint(*_TURNS))]
+        plan = [self._planned(is_first=not at) for at in range(chance.randint(*_TURNS))]
         numbers = [chance.choice([*self._table.numbers]) for _ in plan]
         turns = [
-            self._turn(*plan[at], numbers[at], self._question(plan, numbers, at + 1), is_first=not at)
+            self._turn(
+                *plan[at], numbers[at], self._question(plan, numbers, at + 1), is_first=not at
+            )
             for at in range(len(plan))
         ]
-        is_punctuated = chance.random() < 0.7  # noqa: PLR2004 (as most recognizers are set up)
+        is_punctuated = chance.random() < 0.7
         return ScriptedCall(number, self._table.code, timing, is_punctuated, tuple(turns))
 
-    def _planned(self) -> tuple[Manner, Reaction | None]:
-        weights = [share for *_, share in _DAY]
-        [(manner, reaction, _)] = self._chance.choices(_DAY, weights)
+    def _planned(self, *, is_first: bool) -> tuple[CallerManner, Reaction | None]:
+        """A kind of turn; no caller begins with what is said only when it was asked for."""
+        kinds = [kind for kind in _DAY if not is_first or kind[0] not in _ASKED_FOR]
+        [(manner, reaction, _)] = self._chance.choices(kinds, [share for *_, share in kinds])
         return manner, reaction
 
     def _question(
-        self, plan: Sequence[tuple[Manner, Reaction | None]], numbers: Sequence[str], at: int
+        self, plan: Sequence[tuple[CallerManner, Reaction | None]], numbers: Sequence[str], at: int
     ) -> str:
-        """What the reply before this turn asks for; nothing before a turn that is unasked for."""
+        """What is asked before this turn; a caller who asks for a moment answers after it."""
         asks = self._table.asks
         match plan[at][0] if at < len(plan) else None:
-            case Manner.NUMBER:
+            case CallerManner.NUMBER:
                 return self._chance.choice(self._table.numbers[numbers[at]].asks)
-            case Manner.ADDRESS:
+            case CallerManner.ADDRESS:
                 return self._chance.choice(asks.address)
+            case CallerManner.MOMENT:
+                return self._question(plan, numbers, at + 1)
             case _:
                 return self._chance.choice([*asks.open, ""])
 
     def _turn(
         self,
-        manner: Manner,
+        manner: CallerManner,
         reaction: Reaction | None,
         number: str,
         question: str,
@@ -163,44 +169,42 @@ class _CallGrammar:
         pieces = self._pieces(manner, number, is_first=is_first)
         if reaction is not None:
             said = [self._statements.pop() for _ in range(3)]
-            sentences = [*said, question] if question else said
-            return ScriptedTurn(manner, pieces, tuple(sentences), self._reaction(reaction))
-        away = chance.uniform(*_AWAY) if manner is Manner.MOMENT else 0.0
-        again_after = chance.uniform(0.1, 0.5) if manner is Manner.RETOLD else 0.0
+            is_cut = reaction is Reaction.INTERRUPTION  # so the question comes after it
+            sentences = [*said, question] if question and not is_cut else said
+            act = self._reaction(reaction, question if is_cut else "")
+            return ScriptedTurn(manner, pieces, tuple(sentences), act)
+        away = chance.uniform(*_AWAY) if manner is CallerManner.MOMENT else 0.0
+        again_after = chance.uniform(0.1, 0.5) if manner is CallerManner.RETOLD else 0.0
         if away:
             sentences = [table.after_moment]
         else:
             sentences = [chance.choice(table.acknowledgements), question or table.after_nod]
-        return ScriptedTurn(
-            manner, pieces, tuple(sentences), away=away, again_after=again_after
-        )
+        return ScriptedTurn(manner, pieces, tuple(sentences), away=away, again_after=again_after)
 
-    def _reaction(self, kind: Reaction) -> CallerReaction:
+    def _reaction(self, kind: Reaction, question: str) -> CallerReaction:
         chance, table = self._chance, self._table
-        match kind:
-            case Reaction.NOD | Reaction.CUTTING_NOD:
-                words, reply, seconds = chance.choice(table.nods), table.after_nod, 0.4
-            case Reaction.NOISE:
-                words, reply, seconds = "", table.after_nod, chance.uniform(0.2, 0.6)
-            case Reaction.INTERRUPTION:
-                words = self._filled(chance.choice(table.interruptions))
-                reply, seconds = table.after_interruption, 0.0
-        return CallerReaction(kind, words, chance.uniform(1.1, 1.8), seconds, reply)
+        at_share = chance.uniform(1.1, 1.8)
+        if kind is Reaction.INTERRUPTION:
+            words = self._filled(chance.choice(table.interruptions))
+            reply = f"{table.after_interruption} {question}".strip()
+            return CallerReaction(kind, words, at_share, reply)
+        words = "" if kind is Reaction.NOISE else chance.choice(table.nods)
+        return CallerReaction(kind, words, at_share, table.after_nod)
 
-    def _pieces(self, manner: Manner, number: str, *, is_first: bool) -> tuple[Piece, ...]:
+    def _pieces(self, manner: CallerManner, number: str, *, is_first: bool) -> tuple[Piece, ...]:
         chance, table = self._chance, self._table
         match manner:
-            case Manner.NUMBER:
+            case CallerManner.NUMBER:
                 return self._paused(self._number(number, is_first=is_first), chance_of_pause=1.0)
-            case Manner.PIECES:
+            case CallerManner.PIECES:
                 template = chance.choice(table.pieces)
-            case Manner.ADDRESS:
+            case CallerManner.ADDRESS:
                 template = chance.choice(table.addresses)
-            case Manner.HESITATION:
+            case CallerManner.HESITATION:
                 template = chance.choice(table.hesitations)
-            case Manner.CORRECTION:
+            case CallerManner.CORRECTION:
                 template = chance.choice(table.corrections)
-            case Manner.MOMENT:
+            case CallerManner.MOMENT:
                 template = chance.choice(table.moments)
             case _:
                 template = chance.choice(table.sentences)
@@ -231,8 +235,8 @@ class _CallGrammar:
         digits = [chance.randrange(10) for _ in range(length)]
         if self._says_numerals:
             return "".join(map(str, digits))
-        names = [table.oh if not d and chance.random() < 0.5 else table.digits[d] for d in digits]  # noqa: PLR2004 (each as often)
-        if length > 2 and chance.random() < 0.25:  # noqa: PLR2004 (a group with room for a pair)
+        names = [table.oh if not d and chance.random() < 0.5 else table.digits[d] for d in digits]
+        if length > 2 and chance.random() < 0.25:
             at = chance.randrange(length - 1)
             names[at : at + 2] = [table.double, table.digits[digits[at]]]
         return " ".join(names)

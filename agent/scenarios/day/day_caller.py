@@ -14,6 +14,7 @@ from dataclasses import replace
 
 from agent.scenarios.day.observed_call import (
     ANSWER_SECONDS,
+    SILENCE_SECONDS,
     ObservedCall,
     ObservedReaction,
     ObservedTurn,
@@ -29,9 +30,8 @@ from agent.scenarios.day.scripted_call import (
 from agent.simulator.carrier import Twilio, call_fields
 from agent.simulator.simulated_call import TwilioCall
 
-SILENCE_SECONDS = 0.7
-"""After which speech recognition takes the caller to be done, unless the TwiML has a number."""
 _PARTIAL_SECONDS = 0.5
+_NOISE_SECONDS = 0.4
 _PATIENCE_SECONDS = 7.5
 """For which the caller waits for words of the agent: less than the silence before a re-prompt."""
 _LONGEST_REPLY_SECONDS = 60.0
@@ -94,7 +94,7 @@ class _DayCaller:
             await self._pass(turn.again_after)
             await self._deliver(turn.pieces[-1].words)
         complete_at = self._acted_at = voices[-1][1]
-        reaction, after = None, 0.0
+        reaction, is_hung_up_on, until = None, False, 0.0
         if turn.away:
             await self._pass(max(0.0, complete_at + turn.away - self._loop.time()))
             is_hung_up_on = self._is_over
@@ -102,14 +102,12 @@ class _DayCaller:
         elif turn.reaction is not None and await self._is_time(turn):
             until = self._loop.time()
             reaction = await self._react(turn.reaction, turn)
-            is_hung_up_on, after = self._is_over, self._loop.time()
         else:
             await self._hear_out(self._is_answered)
-            is_hung_up_on = self._is_over
-        if reaction is None:
-            until = self._loop.time()
+        after = self._loop.time()
+        until = after if reaction is None else until
         return ObservedTurn(
-            turn.manner, tuple(voices), prompts, until, reaction, after, is_hung_up_on
+            turn.manner, tuple(voices), prompts, until, after, reaction, is_hung_up_on
         )
 
     async def _speak(self, pieces: tuple[Piece, ...]) -> tuple[list[tuple[float, float]], int]:
@@ -140,7 +138,7 @@ class _DayCaller:
         step = max(1, round(_PARTIAL_SECONDS * self._script.timing.caller_pace))
         for end in range(step, len(spoken) + step, step):
             await self._pass(self._seconds(spoken[end - step : end]))
-            if self._wants_partials and end < len(spoken):
+            if self._wants_partials:
                 partial = " ".join([before, *spoken[:end]]).strip()
                 await self._session.prompt(
                     self._script.written(partial), is_final=False, language=self._script.language
@@ -179,7 +177,7 @@ class _DayCaller:
             if not await session.begin_to_speak(act.words):
                 await self._hear_out(lambda: True)
                 return None
-            await self._pass(act.seconds or self._seconds(act.words.split()))
+            await self._pass(self._seconds(act.words.split()) or _NOISE_SECONDS)
             await session.stop_speaking()
             if act.words:
                 await self._pass(self._silence)
@@ -195,7 +193,8 @@ class _DayCaller:
 
     async def _nod_unheeded(self, act: CallerReaction) -> None:
         """A nod over the agent's speech, which goes on: its words are reported all the same."""
-        for value, seconds in (("on", act.seconds), ("off", self._silence)):
+        voice = self._seconds(act.words.split())
+        for value, seconds in (("on", voice), ("off", self._silence)):
             if self._wants_events:
                 await self._session.send(type="info", name="clientSpeaking", value=value, ts=0)
             await self._pass(seconds)

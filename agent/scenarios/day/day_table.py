@@ -13,12 +13,13 @@ from statistics import median
 
 from agent.scenarios.day.observed_call import (
     ANSWER_SECONDS,
+    SILENCE_SECONDS,
     ObservedCall,
     ObservedReaction,
     ObservedTurn,
     SpokenCycle,
 )
-from agent.scenarios.day.scripted_call import Manner, Reaction
+from agent.scenarios.day.scripted_call import CallerManner, Reaction
 
 Heard = tuple[ObservedCall, ObservedTurn]
 _RESUMED_SECONDS = 4.0
@@ -29,19 +30,22 @@ _OWN_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class DayRow:
     """One line of the table."""
 
     kind: str
+    short: str
+    """The figure alone: a share, a number, or seconds."""
     measured: str
+    """The same with its counts."""
     wanted: str
     is_reached: bool
-    count: int | None = None
-    """How many; None for a time."""
-    total: int | None = None
-    """Of how many."""
-    value: float = 0.0
+    value: float
     """A share from 0 to 1, a number, or seconds."""
+    count: int
+    """Turns, or cycles, that the row is about."""
+    total: int
+    """Of how many turns."""
 
 
 def answered_early(
@@ -81,7 +85,7 @@ def doubly_answered(calls: Iterable[ObservedCall]) -> tuple[int, int]:
     heard = [
         call.cycles_between(turn.complete_at, turn.until)
         for call, turn in _turns(calls)
-        if turn.manner is not Manner.MOMENT and _wait(call, turn) is not None
+        if turn.manner is not CallerManner.MOMENT and _wait(call, turn) is not None
     ]
     return sum(len(cycles) > 1 for cycles in heard), len(heard)
 
@@ -119,7 +123,7 @@ def noise_stops_for_good(calls: Iterable[ObservedCall]) -> tuple[int, int]:
 
 def hung_up_on(calls: Iterable[ObservedCall]) -> tuple[int, int]:
     """Callers who asked for a moment, and had not spoken again when the agent ended the call."""
-    heard = [turn for _, turn in _turns(calls) if turn.manner is Manner.MOMENT]
+    heard = [turn for _, turn in _turns(calls) if turn.manner is CallerManner.MOMENT]
     return sum(turn.is_hung_up_on for turn in heard), len(heard)
 
 
@@ -148,76 +152,70 @@ def seconds_to_answer(calls: Iterable[ObservedCall]) -> list[float]:
     heard = [
         _wait(call, turn)
         for call, turn in _turns(calls)
-        if turn.manner is Manner.SENTENCE and turn.prompts == 1
+        if turn.manner is CallerManner.SENTENCE and turn.prompts == 1
     ]
     return [ANSWER_SECONDS if wait is None else wait for wait in heard]
 
 
-def day_table(calls: Sequence[ObservedCall], silence: float, first_token: float) -> list[Row]:
+def day_table(calls: Sequence[ObservedCall], first_token: float) -> list[DayRow]:
     """The rows, in the order of the table.
 
-    `silence` is what the relay waits for before a final prompt, `first_token` the time of the
-    model, both in seconds: the median may exceed their sum by 0.1 s.
+    `first_token` is the time of the model in seconds. The median may exceed its sum with the 0.7 s
+    of the relay by 0.1 s, whatever the TwiML asks for.
     """
-    waits = seconds_to_answer(calls)
-    middle = median(waits) if waits else 0.0
-    limit = silence + first_token + _OWN_SECONDS
-    cuts, most = cut_by_haste(calls), _CUTS_PER_CALL * len(calls)
 
-    def early(kind: str, fits: Callable[[ObservedTurn], bool], below: float) -> Row:
+    def early(kind: str, fits: Callable[[ObservedTurn], bool], below: float) -> DayRow:
         return _share(kind, answered_early(calls, fits), below)
 
-    def never(kind: str, found: tuple[int, int]) -> Row:
+    def never(kind: str, found: tuple[int, int]) -> DayRow:
         return _share(kind, found, 0.0)
 
+    nods = nods_taken_as_interruptions(calls)
     return [
-        early("dictated numbers answered before they were complete", _of(Manner.NUMBER), 0.02),
-        early("turns in several prompts answered early", came_in_pieces, 0.10),
+        early(
+            "dictated numbers answered before they were complete", _of(CallerManner.NUMBER), 0.02
+        ),
+        early("turns in several prompts answered early", came_in_pieces, 0.1),
         never("turns in several prompts answered over the voice", answered_over_voice(calls)),
-        early("addresses answered early", _of(Manner.ADDRESS), 0.10),
-        early("hesitations answered early", _of(Manner.HESITATION), 0.10),
-        early("self-corrections answered early", _of(Manner.CORRECTION), 0.10),
-        Row(
-            "sentences of the agent cut by its own haste",
-            f"{cuts:,}",
-            f"< {most:g}",
-            cuts < most,
-            cuts,
-            value=cuts,
-        ),
+        early("addresses answered early", _of(CallerManner.ADDRESS), 0.1),
+        early("hesitations answered early", _of(CallerManner.HESITATION), 0.1),
+        early("self-corrections answered early", _of(CallerManner.CORRECTION), 0.1),
+        _cuts("sentences of the agent cut by its own haste", calls),
         never("double answers", doubly_answered(calls)),
-        _share(
-            "nods taken as interruptions, when they arrive as prompts",
-            nods_taken_as_interruptions(calls),
-            0.05,
-        ),
+        _share("nods taken as interruptions, when they arrive as prompts", nods, 0.05),
         never("wordless noise stops an answer that never goes on", noise_stops_for_good(calls)),
         never("callers who asked for a moment and were hung up on", hung_up_on(calls)),
         never("real interruptions ignored", interruptions_ignored(calls)),
-        Row(
-            "median time to the answer",
-            f"{middle:.2f} s",
-            f"<= {limit:.2f} s",
-            bool(waits) and middle <= limit,
-            value=middle,
-        ),
+        _median("median time to the answer", calls, first_token),
         never("turns without an answer", left_unanswered(calls)),
     ]
 
 
-def _share(kind: str, found: tuple[int, int], below: float) -> Row:
+def _share(kind: str, found: tuple[int, int], below: float) -> DayRow:
     """A share that must be below a limit, or nothing; one of no turns is not reached."""
     count, total = found
     value = count / total if total else 0.0
     is_reached = bool(total) and (value < below if below else not count)
+    short = f"{value:.1%}" if total else "none"
+    measured = f"{short} ({count:,} of {total:,})"
     wanted = f"< {below:.0%}" if below else "0"
-    percent = f"{value:.1%} " if total else ""
-    return Row(
-        kind, f"{percent}({count:,} of {total:,})", wanted, is_reached, count, total, value
-    )
+    return DayRow(kind, short, measured, wanted, is_reached, value, count, total)
 
 
-def _of(manner: Manner) -> Callable[[ObservedTurn], bool]:
+def _cuts(kind: str, calls: Sequence[ObservedCall]) -> DayRow:
+    cuts, most = cut_by_haste(calls), _CUTS_PER_CALL * len(calls)
+    turns = sum(len(call.turns) for call in calls)
+    return DayRow(kind, f"{cuts:,}", f"{cuts:,}", f"< {most:g}", cuts < most, cuts, cuts, turns)
+
+
+def _median(kind: str, calls: Sequence[ObservedCall], first_token: float) -> DayRow:
+    waits, limit = seconds_to_answer(calls), SILENCE_SECONDS + first_token + _OWN_SECONDS
+    value = median(waits) if waits else ANSWER_SECONDS
+    text, wanted = f"{value:.2f} s", f"<= {limit:.2f} s"
+    return DayRow(kind, text, text, wanted, value <= limit, value, len(waits), len(waits))
+
+
+def _of(manner: CallerManner) -> Callable[[ObservedTurn], bool]:
     return lambda turn: turn.manner is manner
 
 
@@ -251,9 +249,7 @@ def _hasty_cuts(call: ObservedCall, turn: ObservedTurn) -> int:
     """A cut counts for the latest early cycle before it."""
     openings = [each.opened_at for each in call.early(turn)]
     ends = [*openings, turn.complete_at]
-    return sum(
-        any(began <= cut <= end for cut in call.cuts) for began, end in pairwise(ends)
-    )
+    return sum(any(began <= cut <= end for cut in call.cuts) for began, end in pairwise(ends))
 
 
 def _plain(text: str) -> str:

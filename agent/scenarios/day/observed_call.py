@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agent.scenarios.day.scripted_call import Manner, Reaction
+from agent.scenarios.day.scripted_call import CallerManner, Reaction
 
+SILENCE_SECONDS = 0.7
+"""After which speech recognition takes the caller to be done, unless the TwiML has a number."""
 ANSWER_SECONDS = 6.0
 """An answer that begins later is none; the agent asks again after 8 s of silence."""
 
@@ -41,18 +43,18 @@ class ObservedReaction:
 class ObservedTurn:
     """One turn of the caller; it ends where the caller next does something."""
 
-    manner: Manner
+    manner: CallerManner
     voices: tuple[tuple[float, float], ...]
     """When the caller spoke, from and to."""
     prompts: int
     """Final prompts that the relay delivered for it."""
     until: float
-    """The next act of the caller: a reaction, a turn, the end of the call."""
+    """The next act of the caller: a reaction, the next turn, the end of the call."""
+    after: float
+    """The same, where a reaction does not count."""
     reaction: ObservedReaction | None = None
-    after: float = 0.0
-    """With a reaction: where that ends, as `until`."""
     is_hung_up_on: bool = False
-    """The agent ended the call before the caller's next act."""
+    """The caller asked for a moment, and the agent ended the call in it."""
 
     @property
     def began_at(self) -> float:

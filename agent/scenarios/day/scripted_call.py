@@ -8,7 +8,7 @@ from enum import StrEnum
 from agent.scenarios.timing import CallTiming
 
 
-class Manner(StrEnum):
+class CallerManner(StrEnum):
     """How the caller speaks in a turn."""
 
     SENTENCE = "complete sentence"
@@ -49,8 +49,6 @@ class CallerReaction:
     kind: Reaction
     words: str
     at_share: float
-    seconds: float
-    """Of the voice, or of the noise."""
     reply: str
     """What the model says if it is asked from then on."""
 
@@ -59,7 +57,7 @@ class CallerReaction:
 class ScriptedTurn:
     """One turn of the caller, and what the model says to it."""
 
-    manner: Manner
+    manner: CallerManner
     pieces: tuple[Piece, ...]
     sentences: tuple[str, ...]
     """The reply of the model; its first and last sentence occur in no other turn of the call."""
