@@ -385,3 +385,32 @@ def test_plan_is_split_into_parts_of_whole_scenarios() -> None:
     assert plan.runs == 10
     assert [len(part.scenarios) for part in plan.split(2)] == [3, 2]
     assert [len(part.scenarios) for part in plan.split(9)] == [1] * 5
+
+
+def test_day_prints_its_table_and_says_by_its_status_whether_all_is_reached(
+    run: Run, tmp_path: Path
+) -> None:
+    file = tmp_path / "day.json"
+
+    status, output, _ = run("eval", "--day", "--calls", 8, "--seed", 5, "--jobs", 1, "--json", file)
+
+    written = json.loads(file.read_text())
+    rows = written["tables"]["all"]
+    assert status == 1
+    assert output[0].split() == ["all", "calls", "measured", "wanted"]
+    assert (len(rows), list(written["tables"])) == (14, ["all", "english", "french"])
+    for line, row in zip(output[1:], rows, strict=False):
+        assert line.startswith(row["kind"])
+        assert row["measured"] in line
+        assert ("!" in line) is not row["is_reached"]
+    assert output[-1].startswith(f"8 calls, {rows[-1]['total']} turns, seed 5, ")
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--only", "a"), ("--timings", 2), ("--model", "openai:small")]
+)
+def test_day_refuses_an_option_that_would_not_count(run: Run, option: str, value: object) -> None:
+    status, _, errors = run("eval", "--day", option, value)
+
+    assert status == 2
+    assert errors == [f"--day: generates its calls and has a model; leave out {option}"]

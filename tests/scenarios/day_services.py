@@ -162,6 +162,14 @@ class HastyService(DayService):
             await self.end()
 
 
+class LeavingService(DayService):
+    """Answers, and hangs up."""
+
+    async def prompted(self, words: str) -> None:
+        await self.say("Goodbye.")
+        await self.end()
+
+
 def day_of(service: DayService, numbers: Iterable[int], seed: int = 0) -> list[ObservedCall]:
     """These calls of a day, on virtual time."""
     scripts = [scripted_call(seed, number, language_of(number)) for number in numbers]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -196,6 +197,12 @@ def test_a_turn_is_unanswered_without_words_within_six_seconds_of_the_last_one()
     in_time, late, silent = call(turn(), 18.9), call(turn(), 19.1), call(turn())
 
     assert left_unanswered([*in_time, *late, *silent, *call(turn(), 11.5)]) == (3, 4)
+
+
+def test_turns_that_the_caller_could_not_begin_are_unanswered() -> None:
+    [broken_off] = call(turn(), 13.7)
+
+    assert left_unanswered([replace(broken_off, unspoken=2)]) == (2, 3)
 
 
 def test_the_time_to_the_answer_is_from_the_end_of_the_voice_of_complete_sentences() -> None:

@@ -22,7 +22,13 @@ from agent.scenarios.day.scripted_call import (
 )
 from agent.scenarios.timing import ORDINARY
 from agent.simulator.virtual_time import run_virtually
-from tests.scenarios.day_services import DayService, HastyService, PerfectService, day_of
+from tests.scenarios.day_services import (
+    DayService,
+    HastyService,
+    LeavingService,
+    PerfectService,
+    day_of,
+)
 from tests.shipped import CONFIGURATION
 
 TABLE_ROWS = 14
@@ -137,6 +143,19 @@ def test_partial_prompts_are_cumulative_and_come_only_where_the_twiml_asks() -> 
         "I would like two small ones",
     ]
     assert finals(unasked) == ["I would like two small ones"]
+
+
+def test_turns_after_the_agent_hung_up_are_unspoken_unless_a_moment_was_asked_for() -> None:
+    one = script(Piece("hello"), reaction=None)
+    [turn] = one.turns
+    asked = replace(turn, manner=CallerManner.MOMENT, away=30.0)
+
+    left = played(LeavingService(), replace(one, turns=(turn, turn, turn)))
+    hung_up_on = played(LeavingService(), replace(one, turns=(asked, turn)))
+
+    assert (len(left.turns), left.unspoken) == (1, 2)
+    assert not left.turns[0].is_hung_up_on
+    assert (hung_up_on.turns[0].is_hung_up_on, hung_up_on.unspoken) == (True, 0)
 
 
 class _OneReply(DayService):

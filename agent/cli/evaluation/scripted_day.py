@@ -24,16 +24,23 @@ from agent.cli.evaluation.hosted_service import (
 )
 from agent.cli.evaluation.paced_model import Pace, WrappedModel
 from agent.cli.evaluation.suite import spread
+from agent.errors import AgentError
 from agent.ports import LanguageModel, Pause, no_pause
 from agent.scenarios.day.call_grammar import LANGUAGES, language_of, language_table, scripted_call
 from agent.scenarios.day.day_caller import play_call
 from agent.scenarios.day.day_table import DayRow, day_table
 from agent.scenarios.day.observed_call import ObservedCall
 from agent.settings import Settings
+from agent.simulator.carrier import CallRefusedError
 from agent.simulator.virtual_time import run_virtually
 
 CALLS = 1_000
 FIRST_TOKEN_SECONDS = 0.6
+_UNUSED: Mapping[str, object] = {
+    "only": "", "timings": None, "timing": None, "repeat": 1, "model": OFFLINE,
+    "html": None, "markdown": None, "junit": None,
+}  # fmt: skip
+"""Options of `eval`, and their values when they are not given."""
 _PARTS_OF_A_JOB = 8
 _WORDS_OF_A_PIECE = 5
 
@@ -61,8 +68,7 @@ def add_day(command: argparse.ArgumentParser) -> None:
 
 async def judge_day(asked: argparse.Namespace) -> int:
     """Play the day and print its table; 0 if each wanted figure is reached in each language."""
-    if asked.model != OFFLINE:
-        raise OptionError("--day: has a model of its own; leave out --model")
+    _require_day(asked)
     check_writable(asked, ["json"])
     settings = hosted_settings(asked.config or configuration_around(asked.place), OFFLINE)
     began = monotonic()
@@ -82,6 +88,13 @@ async def judge_day(asked: argparse.Namespace) -> int:
     print(f"{len(calls):,} calls, {turns:,} turns, seed {asked.seed}, {monotonic() - began:.1f} s")
     write_files(asked, {"json": lambda: _json_text(tables, asked)})
     return int(not all(row.is_reached for rows in tables.values() for row in rows))
+
+
+def _require_day(asked: argparse.Namespace) -> None:
+    """Raise `OptionError` for an option that would not count."""
+    for name, unset in _UNUSED.items():
+        if getattr(asked, name) != unset:
+            raise OptionError(f"--day: generates its calls and has a model; leave out --{name}")
 
 
 def _lines(tables: Mapping[str, Sequence[DayRow]]) -> Iterator[str]:
@@ -130,7 +143,10 @@ def _played(part: _DayPart) -> list[ObservedCall]:
 async def play_part(
     settings: Settings, seed: int, numbers: Sequence[int], first_token: float
 ) -> list[ObservedCall]:
-    """Play the calls of these numbers one after the other, on a `VirtualTimeLoop`."""
+    """Play the calls of these numbers one after the other, on a `VirtualTimeLoop`.
+
+    Raises `AgentError` if a call is refused, breaks off or has no end, and what `hosted` raises.
+    """
     pace, words = Pace(is_virtual=True), _PresentWords()
     observed = list[ObservedCall]()
 
@@ -142,7 +158,10 @@ async def play_part(
             script = scripted_call(seed, number, language_of(number))
             await service.prepare(())
             pace.timing = replace(script.timing, first_token=first_token)
-            observed.append(await play_call(script, service.twilio, words.expect))
+            try:
+                observed.append(await play_call(script, service.twilio, words.expect))
+            except (CallRefusedError, OSError) as error:  # a call without an end is a TimeoutError
+                raise AgentError(f"call {number} of the day: {error!r}") from error
     return observed
 
 

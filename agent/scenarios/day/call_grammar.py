@@ -192,23 +192,18 @@ class _CallGrammar:
         return CallerReaction(kind, words, at_share, table.after_nod)
 
     def _pieces(self, manner: CallerManner, number: str, *, is_first: bool) -> tuple[Piece, ...]:
-        chance, table = self._chance, self._table
-        match manner:
-            case CallerManner.NUMBER:
-                return self._paused(self._number(number, is_first=is_first), chance_of_pause=1.0)
-            case CallerManner.PIECES:
-                template = chance.choice(table.pieces)
-            case CallerManner.ADDRESS:
-                template = chance.choice(table.addresses)
-            case CallerManner.HESITATION:
-                template = chance.choice(table.hesitations)
-            case CallerManner.CORRECTION:
-                template = chance.choice(table.corrections)
-            case CallerManner.MOMENT:
-                template = chance.choice(table.moments)
-            case _:
-                template = chance.choice(table.sentences)
-        return self._paused(self._filled(template).split(" | "), chance_of_pause=_PAUSE_CHANCE)
+        if manner is CallerManner.NUMBER:
+            return self._paused(self._number(number, is_first=is_first), chance_of_pause=1.0)
+        table = self._table
+        templates = {
+            CallerManner.PIECES: table.pieces,
+            CallerManner.ADDRESS: table.addresses,
+            CallerManner.HESITATION: table.hesitations,
+            CallerManner.CORRECTION: table.corrections,
+            CallerManner.MOMENT: table.moments,
+        }.get(manner, table.sentences)
+        parts = self._filled(self._chance.choice(templates)).split(" | ")
+        return self._paused(parts, chance_of_pause=_PAUSE_CHANCE)
 
     def _filled(self, template: str) -> str:
         """The template with an entry in each place, another one for each name of a place."""

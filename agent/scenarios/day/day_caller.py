@@ -58,6 +58,7 @@ async def play_call(script: ScriptedCall, twilio: Twilio, expect: Expect) -> Obs
             turns,
             tuple(SpokenCycle(each.opened_at, each.text) for each in session.ledger.cycles),
             tuple(at for at, _ in session.session.cuts),
+            0 if turns and turns[-1].is_hung_up_on else len(script.turns) - len(turns),
         )
 
 
@@ -97,8 +98,8 @@ class _DayCaller:
         reaction, is_hung_up_on, until = None, False, 0.0
         if turn.away:
             await self._pass(max(0.0, complete_at + turn.away - self._loop.time()))
+            await self._hear_out(lambda: True)  # the agent may be speaking, also its goodbye
             is_hung_up_on = self._is_over
-            await self._hear_out(lambda: True)
         elif turn.reaction is not None and await self._is_time(turn):
             until = self._loop.time()
             reaction = await self._react(turn.reaction, turn)

@@ -25,6 +25,7 @@ Heard = tuple[ObservedCall, ObservedTurn]
 _RESUMED_SECONDS = 4.0
 """Within which an agent that a noise has stopped goes on."""
 _CUTS_PER_CALL = 60 / 1000
+"""Of the agent's sentences, which must stay below it: 60 in a day of 1,000 calls."""
 _OWN_SECONDS = 0.1
 """Of the service, beside the relay's silence and the model's first token."""
 
@@ -139,9 +140,11 @@ def interruptions_ignored(calls: Iterable[ObservedCall]) -> tuple[int, int]:
 
 
 def left_unanswered(calls: Iterable[ObservedCall]) -> tuple[int, int]:
-    """Turns after whose last word no cycle opened within 6 s."""
+    """Turns after whose last word no cycle opened within 6 s, or that the call was over for."""
+    calls = list(calls)
     waits = [_wait(call, turn) for call, turn in _turns(calls)]
-    return sum(wait is None for wait in waits), len(waits)
+    unspoken = sum(call.unspoken for call in calls)
+    return sum(wait is None for wait in waits) + unspoken, len(waits) + unspoken
 
 
 def seconds_to_answer(calls: Iterable[ObservedCall]) -> list[float]:

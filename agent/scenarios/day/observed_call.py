@@ -76,6 +76,8 @@ class ObservedCall:
     cycles: tuple[SpokenCycle, ...]
     cuts: tuple[float, ...]
     """When the caller's voice stopped the agent's."""
+    unspoken: int = 0
+    """Turns that the caller could not begin: the call was over, not for a moment asked for."""
 
     def cycles_between(self, since: float, until: float) -> list[SpokenCycle]:
         """The cycles that opened at or after the first time, and before the second."""
