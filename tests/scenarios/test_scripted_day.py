@@ -15,10 +15,10 @@ from agent.scenarios.day.observed_call import ObservedCall
 from agent.scenarios.day.scripted_call import (
     CallerManner,
     CallerReaction,
-    Piece,
     Reaction,
     ScriptedCall,
     ScriptedTurn,
+    SpokenPiece,
 )
 from agent.scenarios.timing import ORDINARY
 from agent.simulator.virtual_time import run_virtually
@@ -39,7 +39,7 @@ def reached(calls: list[ObservedCall]) -> list[str]:
     return [row.kind for row in day_table(calls, 0.6) if row.is_reached]
 
 
-def script(*pieces: Piece, **changes: object) -> ScriptedCall:
+def script(*pieces: SpokenPiece, **changes: object) -> ScriptedCall:
     """A call of one turn at an ordinary pace: 2.7 words a second, 15 characters a second."""
     turn = ScriptedTurn(CallerManner.PIECES, pieces, SAID)
     one = replace(turn, **changes)  # type: ignore[arg-type] # of the right types below
@@ -108,7 +108,9 @@ def test_a_call_is_the_same_however_many_were_generated_before() -> None:
 def test_a_pause_of_the_relays_silence_ends_a_prompt_and_a_shorter_one_does_not() -> None:
     service = DayService()
 
-    call = played(service, script(Piece("one two", 0.8), Piece("three", 0.5), Piece("four")))
+    call = played(
+        service, script(SpokenPiece("one two", 0.8), SpokenPiece("three", 0.5), SpokenPiece("four"))
+    )
 
     assert finals(service) == ["one two", "three four"]
     [turn] = call.turns
@@ -120,14 +122,14 @@ def test_a_pause_of_the_relays_silence_ends_a_prompt_and_a_shorter_one_does_not(
 def test_the_relay_waits_for_as_long_as_the_twiml_asks() -> None:
     service = DayService(speechTimeout="1500")
 
-    played(service, script(Piece("one two", 0.8), Piece("three")))
+    played(service, script(SpokenPiece("one two", 0.8), SpokenPiece("three")))
 
     assert finals(service) == ["one two three"]
 
 
 def test_partial_prompts_are_cumulative_and_come_only_where_the_twiml_asks() -> None:
     asked, unasked = DayService(partialPrompts="true"), DayService()
-    words = Piece("I would like two", 0.4), Piece("small ones")
+    words = SpokenPiece("I would like two", 0.4), SpokenPiece("small ones")
 
     for service in (asked, unasked):
         played(service, script(*words))
@@ -146,7 +148,7 @@ def test_partial_prompts_are_cumulative_and_come_only_where_the_twiml_asks() -> 
 
 
 def test_turns_after_the_agent_hung_up_are_unspoken_unless_a_moment_was_asked_for() -> None:
-    one = script(Piece("hello"), reaction=None)
+    one = script(SpokenPiece("hello"), reaction=None)
     [turn] = one.turns
     asked = replace(turn, manner=CallerManner.MOMENT, away=30.0)
 
@@ -181,7 +183,7 @@ def test_a_reaction_comes_in_the_second_sentence_as_the_relay_reports_it(
     act = CallerReaction(kind, words, at_share=1.5, reply="Go on.")
     service = _OneReply()
 
-    call = played(service, script(Piece("hello"), reaction=act))
+    call = played(service, script(SpokenPiece("hello"), reaction=act))
 
     cuts = [frame for frame in service.received if frame["type"] == "interrupt"]
     assert (finals(service), len(cuts)) == (prompts, interrupts)
@@ -197,7 +199,7 @@ def test_a_reaction_comes_in_the_second_sentence_as_the_relay_reports_it(
 def test_a_nod_that_the_relay_filters_out_is_no_reaction() -> None:
     act = CallerReaction(Reaction.CUTTING_NOD, "okay", at_share=1.5, reply="Go on.")
 
-    call = played(_OneReply(), script(Piece("hello"), reaction=act))
+    call = played(_OneReply(), script(SpokenPiece("hello"), reaction=act))
 
     assert call.turns[0].reaction is None
     assert call.cuts == ()
@@ -206,7 +208,7 @@ def test_a_nod_that_the_relay_filters_out_is_no_reaction() -> None:
 def test_words_that_are_delivered_twice_come_again_after_their_time() -> None:
     service = DayService()
 
-    played(service, script(Piece("hello"), again_after=0.3))
+    played(service, script(SpokenPiece("hello"), again_after=0.3))
 
     assert finals(service) == ["hello", "hello"]
 
@@ -214,7 +216,7 @@ def test_words_that_are_delivered_twice_come_again_after_their_time() -> None:
 def test_a_caller_who_asks_for_a_moment_says_nothing_until_it_is_over() -> None:
     service = _OneReply()
 
-    call = played(service, script(Piece("hold on"), away=30.0))
+    call = played(service, script(SpokenPiece("hold on"), away=30.0))
 
     [turn] = call.turns
     assert turn.after - turn.complete_at >= 30.0
@@ -272,8 +274,8 @@ def test_seven_of_ten_calls_are_english_and_the_others_take_turns() -> None:
 
 
 def test_recognition_writes_marks_or_none() -> None:
-    with_marks = replace(script(Piece("a")), is_punctuated=True)
+    with_marks = replace(script(SpokenPiece("a")), is_punctuated=True)
 
     assert with_marks.written("no wait, is it open?") == "No wait, is it open?"
     assert with_marks.written("two small ones") == "Two small ones."
-    assert script(Piece("a")).written("no wait, is it open?") == "no wait is it open"
+    assert script(SpokenPiece("a")).written("no wait, is it open?") == "no wait is it open"

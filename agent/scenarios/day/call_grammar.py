@@ -19,10 +19,10 @@ from msgspec import Struct
 from agent.scenarios.day.scripted_call import (
     CallerManner,
     CallerReaction,
-    Piece,
     Reaction,
     ScriptedCall,
     ScriptedTurn,
+    SpokenPiece,
 )
 from agent.scenarios.timing import CallTiming
 
@@ -191,7 +191,9 @@ class _CallGrammar:
         words = "" if kind is Reaction.NOISE else chance.choice(table.nods)
         return CallerReaction(kind, words, at_share, table.after_nod)
 
-    def _pieces(self, manner: CallerManner, number: str, *, is_first: bool) -> tuple[Piece, ...]:
+    def _pieces(
+        self, manner: CallerManner, number: str, *, is_first: bool
+    ) -> tuple[SpokenPiece, ...]:
         if manner is CallerManner.NUMBER:
             return self._paused(self._number(number, is_first=is_first), chance_of_pause=1.0)
         table = self._table
@@ -236,19 +238,19 @@ class _CallGrammar:
             names[at : at + 2] = [table.double, table.digits[digits[at]]]
         return " ".join(names)
 
-    def _paused(self, parts: Sequence[str], *, chance_of_pause: float) -> tuple[Piece, ...]:
+    def _paused(self, parts: Sequence[str], *, chance_of_pause: float) -> tuple[SpokenPiece, ...]:
         """The parts as pieces: with a pause where the caller makes one, else joined."""
         breaks = len(parts) - 1
         if not breaks:
-            return (Piece(parts[0]),)
+            return (SpokenPiece(parts[0]),)
         pauses = self._pauses(breaks, chance_of_pause)
-        pieces, words = list[Piece](), ""
+        pieces, words = list[SpokenPiece](), ""
         for part, pause in zip(parts, [*pauses, 0.0], strict=True):
             words = f"{words} {part}".strip()
             if pause:
-                pieces.append(Piece(words, pause))
+                pieces.append(SpokenPiece(words, pause))
                 words = ""
-        return (*pieces, Piece(words))
+        return (*pieces, SpokenPiece(words))
 
     def _pauses(self, breaks: int, chance_of_pause: float) -> list[float]:
         """A pause for each place, 0 where the caller makes none; one of them is long enough."""

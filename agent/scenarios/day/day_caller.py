@@ -22,10 +22,10 @@ from agent.scenarios.day.observed_call import (
 )
 from agent.scenarios.day.scripted_call import (
     CallerReaction,
-    Piece,
     Reaction,
     ScriptedCall,
     ScriptedTurn,
+    SpokenPiece,
 )
 from agent.simulator.carrier import Twilio, call_fields
 from agent.simulator.simulated_call import TwilioCall
@@ -111,7 +111,9 @@ class _DayCaller:
             turn.manner, tuple(voices), prompts, until, after, reaction, is_hung_up_on
         )
 
-    async def _speak(self, pieces: tuple[Piece, ...]) -> tuple[list[tuple[float, float]], int]:
+    async def _speak(
+        self, pieces: tuple[SpokenPiece, ...]
+    ) -> tuple[list[tuple[float, float]], int]:
         """Say the pieces; returns when there was a voice, and the number of final prompts."""
         voices, prompts, words = list[tuple[float, float]](), 0, ""
         for piece in pieces:

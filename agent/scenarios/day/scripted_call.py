@@ -35,7 +35,7 @@ class Reaction(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class SpokenPiece:
     """Words without a pause in them, and the silence that follows; 0 after the last piece."""
 
     words: str
@@ -58,7 +58,7 @@ class ScriptedTurn:
     """One turn of the caller, and what the model says to it."""
 
     manner: CallerManner
-    pieces: tuple[Piece, ...]
+    pieces: tuple[SpokenPiece, ...]
     sentences: tuple[str, ...]
     """The reply of the model; its first and last sentence occur in no other turn of the call."""
     reaction: CallerReaction | None = None
