@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from itertools import pairwise
 
@@ -10,7 +11,7 @@ import pytest
 from agent.cli.evaluation.hosted_service import hosted_settings
 from agent.cli.evaluation.scripted_day import play_part
 from agent.scenarios.day.call_grammar import LANGUAGES, language_of, language_table, scripted_call
-from agent.scenarios.day.day_table import day_table
+from agent.scenarios.day.day_table import day_table, nods_taken_as_interruptions
 from agent.scenarios.day.observed_call import ObservedCall
 from agent.scenarios.day.scripted_call import (
     CallerManner,
@@ -194,6 +195,28 @@ def test_a_reaction_comes_in_the_second_sentence_as_the_relay_reports_it(
     for frame in cuts:
         assert str(frame["utteranceUntilInterrupt"]).startswith(f"{SAID[0]} The oven")
     assert (SAID[-1] in turn.reaction.heard) is (kind is Reaction.NOD)
+
+
+class _AtOnce(_OneReply):
+    """Goes on a moment after it was stopped, before the words of the nod are there."""
+
+    async def interrupted(self, heard: str) -> None:
+        await asyncio.sleep(1.0)  # virtual time
+        await self.say(" ".join(SAID).removeprefix(heard))
+
+
+def test_the_words_of_a_nod_do_not_stop_a_reply_that_was_resumed_before_them() -> None:
+    act = CallerReaction(Reaction.CUTTING_NOD, "oh nice", at_share=1.5, reply="Go on.")
+    service = _AtOnce()
+
+    call = played(service, script(SpokenPiece("hello"), reaction=act))
+
+    [resumed] = [cycle for cycle in call.cycles if cycle.opened_at > call.cuts[0]]
+    prompted = call.turns[0].reaction
+    assert prompted is not None
+    assert resumed.opened_at < prompted.ended_at
+    assert len(call.cuts) == 1
+    assert nods_taken_as_interruptions([call]) == (0, 1)
 
 
 def test_a_nod_that_the_relay_filters_out_is_no_reaction() -> None:

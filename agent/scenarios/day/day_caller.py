@@ -184,9 +184,11 @@ class _DayCaller:
             await session.stop_speaking()
             if act.words:
                 await self._pass(self._silence)
-                await session.prompt(
-                    self._script.written(act.words), language=self._script.language
-                )
+            if act.kind is Reaction.INTERRUPTION:
+                words = self._script.written(act.words)
+                await session.prompt(words, language=self._script.language)
+            elif act.words:  # the nod has stopped the reply, its words do not stop what follows
+                await self._deliver(act.words)
         self._acted_at = ended_at = self._loop.time()
         is_answered = (lambda: True) if act.kind is Reaction.NOD else self._is_answered
         await self._hear_out(is_answered)
