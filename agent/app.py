@@ -24,7 +24,15 @@ from agent.capacity.load_shedding import Load, keep_memory_trimmed
 from agent.http import PRIVATE_ROUTES, PUBLIC_ROUTES, WORKER_ROUTES
 from agent.http.action_webhook import SMS_STATUS_PATH
 from agent.http.api import DIAL_KEYS, TOKENS, ApiKeys, TokenService
-from agent.http.middleware import CALLS, OUTBOUND, SETTINGS, SIGNATURES, TELEMETRY, guard_webhooks
+from agent.http.middleware import (
+    AUTH_TOKENS,
+    CALLS,
+    OUTBOUND,
+    SETTINGS,
+    SIGNATURES,
+    TELEMETRY,
+    guard_webhooks,
+)
 from agent.http.server import (
     Address,
     open_operators,
@@ -55,6 +63,7 @@ from agent.store.call_state.journal import open_journals
 from agent.tools import HttpSender, HttpTools, OutboundHttp, ToolRegistry, load_tools
 from agent.tools.mcp import open_sources
 from agent.twilio import rest_client
+from agent.twilio.auth_tokens import AuthTokens, open_auth_tokens
 from agent.twilio.signature import Signatures
 
 
@@ -89,21 +98,29 @@ def prices_of(settings: Settings) -> Prices:
     return read_prices(own if own.is_file() else SHIPPED_CONFIGURATION / "prices.toml")
 
 
-def messenger_options(settings: Settings) -> MessengerOptions:
+def messenger_options(settings: Settings, account: rest_client.TwilioAccount) -> MessengerOptions:
     """The options of `open_messenger`; with a callback only if Twilio can reach this service."""
     return MessengerOptions(
-        account=twilio_account(settings),
+        account=account,
         status_callback=f"{settings.origin}{SMS_STATUS_PATH}" if settings.is_public else "",
         sendgrid_api_key=settings.sendgrid_api_key,
         email_sender=settings.email_from_address,
     )
 
 
-def twilio_account(settings: Settings) -> rest_client.TwilioAccount:
+@asynccontextmanager
+async def open_account(settings: Settings) -> AsyncIterator[rest_client.TwilioAccount]:
+    """The account with its auth tokens; raises `AuthTokenError` if their secret cannot be read."""
+    arn = settings.twilio_auth_token_secret_arn
+    async with open_auth_tokens(settings.twilio_auth_token, arn) as tokens:
+        yield twilio_account(settings, tokens)
+
+
+def twilio_account(settings: Settings, tokens: AuthTokens) -> rest_client.TwilioAccount:
     """The account, and how to sign in; perhaps without credentials."""
     return rest_client.TwilioAccount(
         sid=settings.twilio_account_sid,
-        auth_token=settings.twilio_auth_token,
+        auth_tokens=tokens,
         key_sid=settings.twilio_api_key_sid,
         key_secret=settings.twilio_api_key_secret,
         api_url=settings.twilio_api_url,
@@ -114,7 +131,8 @@ def _token_service(settings: Settings) -> TokenService | None:
     if not settings.token_api_keys:
         return None
     app_sid, push_sid = settings.twilio_twiml_app_sid, settings.twilio_push_credential_sid
-    access = rest_client.VoiceAccess(twilio_account(settings), app_sid, push_sid, clock=time)
+    account = twilio_account(settings, AuthTokens())  # tokens are signed with the API key
+    access = rest_client.VoiceAccess(account, app_sid, push_sid, clock=time)
     return TokenService(access, settings.token_api_keys, monotonic)
 
 
@@ -151,14 +169,17 @@ async def open_calls(
     settings: Settings,
     on_active: OnActive = lambda _: None,
     *,
+    account: rest_client.TwilioAccount | None = None,
     makes_table: bool = True,
     substitutes: Substitutes = Substitutes(),
 ) -> AsyncIterator[tuple[CallManager, Store, Telemetry]]:
     """Open the adapters and the call manager, without HTTP; everything is closed on leaving.
 
+    `account`: of `open_account`; None = as the settings say, without the token of a secret.
     `makes_table`: create the file of the embedded table if it is missing.
     """
     clock = substitutes.clock
+    account = account or twilio_account(settings, AuthTokens(settings.twilio_auth_token))
     async with AsyncExitStack() as stack:
         opened = stack.enter_async_context
         sdk = os.environ if substitutes.is_traced else {}  # the SDK has variables of its own
@@ -183,7 +204,9 @@ async def open_calls(
         open_model = await opened(open_models(model_options(settings, telemetry, load)))
         if substitutes.open_model is not None:
             open_model = substitutes.open_model(open_model)
-        messenger = MeasuredMessenger(await opened(_messenger(settings, substitutes)), count)
+        messenger = MeasuredMessenger(
+            await opened(_messenger(settings, account, substitutes)), count
+        )
         sender = substitutes.http
         if sender is None:
             sender = await opened(OutboundHttp.open(settings.http_tool_hosts))
@@ -207,11 +230,13 @@ async def open_calls(
 
 
 @asynccontextmanager
-async def _messenger(settings: Settings, substitutes: Substitutes) -> AsyncIterator[Messenger]:
+async def _messenger(
+    settings: Settings, account: rest_client.TwilioAccount, substitutes: Substitutes
+) -> AsyncIterator[Messenger]:
     if substitutes.messenger is not None:
         yield substitutes.messenger
         return
-    async with open_messenger(messenger_options(settings)) as messenger:
+    async with open_messenger(messenger_options(settings, account)) as messenger:
         yield messenger
 
 
@@ -227,10 +252,9 @@ async def make_table(settings: Settings) -> bool:
 
 @asynccontextmanager
 async def open_outbound(
-    settings: Settings, calls: CallManager, store: Store
+    settings: Settings, account: rest_client.TwilioAccount, calls: CallManager, store: Store
 ) -> AsyncIterator[OutboundCalls]:
     """Outbound calls; connections to Twilio are closed on leaving."""
-    account = twilio_account(settings)
     dialer: Dialer | None = None
     async with rest_client.open_http() as http:
         if not account.missing_variable:
@@ -252,10 +276,12 @@ async def running(
     socket (`agent.http.operators`).
     """
     async with (
+        open_account(settings) as account,
         open_protection(settings.ecs_agent_uri if settings.task_protection else "") as on_active,
-        open_calls(settings, on_active, substitutes=substitutes) as (calls, store, telemetry),
-        open_outbound(settings, calls, store) as outbound,
+        open_calls(settings, on_active, account=account, substitutes=substitutes) as opened,
+        open_outbound(settings, account, *opened[:2]) as outbound,
     ):
+        calls, store, telemetry = opened
         await calls.setup.survey()
         public = web.Application(middlewares=[guard_webhooks])
         public.add_routes(PUBLIC_ROUTES)
@@ -264,14 +290,14 @@ async def running(
         private = web.Application()
         private.add_routes(PRIVATE_ROUTES)
         private[DIAL_KEYS] = ApiKeys(settings.dial_api_keys) if settings.dial_api_keys else None
-        token = settings.twilio_auth_token
-        signatures = Signatures(token, settings.origin, settings.ws_url) if token else None
+        signatures = Signatures(settings.origin, settings.ws_url)
         for application in (public, private):
             application[CALLS] = calls
             application[OUTBOUND] = outbound
             application[SETTINGS] = settings
             application[TELEMETRY] = telemetry
-            application[SIGNATURES] = signatures
+            application[SIGNATURES] = signatures if settings.has_auth_token else None
+            application[AUTH_TOKENS] = account.auth_tokens
         if worker:
             private.add_routes(WORKER_ROUTES)
             operators: Address | None = Address(path=worker)
@@ -286,6 +312,7 @@ async def running(
             monitors = [
                 tasks.create_task(calls.load.watch(), name="lag"),
                 tasks.create_task(keep_memory_trimmed(), name="memory"),
+                tasks.create_task(account.auth_tokens.keep(telemetry.count), name="auth token"),
             ]
             if settings.emf_metrics and log_format_for(settings) == "json":
                 service = urlsplit(settings.ws_url).netloc

@@ -37,9 +37,10 @@ from agent.http_client import ClientLimits, HttpAnswer, HttpConnections
 log = structlog.get_logger(__name__)
 
 _CREDENTIALS_SECONDS = 60.0
-_CREDENTIAL_ERRORS = (  # of the SDK, HTTP, files and programs
+AWS_FAULTS = (
     BotoCoreError, ClientError, aiohttp.ClientError, OSError, RuntimeError, ValueError,
 )  # fmt: skip
+"""Of the SDK, HTTP, files and programs, as a search for credentials or a request raises them."""
 _UNSIGNED = "Accept-Encoding: identity\r\nUser-Agent: voice-agent\r\n"
 _ALGORITHM = "AWS4-HMAC-SHA256"
 _CLOCK_REFUSED = frozenset({400, 403})
@@ -169,7 +170,7 @@ class AwsCredentials:
             found = await self._session.get_credentials()
             if found is not None:
                 self.current = await found.get_frozen_credentials()
-        except _CREDENTIAL_ERRORS as error:
+        except AWS_FAULTS as error:
             self.fault = error
             cause = type(error).__name__
             log.error("aws.credentials_renewal_failed", cause=cause, pii_detail=str(error))

@@ -27,6 +27,7 @@ class TwilioApi:
     secret: str
     url: str = ""
     asked: list[dict[str, str]] = field(default_factory=list)  # the form of each request
+    unauthorized: int = 0  # requests with wrong credentials
     refusal: tuple[int, int] | None = None  # HTTP status and code
     body: str = ""  # answered instead of a call, with 201
     statuses: list[str] = field(default_factory=lambda: ["completed"])  # the last one stays
@@ -75,6 +76,7 @@ class TwilioApi:
     def _fault(self, request: web.Request) -> web.Response | None:
         kind, _, given = request.headers.get("Authorization", "").partition(" ")
         if kind != "Basic" or b64decode(given).decode() != f"{self.user}:{self.secret}":
+            self.unauthorized += 1
             return _error(401, 20003)
         return None if request.match_info["account"] == ACCOUNT else _error(404, 20404)
 

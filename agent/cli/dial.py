@@ -25,8 +25,9 @@ def add(commands: Commands) -> None:
 async def _run(asked: argparse.Namespace) -> int:
     settings = quiet_settings(with_mcp=True)
     async with (
-        app.open_calls(settings) as (calls, store, _),
-        app.open_outbound(settings, calls, store) as outbound,
+        app.open_account(settings) as account,
+        app.open_calls(settings, account=account) as (calls, store, _),
+        app.open_outbound(settings, account, calls, store) as outbound,
     ):
         call_sid = await outbound.dial(asked.number, asked.use_case, asked.caller_id)
         print(call_sid)

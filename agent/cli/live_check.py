@@ -101,10 +101,10 @@ async def _write_and_read(settings: Settings) -> str:
 
 
 async def _find_numbers(settings: Settings) -> str:
-    account = app.twilio_account(settings)
-    if account.missing_variable:
-        return f"not tried: {account.missing_variable} is not set"
-    status, called = await look_up(account)
+    async with app.open_account(settings) as account:
+        if account.missing_variable:
+            return f"not tried: {account.missing_variable} is not set"
+        status, called = await look_up(account)
     if status != "active":
         raise AgentError(f"TWILIO_ACCOUNT_SID: the account is {status}; see Twilio's console")
     if not settings.is_public:

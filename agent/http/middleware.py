@@ -32,6 +32,7 @@ from agent.session.outbound import OutboundCalls
 from agent.settings import Settings
 from agent.store.call_state.call_item import VERSTAT, WEBHOOK_FIELDS
 from agent.twilio import twiml
+from agent.twilio.auth_tokens import AuthTokens
 from agent.twilio.signature import Signatures, is_well_formed
 
 log = structlog.get_logger(__name__)
@@ -42,6 +43,7 @@ SETTINGS = web.AppKey("settings", Settings)
 TELEMETRY = web.AppKey("telemetry", Telemetry)
 SIGNATURES: web.AppKey[Signatures | None] = web.AppKey("signatures")
 """None: no auth token is configured, and requests are not verified."""
+AUTH_TOKENS = web.AppKey("auth_tokens", AuthTokens)
 
 SIGNATURE_HEADER = "X-Twilio-Signature"
 TROUBLE = "I am sorry, we have a technical problem. Please call again in a few minutes. Goodbye."
@@ -101,7 +103,9 @@ async def verified_form(request: web.Request) -> dict[str, str] | str:
     if signatures and not is_well_formed(header):
         return "signature"
     form = await form_of(request)
-    if signatures and not signatures.webhook_is_genuine(request.raw_path, form, header):
+    if signatures and not await request.app[AUTH_TOKENS].accept(
+        lambda token: signatures.webhook_is_genuine(token, request.raw_path, form, header)
+    ):
         return "signature"
     if any(name in form and len(form.getall(name)) > 1 for name in _MUST_BE_UNIQUE):
         return "signature"

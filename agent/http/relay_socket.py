@@ -23,6 +23,7 @@ from agent.call.after_session import is_lost_connection
 from agent.call.events import CallEnded, EndReason, Event
 from agent.errors import AgentError, RelayProtocolError, StoreError
 from agent.http.middleware import (
+    AUTH_TOKENS,
     CALLS,
     SETTINGS,
     SIGNATURE_HEADER,
@@ -35,6 +36,7 @@ from agent.ports import Count
 from agent.session.call_manager import OpenedCall
 from agent.store.call_state.call_item import TokenUse
 from agent.twilio import relay_frames as relay
+from agent.twilio.signature import is_well_formed
 from agent.twilio.speech_failover import SpeechHealth, failed_side
 
 log = structlog.get_logger(__name__)
@@ -60,7 +62,12 @@ async def handle_socket(request: web.Request) -> web.StreamResponse:
         return web.Response(status=426, text="This is for WebSockets.\n")
     calls, signatures = request.app[CALLS], request.app[SIGNATURES]
     header = request.headers.get(SIGNATURE_HEADER)
-    if signatures and not signatures.handshake_is_genuine(request.raw_path, header):
+    if signatures and not (
+        is_well_formed(header)
+        and await request.app[AUTH_TOKENS].accept(
+            lambda token: signatures.handshake_is_genuine(token, request.raw_path, header)
+        )
+    ):
         return refuse(request, "signature", 403)
     if calls.active_calls.is_draining:
         return refuse(request, "draining", 503)

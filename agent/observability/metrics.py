@@ -65,6 +65,7 @@ _COUNTERS_AND_GAUGES = {
     "agent_call_resumes_total{cause,outcome}": "Calls resumed on a new socket.",
     "agent_outbound_calls_total{outcome}": "Outbound calls: requested, answered, ended.",
     "agent_access_tokens_total{outcome}": "Access tokens requested.",
+    "agent_auth_token_reads_total{outcome}": "Reads of the auth token's secret after the start.",
     "agent_messages_total{channel,status}": (
         "Messages by status; one message may be counted in several."
     ),

@@ -89,7 +89,7 @@ class Settings:
     port: kinds.Port = _env(3000, "TwiML routes, WebSocket, health")
     metrics_port: kinds.Port = _env(9090, "metrics; 0 switches it off")
     host: kinds.Host = _env(
-        "", "address of PORT; unset = all with TWILIO_AUTH_TOKEN, else 127.0.0.1"
+        "", "address of PORT; unset = all with an auth token of Twilio, else 127.0.0.1"
     )
     metrics_host: kinds.Host = _env(_LOOPBACK, "address of METRICS_PORT")
     ws_url: kinds.SocketUrl = _env(
@@ -99,7 +99,7 @@ class Settings:
         "", "public origin of the webhooks; unset = derived from WS_URL"
     )
     allow_unsigned_requests: kinds.Flag = _env(
-        _OFF, "serve a public WS_URL without TWILIO_AUTH_TOKEN"
+        _OFF, "serve a public WS_URL without an auth token of Twilio"
     )
     table_name: kinds.Name = _env("", "DynamoDB table; unset = the file at STORE_PATH")
     store_path: Path = _env(Path(".agent/agent.db"), "file of the embedded store")
@@ -124,6 +124,9 @@ class Settings:
     aws_endpoint_url_bedrock_runtime: kinds.Url = _env(
         "", "endpoint of Bedrock; unset = the region's"
     )
+    aws_endpoint_url_secrets_manager: kinds.Url = _env(
+        "", "endpoint of Secrets Manager; unset = the region's"
+    )
     configuration: kinds.Folder = _env(
         SHIPPED_CONFIGURATION,
         "folder with use-cases/, profiles/ and tools/; unset = the shipped one",
@@ -146,7 +149,16 @@ class Settings:
     """The values of those variables, by name."""
     mcp_config: str = _env("", "JSON file of MCP servers with tools for use cases; unset = none")
     twilio_account_sid: str = _env("", "calls of any other account are refused")
-    twilio_auth_token: str = _env("", "turns signature checks on; secret")
+    twilio_auth_token: kinds.AuthTokenList = _env(
+        (),
+        "turns signature checks on; a comma list while tokens are rotated: all are accepted, the"
+        " first one first for requests; secret",
+    )
+    twilio_auth_token_secret_arn: kinds.SecretArn = _env(
+        "",
+        "instead: AWS Secrets Manager secret with the token, ARN or ARN:KEY::; its current, pending"
+        " and previous version are accepted and read again every few minutes",
+    )
     twilio_api_key_sid: kinds.ApiKeySid = _env(
         "", "API key for requests to Twilio and access tokens"
     )
@@ -200,7 +212,12 @@ class Settings:
     @property
     def public_host(self) -> str | None:
         """The address `port` is open on; None = all."""
-        return self.host or (None if self.twilio_auth_token else _LOOPBACK)
+        return self.host or (None if self.has_auth_token else _LOOPBACK)
+
+    @property
+    def has_auth_token(self) -> bool:
+        """Whether signatures can be verified."""
+        return bool(self.twilio_auth_token or self.twilio_auth_token_secret_arn)
 
     @property
     def origin(self) -> str:
@@ -275,7 +292,7 @@ class Settings:
         for reason, name, why in _REQUIREMENTS:
             if value[reason] and not value[name]:
                 yield f"{name}: must be set {why}"
-        has_key = self.twilio_auth_token or self.twilio_api_key_sid
+        has_key = self.has_auth_token or self.twilio_api_key_sid
         for reason in ("OUTBOUND_NUMBERS", "BUSY_SMS"):
             if value[reason] and not (self.twilio_account_sid and has_key):
                 with_key = "with TWILIO_AUTH_TOKEN or an API key"
@@ -284,9 +301,11 @@ class Settings:
         yield from self._model_problems()
 
     def _network_problems(self) -> Iterator[str]:
-        if self.is_public and not (self.twilio_auth_token or self.allow_unsigned_requests):
+        if self.is_public and not (self.has_auth_token or self.allow_unsigned_requests):
             unless = "unless ALLOW_UNSIGNED_REQUESTS is true"
             yield f"TWILIO_AUTH_TOKEN: must be set when WS_URL is public, {unless}"
+        if self.twilio_auth_token and self.twilio_auth_token_secret_arn:
+            yield "TWILIO_AUTH_TOKEN: must not be set together with TWILIO_AUTH_TOKEN_SECRET_ARN"
         if self.is_public and not self.ws_url.startswith("wss://"):
             yield "WS_URL: a public address must be wss://"
         if self.busy_redirect_url and self.busy_queue:

@@ -205,6 +205,15 @@ Secrets = Annotated[
     _some(lambda it: len(it) > 15, "secrets of 16 or more characters"),
     "list of secrets",
 ]
+AuthTokenList = Annotated[tuple[str, ...], _some(bool, "tokens"), "list of secrets"]
+SecretArn = Annotated[
+    str,
+    _matching(
+        r"arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:[^:\s]+(:[^:]+::)?",
+        "the ARN of a secret, or ARN:KEY:: for a key of its JSON object",
+    ),
+    "ARN",
+]
 Folder = Annotated[Path, configuration_folder, "folder"]
 Host = Annotated[str, _host, "address"]
 SocketUrl = Annotated[str, _socket_url, "WebSocket URL"]

@@ -22,9 +22,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any, TypeVar
 
 import aiohttp
@@ -43,6 +44,7 @@ from agent.errors import (
     MessageRefusal,
     MessageRefusedError,
 )
+from agent.twilio.auth_tokens import AuthTokens
 
 CONNECT_SECONDS = 2.0
 TOTAL_SECONDS = 5.0
@@ -59,10 +61,10 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class TwilioAccount:
-    """Credentials of an account; an API key is preferred to the auth token."""
+    """Credentials of an account; an API key is preferred to the auth tokens."""
 
     sid: str = ""
-    auth_token: str = field(default="", repr=False)
+    auth_tokens: AuthTokens = field(default_factory=AuthTokens, repr=False)
     key_sid: str = ""
     key_secret: str = field(default="", repr=False)
     api_url: str = "https://api.twilio.com"  # without a final slash
@@ -72,34 +74,48 @@ class TwilioAccount:
         """The variable without which no request can be made; empty if none is missing."""
         if not self.sid:
             return "TWILIO_ACCOUNT_SID"
-        return "" if self.key_sid or self.auth_token else "TWILIO_AUTH_TOKEN"
+        return "" if self.key_sid or self.auth_tokens.known else "TWILIO_AUTH_TOKEN"
 
-    @property
-    def credentials(self) -> tuple[str, str]:
+    async def credentials(self) -> AsyncGenerator[tuple[str, str], None]:
+        """User and password: each is to be tried if those before are refused."""
         if self.key_sid:
-            return self.key_sid, self.key_secret
-        return self.sid, self.auth_token
+            yield self.key_sid, self.key_secret
+            return
+        async with aclosing(self.auth_tokens.candidates()) as tokens:
+            async for token in tokens:
+                yield self.sid, token
 
 
 class TwilioHttp(AsyncHttpClient):  # type: ignore[misc] # ships no types
-    """The library's HTTP client on an aiohttp session, within its time limits."""
+    """The library's HTTP client on an aiohttp session, within its time limits.
 
-    def __init__(self, http: aiohttp.ClientSession) -> None:
+    A request that is refused with 401 was not carried out; it is repeated with the next token, as
+    while tokens are rotated it is not known which of them Twilio accepts.
+    """
+
+    def __init__(self, account: TwilioAccount, http: aiohttp.ClientSession) -> None:
         super().__init__(logging.getLogger(__name__), is_async=True)
+        self._account = account
         self._http = http
 
     async def request(self, method: str, url: str, **given: Any) -> Response:
-        """As the library calls it; its `timeout` and `allow_redirects` are not used."""
+        """As the library calls it; its `auth`, `timeout` and `allow_redirects` are not used."""
         content = {"params": given["params"], "data": given["data"], "allow_redirects": False}
-        headers = {**given["headers"], "Authorization": aiohttp.encode_basic_auth(*given["auth"])}
-        async with self._http.request(method, url, headers=headers, **content) as answer:
-            return Response(answer.status, await answer.text(), answer.headers)
+        response = Response(HTTPStatus.UNAUTHORIZED, "")
+        async with aclosing(self._account.credentials()) as credentials:
+            async for user, password in credentials:
+                header = {"Authorization": aiohttp.encode_basic_auth(user, password)}
+                headers = {**given["headers"], **header}
+                async with self._http.request(method, url, headers=headers, **content) as answer:
+                    response = Response(answer.status, await answer.text(), answer.headers)
+                if response.status_code != HTTPStatus.UNAUTHORIZED:
+                    break
+        return response
 
 
 def twilio_client(account: TwilioAccount, http: aiohttp.ClientSession) -> Client:
     """The library's client for an account with credentials."""
-    user, password = account.credentials
-    client = Client(user, password, account.sid, http_client=TwilioHttp(http))
+    client = Client("in", "TwilioHttp", account.sid, http_client=TwilioHttp(account, http))
     client.api.base_url = account.api_url
     return client
 

@@ -28,45 +28,46 @@ def is_well_formed(signature: str | None) -> bool:
 
 
 class Signatures:
-    """Verifies signatures by an auth token, which must not be empty.
+    """Verifies signatures by an auth token.
 
     `public_url` is the origin of the webhooks, `ws_url` that of the relay socket, as `Settings` has
     checked them.
     """
 
-    def __init__(self, auth_token: str, public_url: str, ws_url: str) -> None:
-        if not auth_token:
-            raise ValueError("the auth token must not be empty")
-        self._validator = RequestValidator(auth_token)
+    def __init__(self, public_url: str, ws_url: str) -> None:
         self._public = _base(public_url)
         self._socket = _base(ws_url)
 
     def webhook_is_genuine(
-        self, raw_path: str, params: Mapping[str, object], signature: str | None
+        self, token: str, raw_path: str, params: Mapping[str, object], signature: str | None
     ) -> bool:
-        """Whether Twilio sent this form.
+        """Whether Twilio sent this form, and signed it with this token, which must not be empty.
 
         `raw_path` is path and query, percent-encoded as received. `params` is a multi-dict if names
         can repeat, because every value is signed; a value that is not text, as a file, is refused.
         """
         if not all(isinstance(value, str) for value in params.values()):
             return False
-        return self._is_genuine(_urls(self._public, raw_path), params, signature)
+        return _is_genuine(token, _urls(self._public, raw_path), params, signature)
 
-    def handshake_is_genuine(self, raw_path: str, signature: str | None) -> bool:
+    def handshake_is_genuine(self, token: str, raw_path: str, signature: str | None) -> bool:
         """Whether Twilio opens this socket; arguments as of `webhook_is_genuine`."""
         urls = [*_urls(self._socket, raw_path), *_bare_urls(self._socket, raw_path)]
-        return self._is_genuine(urls, {}, signature)
+        return _is_genuine(token, urls, {}, signature)
 
-    def _is_genuine(
-        self, urls: Iterable[str], params: Mapping[str, object], signature: str | None
-    ) -> bool:
-        if signature is None or not is_well_formed(signature):
-            return False
-        try:
-            return any(self._validator.validate(url, params, signature) for url in urls)
-        except UnicodeEncodeError:  # bytes that are not text; Twilio signs text only
-            return False
+
+def _is_genuine(
+    token: str, urls: Iterable[str], params: Mapping[str, object], signature: str | None
+) -> bool:
+    if not token:
+        raise ValueError("the auth token must not be empty")
+    if signature is None or not is_well_formed(signature):
+        return False
+    validator = RequestValidator(token)
+    try:
+        return any(validator.validate(url, params, signature) for url in urls)
+    except UnicodeEncodeError:  # bytes that are not text; Twilio signs text only
+        return False
 
 
 def _base(url: str) -> tuple[str, str]:

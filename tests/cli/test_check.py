@@ -21,6 +21,7 @@ from tests.emulators.bedrock import BedrockEmulator
 from tests.emulators.openai import OpenAIEmulator
 from tests.emulators.replies import fail, say
 from tests.emulators.scripts import by_model
+from tests.emulators.secrets_manager import ARN
 from tests.llm.accounts import set_account
 from tests.servers import TOKEN, VOICE_URL
 from tests.tools.http.stand_in import standing_in
@@ -247,6 +248,11 @@ LIVE: dict[str, tuple[Plant, str, str]] = {
     "wrong token": (
         _setting(TWILIO_AUTH_TOKEN="a-wrong-secret"),
         "Twilio: TWILIO_AUTH_TOKEN: HTTP 401", "copy both from the console"),
+    "secret of the token away": (
+        _setting(
+            TWILIO_AUTH_TOKEN="", TWILIO_AUTH_TOKEN_SECRET_ARN=ARN,
+            AWS_ENDPOINT_URL_SECRETS_MANAGER=NOWHERE),
+        f"Twilio: TWILIO_AUTH_TOKEN_SECRET_ARN: {ARN}: ", "it cannot be reached"),
     "wrong API key": (
         _setting(TWILIO_API_KEY_SID="SK0", TWILIO_API_KEY_SECRET="a-wrong-secret"),
         "Twilio: TWILIO_API_KEY_SECRET: HTTP 401", "copy both from the console"),

@@ -19,6 +19,7 @@ from agent.http import api
 from agent.http.api import REFUSALS_OF_AN_ADDRESS, TOKENS_OF_AN_IDENTITY, ApiKeys, RateLimiter
 from agent.http.middleware import TELEMETRY
 from agent.observability import Telemetry
+from agent.twilio.auth_tokens import AuthTokens
 from agent.twilio.rest_client import TwilioAccount, VoiceAccess
 from tests.fakes import Clock
 from tests.servers import Server, serving, settings_for
@@ -190,7 +191,7 @@ async def test_rate_limit_of_an_identity_does_not_affect_others(desk: Server) ->
 
 
 async def test_rate_limit_of_a_key_does_not_affect_others(aiohttp_client: AiohttpClient) -> None:
-    account = TwilioAccount("AC0", "", "SK0", SECRET)
+    account = TwilioAccount("AC0", AuthTokens(), "SK0", SECRET)
     access = VoiceAccess(account, "AP0", "", clock=lambda: 1_900_000_000.0)
     application = web.Application()
     application.add_routes(api.public_routes)

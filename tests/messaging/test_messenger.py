@@ -22,6 +22,7 @@ from agent.messaging import (
 from agent.messaging.kept_messages import MemoryMessenger
 from agent.ports import Channel, Mail, Messenger, TextMessage
 from agent.tools.idempotency import PERFORM_SECONDS
+from agent.twilio.auth_tokens import AuthTokens
 from agent.twilio.rest_client import CONNECT_SECONDS, TOTAL_SECONDS, TwilioAccount, open_http
 from tests.emulators.carrier import (
     ACCOUNT,
@@ -36,7 +37,7 @@ from tests.emulators.carrier import (
 )
 
 OPTIONS = MessengerOptions(
-    account=TwilioAccount(ACCOUNT, "auth-token"),
+    account=TwilioAccount(ACCOUNT, AuthTokens(["auth-token"])),
     status_callback="https://voice.example.com/messages/status",
     sendgrid_api_key="SG.key",
     email_sender="orders@example.com",
@@ -104,7 +105,7 @@ async def test_requests_have_every_field(stand_in: CarrierStandIn) -> None:
 
 
 async def test_api_key_is_preferred_to_the_auth_token(stand_in: CarrierStandIn) -> None:
-    account = TwilioAccount(ACCOUNT, "auth-token", "SK1", "key-secret")
+    account = TwilioAccount(ACCOUNT, AuthTokens(["auth-token"]), "SK1", "key-secret")
 
     async with messenger_to(stand_in.session(), replace(OPTIONS, account=account)) as messenger:
         await messenger.text(TEXT)
@@ -227,7 +228,7 @@ async def test_failure_is_logged_without_number_and_words(stand_in: CarrierStand
         (OPTIONS, {}),
         (MessengerOptions(), {"sms": "TWILIO_ACCOUNT_SID", "email": "SENDGRID_API_KEY"}),
         (replace(OPTIONS, account=TwilioAccount(ACCOUNT)), {"sms": "TWILIO_AUTH_TOKEN"}),
-        (replace(OPTIONS, account=TwilioAccount(ACCOUNT, "", "SK1", "secret")), {}),
+        (replace(OPTIONS, account=TwilioAccount(ACCOUNT, AuthTokens(), "SK1", "secret")), {}),
         (replace(OPTIONS, sendgrid_api_key=""), {"email": "SENDGRID_API_KEY"}),
     ],
 )

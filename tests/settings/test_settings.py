@@ -63,11 +63,13 @@ VARIABLES: dict[str, tuple[str, object]] = {
     "AWS_CONFIG_FILE": ("folder/config", Path("folder/config")),
     "AWS_ENDPOINT_URL_DYNAMODB": ("http://localhost:8001", "http://localhost:8001"),
     "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": ("https://b.example.com", "https://b.example.com"),
+    "AWS_ENDPOINT_URL_SECRETS_MANAGER": ("https://s.example.com", "https://s.example.com"),
     "CONFIGURATION": ("configuration", Path("configuration")),
     "STACK_USE_CASE": ("albertEinsteinUseCase", "albertEinsteinUseCase"),
     "TIME_ZONE": ("Europe/Zurich", ZoneInfo("Europe/Zurich")),
     "TWILIO_ACCOUNT_SID": ("AC0", "AC0"),
-    "TWILIO_AUTH_TOKEN": (" secret ", "secret"),
+    "TWILIO_AUTH_TOKEN": (" secret, second ", ("secret", "second")),
+    "TWILIO_AUTH_TOKEN_SECRET_ARN": ("", ""),  # never together with a token
     "TWILIO_API_KEY_SID": ("SK0", "SK0"),
     "TWILIO_API_KEY_SECRET": ("key secret", "key secret"),
     "SENDGRID_API_KEY": ("SG.0", "SG.0"),
@@ -308,7 +310,7 @@ def test_origin_follows_from_the_socket(ws_url: str, origin: str) -> None:
     settings = Settings.read({"WS_URL": ws_url, "TWILIO_AUTH_TOKEN": "secret"})
 
     assert settings.origin == origin
-    Signatures("secret", settings.origin, settings.ws_url)  # raises no error
+    Signatures(settings.origin, settings.ws_url)  # raises no error
 
 
 @pytest.mark.parametrize(

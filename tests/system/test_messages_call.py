@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from agent.app import messenger_options
+from agent.app import messenger_options, twilio_account
 from agent.call.messages import StopReason, ToolCall
 from agent.messaging import CarrierMessenger
 from agent.ports import Store
 from agent.settings import Settings
 from agent.simulator.simulated_call import TwilioCall
+from agent.twilio.auth_tokens import AuthTokens
 from agent.twilio.rest_client import TOTAL_SECONDS
 from tests.emulators.carrier import ACCOUNT, TIME_LIMIT_SECONDS, CarrierStandIn, Conduct, Refused
 from tests.scripted import ScriptedModel, Step
@@ -88,7 +89,8 @@ async def sending(
 ) -> AsyncIterator[Stage]:
     """A service that sends by a stand-in, and waits so many seconds for its answer."""
     async with CarrierStandIn() as carrier, carrier.session(patience) as http:
-        messenger = CarrierMessenger(messenger_options(settings), http)
+        account = twilio_account(settings, AuthTokens(settings.twilio_auth_token))
+        messenger = CarrierMessenger(messenger_options(settings, account), http)
         async with staged(settings, store, open_model, messenger=messenger) as server:
             yield Stage(server, carrier)
 

@@ -14,7 +14,9 @@ from twilio.jwt import JwtDecodeError  # type: ignore[import-untyped] # ships no
 from twilio.jwt.access_token import AccessToken  # type: ignore[import-untyped] # the same
 
 from agent.errors import DialError, DialFault, MessageError, MessageRefusedError
+from agent.ports import uncounted
 from agent.simulator.virtual_time import run_virtually
+from agent.twilio.auth_tokens import AuthTokens, SecretVersions
 from agent.twilio.rest_client import (
     TwilioAccount,
     TwilioDialer,
@@ -38,7 +40,7 @@ async def api() -> AsyncIterator[TwilioApi]:
 
 @asynccontextmanager
 async def dialer(url: str) -> AsyncIterator[TwilioDialer]:
-    account = TwilioAccount(ACCOUNT, "", "SK1", "signing", url)
+    account = TwilioAccount(ACCOUNT, AuthTokens(), "SK1", "signing", url)
     async with open_http() as http:
         yield TwilioDialer(twilio_client(account, http))
 
@@ -113,16 +115,50 @@ async def test_unreachable_api_is_a_dial_error() -> None:
 @pytest.mark.parametrize(
     ("account", "missing", "credentials"),
     [
-        (TwilioAccount(), "TWILIO_ACCOUNT_SID", ("", "")),
-        (TwilioAccount(ACCOUNT), "TWILIO_AUTH_TOKEN", (ACCOUNT, "")),
-        (TwilioAccount(ACCOUNT, "token"), "", (ACCOUNT, "token")),
-        (TwilioAccount(ACCOUNT, "token", "SK1", "secret"), "", ("SK1", "secret")),
+        (TwilioAccount(), "TWILIO_ACCOUNT_SID", []),
+        (TwilioAccount(ACCOUNT), "TWILIO_AUTH_TOKEN", []),
+        (TwilioAccount(ACCOUNT, AuthTokens(["a", "b"])), "", [(ACCOUNT, "a"), (ACCOUNT, "b")]),
+        (TwilioAccount(ACCOUNT, AuthTokens(["a"]), "SK1", "key"), "", [("SK1", "key")]),
     ],
 )
-def test_account_prefers_its_api_key_and_names_the_missing_variable(
-    account: TwilioAccount, missing: str, credentials: tuple[str, str]
+async def test_account_prefers_its_api_key_and_names_the_missing_variable(
+    account: TwilioAccount, missing: str, credentials: list[tuple[str, str]]
 ) -> None:
-    assert (account.missing_variable, account.credentials) == (missing, credentials)
+    assert account.missing_variable == missing
+    assert [each async for each in account.credentials()] == credentials
+
+
+@pytest.mark.parametrize(
+    ("known", "refused"),
+    [(["old", "new"], 1), (["new", "old"], 0), (["older", "old"], 3)],
+)
+async def test_call_is_made_with_the_token_that_twilio_accepts(
+    known: list[str], refused: int
+) -> None:
+    """While tokens are rotated; the new one may still have to be read. It is made once."""
+
+    async def read() -> SecretVersions:
+        return SecretVersions({"AWSCURRENT": "old", "AWSPENDING": "newer", "AWSPREVIOUS": "new"})
+
+    async with twilio_api(ACCOUNT, "new") as api, open_http() as http:
+        tokens = AuthTokens(known, read)
+        keeping = asyncio.create_task(tokens.keep(uncounted), name="keep")
+        account = TwilioAccount(ACCOUNT, tokens, api_url=api.url)
+        call_sid = await TwilioDialer(twilio_client(account, http)).dial(ADA, OURS, URL, STATUS_URL)
+        keeping.cancel()
+        await asyncio.wait([keeping])
+
+    assert (call_sid, len(api.asked), api.unauthorized) == ("CA" + "1".zfill(32), 1, refused)
+
+
+async def test_call_is_refused_once_no_token_is_accepted() -> None:
+    async with twilio_api(ACCOUNT, "new") as api, open_http() as http:
+        account = TwilioAccount(ACCOUNT, AuthTokens(["older", "old"]), api_url=api.url)
+        with pytest.raises(DialError) as caught:
+            await TwilioDialer(twilio_client(account, http)).dial(ADA, OURS, URL, STATUS_URL)
+
+    assert caught.value.detail == "Twilio refused: HTTP 401, code 20003"
+    assert (api.asked, api.unauthorized) == ([], 2)
 
 
 @pytest.mark.parametrize(
@@ -187,7 +223,7 @@ PUSH = "CR" + "3" * 32
 
 
 def access(*, push: str = "", now: float | None = None) -> VoiceAccess:
-    account = TwilioAccount("AC" + "0" * 32, "", "SK" + "1" * 32, SECRET)
+    account = TwilioAccount("AC" + "0" * 32, AuthTokens(), "SK" + "1" * 32, SECRET)
     clock = time if now is None else lambda: now
     return VoiceAccess(account, "AP" + "2" * 32, push, clock)
 

@@ -14,8 +14,8 @@ from twilio.request_validator import RequestValidator  # type: ignore[import-unt
 from agent.twilio.signature import Signatures
 
 TOKEN = "12345678901234567890123456789012"
-SIGNATURES = Signatures(TOKEN, "https://voice.example.com", "wss://voice.example.com")
-PREFIXED = Signatures(TOKEN, "https://voice.example.com/prefix", "wss://voice.example.com/prefix")
+SIGNATURES = Signatures("https://voice.example.com", "wss://voice.example.com")
+PREFIXED = Signatures("https://voice.example.com/prefix", "wss://voice.example.com/prefix")
 
 FORM = {"CallSid": "CA0123", "From": "+15550001111", "To": "+15550002222", "CallStatus": "ringing"}
 PLAIN = ("wss://voice.example.com", "wss://voice.example.com/", "wss://voice.example.com:443")
@@ -53,10 +53,10 @@ def test_handshake_is_signed_with_the_configured_url(
 ) -> None:
     """Three spellings are accepted: port 443, the `/` of a bare host, a prefix that was removed."""
     for ws_url in configured:
-        signatures = Signatures(TOKEN, "https://voice.example.com", ws_url)
+        signatures = Signatures("https://voice.example.com", ws_url)
 
-        assert signatures.handshake_is_genuine(raw_path, signature)
-        assert not signatures.handshake_is_genuine(raw_path + "x", signature)
+        assert signatures.handshake_is_genuine(TOKEN, raw_path, signature)
+        assert not signatures.handshake_is_genuine(TOKEN, raw_path + "x", signature)
 
 
 @pytest.mark.parametrize(
@@ -89,9 +89,9 @@ def test_handshake_with_another_signature_is_refused(
 ) -> None:
     """Above all one with the signature of a webhook to the same path."""
     for ws_url in configured:
-        signatures = Signatures(TOKEN, "https://voice.example.com", ws_url)
+        signatures = Signatures("https://voice.example.com", ws_url)
 
-        assert not signatures.handshake_is_genuine(raw_path, signature)
+        assert not signatures.handshake_is_genuine(TOKEN, raw_path, signature)
 
 
 def test_a_webhook_is_signed_with_its_url_and_form() -> None:
@@ -99,15 +99,15 @@ def test_a_webhook_is_signed_with_its_url_and_form() -> None:
     signature = "qcmFV3ykADjEfIcv527wuk5FEsA="
 
     def check(form: dict[str, str]) -> bool:
-        return SIGNATURES.webhook_is_genuine("/voice/inbound", form, signature)
+        return SIGNATURES.webhook_is_genuine(TOKEN, "/voice/inbound", form, signature)
 
     assert check(FORM)
     assert not check({**FORM, "From": "+15550009999"})
     assert not check({**FORM, "Extra": ""})
     assert not check({"CallSid": "CA0123"})
-    assert not SIGNATURES.webhook_is_genuine("/voice/outbound", FORM, signature)
-    assert not SIGNATURES.webhook_is_genuine("/voice/inbound?a=1", FORM, signature)
-    assert not SIGNATURES.webhook_is_genuine("/voice/inbound", FORM, None)
+    assert not SIGNATURES.webhook_is_genuine(TOKEN, "/voice/outbound", FORM, signature)
+    assert not SIGNATURES.webhook_is_genuine(TOKEN, "/voice/inbound?a=1", FORM, signature)
+    assert not SIGNATURES.webhook_is_genuine(TOKEN, "/voice/inbound", FORM, None)
 
 
 @pytest.mark.parametrize(
@@ -126,27 +126,29 @@ def test_port_and_repeated_and_blank_fields_of_a_form_count(
     path: str, form: dict[str, str], signature: str
 ) -> None:
     """Every distinct value is signed, in order."""
-    assert SIGNATURES.webhook_is_genuine(path, form, signature)
+    assert SIGNATURES.webhook_is_genuine(TOKEN, path, form, signature)
 
 
 def test_a_webhook_behind_a_prefix_is_checked_alike() -> None:
     signature = "G9OjqHxzdl+xdtwzk3VsqYg+blY="  # https://voice.example.com/prefix/twiml, From=+1
 
-    assert PREFIXED.webhook_is_genuine("/twiml", {"From": "+1"}, signature)
-    assert PREFIXED.webhook_is_genuine("/prefix/twiml", {"From": "+1"}, signature)
-    assert not SIGNATURES.webhook_is_genuine("/twiml", {"From": "+1"}, signature)
+    assert PREFIXED.webhook_is_genuine(TOKEN, "/twiml", {"From": "+1"}, signature)
+    assert PREFIXED.webhook_is_genuine(TOKEN, "/prefix/twiml", {"From": "+1"}, signature)
+    assert not SIGNATURES.webhook_is_genuine(TOKEN, "/twiml", {"From": "+1"}, signature)
 
 
 @pytest.mark.parametrize("value", [bytearray(b"x"), object(), 1])
 def test_a_form_with_more_than_text_is_not_from_twilio(value: object) -> None:
     form = {**FORM, "File": value}
 
-    assert not SIGNATURES.webhook_is_genuine("/voice/inbound", form, "qcmFV3ykADjEfIcv527wuk5FEsA=")
+    assert not SIGNATURES.webhook_is_genuine(
+        TOKEN, "/voice/inbound", form, "qcmFV3ykADjEfIcv527wuk5FEsA="
+    )
 
 
 def test_empty_token_is_a_value_error() -> None:
     with pytest.raises(ValueError, match="must not be empty"):
-        Signatures("", "https://voice.example.com", "wss://voice.example.com")
+        SIGNATURES.webhook_is_genuine("", "/twiml", FORM, "qcmFV3ykADjEfIcv527wuk5FEsA=")
 
 
 @given(st.text(st.characters(codec=None)), st.text(st.characters(codec=None)))
@@ -158,9 +160,9 @@ def test_unsigned_requests_of_any_characters_are_refused_without_an_error(
 ) -> None:
     path = "/" + raw_path
 
-    assert not PREFIXED.handshake_is_genuine(path, text)
-    assert not PREFIXED.handshake_is_genuine(raw_path, text)
-    assert not PREFIXED.webhook_is_genuine(path, {text: raw_path}, text)
+    assert not PREFIXED.handshake_is_genuine(TOKEN, path, text)
+    assert not PREFIXED.handshake_is_genuine(TOKEN, raw_path, text)
+    assert not PREFIXED.webhook_is_genuine(TOKEN, path, {text: raw_path}, text)
 
 
 @pytest.mark.parametrize(

@@ -217,7 +217,7 @@ async def hosted(
     async with (
         app.running(settings, "127.0.0.1", substitutes=substitutes) as service,
         Twilio.open(
-            f"http://127.0.0.1:{service.port}", settings.twilio_auth_token, settings.origin
+            f"http://127.0.0.1:{service.port}", settings.twilio_auth_token[0], settings.origin
         ) as twilio,
     ):
         seeded = store.snapshot()

@@ -79,7 +79,7 @@ def address_in(asked: argparse.Namespace) -> ServerAddress:
         raise AddressError(
             f"--public-url: {asked.public_url}: must be an origin such as https://voice.example.com"
         )
-    token = asked.token if asked.token is not None else os.environ.get(_TOKEN, "")
+    token = asked.token if asked.token is not None else os.environ.get(_TOKEN, "").partition(",")[0]
     if not token and asked.token is None:
         raise AddressError(f"{_TOKEN}: not set; it signs the requests, as Twilio does")
     path = url.raw_path_qs if url.raw_path_qs not in {"", "/"} else "/twiml"
