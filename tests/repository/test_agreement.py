@@ -94,10 +94,6 @@ def task() -> dict[str, Any]:
     return container
 
 
-def secrets_of_the_task() -> list[str]:
-    return [each["Name"] for each in task()["Secrets"] if "Name" in each]
-
-
 def of_the_pages() -> set[str]:
     """Names that begin like ours or an SDK's; placeholders of prompts are <<NAMES>>."""
     pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
@@ -122,8 +118,8 @@ def offered_in_descriptions() -> Iterator[str]:
 @pytest.mark.parametrize(
     "named",
     [
-        of_the_script, of_compose, of_the_image, of_the_task, secrets_of_the_task,
-        of_the_developers_line, offered_in_descriptions, of_the_pages,
+        of_the_script, of_compose, of_the_image, of_the_task, of_the_developers_line,
+        offered_in_descriptions, of_the_pages,
     ],
 )  # fmt: skip
 def test_every_variable_that_is_named_is_read(named: Any) -> None:

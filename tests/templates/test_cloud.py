@@ -165,20 +165,23 @@ def test_the_service_is_given_what_it_needs_once_and_secrets_as_references(
     agent: dict[str, Any],
 ) -> None:
     """ECS would refuse a name given twice; what the operator lists cannot be a fixed one."""
-    needed = {"WS_URL", "TWILIO_AUTH_TOKEN", "TABLE_NAME", "AWS_REGION", "MODEL_IDENTIFIER"}
+    needed = {"WS_URL", "TABLE_NAME", "AWS_REGION", "MODEL_IDENTIFIER"}
     listed = cloud()["Parameters"]["pSecretNames"]["AllowedPattern"]
-    secret = {it.name for it in Settings.describe() if "secret" in it.meaning}
+    secret = {it.name for it in Settings.describe() if it.meaning.endswith("secret")}
 
-    # Secrets without a name are those whose names the operator chooses.
-    [token] = [each["Name"] for each in agent["Secrets"] if "Name" in each]
-    given = [*(each["Name"] for each in agent["Environment"]), token]
+    given = [each["Name"] for each in agent["Environment"]]
 
     assert len(given) == len(set(given))
     assert needed <= set(given)
+    assert variables(agent)["TWILIO_AUTH_TOKEN_SECRET_ARN"] == {"Ref": "pTwilioAuthTokenSecretArn"}
     assert "ALLOW_UNSIGNED_REQUESTS" not in given
-    assert secret & set(given) == {token}
-    assert not re.fullmatch(listed, token)
-    assert not re.fullmatch(listed, f"SENDGRID_API_KEY,{token}")
+    assert len(secret) == 6
+    assert secret & set(given) == set()
+    assert [each["Name"] for each in agent["Secrets"] if "Name" in each] == []
+    for each in (*given, "TWILIO_AUTH_TOKEN"):
+        lists = f"SENDGRID_API_KEY,{each}", f"{each},SENDGRID_API_KEY"
+        assert [text for text in (each, *lists) if re.fullmatch(listed, text)] == []
+        assert re.fullmatch(listed, f"OUR_{each},{each}_2")
 
 
 def test_name_and_port_agree_between_container_target_group_and_service(
@@ -339,7 +342,18 @@ def test_a_task_may_read_its_secrets_and_pull_one_repository() -> None:
     given = {each.get("Sid"): each for each in statements(cloud())}
 
     assert given["PullTheImage"]["Resource"]["Fn::Sub"][0].endswith(":repository/${pImageName}")
-    assert given["ReadTheTwilioToken"]["Resource"]["Fn::Sub"][0].endswith(":secret:${Name}")
+    assert given["AuthToken"]["Resource"]["Fn::Sub"][0].endswith(":secret:${Name}")
+    assert given["AuthToken"]["Condition"] == {
+        "ForAnyValue:StringEquals": {
+            "secretsmanager:VersionStage": ["AWSPENDING", "AWSCURRENT", "AWSPREVIOUS"]
+        }
+    }
+    assert (
+        given["AuthToken"]
+        in cloud()["Resources"]["ECSTaskPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    )
+    decrypting = cloud()["Resources"]["ECSTaskSecretKeyPolicy"]["Properties"]
+    assert decrypting["Roles"] == [{"Ref": "ECSTaskExecutionRole"}, {"Ref": "ECSTaskRole"}]
     assert given["ReadFurtherSecrets"]["Resource"] == {"Ref": "pSecretsArn"}
     assert given["DecryptSecrets"]["Resource"] == {"Ref": "pSecretKmsKeyArn"}
     assert given["ReadTheEnvironmentFile"]["Resource"][0] == {"Ref": "pEnvironmentFileArn"}

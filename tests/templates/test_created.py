@@ -73,10 +73,10 @@ def agent_container(account: Account) -> dict[str, Any]:
 
 
 def environment(account: Account, **chosen: str) -> dict[str, str]:
-    """The environment of a task of a stack with these parameters, and the secret."""
+    """The environment of a task of a stack with these parameters."""
     create(account, CLOUD, **chosen)
     given = agent_container(account)["environment"]
-    return {each["name"]: each["value"] for each in given} | {"TWILIO_AUTH_TOKEN": "token"}
+    return {each["name"]: each["value"] for each in given}
 
 
 def test_the_service_starts_with_the_environment_of_its_task(account: Account) -> None:
@@ -86,6 +86,7 @@ def test_the_service_starts_with_the_environment_of_its_task(account: Account) -
 
     assert settings.table_name == _TABLE
     assert settings.ws_url == "wss://voice.example.com/"
+    assert settings.twilio_auth_token_secret_arn == _GIVEN["pTwilioAuthTokenSecretArn"]
     assert settings.model_identifier == "us.amazon.nova-lite-v1:0"
     assert settings.fallback_model_identifiers == ()
     assert (settings.web_concurrency, settings.max_calls) == (2, 200)
@@ -122,7 +123,6 @@ def test_what_is_chosen_arrives_in_the_task(account: Account) -> None:
 
     container = agent_container(account)
     assert [each for each in container["secrets"] if each] == [
-        {"name": "TWILIO_AUTH_TOKEN", "valueFrom": _GIVEN["pTwilioAuthTokenSecretArn"]},
         {"name": "TWILIO_API_KEY_SECRET", "valueFrom": f"{more}:TWILIO_API_KEY_SECRET::"},
         {"name": "ORDERS_TOKEN", "valueFrom": f"{more}:ORDERS_TOKEN::"},
     ]
