@@ -303,7 +303,10 @@ class Settings:
     def _network_problems(self) -> Iterator[str]:
         if self.is_public and not (self.has_auth_token or self.allow_unsigned_requests):
             unless = "unless ALLOW_UNSIGNED_REQUESTS is true"
-            yield f"TWILIO_AUTH_TOKEN: must be set when WS_URL is public, {unless}"
+            yield (
+                "TWILIO_AUTH_TOKEN: must be set when WS_URL is public,"
+                f" or TWILIO_AUTH_TOKEN_SECRET_ARN, {unless}"
+            )
         if self.twilio_auth_token and self.twilio_auth_token_secret_arn:
             yield "TWILIO_AUTH_TOKEN: must not be set together with TWILIO_AUTH_TOKEN_SECRET_ARN"
         if self.is_public and not self.ws_url.startswith("wss://"):

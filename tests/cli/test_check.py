@@ -308,8 +308,8 @@ PLAIN: dict[str, tuple[dict[str, str], str]] = {
         "OPENAI_API_KEY: must be set, or OPENAI_BASE_URL, for openai:"),
     "token missing": (
         {"WS_URL": "wss://voice.example.com/"},
-        "TWILIO_AUTH_TOKEN: must be set when WS_URL is public, unless ALLOW_UNSIGNED_REQUESTS is"
-        " true"),
+        "TWILIO_AUTH_TOKEN: must be set when WS_URL is public, or TWILIO_AUTH_TOKEN_SECRET_ARN,"
+        " unless ALLOW_UNSIGNED_REQUESTS is true"),
     "host allow-list": (
         {"HTTP_TOOL_HOSTS": "169.254.169.254"}, "HTTP_TOOL_HOSTS: "),
     "use case missing": (

@@ -19,6 +19,7 @@ from agent.cli.evaluation.load_page import load_page
 from agent.cli.evaluation.load_report import LoadReport, is_good, json_text, report_lines
 from agent.cli.evaluation.load_test import read_dialogues
 from agent.cli.evaluation.paced_model import Pace
+from agent.cli.evaluation.server_address import address_in
 from agent.cli.evaluation.service_times import Histogram, histograms
 from agent.cli.main import main
 from agent.scenarios.load_figures import AnswerWait, LoadFigures
@@ -314,6 +315,13 @@ def test_token_is_needed(
 
     assert main(["load", "http://127.0.0.1:1"]) == 2
     assert "TWILIO_AUTH_TOKEN" in capsys.readouterr().err
+
+
+def test_first_token_of_a_list_signs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As while tokens are rotated."""
+    monkeypatch.setenv("TWILIO_AUTH_TOKEN", "old,new")
+
+    assert address_in(parsed("http://127.0.0.1:1")).token == "old"
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from agent.settings import Settings, SettingsError, log_format_for
 from agent.twilio.signature import Signatures
 from agent.usecases.host_allowlist import HostAllowlist, HostRule, Secret, SecretRule
 
+ARN = "arn:aws:secretsmanager:us-east-1:123456789012:secret:voice/twilio-auth-token-AbCdEf"
 PUBLIC = {"WS_URL": "wss://voice.example.com/", "TWILIO_AUTH_TOKEN": "secret"}
 
 
@@ -278,6 +279,28 @@ def test_public_service_without_a_token_is_refused(environment: Mapping[str, str
     served = {**environment, "WS_URL": "wss://voice.example.com/"}
     assert Settings.read({**served, "ALLOW_UNSIGNED_REQUESTS": "true"}).is_public
     assert Settings.read({**served, "TWILIO_AUTH_TOKEN": "secret"}).is_public
+    assert Settings.read({**served, "TWILIO_AUTH_TOKEN_SECRET_ARN": ARN}).is_public
+
+
+@pytest.mark.parametrize("arn", [ARN, f"{ARN}:token::"])
+def test_token_is_in_the_environment_or_in_a_secret(arn: str) -> None:
+    settings = Settings.read({"TWILIO_AUTH_TOKEN_SECRET_ARN": arn})
+
+    assert (settings.twilio_auth_token_secret_arn, settings.public_host) == (arn, None)
+    with pytest.raises(SettingsError, match=r"^TWILIO_AUTH_TOKEN: must not be set together with "):
+        Settings.read({"TWILIO_AUTH_TOKEN": "a", "TWILIO_AUTH_TOKEN_SECRET_ARN": arn})
+
+
+@pytest.mark.parametrize("arn", ["voice/token", ARN[:-20] + " x", f"{ARN}:token", f"{ARN}:::"])
+def test_what_is_no_arn_of_a_secret_is_told_once(arn: str) -> None:
+    """A public service does not also miss the token."""
+    with pytest.raises(SettingsError) as caught:
+        Settings.read({"WS_URL": PUBLIC["WS_URL"], "TWILIO_AUTH_TOKEN_SECRET_ARN": arn})
+
+    assert str(caught.value) == (
+        "TWILIO_AUTH_TOKEN_SECRET_ARN: must be the ARN of a secret, or ARN:KEY:: for a key of its"
+        " JSON object"
+    )
 
 
 def test_calls_are_made_with_the_token_or_a_key_of_the_account() -> None:
@@ -359,8 +382,8 @@ def test_all_faults_are_told_at_once() -> None:
         "PORT: must be a port number from 0 to 65535",
         "FALLBACK_MODEL_IDENTIFIERS: must name a model, openai:NAME",
         "TWILIO_API_KEY_SID: must be a SID that begins with SK",
-        "TWILIO_AUTH_TOKEN: must be set when WS_URL is public, unless ALLOW_UNSIGNED_REQUESTS is"
-        " true",
+        "TWILIO_AUTH_TOKEN: must be set when WS_URL is public, or TWILIO_AUTH_TOKEN_SECRET_ARN,"
+        " unless ALLOW_UNSIGNED_REQUESTS is true",
         "WS_URL: a public address must be wss://",
     ]
 
