@@ -341,7 +341,7 @@ async def test_secret_that_cannot_be_read_at_the_start_is_one_line(
 
 
 async def test_secret_without_a_token_stops_the_start(manager: SecretsManager) -> None:
-    """An empty token would be a key that anybody knows."""
+    """An empty token would be a key that all know."""
     manager.versions[CURRENT] = " \n"
 
     with pytest.raises(AuthTokenError, match=r"it has no token$"):
