@@ -34,7 +34,9 @@ from agent.http.middleware import (
     guard_webhooks,
 )
 from agent.http.server import (
+    SCRAPES,
     Address,
+    Scrapes,
     open_operators,
     open_site,
     operators_address,
@@ -143,6 +145,7 @@ class Service:
     calls: CallManager
     store: Store
     telemetry: Telemetry
+    scrapes: Scrapes
     port: int
     metrics_port: int  # 0 if metrics are not served
 
@@ -289,6 +292,7 @@ async def running(
         public[TOKENS] = _token_service(settings)
         private = web.Application()
         private.add_routes(PRIVATE_ROUTES)
+        private[SCRAPES] = scrapes = Scrapes()
         private[DIAL_KEYS] = ApiKeys(settings.dial_api_keys) if settings.dial_api_keys else None
         signatures = Signatures(settings.origin, settings.ws_url)
         for application in (public, private):
@@ -318,6 +322,6 @@ async def running(
                 service = urlsplit(settings.ws_url).netloc
                 embedded = EmbeddedMetrics(telemetry, service, sys.stderr.write)
                 monitors.append(tasks.create_task(embedded.run(), name="embedded metrics"))
-            yield Service(calls, store, telemetry, port, metrics_port)
+            yield Service(calls, store, telemetry, scrapes, port, metrics_port)
             for task in monitors:
                 task.cancel()

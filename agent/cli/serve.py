@@ -16,6 +16,7 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Coroutine
 from dataclasses import replace
 from datetime import datetime
 
@@ -124,6 +125,8 @@ async def serve(settings: Settings, announcement: str = "", *, worker: str = "")
         first = await signals.get()
         service.telemetry.count("agent_draining", 1)
         await _leave(service.calls, first, signals, settings.drain_seconds)
+        if first is not signal.SIGINT:
+            await _is_interrupted(service.scrapes.until_seen(), signals)
     log.info("service.stopped")
 
 
@@ -163,22 +166,24 @@ async def _leave(
     for departure, limit in [] if first is signal.SIGINT else stages:
         log.info("service.draining", calls=active.count, departure=departure, seconds=limit)
         active.drain(departure)
-        if await _is_interrupted(calls, signals, limit) or not active.count:
+        if await _is_interrupted(calls.until_quiet(), signals, limit) or not active.count:
             break
     if active.count:
         log.info("service.ending_calls", calls=active.count)
         active.drain(ShutdownMode.GOODBYE)
-        await _is_interrupted(calls, signals, GOODBYE_SECONDS)
+        await _is_interrupted(calls.until_quiet(), signals, GOODBYE_SECONDS)
     active.is_draining = True
     if active.count:
         log.warning("service.calls_cut", calls=active.count)
 
 
 async def _is_interrupted(
-    calls: CallManager, signals: asyncio.Queue[signal.Signals], seconds: float
+    end: Coroutine[None, None, None],
+    signals: asyncio.Queue[signal.Signals],
+    seconds: float | None = None,
 ) -> bool:
-    """Wait at most so long for the calls to end; true if another signal came first."""
-    quiet = asyncio.create_task(calls.until_quiet(), name="quiet")
+    """Wait for this, at most so long; true if another signal came first."""
+    quiet = asyncio.create_task(end, name="quiet")
     interrupted = asyncio.create_task(signals.get(), name="signal")
     await asyncio.wait({quiet, interrupted}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
     for wait in (quiet, interrupted):

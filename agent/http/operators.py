@@ -20,7 +20,7 @@ import msgspec
 import structlog
 from aiohttp import hdrs, web
 
-from agent.http.server import SERIES_PATH, Address, open_operators
+from agent.http.server import SCRAPE_HEADER, SERIES_PATH, Address, open_operators
 from agent.observability.metrics import METRICS, rendered
 from agent.observability.series import SeriesCopy, added_up
 from agent.ports import uncounted
@@ -61,9 +61,13 @@ class Workers:
             self._ended = added_up(METRICS, [*self._ended, *kept])
             await worker.http.close()
 
-    async def copies(self) -> list[SeriesCopy]:
-        """The series of all workers, also of those that have ended."""
-        await asyncio.gather(*map(self._ask, list(self._running.values())))
+    async def copies(self, scrape: str = "") -> list[SeriesCopy]:
+        """The series of all workers, also of those that have ended.
+
+        `scrape` is the `SCRAPE_HEADER` of the request, which each worker notes.
+        """
+        headers = {SCRAPE_HEADER: scrape} if scrape else {}
+        await asyncio.gather(*(self._ask(each, headers) for each in list(self._running.values())))
         latest = (one for worker in self._running.values() for one in worker.latest)
         return added_up(METRICS, [*self._ended, *latest])
 
@@ -85,11 +89,11 @@ class Workers:
             for number in list(self._running):
                 await self.remove(number)
 
-    async def _ask(self, worker: _Worker) -> None:
+    async def _ask(self, worker: _Worker, headers: dict[str, str]) -> None:
         try:
             async with (
                 asyncio.timeout(ANSWER_SECONDS),
-                worker.http.get(f"http://worker{SERIES_PATH}") as answer,
+                worker.http.get(f"http://worker{SERIES_PATH}", headers=headers) as answer,
             ):
                 worker.latest = _COPIES.decode(await answer.read())
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -97,7 +101,8 @@ class Workers:
 
     async def _metrics(self, request: web.Request) -> web.Response:
         accept = request.headers.get(hdrs.ACCEPT, "")
-        body, content_type = rendered(await self.copies(), accept)
+        copies = await self.copies(request.headers.get(SCRAPE_HEADER, ""))
+        body, content_type = rendered(copies, accept)
         return web.Response(body=body, headers={hdrs.CONTENT_TYPE: content_type})
 
     async def _forward(self, request: web.Request) -> web.Response:

@@ -17,6 +17,7 @@ import aiohttp
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from agent.http.server import SCRAPE_HEADER
 from agent.simulator.carrier import Twilio, call_fields
 from tests.dynamodb import free_port
 from tests.servers import ORIGIN, PATIENT, TOKEN, heard_out
@@ -132,6 +133,23 @@ async def test_workers_share_the_port_and_are_added_up(table: Path) -> None:
             assert await pool.process.wait() == 0
     stopped = [line for line in pool.lines if line["event"] == "service.stopped"]
     assert len(stopped) == 3
+
+
+async def test_drained_workers_are_scraped_once_more(table: Path) -> None:
+    """Each waits for the scraper that reads them all by the one port."""
+    async with _pool(table, "--workers", "2") as pool:
+        await until(lambda: any("seats" in line for line in pool.lines))
+        pool.http.headers[SCRAPE_HEADER] = "5"
+        before = [await pool.value("agent_draining")]
+        await asyncio.sleep(2)  # a scraper keeps an interval, which the process learns
+        before.append(await pool.value("agent_draining"))
+        pool.process.send_signal(signal.SIGTERM)
+        await until(lambda: sum(line["event"] == "service.draining" for line in pool.lines) == 3)
+        during = await pool.value("agent_draining")
+        async with no_longer():
+            assert await pool.process.wait() == 0
+
+    assert (before, during) == ([0, 0], 1)
 
 
 async def test_one_signal_hands_over_the_calls_of_all(table: Path) -> None:
