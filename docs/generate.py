@@ -36,6 +36,7 @@ from agent.usecases.http_tool import Parameter, ToolTable  # noqa: E402
 from agent.usecases.named_tools import KEYS  # noqa: E402
 from agent.usecases.relay_attributes import ATTRIBUTES, LANGUAGE_ATTRIBUTES  # noqa: E402
 from agent.usecases.transfer_target import DESK  # noqa: E402
+from docs import managed_rules  # noqa: E402
 from tests.templates.loading import CLOUD, LOCAL, load  # noqa: E402
 
 FOLDER = ROOT / "docs" / "reference"
@@ -361,6 +362,7 @@ def outputs() -> Iterator[tuple[Path, str]]:
     """Every file with the text that the code gives it."""
     for name in PAGES:
         yield FOLDER / name, generated(name)
+    yield managed_rules.TEMPLATE, managed_rules.template()
     yield SCHEMAS / "use-case.schema.json", use_case_schema()
     yield SCHEMAS / "profile.schema.json", profile_schema()
     yield SCHEMAS / "scenario.schema.json", scenario_schema()

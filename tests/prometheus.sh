@@ -1,15 +1,18 @@
 # shellcheck shell=bash
 # Gives tests the Prometheus that reads our rules and scrapes us. Sourced after tests/engine.sh.
 #
-# Debian's package has the server and promtool. Its own server is kept from starting: each test
-# starts one with a folder and a port of its own. Without them this fails and says why,
-# and the run leaves out the tests that need them.
+# Debian's packages have the server, promtool and Alertmanager's amtool. Their own servers are kept from
+# starting: each test starts one with a folder and a port of its own. Without them this fails and says
+# why, and the run leaves out the tests that need them.
 
-# prepare_prometheus: server and promtool are installed, by us where one is missing.
+# prepare_prometheus: server, promtool and amtool are installed, by us where one is missing.
 prepare_prometheus() {
-    if ! command -v prometheus >/dev/null || ! command -v promtool >/dev/null; then
-        exclusively install install_packages prometheus || {
-            echo "Prometheus for tests: it is needed (on Debian: apt-get install prometheus)." >&2
+    local packages="prometheus prometheus-alertmanager"
+    if ! command -v prometheus >/dev/null || ! command -v promtool >/dev/null ||
+        ! command -v amtool >/dev/null; then
+        # shellcheck disable=SC2086 # two packages
+        exclusively install install_packages $packages || {
+            echo "Prometheus for tests: it is needed (on Debian: apt-get install $packages)." >&2
             return 1
         }
     fi

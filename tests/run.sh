@@ -53,7 +53,7 @@ leave_out_what_is_missing() {
     without=()
     [ -n "${AGENT_TEST_IMAGE:-}" ] || without+=(image)
     command -v haproxy >/dev/null || without+=(balancer)
-    command -v promtool >/dev/null || without+=(prometheus)
+    command -v amtool >/dev/null || without+=(prometheus)
     [ ${#without[@]} -gt 0 ] || return 0
     printf '\n== WITHOUT the tests that need: %s (the reasons stand above)\n' "${without[*]}"
     [ "${REQUIRE_ALL_TESTS:-}" != true ]

@@ -12,7 +12,7 @@ from agent.call.config import Phrases
 from agent.simulator.carrier import call_fields
 from tests.dynamodb import free_port
 from tests.image.container import ADA, HARDENED, docker, order, phoning, started
-from tests.observability.prometheus import watching
+from tests.observability.prometheus import scrape, watching
 from tests.servers import ORIGIN, heard_out
 
 _WRITABLE = """
@@ -76,7 +76,7 @@ async def test_pizza_is_ordered_over_tls_and_prometheus_counts_it(
     async with (
         started(image, *HARDENED) as container,
         phoning(tmp_path, container.port) as (balancer, twilio),
-        watching(tmp_path, f"127.0.0.1:{container.metrics_port}") as prometheus,
+        watching(tmp_path, scrape(f"127.0.0.1:{container.metrics_port}")) as prometheus,
     ):
         await balancer.until(True)
         heard = await order(twilio)

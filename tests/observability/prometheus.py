@@ -1,15 +1,16 @@
-"""Prometheus' checker, and a real Prometheus that scrapes one service twice a second for a test.
+"""Prometheus' checker, and a real Prometheus that scrapes services quickly for a test.
 
-Its own configuration differs from the shipped one in nothing but intervals, target and folder.
+Its own configuration differs from the shipped one in nothing but intervals, targets and folder.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 import shutil
 import subprocess
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,30 +23,25 @@ from tests.needs import use
 
 _PATIENCE_SECONDS = 30.0
 _POLL_SECONDS = 0.05
-_CONFIGURATION = """
-global:
-  scrape_interval: 400ms
-  scrape_timeout: 400ms
-  evaluation_interval: 500ms
-rule_files: [{rules}]
-scrape_configs:
-  - job_name: voice-agent
-    static_configs:
-      - targets: ["{target}"]
-"""
+_FAST = "400ms"
 
 
 def program(name: str) -> str:
     """Where one of Prometheus' programs is; fails if it is nowhere."""
     use("prometheus")
     found = shutil.which(name)
-    assert found, f"{name} is not installed; tests/run.sh would (apt-get install prometheus)"
+    assert found, f"{name} is not installed; tests/run.sh would (see prometheus.sh)"
     return found
 
 
 def promtool(*arguments: object) -> str:
     """What it says of files that are right; fails with what it says of others."""
-    command = [program("promtool"), *map(str, arguments)]
+    return tool_of_prometheus("promtool", *arguments)
+
+
+def tool_of_prometheus(name: str, *arguments: object) -> str:
+    """The same of `promtool` or `amtool`."""
+    command = [program(name), *map(str, arguments)]
     run = subprocess.run(  # noqa: S603 (Prometheus' program and our own files)
         command, capture_output=True, text=True, check=False
     )
@@ -74,6 +70,15 @@ class Prometheus:
         values = [float(each["value"][1]) for each in found["result"]]
         return [value for value in values if not math.isnan(value)]
 
+    async def series(self, expr: str) -> list[dict[str, str]]:
+        """The labels of what an expression has now, without the name, sorted by instance."""
+        found = (await self._get("query", query=expr))["result"]
+        labels = [
+            {name: value for name, value in each["metric"].items() if name != "__name__"}
+            for each in found
+        ]
+        return sorted(labels, key=lambda each: each["instance"])
+
     async def until(self, expr: str) -> list[float]:
         """Wait until an expression has values; which ones."""
         async with asyncio.timeout(_PATIENCE_SECONDS):
@@ -95,12 +100,24 @@ class Prometheus:
         return answer["data"]
 
 
+def scrape(target: str) -> list[dict[str, Any]]:
+    """The shipped configuration, for a target such as `127.0.0.1:9090`."""
+    return [{"job_name": "voice-agent", "static_configs": [{"targets": [target]}]}]
+
+
 @asynccontextmanager
-async def watching(folder: Path, target: str, *rules: Path) -> AsyncIterator[Prometheus]:
-    """One that scrapes a target, `127.0.0.1:9090`, and evaluates these rules; ends on leaving."""
+async def watching(
+    folder: Path, scrapes: Sequence[Mapping[str, Any]], *rules: Path, interval: str = _FAST
+) -> AsyncIterator[Prometheus]:
+    """One with these scrape configurations and rules; ends on leaving."""
     configuration = folder / "prometheus.yml"
-    listed = ", ".join(f'"{path}"' for path in rules)
-    configuration.write_text(_CONFIGURATION.format(rules=listed, target=target))
+    times = ("scrape_interval", "scrape_timeout", "evaluation_interval")
+    content = {
+        "global": dict.fromkeys(times, interval),
+        "rule_files": [str(path) for path in rules],
+        "scrape_configs": scrapes,
+    }
+    configuration.write_text(json.dumps(content))  # which is YAML, too
     port = free_port()
     process = await _start(folder, configuration, port)
     try:

@@ -20,6 +20,7 @@ from tests.templates.loading import ROOT, tool
 
 FOLDER = ROOT / "observability"
 CONFIGURATION = FOLDER / "prometheus.yml"
+ECS_CONFIGURATION = FOLDER / "prometheus-ecs.yml"
 RECORDING = FOLDER / "rules" / "recording.yml"
 ALERTS = FOLDER / "rules" / "alerts.yml"
 RULE_TESTS = tuple(sorted((FOLDER / "rules" / "tests").glob("*.yml")))

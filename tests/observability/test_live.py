@@ -16,7 +16,7 @@ import pytest
 
 from benchmarks.service import Server
 from tests.observability import played, shipped
-from tests.observability.prometheus import Prometheus, watching
+from tests.observability.prometheus import Prometheus, scrape, watching
 from tests.waiting import no_longer
 
 pytestmark = pytest.mark.needs("prometheus")
@@ -55,7 +55,8 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Watched:
 async def _watch(folder: Path) -> Watched:
     async with played.service(folder) as server:
         target = server.metrics.removeprefix("http://").removesuffix("/metrics")
-        async with watching(folder, target, shipped.RECORDING, shipped.ALERTS) as prometheus:
+        rules = shipped.RECORDING, shipped.ALERTS
+        async with watching(folder, scrape(target), *rules) as prometheus:
             await prometheus.until("up == 1")  # it takes seconds to find its first target
             await played.play_once(server)
             await played.play(server)

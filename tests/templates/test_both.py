@@ -113,6 +113,7 @@ def test_nothing_has_a_name_of_its_own_but_what_must(path: Path) -> None:
         ("BackupVault", "BackupVaultName"),
     }
     refers = {"AWS::EC2::VPCEndpoint", "AWS::EC2::FlowLog", "Custom::BedrockInvocationLogging"}
+    refers.add("AWS::APS::RuleGroupsNamespace")  # named within its workspace
 
     named = {
         (name, key)

@@ -41,10 +41,21 @@ def test_only_the_load_balancer_is_open_to_the_world_and_on_one_port() -> None:
     }
 
     assert opened == {"PublicHTTPSecurityGroup": [443], "EndpointSecurityGroup": []}
-    [rule] = rules.values()
+    rule = rules.pop("ApplicationLBSecurityGroupIngress")
     assert (rule["FromPort"], rule["ToPort"]) == (Settings().port, Settings().port)
     assert rule["GroupId"] == {"Fn::GetAtt": ["TaskSecurityGroup", "GroupId"]}
     assert rule["SourceSecurityGroupId"] == {"Fn::GetAtt": ["PublicHTTPSecurityGroup", "GroupId"]}
+    assert sorted(rules) == ["PrometheusServerIngress"]
+
+
+def test_metrics_are_open_to_one_group_and_only_when_it_is_named() -> None:
+    ingress = cloud()["Resources"]["PrometheusServerIngress"]
+    port = Settings().metrics_port
+
+    assert ingress["Condition"] == "HasPrometheusServer"
+    assert cloud()["Parameters"]["pPrometheusSecurityGroup"]["Default"] == ""
+    assert ingress["Properties"]["SourceSecurityGroupId"] == {"Ref": "pPrometheusSecurityGroup"}
+    assert (ingress["Properties"]["FromPort"], ingress["Properties"]["ToPort"]) == (port, port)
 
 
 def test_every_security_group_says_where_it_may_go() -> None:
