@@ -13,8 +13,9 @@ image_says() {
     echo "Image for tests: $*"
 }
 
-# prepare_image PYTHON: exports AGENT_TEST_IMAGE and AGENT_TEST_COMPOSE for tests/image. Never fails:
-# without them the run leaves out the tests of the image.
+# prepare_image PYTHON: exports AGENT_TEST_IMAGE, AGENT_TEST_COMPOSE, PROMETHEUS_IMAGE and GRAFANA_IMAGE for
+# tests/image. Never fails: without them the run leaves out the tests of the image. After
+# prepare_prometheus, whose program is in the stand-in.
 prepare_image() {
     unset AGENT_TEST_IMAGE AGENT_TEST_COMPOSE
     if ! find_engine; then
@@ -23,12 +24,41 @@ prepare_image() {
         image_says "Docker Compose is needed." >&2
     elif ! exclusively image build_image "$1"; then
         image_says "it was not built." >&2
+    elif ! find_beside PROMETHEUS_IMAGE prometheus "$(command -v prometheus)" ||
+        ! find_beside GRAFANA_IMAGE grafana tests/image/stand_ins/stand_in_grafana.py; then
+        image_says "no images for the services beside it." >&2
     else
         # Of this checkout: another one may be tested at the same time.
         AGENT_TEST_IMAGE=$(image_tag)
         export AGENT_TEST_IMAGE
         image_says "$AGENT_TEST_IMAGE, on $image_base; $AGENT_TEST_COMPOSE."
     fi
+}
+
+# find_beside VARIABLE NAME FILE: exports the image of a service that docker-compose.yml has beside ours: the
+# public one, or a stand-in made of FILE.
+find_beside() {
+    local image
+    image=$(sed -n "s/.*\${$1:-\(.*\)}$/\1/p" docker-compose.yml)
+    if ! image_is_there "$image" && ! pull "$image"; then
+        image=localhost/$2-stand-in:tests
+        exclusively image build_beside "$image" "$2" "$3" || return
+    fi
+    export "$1=$image"
+    image_says "$image beside it."
+}
+
+# build_beside IMAGE NAME FILE
+build_beside() {
+    local context status=0 log=$engine_home/$2.log
+    image_is_there "$base_image" || build_base || return
+    context=$(mktemp -d)
+    cp "tests/image/stand_ins/$2.Dockerfile" "$3" "$context" || status=$?
+    "$docker" build --network none --build-arg BASE_IMAGE="$base_image" --tag "$1" \
+        --file "$context/$2.Dockerfile" "$context" >"$log" 2>&1 || status=$?
+    rm -rf "$context"
+    [ "$status" = 0 ] || show_failure "$1 did not build" "$log"
+    return "$status"
 }
 
 image_tag() {

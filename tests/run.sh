@@ -100,9 +100,9 @@ trap 'rm -f "$told"; leave_engine' EXIT
 { checks; run "$bin/python" -m agent eval configuration; } >"$told" 2>&1 &
 checking=$!
 run prepare_engine "$bin/python"
+run prepare_prometheus || true
 run prepare_image "$bin/python"
 run prepare_balancer || true
-run prepare_prometheus || true
 run prepare_local_model
 status=0
 wait "$checking" || status=$?

@@ -1,4 +1,4 @@
-"""docker-compose.yml: both of its profiles start, and take a call."""
+"""docker-compose.yml: both of its profiles start, take a call, and are watched."""
 
 from __future__ import annotations
 
@@ -7,55 +7,126 @@ import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any, NamedTuple
 
+import aiohttp
 import pytest
 
 from tests.dynamodb import free_port
 from tests.image.container import ROOT, VARIABLES, order, phoning, run, until_ready, variable
-from tests.observability.prometheus import promtool
+from tests.observability import shipped
+from tests.observability.prometheus import Prometheus, promtool
+from tests.repository.test_agreement import offered_by_compose
+
+BESIDE = ("DYNAMODB_IMAGE", "PROMETHEUS_IMAGE", "GRAFANA_IMAGE")
+SERIES = '{job="voice-agent", instance="agent-full:9090"}'
+
+
+class Ports(NamedTuple):
+    """Where this machine has a profile."""
+
+    service: int
+    metrics: int
+    prometheus: int
+    grafana: int
 
 
 @asynccontextmanager
-async def composed(image: str, profile: str, service: str, **images: str) -> AsyncIterator[int]:
-    """A service of a profile, with all it depends on; the port it is reached by."""
-    port = free_port()
+async def composed(image: str, profile: str, service: str, **images: str) -> AsyncIterator[Ports]:
+    """All services of a profile, once the named one is ready; taken down on leaving."""
+    ports = Ports(*(free_port() for _ in Ports._fields))
     environment = {
         **VARIABLES,
         **images,
         "AGENT_IMAGE": image,
         "COMPOSE_PROJECT_NAME": f"voice-agent-{secrets.token_hex(4)}",
-        "PORT": str(port),
-        "METRICS_PORT": str(free_port()),
+        "PORT": str(ports.service),
+        "METRICS_PORT": str(ports.metrics),
+        "PROMETHEUS_PORT": str(ports.prometheus),
+        "GRAFANA_PORT": str(ports.grafana),
     }
     program = (*variable("AGENT_TEST_COMPOSE").split(), "--profile", profile)
     try:
-        await run(*program, "up", "--detach", "--no-build", service, **environment)
+        await run(*program, "up", "--detach", "--no-build", **environment)
         container = await run(*program, "ps", "--quiet", service, **environment)
-        await until_ready(container.strip(), port)
-        yield port
+        await until_ready(container.strip(), ports.service)
+        yield ports
     finally:
         await run(*program, "down", "--volumes", **environment)
 
 
-@pytest.mark.parametrize(("profile", "service"), [("local", "agent"), ("full", "agent-full")])
-async def test_compose_makes_a_table_and_takes_a_call(
-    image: str, tmp_path: Path, profile: str, service: str
+async def test_local_profile_keeps_its_table_in_a_file_and_takes_a_call(
+    image: str, tmp_path: Path
 ) -> None:
-    """With a file, or with a DynamoDB whose table is made and loaded before the service begins.
-
-    Without Prometheus and Grafana, whose images are in a registry only.
-    """
-    database = {"DYNAMODB_IMAGE": variable("DYNAMODB_IMAGE")} if profile == "full" else {}
-
     async with (
-        composed(image, profile, service, **database) as port,
-        phoning(tmp_path, port) as (balancer, twilio),
+        composed(image, "local", "agent") as ports,
+        phoning(tmp_path, ports.service) as (balancer, twilio),
     ):
         await balancer.until(True)
         heard = await order(twilio)
 
+    assert "Your order is placed" in heard
+
+
+@pytest.mark.needs("prometheus")
+@pytest.mark.needs("linters")
+async def test_full_profile_takes_a_call_that_prometheus_and_grafana_show(
+    image: str, tmp_path: Path
+) -> None:
+    """The table is made and loaded before the service begins.
+
+    Where no registry is reachable, Prometheus is Debian's program in an image, and a stand-in reads
+    what Grafana is given.
+    """
+    images = {name: variable(name) for name in BESIDE}
+
+    async with (
+        composed(image, "full", "agent-full", **images) as ports,
+        phoning(tmp_path, ports.service) as (balancer, twilio),
+        aiohttp.ClientSession() as http,
+    ):
+        await balancer.until(True)
+        heard = await order(twilio)
+        prometheus = Prometheus(f"http://127.0.0.1:{ports.prometheus}", http)
+        counted = await prometheus.until(f"sum(agent_calls_total{SERIES}) > 0")
+        recorded = await prometheus.ask("voice_agent:calls:limit")
+        sick = await prometheus.sick_rules()
+        grafana = f"http://127.0.0.1:{ports.grafana}/api"
+        health = await _json(http, f"{grafana}/health")
+        listed = await _json(http, f"{grafana}/search?type=dash-db")
+        asked = f"{grafana}/datasources/proxy/uid/prometheus/api/v1/query?query=up{SERIES}"
+        shown = await _json(http, asked)
+
     assert "The total is $23.50" in heard
     assert "Your order is placed" in heard
+    assert (counted, recorded, sick) == ([1.0], [100.0], {})
+    assert health["database"] == "ok"
+    assert [(each["uid"], each["title"]) for each in listed] == [("voice-agent", "Voice agent")]
+    assert [each["value"][1] for each in shown["data"]["result"]] == ["1"]
+
+
+async def _json(http: aiohttp.ClientSession, url: str) -> Any:
+    async with http.get(url) as response:
+        assert response.status == 200, await response.text()
+        return await response.json()
+
+
+@pytest.mark.needs("linters")
+@pytest.mark.parametrize(("profile", "service"), [("local", "agent"), ("full", "agent-full")])
+async def test_what_the_shell_has_reaches_the_service(
+    tmp_path: Path, profile: str, service: str
+) -> None:
+    """Every variable without a value of its own; one that the shell does not have stays unset."""
+    free = [name for name, value in offered_by_compose(service).items() if not value]
+    given = {name: f"value-of-{name}" for name in free[::2]}
+    program = (*variable("AGENT_TEST_COMPOSE").split(), "--profile", profile)
+
+    rendered = tmp_path / "rendered.yml"
+    rendered.write_text(await run(*program, "config", **given))
+    environment = shipped.read_yaml(rendered)["services"][service]["environment"]
+
+    assert {name: environment[name] for name in given} == given
+    assert all(environment.get(name) is None for name in free[1::2])
 
 
 def test_compose_builds_on_the_base_of_the_dockerfile_and_every_image_has_a_version() -> None:

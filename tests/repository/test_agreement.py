@@ -19,6 +19,7 @@ from botocore.credentials import EnvProvider  # type: ignore[import-untyped] # s
 
 import agent.observability.tracing
 from agent.settings import Settings
+from tests.observability.shipped import read_yaml
 from tests.templates.loading import CLOUD, LOCAL, load, resources
 
 pytestmark = pytest.mark.needs("linters")
@@ -66,6 +67,45 @@ def of_compose() -> dict[str, str]:
     names = re.findall(r"^ {2,6}([A-Z][A-Z0-9_]+):", shared + service, re.M)
     defaults = dict(re.findall(r"\$\{(\w+):-(.*?)\}", shared + service))
     return dict.fromkeys(names, "") | defaults
+
+
+FIXED_BY_COMPOSE = {
+    # The container's own; PORT and METRICS_PORT are published as this machine wants them.
+    "HOST", "PORT", "METRICS_HOST", "METRICS_PORT",
+    "AWS_PROFILE", "AWS_CONFIG_FILE",  # files outside of the container
+    "ECS_AGENT_URI", "TASK_PROTECTION",  # there on ECS only
+}  # fmt: skip
+
+
+def offered_by_compose(service: str) -> dict[str, str]:
+    """Variables of a service's container, with the values that the file gives them."""
+    found = read_yaml(ROOT / "docker-compose.yml")["services"][service]["environment"]
+    return {name: value or "" for name, value in found.items()}
+
+
+@pytest.mark.parametrize("service", ["agent", "agent-full"])
+def test_every_setting_can_be_set_through_compose(service: str) -> None:
+    """A service has a table of one kind: a file, or one in DynamoDB."""
+    table = {"agent": {"TABLE_NAME", "AWS_ENDPOINT_URL_DYNAMODB"}, "agent-full": {"STORE_PATH"}}
+    settings = {it.name for it in Settings.describe()}
+
+    offered = offered_by_compose(service).keys() & settings
+
+    assert settings - offered == FIXED_BY_COMPOSE | table[service]
+
+
+def test_services_of_compose_take_no_value_that_they_do_not_need() -> None:
+    """Without a value: from the shell or from .env. With one, it is filled in or must be this."""
+    given = {
+        name: value
+        for name, value in offered_by_compose("agent-full").items()
+        if value and not value.startswith("${")
+    }
+
+    assert given == {
+        "CONFIGURATION": "/configuration",
+        "AWS_ENDPOINT_URL_DYNAMODB": "http://dynamodb:8000",
+    }
 
 
 def of_the_image() -> dict[str, str]:
