@@ -16,6 +16,7 @@ _RULES_OF_A_GROUP = 20
 """At most, by the quotas of the service:
 https://docs.aws.amazon.com/prometheus/latest/userguide/AMP_quotas.html"""
 _TOPIC = "arn:aws:sns:us-east-1:123456789012:alarms"
+_URGENT_TOPIC = "arn:aws:sns:us-east-1:123456789012:urgent"
 
 
 def filled(data: Any) -> str:
@@ -24,6 +25,7 @@ def filled(data: Any) -> str:
     values = {
         "pMaxCallsPerTask": "100",
         "pAlarmTopicArn": _TOPIC,
+        "pUrgentAlarmTopicArn": _URGENT_TOPIC,
         "pStackName": "calls",
         "AWS::Region": "us-east-1",
     }
@@ -74,13 +76,24 @@ def test_alertmanager_understands_its_definition_and_sends_to_the_topic(tmp_path
     configuration.write_text(inner, encoding="utf-8")
 
     told = tool_of_prometheus("amtool", "check-config", configuration)
-    [receiver] = shipped.read_yaml(configuration)["receivers"]
-    [topic] = receiver["sns_configs"]
+    routed = {
+        severity: tool_of_prometheus(
+            "amtool", "config", "routes", "test", f"--config.file={configuration}",
+            f"severity={severity}",
+        ).splitlines()[0]
+        for severity in ("critical", "warning")
+    }  # fmt: skip
+    receivers = shipped.read_yaml(configuration)["receivers"]
+    topics = {each["name"]: each["sns_configs"][0] for each in receivers}
 
     assert (condition, otherwise) == ("HasAlarmTopic", {"Ref": "AWS::NoValue"})
     assert name == "alertmanager_config"
     assert "SUCCESS" in told
-    assert (topic["topic_arn"], topic["sigv4"]) == (_TOPIC, {"region": "us-east-1"})
+    assert routed == {"critical": "urgent", "warning": "topic"}
+    assert {name: each["topic_arn"] for name, each in topics.items()} == {
+        "topic": _TOPIC, "urgent": _URGENT_TOPIC,
+    }  # fmt: skip
+    assert [each["sigv4"] for each in topics.values()] == [{"region": "us-east-1"}] * 2
 
 
 def test_workspace_is_given_what_its_rules_and_alerts_need() -> None:
@@ -89,5 +102,6 @@ def test_workspace_is_given_what_its_rules_and_alerts_need() -> None:
     assert given == {
         "pStackName": {"Ref": "AWS::StackName"},
         "pAlarmTopicArn": {"Ref": "pAlarmTopicArn"},
+        "pUrgentAlarmTopicArn": {"Ref": "pAlarmTopicArn"},
         "pMaxCallsPerTask": {"Ref": "pMaxCallsPerTask"},
     }
