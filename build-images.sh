@@ -24,11 +24,14 @@ parameters for `sam deploy` are printed; without, the build only shows that it w
   --requirements FILE  (REQUIREMENTS); requirements.txt. With requirements-traces.txt it can send traces
   --allow-dirty        build also what is not committed
   --push               sign in, make the repository if there is none, and push
+  --sign ARN           (SIGNING_PROFILE_ARN) with --push: sign the image by this profile of AWS Signer,
+                       with notation and its plugin (docs/deploy/upgrade.md)
   --dry-run            print every command and run none; needs neither Docker nor AWS
   --help               this
 
-What is in brackets is read where the option is not given. A platform that is not this machine's needs
-emulation (binfmt). BUILDX_BUILDER names the builder; without, one called voice-agent is made.
+What is in brackets is read where the option is not given. BUILDX_BUILDER names the builder; without, one
+called voice-agent is made. Where it cannot run a platform, emulators are registered in the kernel of its
+machine until that restarts; a builder with a machine of each architecture needs none, and is faster.
 HELP
 }
 
@@ -51,12 +54,13 @@ tag=${IMAGE_TAG:-}
 platforms=${PLATFORMS:-linux/amd64,linux/arm64}
 base_image=${BASE_IMAGE:-}
 requirements=${REQUIREMENTS:-}
+profile=${SIGNING_PROFILE_ARN:-}
 given_url='' given_parts='' allow_dirty='' push='' dry_run=''
 
 while [ $# -gt 0 ]; do
     case $1 in --*=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" ;; esac
     case $1 in
-    --repository | --account | --region | --image | --tag | --platforms | --base-image | --requirements)
+    --repository | --account | --region | --image | --tag | --platforms | --base-image | --requirements | --sign)
         [ -n "${2:-}" ] || fail "$1 needs a value"
         ;;
     esac
@@ -69,6 +73,7 @@ while [ $# -gt 0 ]; do
     --platforms) platforms=$2 ;;
     --base-image) base_image=$2 ;;
     --requirements) requirements=$2 ;;
+    --sign) profile=$2 ;;
     --allow-dirty) allow_dirty=1 ;;
     --push) push=1 ;;
     --dry-run) dry_run=1 ;;
@@ -109,16 +114,32 @@ matches "$image" '[a-z0-9]+([._/-][a-z0-9]+)*' || fail "--image must be in lower
 
 # What goes there. Git tells the revision; an archive of the sources has none.
 
+# What the build would take that is in no commit: of what .dockerignore lets into it, also files that git
+# ignores. Other files, as samconfig.toml, do not get into the image.
+uncommitted() {
+    local line taken=()
+    [ ! -f .dockerignore ] || while IFS= read -r line; do
+        case $line in
+        '!'*) taken+=(":(top,glob)${line#!}" ":(top,glob)${line#!}/**") ;;
+        '**/'*) taken+=(":(top,exclude,glob)$line" ":(top,exclude,glob)$line/**") ;;
+        esac
+    done <.dockerignore
+    git diff --name-only --relative HEAD -- .
+    git ls-files --others -- "${taken[@]}"
+}
+
 revision=$(git rev-parse HEAD 2>/dev/null) || revision=
+changes=
+[ -z "$revision" ] || changes=$(uncommitted)
 if [ -z "$allow_dirty" ]; then
     [ -n "$revision" ] || fail "no git commit tells what is built; give --tag and --allow-dirty"
-    [ -z "$(git status --porcelain -- .)" ] ||
-        fail "there are changes that are not committed; commit them, or give --allow-dirty"
+    [ -z "$changes" ] ||
+        fail "not committed: $(head -3 <<<"$changes" | paste -sd ' '); commit it, or give --allow-dirty"
 fi
 if [ -n "$revision" ]; then
     short=$(git rev-parse --short=12 HEAD)
     created=$(TZ=UTC0 git log -1 --format=%cd --date=format-local:%Y-%m-%dT%H:%M:%SZ)
-    [ -z "$(git status --porcelain -- .)" ] || short=$short-dirty revision=$revision-dirty
+    [ -z "$changes" ] || short=$short-dirty revision=$revision-dirty
     tag=${tag:-$short}
 else
     created=$(date -u +%Y-%m-%dT%H:%M:%SZ)
@@ -134,6 +155,10 @@ matches "$platforms" 'linux/(amd64|arm64)|linux/amd64,linux/arm64|linux/arm64,li
     fail "--base-image must be the name of an image with @sha256: and its digest: $base_image"
 [ -z "$requirements" ] || { matches "$requirements" 'requirements[a-z-]*\.txt' && [ -f "$requirements" ]; } ||
     fail "--requirements must be one of the locked files here: $requirements"
+[ -z "$profile" ] || [ -n "$push" ] || fail "--sign needs --push: a signature is kept beside the image"
+[ -z "$profile" ] ||
+    matches "$profile" 'arn:aws[a-z-]*:signer:[a-z0-9-]+:[0-9]{12}:/signing-profiles/[A-Za-z0-9_]{2,64}' ||
+    fail "--sign must be the ARN of a signing profile: $profile"
 
 # The label tells where the sources are, not the password to get there, nor a folder of this machine.
 source=$(git config --get remote.origin.url 2>/dev/null) || source=
@@ -170,8 +195,11 @@ fails() {
 if [ -z "$dry_run" ]; then
     command -v docker >/dev/null || fail "docker is not installed here; try --dry-run"
     [ -z "$push" ] || command -v aws >/dev/null || fail "the AWS command line is not installed here"
+    [ -z "$profile" ] || command -v notation >/dev/null || fail "notation is not installed here"
 fi
 export AWS_PAGER=
+# QEMU 10.2.3, for the kernel: https://github.com/tonistiigi/binfmt
+emulators=tonistiigi/binfmt:qemu-v10.2.3@sha256:400a4873b838d1b89194d982c45e5fb3cda4593fbfd7e08a02e76b03b21166f0
 
 if [ -n "$push" ]; then
     at=(--registry-id "$account" --repository-name "$image" --region "$region")
@@ -184,9 +212,19 @@ if [ -n "$push" ]; then
         printf '# There is no such repository:\n'
         run aws ecr create-repository "${at[@]}" --image-tag-mutability IMMUTABLE \
             --image-scanning-configuration scanOnPush=true
-        # Parts of a tagged image have no tag of their own; ECR keeps what an image refers to.
+    fi
+    # A policy that is there is the operator's. An image that a rule selects is left alone by all rules
+    # after it, so what was deployed stays: release.sh gives it a second tag that begins with deployed-.
+    # Parts of a tagged image and its signature have no tag; ECR keeps what an image refers to, and deletes
+    # a signature with its image. https://docs.aws.amazon.com/AmazonECR/latest/userguide/LifecyclePolicies.html
+    if fails aws ecr get-lifecycle-policy "${at[@]}"; then
+        if [ -z "$dry_run" ] && [[ $said != *LifecyclePolicyNotFoundException* ]]; then
+            printf '%s\n' "$said" >&2
+            exit 1
+        fi
+        printf '# It has no rules for old images:\n'
         run aws ecr put-lifecycle-policy "${at[@]}" --lifecycle-policy-text \
-            '{"rules":[{"rulePriority":1,"description":"Without a tag","selection":{"tagStatus":"untagged","countType":"sinceImagePushed","countUnit":"days","countNumber":14},"action":{"type":"expire"}}]}'
+            '{"rules":[{"rulePriority":1,"description":"Was deployed","selection":{"tagStatus":"tagged","tagPatternList":["deployed-*"],"countType":"imageCountMoreThan","countNumber":9999},"action":{"type":"expire"}},{"rulePriority":2,"description":"Without a tag","selection":{"tagStatus":"untagged","countType":"sinceImagePushed","countUnit":"days","countNumber":14},"action":{"type":"expire"}},{"rulePriority":3,"description":"Older than the last 30","selection":{"tagStatus":"tagged","tagPatternList":["*"],"countType":"imageCountMoreThan","countNumber":30},"action":{"type":"expire"}}]}'
     fi
     show aws ecr get-login-password --region "$region"
     printf ' | '
@@ -203,6 +241,23 @@ if [ -z "$builder" ]; then
         printf '# There is no such builder:\n'
         run docker buildx create --name "$builder" --driver docker-container
     fi
+fi
+
+# What the builder cannot run is emulated. A dry run takes it for one that runs this machine's programs only.
+runs=linux/$(uname -m | sed 's/x86_64/amd64/; s/aarch64/arm64/')
+show docker buildx inspect --bootstrap "$builder"
+printf '\n'
+[ -n "$dry_run" ] || runs=$(docker buildx inspect --bootstrap "$builder" | sed -n 's/^ *Platforms: *//p')
+foreign=
+for platform in ${platforms//,/ }; do
+    case ,${runs//[*[:space:]]/}, in
+    *,"$platform",*) ;;
+    *) foreign=$foreign${foreign:+,}${platform#linux/} ;;
+    esac
+done
+if [ -n "$foreign" ]; then
+    printf '# It runs no programs for %s:\n' "$foreign"
+    run docker run --privileged --rm "$emulators" --install "$foreign"
 fi
 
 arguments=(--build-arg "REVISION=$revision" --build-arg "VERSION=$tag" --build-arg "CREATED=$created")
@@ -222,6 +277,10 @@ if [ -n "$push" ]; then
     printf '\n'
     [ -n "$dry_run" ] || digest=$("${ask[@]}")
 fi
+# By the digest, which is what is deployed. notation signs in as docker does.
+# https://docs.aws.amazon.com/signer/latest/developerguide/image-signing-steps.html
+[ -z "$profile" ] || run notation sign --plugin com.amazonaws.signer.notation.plugin --id "$profile" \
+    "$registry/$image@${digest:-DIGEST}"
 
 architecture=X86_64
 case $platforms in *arm64*) architecture=ARM64 ;; esac

@@ -6,7 +6,9 @@ scripts that write down how they were called.
 
 from __future__ import annotations
 
+import json
 import os
+import platform
 import re
 import shlex
 import shutil
@@ -23,10 +25,23 @@ SCRIPT = "build-images.sh"
 REGISTRY = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
 _CHINA = "123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn"
 REPOSITORY = f"{REGISTRY}/twilio-conversation-relay-bedrock-services"
-COMMIT = "ea370f80b0cd40c7ebf00ed45c5519ee18677aa4"
+COMMIT = "b76edb417c50eb03910bf903775c194127cc9549"
 DIGEST = "sha256:" + "5" * 64
+PROFILE = "arn:aws:signer:eu-west-1:123456789012:/signing-profiles/voice_agent"
+_NATIVE, _FOREIGN = ("arm64", "amd64") if platform.machine() == "aarch64" else ("amd64", "arm64")
+_RUNS_BOTH = "echo 'Platforms: linux/amd64*, linux/amd64/v2, linux/arm64'"
 _WHO = "Ada Example"
 _WHEN = "2026-03-05T18:40:00+0100"
+
+
+def constant(pattern: str) -> str:
+    """A text that the script has once."""
+    [text] = re.findall(pattern, (ROOT / SCRIPT).read_text(encoding="utf-8"), re.MULTILINE)
+    return str(text)
+
+
+EMULATORS = constant(r"^emulators=(\S+@sha256:[0-9a-f]{64})$")
+RULES = constant(r"'(\{\"rules\".*\})'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +83,17 @@ class Sources:
             folder.mkdir()
         self.answer("docker")
         self.answer("aws")
+        self.answer("notation")
+        (self.folder / "agent").mkdir()
+        (self.folder / "agent/call.py").write_text("")
         (self.folder / "requirements-traces.txt").write_text("")
+        (self.folder / ".gitignore").write_text("*.env\n")
         self.git("init", "--quiet", "--initial-branch=main")
         self.git("add", ".")
         self.git("commit", "--quiet", "--message=First")
-        shutil.copy(ROOT / SCRIPT, self.folder)
-        (self.folder / ".git/info/exclude").write_text(f"{SCRIPT}\n")
+        for name in (SCRIPT, ".dockerignore"):
+            shutil.copy(ROOT / name, self.folder)
+        (self.folder / ".git/info/exclude").write_text(f"{SCRIPT}\n.dockerignore\n")
 
     def run(self, *options: str, **variables: str) -> Finished:
         path = f"{self._home / 'bin'}:{os.environ['PATH']}"
@@ -143,15 +163,20 @@ twilio-conversation-relay-bedrock-services --region eu-west-1
 + aws ecr create-repository --registry-id 123456789012 --repository-name \
 twilio-conversation-relay-bedrock-services --region eu-west-1 --image-tag-mutability IMMUTABLE \
 --image-scanning-configuration scanOnPush=true
++ aws ecr get-lifecycle-policy --registry-id 123456789012 --repository-name \
+twilio-conversation-relay-bedrock-services --region eu-west-1
+# It has no rules for old images:
 + aws ecr put-lifecycle-policy --registry-id 123456789012 --repository-name \
 twilio-conversation-relay-bedrock-services --region eu-west-1 --lifecycle-policy-text \
-'{{"rules":[{{"rulePriority":1,"description":"Without a tag","selection":{{"tagStatus":"untagged",\
-"countType":"sinceImagePushed","countUnit":"days","countNumber":14}},"action":{{"type":"expire"}}}}]}}'
+'{RULES}'
 + aws ecr get-login-password --region eu-west-1 | \
 docker login --username AWS --password-stdin {REGISTRY}
 + docker buildx inspect voice-agent
 # There is no such builder:
 + docker buildx create --name voice-agent --driver docker-container
++ docker buildx inspect --bootstrap voice-agent
+# It runs no programs for {_FOREIGN}:
++ docker run --privileged --rm {EMULATORS} --install {_FOREIGN}
 + docker buildx build --builder voice-agent --platform linux/amd64,linux/arm64 --sbom=true \
 --provenance=mode=max --build-arg REVISION={COMMIT} --build-arg VERSION={COMMIT[:12]} \
 --build-arg CREATED=2026-03-05T17:40:00Z --build-arg SOURCE=https://git.example.com/voice.git \
@@ -178,7 +203,8 @@ pTwilioAuthTokenSecretArn.
 def test_without_push_nothing_leaves_the_machine(sources: Sources) -> None:
     run = sources.run("--dry-run", ECR_REPO_URL=REGISTRY, BUILDX_BUILDER="ours")
 
-    [build] = run.commands
+    assert not any("aws" in words or "login" in words for words in run.words)
+    build = run.commands[-1]
     assert build.startswith("docker buildx build --builder ours ")
     assert build.endswith(" --output type=cacheonly .")
     assert "It was not pushed; --push does that.\n" in run.output
@@ -266,6 +292,10 @@ def test_the_region_is_that_of_the_registry(
          "--base-image must be the name of an image with @sha256: and its digest: python:3.13"),
         (["--repository", REGISTRY, "--requirements", "requirements-dev.txt"],
          "--requirements must be one of the locked files here: requirements-dev.txt"),
+        (["--repository", REGISTRY, "--sign", PROFILE],
+         "--sign needs --push: a signature is kept beside the image"),
+        (["--repository", REGISTRY, "--push", "--sign", "voice_agent"],
+         "--sign must be the ARN of a signing profile: voice_agent"),
         (["--repository"], "--repository needs a value"),
         (["--push", "now"], "unknown option now (see --help)"),
         (["--publish"], "unknown option --publish (see --help)"),
@@ -275,18 +305,43 @@ def test_wrong_input_is_one_clear_line(sources: Sources, options: list[str], fau
     assert sources.run(*options) == failed(fault)
 
 
-def test_what_is_not_committed_is_not_built(sources: Sources) -> None:
-    """Else a revision would be named that is not what runs; on request it is, and says so."""
-    (sources.folder / "new.py").write_text("")
+@pytest.mark.parametrize("name", ["agent/call.py", "agent/new.py", "agent/local.env"])
+def test_what_is_not_committed_is_not_built(sources: Sources, name: str) -> None:
+    """Else a revision would be named that is not what runs; on request it is, and says so.
+
+    A file that git does not know, or ignores, gets into the image all the same.
+    """
+    (sources.folder / name).write_text("changed")
 
     refused = sources.run("--repository", REGISTRY, "--dry-run")
     allowed = sources.run("--repository", REGISTRY, "--dry-run", "--allow-dirty")
 
-    assert refused == failed(
-        "there are changes that are not committed; commit them, or give --allow-dirty"
-    )
+    assert refused == failed(f"not committed: {name}; commit it, or give --allow-dirty")
     assert allowed.parameters["pImageTag"] == f"{COMMIT[:12]}-dirty"
     assert f" REVISION={COMMIT}-dirty " in allowed.commands[-1]
+
+
+@pytest.mark.parametrize(
+    "name", ["samconfig.toml", "run-local.sh", "agent/__pycache__/call.pyc", "agent/tools/a.pyc"]
+)
+def test_a_new_file_that_is_not_in_the_image_stops_nothing(sources: Sources, name: str) -> None:
+    """`sam deploy --guided` writes samconfig.toml, and running the service the caches."""
+    (sources.folder / name).parent.mkdir(parents=True, exist_ok=True)
+    (sources.folder / name).write_text("")
+
+    run = sources.run("--repository", REGISTRY, "--dry-run")
+
+    assert (run.status, run.errors) == (0, "")
+    assert run.parameters["pImageTag"] == COMMIT[:12]
+
+
+def test_a_changed_file_counts_though_it_is_not_in_the_image(sources: Sources) -> None:
+    """The commit would not tell how the image was built."""
+    (sources.folder / ".gitignore").write_text("")
+
+    assert sources.run("--repository", REGISTRY, "--dry-run") == failed(
+        "not committed: .gitignore; commit it, or give --allow-dirty"
+    )
 
 
 def test_an_archive_of_the_sources_needs_a_tag(sources: Sources) -> None:
@@ -310,16 +365,22 @@ def test_it_explains_itself(sources: Sources) -> None:
     run = sources.run("--help")
 
     assert run.status == 0
-    assert len(known) == 12
+    assert len(known) == 13
     assert {option for option in known if option not in run.output} == set()
 
 
 def test_what_is_printed_is_what_is_run(sources: Sources) -> None:
     """With a registry that has neither repository nor builder: all that a dry run prints."""
-    sources.answer("docker", inspect="false", login="cat >/dev/null")
+    sources.answer(
+        "docker",
+        __bootstrap=f"echo Platforms: linux/{_NATIVE}",
+        inspect="false",
+        login="cat >/dev/null",
+    )
     sources.answer(
         "aws",
         describe_repositories="echo '(RepositoryNotFoundException)' >&2; exit 254",
+        get_lifecycle_policy="echo '(LifecyclePolicyNotFoundException)' >&2; exit 254",
         get_login_password="echo password",
         describe_images=f"echo {DIGEST}",
     )
@@ -339,14 +400,59 @@ def test_what_is_printed_is_what_is_run(sources: Sources) -> None:
 
 def test_what_is_there_is_not_made_again(sources: Sources) -> None:
     sources.answer("aws", describe_images=f"echo {DIGEST}")
+    sources.answer("docker", __bootstrap=_RUNS_BOTH)
 
     run = sources.run("--repository", REGISTRY, "--push")
 
     assert run.status == 0
     assert sources.calls and sorted(sources.calls) == sorted(run.words)
-    assert {"create", "create-repository", "put-lifecycle-policy"} & {
-        each[2] for each in sources.calls
-    } == set()
+    made = {"create", "create-repository", "put-lifecycle-policy", "--privileged"}
+    assert made & {each[2] for each in sources.calls} == set()
+
+
+def test_old_images_expire_and_one_that_was_deployed_does_not() -> None:
+    """ECR leaves to the first rule what it selects, so the others cannot expire it."""
+    deployed, untagged, others = json.loads(RULES)["rules"]
+
+    assert [each["rulePriority"] for each in (deployed, untagged, others)] == [1, 2, 3]
+    assert deployed["selection"]["tagPatternList"] == ["deployed-*"]
+    assert deployed["selection"]["countNumber"] == 9999
+    assert untagged["selection"]["tagStatus"] == "untagged"
+    assert others["selection"]["tagPatternList"] == ["*"]
+    assert others["selection"]["countNumber"] == 30
+
+
+def test_only_what_the_builder_cannot_run_is_emulated(sources: Sources) -> None:
+    sources.answer("docker", __bootstrap="echo 'Platforms: linux/arm64*, linux/arm/v7'")
+
+    run = sources.run("--repository", REGISTRY, BUILDX_BUILDER="ours")
+
+    assert [each for each in sources.calls if "--privileged" in each] == [
+        ["docker", "run", "--privileged", "--rm", EMULATORS, "--install", "amd64"]
+    ]
+    assert sources.calls == run.words
+
+
+def test_an_image_is_signed_by_its_digest(sources: Sources) -> None:
+    sources.answer("aws", describe_images=f"echo {DIGEST}")
+    sources.answer("docker", __bootstrap=_RUNS_BOTH)
+
+    run = sources.run("--repository", REGISTRY, "--push", "--sign", PROFILE)
+
+    assert run.words[-1] == sources.calls[-1] == [
+        "notation", "sign", "--plugin", "com.amazonaws.signer.notation.plugin", "--id", PROFILE,
+        f"{REPOSITORY}@{DIGEST}",
+    ]  # fmt: skip
+
+
+def test_an_image_that_cannot_be_signed_is_not_deployed(sources: Sources) -> None:
+    sources.answer("aws", describe_images=f"echo {DIGEST}")
+    sources.answer("docker", __bootstrap=_RUNS_BOTH)
+    sources.answer("notation", sign="echo 'Error: signature generation failed' >&2; exit 1")
+
+    run = sources.run("--repository", REGISTRY, "--push", SIGNING_PROFILE_ARN=PROFILE)
+
+    assert (run.status, run.parameters) == (1, {})
 
 
 def test_an_account_that_refuses_is_not_asked_for_more(sources: Sources) -> None:
@@ -361,7 +467,7 @@ def test_an_account_that_refuses_is_not_asked_for_more(sources: Sources) -> None
 
 def test_a_build_that_fails_is_not_deployed(sources: Sources) -> None:
     """No parameters are printed that name an image which is not there."""
-    sources.answer("docker", build="exit 3")
+    sources.answer("docker", __bootstrap=_RUNS_BOTH, build="exit 3")
 
     run = sources.run("--repository", REGISTRY, BUILDX_BUILDER="ours")
 
