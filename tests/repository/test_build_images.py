@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.repository.recorded_programs import RecordedPrograms
 from tests.templates.loading import CLOUD, load
 
 ROOT = Path(__file__).parents[2]
@@ -72,18 +73,16 @@ def failed(fault: str) -> Finished:
 
 
 class Sources:
-    """A checkout with the script, beside a `docker` and an `aws` that write down their calls.
+    """A checkout with the script, beside programs that write down their calls.
 
     One commit, by one author at one time, so its name is known; the script is not part of it.
     """
 
     def __init__(self, home: Path) -> None:
         self.folder, self._home = home / "sources", home
-        for folder in (self.folder, home / "bin"):
-            folder.mkdir()
-        self.answer("docker")
-        self.answer("aws")
-        self.answer("notation")
+        self.folder.mkdir()
+        self._programs = RecordedPrograms(home, "docker", "aws", "notation")
+        self.answer = self._programs.answer
         (self.folder / "agent").mkdir()
         (self.folder / "agent/call.py").write_text("")
         (self.folder / "requirements-traces.txt").write_text("")
@@ -95,37 +94,20 @@ class Sources:
             shutil.copy(ROOT / name, self.folder)
         (self.folder / ".git/info/exclude").write_text(f"{SCRIPT}\n.dockerignore\n")
 
+    @property
+    def calls(self) -> list[list[str]]:
+        return self._programs.calls
+
     def run(self, *options: str, **variables: str) -> Finished:
-        path = f"{self._home / 'bin'}:{os.environ['PATH']}"
         run = subprocess.run(  # noqa: S603 (our own script)
             [str(self.folder / SCRIPT), *options],
-            env={"PATH": path, "HOME": str(self._home), **variables},
+            env={"PATH": self._programs.path, "HOME": str(self._home), **variables},
             cwd=self._home,
             capture_output=True,
             text=True,
             check=False,
         )
         return Finished(run.returncode, run.stdout, run.stderr)
-
-    def answer(self, program: str, **cases: str) -> None:
-        """Let a program answer, by a word that is in the call, with a piece of shell."""
-        cased = "".join(
-            f'*" {word.replace("_", "-")} "*) {code} ;;\n' for word, code in cases.items()
-        )
-        script = self._home / "bin" / program
-        script.write_text(
-            "#!/usr/bin/env bash\n"
-            f'printf -v call " %q" "$@"; echo "{program}$call" >>{self._home}/calls\n'
-            f'case " $* " in\n{cased}esac\n'
-        )
-        script.chmod(0o755)
-
-    @property
-    def calls(self) -> list[list[str]]:
-        """How the programs were called, each call in one write."""
-        calls = self._home / "calls"
-        lines = calls.read_text().splitlines() if calls.exists() else []
-        return [shlex.split(line) for line in lines]
 
     def git(self, *arguments: str) -> None:
         who = {
