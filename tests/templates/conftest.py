@@ -22,7 +22,9 @@ _MOTO = """
 import sys
 from moto.cloudformation.models import Stack
 from moto.server import main
-Stack.get_cfn_attribute = lambda stack, name: stack.output_map[name.removeprefix("Outputs.")].value
+Stack.get_cfn_attribute = lambda stack, name: getattr(
+    stack.output_map.get(name.removeprefix("Outputs.")), "value", "of a resource that moto lacks"
+)
 main(sys.argv[1:])
 """
 """moto creates nested stacks, but without this knows no outputs of them."""
