@@ -233,46 +233,63 @@ if [ -n "$push" ]; then
     [ -n "$dry_run" ] || aws ecr get-login-password --region "$region" | "${sign_in[@]}"
 fi
 
-# Docker's own builder makes neither several platforms nor attestations, unless its store is containerd's.
-builder=${BUILDX_BUILDER:-}
-if [ -z "$builder" ]; then
-    builder=voice-agent
-    if fails docker buildx inspect "$builder"; then
-        printf '# There is no such builder:\n'
-        run docker buildx create --name "$builder" --driver docker-container
+# A tag never moves, so an image with the tag of this commit is the one that would be built, if it would be
+# built without options: as when a pipeline runs again.
+digest=
+ask=(aws ecr describe-images "${at[@]:-}" --image-ids "imageTag=$tag"
+    --query 'imageDetails[0].imageDigest' --output text)
+if [ -n "$push" ] && [ "$tag" = "${short:-}" ] && [ -z "$changes$base_image$requirements" ] &&
+    [ "$platforms" = linux/amd64,linux/arm64 ]; then
+    if ! fails "${ask[@]}"; then
+        digest=$said
+        printf '# It is there: not built again.\n'
+    elif [ -z "$dry_run" ] && [[ $said != *ImageNotFoundException* ]]; then
+        printf '%s\n' "$said" >&2
+        exit 1
     fi
 fi
 
-# What the builder cannot run is emulated. A dry run takes it for one that runs this machine's programs only.
-runs=linux/$(uname -m | sed 's/x86_64/amd64/; s/aarch64/arm64/')
-show docker buildx inspect --bootstrap "$builder"
-printf '\n'
-[ -n "$dry_run" ] || runs=$(docker buildx inspect --bootstrap "$builder" | sed -n 's/^ *Platforms: *//p')
-foreign=
-for platform in ${platforms//,/ }; do
-    case ,${runs//[*[:space:]]/}, in
-    *,"$platform",*) ;;
-    *) foreign=$foreign${foreign:+,}${platform#linux/} ;;
-    esac
-done
-if [ -n "$foreign" ]; then
-    printf '# It runs no programs for %s:\n' "$foreign"
-    run docker run --privileged --rm "$emulators" --install "$foreign"
-fi
+# build: for all platforms.
+build() {
+    # Docker's own builder makes neither several platforms nor attestations, unless its store is containerd's.
+    builder=${BUILDX_BUILDER:-}
+    if [ -z "$builder" ]; then
+        builder=voice-agent
+        if fails docker buildx inspect "$builder"; then
+            printf '# There is no such builder:\n'
+            run docker buildx create --name "$builder" --driver docker-container
+        fi
+    fi
 
-arguments=(--build-arg "REVISION=$revision" --build-arg "VERSION=$tag" --build-arg "CREATED=$created")
-[ -z "$source" ] || arguments+=(--build-arg "SOURCE=$source")
-[ -z "$base_image" ] || arguments+=(--build-arg "BASE_IMAGE=$base_image")
-[ -z "$requirements" ] || arguments+=(--build-arg "REQUIREMENTS=$requirements")
-output=cacheonly
-[ -z "$push" ] || output=registry
-run docker buildx build --builder "$builder" --platform "$platforms" --sbom=true \
-    --provenance=mode=max "${arguments[@]}" --tag "$registry/$image:$tag" --output "type=$output" .
+    # What the builder cannot run is emulated. A dry run takes it for one that runs this machine's programs only.
+    runs=linux/$(uname -m | sed 's/x86_64/amd64/; s/aarch64/arm64/')
+    show docker buildx inspect --bootstrap "$builder"
+    printf '\n'
+    [ -n "$dry_run" ] || runs=$(docker buildx inspect --bootstrap "$builder" | sed -n 's/^ *Platforms: *//p')
+    foreign=
+    for platform in ${platforms//,/ }; do
+        case ,${runs//[*[:space:]]/}, in
+        *,"$platform",*) ;;
+        *) foreign=$foreign${foreign:+,}${platform#linux/} ;;
+        esac
+    done
+    if [ -n "$foreign" ]; then
+        printf '# It runs no programs for %s:\n' "$foreign"
+        run docker run --privileged --rm "$emulators" --install "$foreign"
+    fi
 
-digest=
-if [ -n "$push" ]; then
-    ask=(aws ecr describe-images "${at[@]}" --image-ids "imageTag=$tag"
-        --query 'imageDetails[0].imageDigest' --output text)
+    arguments=(--build-arg "REVISION=$revision" --build-arg "VERSION=$tag" --build-arg "CREATED=$created")
+    [ -z "$source" ] || arguments+=(--build-arg "SOURCE=$source")
+    [ -z "$base_image" ] || arguments+=(--build-arg "BASE_IMAGE=$base_image")
+    [ -z "$requirements" ] || arguments+=(--build-arg "REQUIREMENTS=$requirements")
+    output=cacheonly
+    [ -z "$push" ] || output=registry
+    run docker buildx build --builder "$builder" --platform "$platforms" --sbom=true \
+        --provenance=mode=max "${arguments[@]}" --tag "$registry/$image:$tag" --output "type=$output" .
+}
+[ -n "$digest" ] || build
+
+if [ -n "$push" ] && [ -z "$digest" ]; then
     show "${ask[@]}"
     printf '\n'
     [ -n "$dry_run" ] || digest=$("${ask[@]}")

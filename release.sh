@@ -20,7 +20,6 @@ Usage: ./release.sh COMMAND --stack NAME --region REGION [OPTION ...]
   --tag TAG         of the image, or its digest; for canary and promote
   --share CALLS     new calls for the canary, for each 100 of the service, 1 to 100; 0: only the probe
   --minutes N       how long it takes them; 10
-  --bucket NAME     where templates are uploaded (S3_BUCKET); the bucket that sam makes
   --help            this
 
 TWILIO_AUTH_TOKEN and TWILIO_ACCOUNT_SID are those of the service, for the probe. docs/deploy/upgrade.md
@@ -42,11 +41,11 @@ canary | promote | remove) shift ;;
     ;;
 *) fail "give canary, promote or remove (see --help)" ;;
 esac
-stack='' region='' tag='' share=0 minutes=10 bucket=${S3_BUCKET:-}
+stack='' region='' tag='' share=0 minutes=10
 while [ $# -gt 0 ]; do
     case $1 in --*=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" ;; esac
     case $1 in
-    --stack | --region | --tag | --share | --minutes | --bucket) [ -n "${2:-}" ] || fail "$1 needs a value" ;;
+    --stack | --region | --tag | --share | --minutes) [ -n "${2:-}" ] || fail "$1 needs a value" ;;
     esac
     case $1 in
     --stack) stack=$2 ;;
@@ -54,7 +53,6 @@ while [ $# -gt 0 ]; do
     --tag) tag=$2 ;;
     --share) share=$2 ;;
     --minutes) minutes=$2 ;;
-    --bucket) bucket=$2 ;;
     *) fail "unknown option $1 (see --help)" ;;
     esac
     shift 2
@@ -173,10 +171,8 @@ promote)
     image=$(parameter pImageName)
     keep "$before"
     keep "$tag"
-    templates=(--resolve-s3)
-    [ -z "$bucket" ] || templates=(--s3-bucket "$bucket" --s3-prefix "$stack")
     run sam deploy --template-file cloud-deploy-infra-template.yml --stack-name "$stack" --region "$region" \
-        "${templates[@]}" --capabilities CAPABILITY_IAM CAPABILITY_AUTO_EXPAND --no-confirm-changeset \
+        --resolve-s3 --capabilities CAPABILITY_IAM CAPABILITY_AUTO_EXPAND --no-confirm-changeset \
         --no-fail-on-empty-changeset --parameter-overrides "pImageTag=$tag" 'pCanaryImageTag=""' pCanaryShare=0
     probe "$production" || {
         printf 'release.sh: %s failed; %s is deployed again\n' "$tag" "$before" >&2

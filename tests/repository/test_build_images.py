@@ -127,6 +127,13 @@ class Sources:
         )  # fmt: skip
 
 
+def pushed(sources: Sources) -> str:
+    """What ECR says of the image: it is not there, and then it is."""
+    missing = "echo '(ImageNotFoundException)' >&2; exit 254"
+    built = sources.folder.parent / "built"
+    return f"[ -e {built} ] || {{ touch {built}; {missing}; }}; echo {DIGEST}"
+
+
 @pytest.fixture
 def sources(tmp_path: Path) -> Sources:
     return Sources(tmp_path)
@@ -153,6 +160,9 @@ twilio-conversation-relay-bedrock-services --region eu-west-1 --lifecycle-policy
 '{RULES}'
 + aws ecr get-login-password --region eu-west-1 | \
 docker login --username AWS --password-stdin {REGISTRY}
++ aws ecr describe-images --registry-id 123456789012 --repository-name \
+twilio-conversation-relay-bedrock-services --region eu-west-1 --image-ids imageTag={COMMIT[:12]} \
+--query 'imageDetails[0].imageDigest' --output text
 + docker buildx inspect voice-agent
 # There is no such builder:
 + docker buildx create --name voice-agent --driver docker-container
@@ -364,7 +374,7 @@ def test_what_is_printed_is_what_is_run(sources: Sources) -> None:
         describe_repositories="echo '(RepositoryNotFoundException)' >&2; exit 254",
         get_lifecycle_policy="echo '(LifecyclePolicyNotFoundException)' >&2; exit 254",
         get_login_password="echo password",
-        describe_images=f"echo {DIGEST}",
+        describe_images=pushed(sources),
     )
     printed = sources.run("--repository", REGISTRY, "--push", "--dry-run")
 
@@ -381,7 +391,7 @@ def test_what_is_printed_is_what_is_run(sources: Sources) -> None:
 
 
 def test_what_is_there_is_not_made_again(sources: Sources) -> None:
-    sources.answer("aws", describe_images=f"echo {DIGEST}")
+    sources.answer("aws", describe_images=pushed(sources))
     sources.answer("docker", __bootstrap=_RUNS_BOTH)
 
     run = sources.run("--repository", REGISTRY, "--push")
@@ -416,7 +426,7 @@ def test_only_what_the_builder_cannot_run_is_emulated(sources: Sources) -> None:
 
 
 def test_an_image_is_signed_by_its_digest(sources: Sources) -> None:
-    sources.answer("aws", describe_images=f"echo {DIGEST}")
+    sources.answer("aws", describe_images=pushed(sources))
     sources.answer("docker", __bootstrap=_RUNS_BOTH)
 
     run = sources.run("--repository", REGISTRY, "--push", "--sign", PROFILE)
@@ -428,13 +438,37 @@ def test_an_image_is_signed_by_its_digest(sources: Sources) -> None:
 
 
 def test_an_image_that_cannot_be_signed_is_not_deployed(sources: Sources) -> None:
-    sources.answer("aws", describe_images=f"echo {DIGEST}")
+    sources.answer("aws", describe_images=pushed(sources))
     sources.answer("docker", __bootstrap=_RUNS_BOTH)
     sources.answer("notation", sign="echo 'Error: signature generation failed' >&2; exit 1")
 
     run = sources.run("--repository", REGISTRY, "--push", SIGNING_PROFILE_ARN=PROFILE)
 
     assert (run.status, run.parameters) == (1, {})
+
+
+def test_an_image_of_this_commit_that_is_there_is_not_built_again(sources: Sources) -> None:
+    """So that a pipeline can run again; what options make differently is built, and ECR decides."""
+    sources.answer("aws", describe_images=f"echo {DIGEST}")
+    sources.answer("docker", __bootstrap=_RUNS_BOTH)
+
+    again = sources.run("--repository", REGISTRY, "--push")
+    calls = list(sources.calls)
+    other = sources.run("--repository", REGISTRY, "--push", "--tag", "1.2.0")
+
+    assert again.parameters["pImageTag"] == DIGEST
+    assert not any("build" in each for each in calls)
+    assert any("build" in each for each in sources.calls)
+    assert other.status == 0
+
+
+def test_a_registry_that_cannot_be_asked_is_not_pushed_to(sources: Sources) -> None:
+    sources.answer("aws", describe_images="echo '(AccessDeniedException)' >&2; exit 254")
+
+    run = sources.run("--repository", REGISTRY, "--push")
+
+    assert (run.status, run.errors) == (1, "(AccessDeniedException)\n")
+    assert not any("build" in each for each in sources.calls)
 
 
 def test_an_account_that_refuses_is_not_asked_for_more(sources: Sources) -> None:

@@ -26,7 +26,8 @@ json.dump(cfn_yaml.load(sys.argv[1]), sys.stdout)
 """
 CLOUD = ROOT / "cloud-deploy-infra-template.yml"
 LOCAL = ROOT / "local-dev-cloud-infra-template.yml"
-NESTED = tuple(sorted((ROOT / "infrastructure").glob("*.yml")))
+DEPLOY_ROLE = ROOT / "infrastructure" / "deploy-role.yml"
+NESTED = tuple(sorted({*(ROOT / "infrastructure").glob("*.yml")} - {DEPLOY_ROLE}))
 """The stacks inside the cloud template's."""
 CANARY = ROOT / "infrastructure" / "canary.yml"
 

@@ -11,6 +11,7 @@ import pytest
 from agent.store.dynamodb_client import ACTIONS, INDEX, MOVE_ACTION, TABLE, TTL_ATTRIBUTE
 from tests.templates.loading import (
     CLOUD,
+    DEPLOY_ROLE,
     LOCAL,
     NESTED,
     as_list,
@@ -73,7 +74,7 @@ def test_nested_stacks_are_sent_along_and_have_no_transform() -> None:
         assert "Transform" not in load(each)
 
 
-@pytest.mark.parametrize("path", [CLOUD, LOCAL, *NESTED], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [CLOUD, LOCAL, DEPLOY_ROLE, *NESTED], ids=lambda path: path.stem)
 def test_a_parameter_says_what_it_is_and_refuses_what_it_is_not(path: Path) -> None:
     constraints = {"AllowedPattern", "AllowedValues", "MinValue", "MaxValue"}
 
