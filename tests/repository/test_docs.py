@@ -22,7 +22,7 @@ from agent.cli.main import main
 from agent.store.dynamodb_client import ACTIONS
 from tests.needs import use
 from tests.repository.test_examples import module
-from tests.templates.loading import CLOUD, LOCAL, ROOT, as_list, load, stack
+from tests.templates.loading import CLOUD, DEPLOY_ROLE, LOCAL, ROOT, as_list, load, stack
 
 README = ROOT / "README.md"
 SAMPLE = ROOT / "run-local.sh.sample"
@@ -168,13 +168,15 @@ def test_blocks_for_a_shell_can_be_pasted(path: Path) -> None:
 
 @pytest.mark.needs("linters")
 def test_parameters_and_outputs_that_are_named_are_in_a_template() -> None:
-    cloud, local = load(CLOUD), load(LOCAL)
+    cloud, local, roles = load(CLOUD), load(LOCAL), load(DEPLOY_ROLE)
     text = "".join(text_of(path) for path in (*_WRITTEN, SAMPLE))
     named = {first or second for first, second in _OUTPUT.findall(text)}
 
-    assert set(_PARAMETER.findall(text)) <= cloud["Parameters"].keys() | local["Parameters"].keys()
+    assert set(_PARAMETER.findall(text)) <= (
+        cloud["Parameters"].keys() | local["Parameters"].keys() | roles["Parameters"].keys()
+    )
     assert {"TwimlAPI", "HealthUrl", "AlbDnsName", "PolicyArn", "EnvironmentLine"} <= named
-    assert named <= cloud["Outputs"].keys() | local["Outputs"].keys()
+    assert named <= cloud["Outputs"].keys() | local["Outputs"].keys() | roles["Outputs"].keys()
 
 
 @pytest.mark.needs("linters")

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Lints the CloudFormation templates and the Dockerfile; fails on any finding.
+# Lints the CloudFormation templates, the Dockerfile and the example pipeline; fails on any finding.
 #
 #   bash tests/templates/lint.sh                 make what is missing, run every linter
 #   bash tests/templates/lint.sh environments    only make what is missing
@@ -16,7 +16,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 # shellcheck source=tests/environment.sh
 . tests/environment.sh
 
-environments=(cloudformation checkov sam hadolint)
+environments=(cloudformation checkov sam hadolint pipeline)
 templates=(cloud-deploy-infra-template.yml local-dev-cloud-infra-template.yml)
 nested=(infrastructure/*.yml)
 
@@ -100,6 +100,7 @@ lint .tools/checkov/bin/checkov --skip-download --framework cloudformation --com
 lint .tools/checkov/bin/checkov --skip-download --framework dockerfile --compact --quiet \
     --file Dockerfile
 lint .tools/hadolint/bin/hadolint Dockerfile
+lint .tools/pipeline/bin/zizmor --quiet --offline examples/pipeline/*.yml
 lint .tools/cloudformation/bin/cfn-lint --include-checks I -- "${templates[@]}" "${nested[@]}"
 for template in "${templates[@]}"; do
     lint .tools/sam/bin/sam validate --lint --template-file "$template"
