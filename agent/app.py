@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import os
+import platform
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, time
-from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from agent import SHIPPED_CONFIGURATION
+from agent import SHIPPED_CONFIGURATION, __version__
 from agent.capacity.ecs_task_protection import OnActive, open_protection
 from agent.capacity.load_shedding import Load, keep_memory_trimmed
 from agent.http import PRIVATE_ROUTES, PUBLIC_ROUTES, WORKER_ROUTES
@@ -59,7 +59,7 @@ from agent.ports import Dialer, Messenger, Store
 from agent.session import Resources
 from agent.session.call_manager import CallManager
 from agent.session.outbound import OutboundCalls
-from agent.settings import Settings, SettingsError, log_format_for
+from agent.settings import Settings, SettingsError, embedded_service_for
 from agent.store import create_table, open_store
 from agent.store.call_state.journal import open_journals
 from agent.tools import HttpSender, HttpTools, OutboundHttp, ToolRegistry, load_tools
@@ -189,6 +189,7 @@ async def open_calls(
         tracing = await opened(open_tracing(sdk))
         telemetry = Telemetry(trace_id=tracing.trace_id) if tracing else Telemetry()
         count, load = telemetry.count, Load(telemetry.count)
+        count("agent_build_info", 1, version=__version__, python=platform.python_version())
         prices, tools = prices_of(settings), load_tools(settings.configuration)
         table = substitutes.store or await open_store(
             settings.table_name,
@@ -286,6 +287,9 @@ async def running(
     ):
         calls, store, telemetry = opened
         await calls.setup.survey()
+        host_of_metrics = embedded_service_for(settings)
+        write, clock, is_worker = sys.stderr.write, substitutes.clock, bool(worker)
+        embedded = EmbeddedMetrics(telemetry, host_of_metrics, write, clock, is_worker)
         public = web.Application(middlewares=[guard_webhooks])
         public.add_routes(PUBLIC_ROUTES)
         public.cleanup_ctx.append(at_capacity_texts)
@@ -309,18 +313,18 @@ async def running(
             operators = operators_address(settings, host)
         address = Address(host or settings.public_host, settings.port, is_shared=bool(worker))
         async with (
+            embedded.written_to_the_end() if host_of_metrics else nullcontext(),
             open_site(public, address, public_limits(settings), telemetry.count) as port,
             open_operators(private, operators, telemetry.count) as metrics_port,
             asyncio.TaskGroup() as tasks,  # innermost: it would wrap errors of the start
         ):
             monitors = [
                 tasks.create_task(calls.load.watch(), name="lag"),
+                tasks.create_task(calls.outcomes.watch(), name="sockets"),
                 tasks.create_task(keep_memory_trimmed(), name="memory"),
                 tasks.create_task(account.auth_tokens.keep(telemetry.count), name="auth token"),
             ]
-            if settings.emf_metrics and log_format_for(settings) == "json":
-                service = urlsplit(settings.ws_url).netloc
-                embedded = EmbeddedMetrics(telemetry, service, sys.stderr.write)
+            if host_of_metrics:
                 monitors.append(tasks.create_task(embedded.run(), name="embedded metrics"))
             yield Service(calls, store, telemetry, scrapes, port, metrics_port)
             for task in monitors:

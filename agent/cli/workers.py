@@ -31,7 +31,8 @@ from agent.capacity.ecs_task_protection import OnActive, open_protection
 from agent.errors import AgentError
 from agent.http.operators import Workers
 from agent.http.server import operators_address, tried_port
-from agent.settings import Settings
+from agent.observability.embedded_metrics import write_active_calls
+from agent.settings import Settings, embedded_service_for
 
 log = structlog.get_logger(__name__)
 
@@ -157,6 +158,9 @@ async def serve_with_workers(
                     seats = count * settings.max_calls
                     ports = {"port": port, "metrics_port": metrics_port}
                     log.info("service.started", **ports, workers=count, seats=seats)
+                    if service := embedded_service_for(settings):
+                        writing = write_active_calls(pool.view.copies, service, sys.stderr.write)
+                        others.append(begin(writing, name="embedded metrics"))
                 if await _comes(pool.is_stopping, kept):
                     await asyncio.wait(kept, timeout=settings.drain_seconds + _LAST_SECONDS)
             finally:

@@ -38,6 +38,7 @@ from agent.http.middleware import (
     SETTINGS,
     TELEMETRY,
     answer,
+    refuse,
     verified_call,
     verified_form,
 )
@@ -100,6 +101,10 @@ async def follow_up(request: web.Request) -> web.Response:
         fault = session_fault(code)
         log.warning("session.failed", error_code=code, fault=fault)
         step = AFTER_FAILURE[fault]
+    if step is GIVE_UP:
+        await request.app[CALLS].outcomes.gave_up(fields["CallSid"])
+    elif isinstance(step, CallOver | HangUpCall):
+        request.app[CALLS].outcomes.is_over(fields["CallSid"])
     return await carry_out(request, fields, step)
 
 
@@ -154,9 +159,13 @@ async def _reconnect(
     except StoreError as error:
         log.warning("resume.delayed", error=type(error).__name__)
         attempts = whole_number(request.query.get("attempt", ""), _LARGEST_CODE) or 0
-        return await carry_out(request, fields, after_store_error(step.cause, attempts))
+        following = after_store_error(step.cause, attempts)
+        if isinstance(following, Apologize):
+            calls.outcomes.failed(fields["CallSid"], "store")
+        return await carry_out(request, fields, following)
     if prepared is None:
         log.warning("resume.refused", cause=step.cause)
+        await calls.outcomes.gave_up(fields["CallSid"])
         return await carry_out(request, fields, GIVE_UP)
     if side := failed_side(_error_code(fields)):
         provider = calls.speech.failed(fields["CallSid"], side, prepared.use_case.relay)
@@ -188,8 +197,7 @@ async def sms_status(request: web.Request) -> web.Response:
     """Count a change of state of an SMS; operators see in the log that a sender is blocked."""
     fields = await verified_form(request)
     if isinstance(fields, str):
-        log.warning("sms.status_refused", reason=fields)
-        return web.Response(status=403, text=f"{fields}\n")
+        return refuse(request, fields, 403)
     status = fields.get("MessageStatus", "")
     if not status or not fields.get("MessageSid"):
         return web.Response(status=400, text="bad_request\n")

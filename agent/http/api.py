@@ -129,7 +129,7 @@ async def issue_token(request: web.Request) -> web.Response:
     """Issue an access token for an identity."""
     tokens = request.app[TOKENS]
     if tokens is None:
-        return _refuse_token(request, "unavailable", 503)
+        return _refuse_token(request, "unavailable", 404)
     key = tokens.keys.holder(request.headers.get("Authorization"))
     if key is None:
         if wait := tokens.by_address.wait(request.remote or ""):

@@ -16,6 +16,7 @@ A refusal is a 4xx answer, a count in `agent_bad_requests_total` and one log lin
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 from urllib.parse import parse_qsl
@@ -28,6 +29,7 @@ from multidict import MultiDict
 from agent.errors import AgentError, StoreError, UseCaseError
 from agent.observability import Telemetry
 from agent.session.call_manager import CallManager
+from agent.session.call_outcomes import CallFailure, failure_of
 from agent.session.outbound import OutboundCalls
 from agent.settings import Settings
 from agent.store.call_state.call_item import VERSTAT, WEBHOOK_FIELDS
@@ -62,6 +64,9 @@ _MUST_BE_UNIQUE = WEBHOOK_FIELDS | {
 }  # fmt: skip
 """Fields that decide something. An app adds fields to a call, and could repeat one of these."""
 _VERSTAT_PARAMETER = "verstat"
+_CALL_SID = re.compile(r"CA[0-9a-f]{32}")
+_VERIFIED_CALL = web.RequestKey("verified_call", str)
+"""The CallSid, once the request is verified."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 T = TypeVar("T")
@@ -95,9 +100,11 @@ async def verified_form(request: web.Request) -> dict[str, str] | str:
     """The fields of a form that Twilio signed for our account.
 
     Without a well-formed signature the body is not read. From here on, log lines of the request
-    have its CallSid; the fields of an unsigned request are not logged.
+    have its CallSid; the fields of an unsigned request are not logged. A refused call of our
+    account counts as failed: who does not know the account's id cannot cause that.
     Returns the reason, `signature` or `account`, if the request is refused.
     """
+    account_sid = request.app[SETTINGS].twilio_account_sid
     signatures = request.app[SIGNATURES]
     header = request.headers.get(SIGNATURE_HEADER)
     if signatures and not is_well_formed(header):
@@ -106,16 +113,31 @@ async def verified_form(request: web.Request) -> dict[str, str] | str:
     if signatures and not await request.app[AUTH_TOKENS].accept(
         lambda token: signatures.webhook_is_genuine(token, request.raw_path, form, header)
     ):
+        if account_sid and form.get("AccountSid") == account_sid:
+            _note_refused_call(request, form, "signature")
         return "signature"
     if any(name in form and len(form.getall(name)) > 1 for name in _MUST_BE_UNIQUE):
         return "signature"
     fields = dict(form)
     if call_sid := fields.get("CallSid"):
+        request[_VERIFIED_CALL] = call_sid
         structlog.contextvars.bind_contextvars(call_sid=call_sid[:64])
     if VERSTAT not in fields and (verstat := request.query.get(_VERSTAT_PARAMETER)):
         fields[VERSTAT] = verstat
-    is_ours = request.app[SETTINGS].twilio_account_sid in {"", fields.get("AccountSid", "")}
-    return fields if is_ours else "account"
+    if account_sid in {"", fields.get("AccountSid", "")}:
+        return fields
+    _note_refused_call(request, fields, "account")
+    return "account"
+
+
+def _note_refused_call(
+    request: web.Request, fields: Mapping[str, str], reason: CallFailure
+) -> None:
+    outcomes, call_sid = request.app[CALLS].outcomes, fields.get("CallSid", "")
+    if request.path.startswith(_OF_CALLS) and _CALL_SID.fullmatch(call_sid):
+        if request.path == _OF_CALLS:
+            outcomes.rang(call_sid)
+        outcomes.failed(call_sid, reason)
 
 
 def forwarded_parameters(fields: Mapping[str, str]) -> dict[str, str]:
@@ -133,7 +155,8 @@ def error_fields(error: AgentError) -> dict[str, str]:
     return {"error": type(error).__name__, "fault" if is_plain else "pii_fault": str(error)}
 
 
-_WEBHOOKS = ("/twiml", "/messages", "/calls")
+_OF_CALLS = "/twiml"
+_WEBHOOKS = (_OF_CALLS, "/messages", "/calls")
 
 
 @web.middleware
@@ -152,7 +175,9 @@ async def guard_webhooks(request: web.Request, handler: Handler) -> web.StreamRe
             log.error("webhook.failed", **error_fields(error))
         else:
             log.exception("webhook.crashed")
-        if request.path.startswith("/twiml"):
+        if request.path.startswith(_OF_CALLS):
+            if call_sid := request.get(_VERIFIED_CALL, ""):
+                request.app[CALLS].outcomes.failed(call_sid, failure_of(error))
             response = answer(twiml.say_and_hang_up(TROUBLE))
         else:
             response = web.Response(status=204)

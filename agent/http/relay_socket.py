@@ -34,6 +34,8 @@ from agent.http.middleware import (
 )
 from agent.ports import Count
 from agent.session.call_manager import OpenedCall
+from agent.session.call_outcomes import failure_of
+from agent.session.resume import latest_attempt
 from agent.store.call_state.call_item import TokenUse
 from agent.twilio import relay_frames as relay
 from agent.twilio.signature import is_well_formed
@@ -107,12 +109,16 @@ async def _serve(
         refuse(request, "setup", 403)
         await socket.close(code=WSCloseCode.POLICY_VIOLATION)
         return
+    is_first = spent.use is TokenUse.FIRST and latest_attempt(spent.item or {}) is None
+    calls.outcomes.connected(call_sid, is_first=is_first)
     log.info("call.started")
     try:
         reason = await calls.run(call_sid, transport, opened)
     except AgentError as error:
+        calls.outcomes.failed(call_sid, failure_of(error))
         log.error("call.failed", **error_fields(error))
-    except Exception:  # the boundary of calls: a fault of one call must not end others
+    except Exception as error:  # the boundary of calls: a fault of one call must not end others
+        calls.outcomes.failed(call_sid, failure_of(error))
         log.exception("call.crashed")
     else:
         log.info("call.ended", reason=reason)

@@ -70,6 +70,9 @@ _CLOSE_SECONDS = 5.0
 async def answer_call(request: web.Request) -> web.Response:
     """Connect a call to ConversationRelay, with the use case of its caller."""
     fields = await verified_call(request)
+    calls = request.app[CALLS]
+    if not _is_sent_on(request):
+        calls.outcomes.rang(fields["CallSid"])
     if fields.get("ErrorCode") and fields.get("CallStatus") == "in-progress":  # the fallback URL
         return await carry_out(request, fields, Reconnect(ResumeCause.LOST))
     outbound_use_case = await _outbound_use_case(request, fields)
@@ -77,7 +80,6 @@ async def answer_call(request: web.Request) -> web.Response:
         return outbound_use_case
     if rejected := _without_slot(request, fields, is_outbound=bool(outbound_use_case)):
         return rejected
-    calls = request.app[CALLS]
     with ExitStack() as slot:
         slot.callback(calls.admission.release, fields["CallSid"])
         try:
@@ -86,6 +88,7 @@ async def answer_call(request: web.Request) -> web.Response:
             refuse(request, limit.reason, 429)
             return answer(twiml.say_and_hang_up(TOO_OFTEN))
         slot.pop_all()
+    calls.outcomes.await_socket(fields["CallSid"])
     return answer(connect_document(request.app[SETTINGS], prepared, fields, calls.speech))
 
 
@@ -119,7 +122,7 @@ def _without_slot(
 ) -> web.Response | None:
     """The answer to a call for which this process has no slot; None if it has one now."""
     calls, call_sid = request.app[CALLS], fields["CallSid"]
-    if calls.active_calls.is_draining and _redirects(request) < MOST_REDIRECTS:
+    if _is_sent_on(request):
         log.info("call.redirected")
         own = f"{request.app[SETTINGS].origin}/twiml?{request.rel_url.raw_query_string}"
         url = _counted(own, request, fields)
@@ -137,6 +140,7 @@ def _without_slot(
     else:
         return None
     request.app[TELEMETRY].count("agent_calls_refused_total", reason=reason)
+    calls.outcomes.failed(call_sid, "busy")
     log.warning("call.rejected_at_capacity", reason=reason)
     return _at_capacity(request, fields, is_outbound=is_outbound)
 
@@ -154,6 +158,11 @@ def _at_capacity(
         if settings.busy_queue:
             return answer(twiml.enqueue(settings.busy_queue, sentence=settings.busy_sentence))
     return answer(twiml.say_and_hang_up(settings.busy_sentence or BUSY))
+
+
+def _is_sent_on(request: web.Request) -> bool:
+    """Whether this process drains, so that another one is to take the call, and counts it."""
+    return request.app[CALLS].active_calls.is_draining and _redirects(request) < MOST_REDIRECTS
 
 
 def _redirects(request: web.Request) -> int:

@@ -13,9 +13,9 @@ from agent.observability.call_summary import (
     VersionStamp,
     read_prices,
 )
+from agent.observability.embedded_metrics import EmbeddedMetrics
 from agent.observability.logging import configure_logging
 from agent.observability.measured_ports import MeasuredMessenger, MeasuredStore, ObserverGuard
-from agent.observability.metrics import EmbeddedMetrics
 
 __all__ = [
     "NO_PRICES",

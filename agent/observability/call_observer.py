@@ -12,8 +12,8 @@ from collections.abc import Callable
 import structlog
 
 from agent.call import events as ev
-from agent.call.actions import Record, Speak
-from agent.call.history import CallerSaid, InputMode
+from agent.call.actions import Action, Record, Speak
+from agent.call.history import AgentSaid, CallerSaid, InputMode
 from agent.call.messages import Usage
 from agent.call.timers import Timer
 from agent.observability import turn_tracker as turns
@@ -44,6 +44,8 @@ class CallObserver:
         self._turns = 0
         self._summary = CallSummary(model)
         self._began = metrics.now()
+        self._rang = None if facts.rung_seconds is None else self._began - facts.rung_seconds
+        self._is_answered = self._is_failed = False
         self._fell_silent: float | None = None
         self._written: dict[int | str, float] = {}
         """Seconds of writing of the reply that ended last; its tokens may still come."""
@@ -53,7 +55,14 @@ class CallObserver:
     def tokens(self) -> int:
         return sum(used.total() for used in self._summary.used.values())
 
+    @property
+    def is_unanswered(self) -> bool:
+        """Whether a turn has failed and none was answered."""
+        return self._is_failed and not self._is_answered
+
     def observe(self, moment: ObservedStep) -> None:
+        if self._rang is not None:
+            self._note_start(moment, self._rang)
         event, kind = moment.event, ""
         if type(event) is not ev.ReplyDelta:
             kind = self._note_input(moment)
@@ -74,6 +83,16 @@ class CallObserver:
         for model, cost in prices.each(self._summary.used).items():
             self._count("agent_llm_cost_total", cost, model=model, currency=prices.currency)
         self._summary.write(self._use_case, reason, self._turns, now - self._began, self._facts)
+
+    def _note_start(self, moment: ObservedStep, rang: float) -> None:
+        """Measure the time to the first speech of a call, once; the relay plays the greeting."""
+        for action, at in moment.timed_actions:
+            if _is_speech(action):
+                seconds, self._rang = max(0.0, at - rang), None
+                self._count(
+                    "agent_call_time_to_first_speech_seconds", seconds, use_case=self._use_case
+                )
+                return
 
     def _note_input(self, moment: ObservedStep) -> str:
         """Count an interrupt and a DTMF entry; returns the kind of the interrupt."""
@@ -151,6 +170,8 @@ class CallObserver:
 
     def _finish_turn(self, turn: TrackedTurn) -> None:
         self._turns += 1
+        self._is_failed |= turn.is_failed
+        self._is_answered |= turn.response is not None and not turn.is_failed
         stops = [one.stop for one in turn.activities if one.stop]  # of replies not abandoned
         faults = [one.reason or one.fault for one in turn.activities if one.fault]
         self._count("agent_turns_total", use_case=self._use_case, outcome=turn.outcome)
@@ -185,6 +206,14 @@ class CallObserver:
         seconds = self._written.pop(reply, 0.0) if reply is not None else 0.0
         if seconds >= _SHORTEST_WRITING_SECONDS and usage.output:
             self._count("agent_llm_tokens_per_second", usage.output / seconds, model=model)
+
+
+def _is_speech(action: Action) -> bool:
+    match action:
+        case Speak() | Record(_, AgentSaid()):
+            return True
+        case _:
+            return False
 
 
 def _entry_reason(moment: ObservedStep) -> str:

@@ -110,6 +110,8 @@ class CallFacts:
     """Number of the connection; 0 is the first one of the call."""
     code_version: str = ""
     prices: Prices = NO_PRICES
+    rung_seconds: float | None = None
+    """Since the voice webhook, when the observer is made; None = not known, or a later one."""
 
 
 class CallSummary:

@@ -2,18 +2,13 @@
 
 - Everything that counts is given `Metrics.count` as a `ports.Count`, so that only this package
   knows Prometheus.
-- `EmbeddedMetrics` writes two of them to the log in CloudWatch's embedded metric format, which
-  CloudWatch Logs extracts: nothing has to be installed and no permission given. Scaling and alarms
-  of `cloud-deploy-infra-template.yml` use them.
+- `agent.observability.embedded_metrics` writes some of them into the log for CloudWatch.
 """
 
 from __future__ import annotations
 
-import asyncio
-import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from time import monotonic, time
+from time import monotonic
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
@@ -35,10 +30,6 @@ _LONG = (*_FINE, 10.0, 15.0, 30.0)
 _STAGE = (0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.65, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0)
 _SPEED = (5.0, 10.0, 20.0, 30.0, 45.0, 60.0, 80.0, 100.0, 150.0, 200.0, 300.0, 500.0)
 """Tokens per second; speech needs about five."""
-EMBEDDED_SECONDS = 30.0
-NAMESPACE = "VoiceAgent"
-_AT_CAPACITY = ("busy", "overload", "full")
-"""Reasons of `agent_calls_refused_total` for which a caller finds the service at capacity."""
 _COUNTERS_AND_GAUGES = {
     "agent_llm_requests_total{model,outcome}": "Replies requested.",
     "agent_llm_errors_total{model,kind}": "Failed model requests, retried or not.",
@@ -58,8 +49,14 @@ _COUNTERS_AND_GAUGES = {
     "agent_interrupts_total{kind}": "Interrupts by the caller.",
     "agent_reprompts_total{use_case}": "Idle re-prompts played.",
     "agent_keypad_entries_total{reason}": "Keypad entries, by what completed them.",
+    "agent_build_info{version,python}": "1; the version of the service and of Python.",
     "agent_active_calls": "Calls in progress.",
     "agent_reserved_calls": "Calls set up that wait for their socket.",
+    "agent_calls_rung_total": "Calls whose voice webhook was requested, each counted once.",
+    "agent_calls_connected_total": "Calls whose first socket was set up, each counted once.",
+    "agent_calls_failed_total{reason}": (
+        "Calls not set up, or ended by a fault of the service, each counted once."
+    ),
     "agent_calls_total{use_case,end_reason}": "Calls ended.",
     "agent_calls_refused_total{reason}": "Calls refused.",
     "agent_call_resumes_total{cause,outcome}": "Calls resumed on a new socket.",
@@ -103,6 +100,9 @@ _HISTOGRAMS = {
         "agent_llm_duration_seconds{model,outcome}": (
             "Request sent to the model until the reply ended."
         ),
+        "agent_call_time_to_first_speech_seconds{use_case}": (
+            "Voice webhook received until the agent's first speech of the call."
+        ),
         "agent_turn_time_to_first_speech_seconds{use_case}": (
             "Caller's final words received until the first text is written."
         ),
@@ -144,6 +144,7 @@ _WITH_EXEMPLAR = {
 """Observations of these name the trace they belong to."""
 _TOGETHER: dict[str, Together] = {
     "agent_llm_breaker_open": "highest",
+    "agent_build_info": "highest",
     "agent_draining": "highest",
     "agent_load_shedding": "highest",
     "agent_tool_source_up": "lowest",
@@ -234,41 +235,3 @@ def _registry(copies: Iterable[SeriesCopy]) -> CollectorRegistry:
     registry = CollectorRegistry()
     registry.register(Exported(METRICS, copies))
     return registry
-
-
-@dataclass(slots=True)
-class EmbeddedMetrics:
-    """Writes a line with the metrics of one process for CloudWatch every 30 seconds.
-
-    `CallsRefused` are those refused at capacity since the line before. A draining process writes
-    no line, or its few calls would pull the average down while others are full. `service` is the
-    host of `WS_URL`; the clock gives epoch seconds. Rejected: a line by structlog, which would have
-    level and time stamp in it.
-    """
-
-    metrics: Metrics
-    service: str
-    write: Callable[[str], object]
-    clock: Callable[[], float] = time
-    _refused: int = 0
-
-    async def run(self) -> None:
-        while True:
-            self.publish()
-            await asyncio.sleep(EMBEDDED_SECONDS)
-
-    def publish(self) -> None:
-        value = self.metrics.value
-        if value("agent_draining"):
-            return
-        by_reason = (value("agent_calls_refused_total", reason=each) for each in _AT_CAPACITY)
-        active, refused = int(value("agent_active_calls")), int(sum(by_reason))
-        counts = {"ActiveCalls": active, "CallsRefused": refused - self._refused}
-        directive = {
-            "Namespace": NAMESPACE,
-            "Dimensions": [["Service"]],
-            "Metrics": [{"Name": name, "Unit": "Count"} for name in counts],
-        }
-        aws = {"Timestamp": int(self.clock() * 1000), "CloudWatchMetrics": [directive]}
-        self.write(json.dumps({"_aws": aws, "Service": self.service, **counts}) + "\n")
-        self._refused = refused

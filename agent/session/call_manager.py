@@ -24,6 +24,7 @@ from agent.messaging import ListedMessenger
 from agent.observability.tracing import TracedToolExecutor
 from agent.ports import Item, ToolExecutor, Transport
 from agent.session import Resources, resume
+from agent.session.call_outcomes import CallOutcomes
 from agent.session.call_setup import CallSetup
 from agent.session.caller_limits import CallerLimits, caller_of
 from agent.session.live_config import ConfigDependencies, LiveConfiguration, interned, open_for_call
@@ -150,6 +151,7 @@ class CallManager:
         self.messenger = ListedMessenger(resources.messenger, settings.sms_numbers)
         self.admission = Admission(settings.max_calls, clock, settings.caller_calls_at_once)
         self.speech = SpeechHealth(clock)
+        self.outcomes = CallOutcomes(resources.store, self._count, clock)
         self.active_calls = ActiveCalls(self.admission, on_active)
         resources.telemetry.read_gauge("agent_reserved_calls", lambda: self.admission.reserved)
         self.setup = CallSetup(settings, resources.store, resources.tool_registry, clock)
@@ -279,6 +281,8 @@ class CallManager:
                 reason = await session.run()
         finally:
             observers.ended(reason)
+            if reason is EndReason.ERROR_MODEL or observers.is_unanswered:
+                self.outcomes.failed(call_sid, "model")
             self._write_later(self._list(item, reason), name="list of calls")
             if allowance is not None:
                 self._write_later(allowance.write(), name="caller's tokens")

@@ -35,6 +35,7 @@ from agent.ports import Item, ObservedStep, Observer
 from agent.session import Resources
 from agent.session.call_setup import CallSetup
 from agent.session.live_config import LiveConfiguration, config_of, request_of
+from agent.session.resume import started_ms
 from agent.store.call_state import call_item
 from agent.usecases import record as records
 from agent.usecases.validation import plain
@@ -74,6 +75,11 @@ class CallObservers:
     def tokens(self) -> int:
         """Tokens of all kinds, used so far."""
         return self._metrics.tokens if self._metrics is not None else 0
+
+    @property
+    def is_unanswered(self) -> bool:
+        """Whether no model has answered the caller, though one was asked."""
+        return self._metrics is not None and self._metrics.is_unanswered
 
     def observe(self, moment: ObservedStep) -> None:
         for guard, observe in self._steps:
@@ -141,7 +147,9 @@ def open_observers(
             return None
         return resources.tracing.call(call_sid, use_case, number, model)
 
-    facts = CallFacts(stamp, number, __version__, resources.prices)
+    rang_at = 0 if number else started_ms(item) / 1000
+    rung = max(0.0, now - rang_at) if rang_at else None
+    facts = CallFacts(stamp, number, __version__, resources.prices, rung)
     metrics = partial(resources.telemetry.call, use_case, model, facts)
     return CallObservers(resources.telemetry, metrics, record, trace)
 

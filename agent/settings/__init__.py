@@ -331,3 +331,9 @@ class Settings:
 def log_format_for(settings: Settings) -> str:
     """`LOG_FORMAT`; if it is not set, console on a terminal and JSON elsewhere."""
     return settings.log_format or ("console" if sys.stderr.isatty() else "json")
+
+
+def embedded_service_for(settings: Settings) -> str:
+    """The host of `WS_URL`, which names the service in CloudWatch; empty = no metrics for it."""
+    is_written = settings.emf_metrics and log_format_for(settings) == "json"
+    return urlsplit(settings.ws_url).netloc if is_written else ""

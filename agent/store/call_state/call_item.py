@@ -235,6 +235,11 @@ async def _use_of(store: Store, item: Item, call_sid: str, presented: str, now: 
     return TokenUse.AGAIN if was_opened_by_it else TokenUse.REFUSED
 
 
+async def was_opened(store: Store, call_sid: str) -> bool:
+    """Whether a token of this call was used, so that a socket came."""
+    return bool(await store.query(call_sid, _marker("")))
+
+
 def record_of_call(record: Mapping[str, object], session: Mapping[str, object]) -> Item:
     """A use case's record as one call has it; the first block of the prompt is shared by calls."""
     prompt, context = session.get("systemPrompt"), None
