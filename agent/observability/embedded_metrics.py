@@ -26,7 +26,7 @@ from agent.observability.series import SeriesCopy
 
 EMBEDDED_SECONDS = 30.0
 NAMESPACE = "VoiceAgent"
-SLOW_SPEECH_SECONDS = 3.0
+SLOW_SPEECH_SECONDS = 2.0
 SLOW_START_SECONDS = 5.0
 _ACTIVE_CALLS = "ActiveCalls"
 _GAUGES = ("agent_active_calls", "agent_draining")

@@ -196,9 +196,7 @@ OUTAGES: dict[str, Break] = {
     "model refuses requests": _with(model_refuses=True),
     "table away": _with(store_is_away=True),
     "socket's host name or certificate wrong": _with(socket_is_unreachable=True),
-    "the same, and Twilio reports nothing": _with(
-        socket_is_unreachable=True, reports_socket=False
-    ),
+    "the same, and Twilio reports nothing": _with(socket_is_unreachable=True, reports_socket=False),
     "webhook's host name or certificate wrong": _with(nobody_rings=True),
     "first speech slow": _with(model_is_slow=True),
 }

@@ -245,7 +245,8 @@ def test_calls_in_progress_have_time_to_end(agent: dict[str, Any]) -> None:
 def test_an_update_starts_new_tasks_first_and_goes_back_when_it_fails() -> None:
     """With a count in the template each update would reset what scaling has set."""
     service = only("AWS::ECS::Service")
-    alarms = {"AlarmNames": [{"Ref": "TargetErrorsAlarm"}], "Enable": True, "Rollback": True}
+    names = [{"Ref": "TargetErrorsAlarm"}, {"Ref": "FailedCallsAlarm"}]
+    alarms = {"AlarmNames": names, "Enable": True, "Rollback": True}
 
     assert "DesiredCount" not in service
     assert service["DeploymentConfiguration"] == {

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from agent.observability.embedded_metrics import NAMES, NAMESPACE
 from tests.templates.loading import cloud, resources
 
 _PUBLISHED: dict[str, dict[str, set[tuple[str, ...]]]] = {
@@ -15,6 +16,7 @@ _PUBLISHED: dict[str, dict[str, set[tuple[str, ...]]]] = {
         "HTTPCode_Target_5XX_Count": {("LoadBalancer", "TargetGroup")},
         "UnHealthyHostCount": {("LoadBalancer", "TargetGroup")},
         "TargetResponseTime": {("LoadBalancer", "TargetGroup")},
+        "RequestCount": {("LoadBalancer", "TargetGroup")},
     },
     "ECS/ContainerInsights": {
         "DesiredTaskCount": {("ClusterName", "ServiceName")},
@@ -32,7 +34,7 @@ _PUBLISHED: dict[str, dict[str, set[tuple[str, ...]]]] = {
         "SystemErrors": {("TableName", "Operation")},
     },
     # Written by the service in CloudWatch's embedded metric format.
-    "VoiceAgent": {"ActiveCalls": {("Service",)}, "CallsRefused": {("Service",)}},
+    NAMESPACE: {name: {("Service",)} for name in NAMES},
 }
 """Metrics with the sets of dimensions under which they appear; others are empty for ever."""
 
@@ -102,21 +104,75 @@ def test_scaling_and_alarms_look_at_the_same_calls() -> None:
     scaled = list(metrics(tracking["CustomizedMetricSpecification"]))
 
     of_calls = [each for alarm in alarms().values() for each in metrics(alarm)
-                if each["Namespace"] == "VoiceAgent"]  # fmt: skip
+                if each["Namespace"] == NAMESPACE]  # fmt: skip
+    deploys = {"CallsRung", "CallsFailed"}  # of the alarm that stands with the service
 
-    assert {each["MetricName"] for each in of_calls} == {"ActiveCalls", "CallsRefused"}
     dimensions = scaled[0]["Dimensions"]
     [host] = [each["Value"] for each in dimensions]
     assert cloud()["Resources"]["Alarms"]["Properties"]["Parameters"]["pHost"] == host
-    assert all(
-        each["Dimensions"] == [{"Name": "Service", "Value": {"Ref": "pHost"}}] for each in of_calls
-    )
+    nested = [{"Name": "Service", "Value": {"Ref": "pHost"}}]
+    assert len(of_calls) > 10
+    assert {each["MetricName"] for each in of_calls if each["Dimensions"] == dimensions} == deploys
+    assert [each for each in of_calls if each["Dimensions"] not in (dimensions, nested)] == []
 
 
-def test_every_alarm_says_what_it_means_and_notifies_the_topic() -> None:
-    """At night no metrics arrive and that is no fault; tasks that run always report."""
-    for name, alarm in alarms().items():
-        missing = "breaching" if name == "RunningTasksAlarm" else "notBreaching"
-        assert alarm["TreatMissingData"] == missing, name
+_URGENT = {
+    "FailedCallsAlarm", "FailingTableAlarm", "LoadBalancerErrorsAlarm", "ModelRefusalsAlarm",
+    "NoCallsAlarm", "RefusedCallsAlarm", "RunningTasksAlarm", "SlowSpeechAlarm",
+    "SlowWebhooksAlarm", "TableErrorsAlarm", "TargetErrorsAlarm", "UnhealthyTasksAlarm",
+}  # fmt: skip
+_PARTS = {"QuietLinesAlarm", "BusyBeforeAlarm"}
+"""Of `NoCallsAlarm`, which tells of both."""
+
+
+def test_every_alarm_says_what_it_means_and_tells_its_topic_of_begin_and_end() -> None:
+    """One topic if there is no urgent one: the root passes the same on."""
+    normal = {"Fn::If": ["HasAlarmTopic", [{"Ref": "pAlarmTopicArn"}], {"Ref": "AWS::NoValue"}]}
+    urgent = {
+        "Fn::If": ["HasUrgentTopic", [{"Ref": "pUrgentAlarmTopicArn"}], {"Ref": "AWS::NoValue"}]
+    }
+    of_the_root = {"Fn::If": [*urgent["Fn::If"][:2], normal]}
+    composites = resources(cloud(), "AWS::CloudWatch::CompositeAlarm")
+
+    told = {name: each for name, each in {**alarms(), **composites}.items() if name not in _PARTS}
+
+    for name, alarm in told.items():
+        assert name.endswith("Alarm")
         assert alarm["AlarmDescription"].endswith((".", "%.")), name
-        assert alarm["AlarmActions"]["Fn::If"][:2] == ["HasAlarmTopic", [{"Ref": "pAlarmTopicArn"}]]
+        assert alarm["AlarmActions"] == alarm["OKActions"], name
+        assert alarm["AlarmActions"] in ([urgent, of_the_root] if name in _URGENT else [normal])
+    assert set(told) > _URGENT
+    assert not any("AlarmActions" in alarms()[name] for name in _PARTS)
+    passed = cloud()["Resources"]["Alarms"]["Properties"]["Parameters"]["pUrgentAlarmTopicArn"]
+    topics = [{"Ref": "pUrgentAlarmTopicArn"}, {"Ref": "pAlarmTopicArn"}]
+    assert passed == {"Fn::If": ["HasUrgentTopic", *topics]}
+
+
+def test_missing_values_are_a_fault_only_of_what_always_reports() -> None:
+    """At night no requests arrive and that is no fault; tasks that run always report."""
+    breaching = {
+        name for name, alarm in alarms().items() if alarm["TreatMissingData"] == "breaching"
+    }
+
+    assert breaching == {"RunningTasksAlarm", "QuietLinesAlarm"}
+    assert {alarm["TreatMissingData"] for alarm in alarms().values()} == {
+        "breaching",
+        "notBreaching",
+    }
+
+
+def test_a_share_or_a_percentile_counts_from_a_few_samples_on() -> None:
+    """One slow request, or one failed call, is no outage."""
+    guarded = {
+        name
+        for name, alarm in alarms().items()
+        for each in alarm.get("Metrics", [])
+        if str(each.get("Expression", "")).startswith("IF(")
+    }
+    percentiles = {name for name, alarm in alarms().items() if "ExtendedStatistic" in alarm}
+
+    assert percentiles == set()
+    assert guarded == {
+        "FailedCallsAlarm", "RepeatedFailuresAlarm", "SlowWebhooksAlarm", "SlowModelAlarm",
+        "SlowSpeechAlarm", "SlowStartsAlarm",
+    }  # fmt: skip
