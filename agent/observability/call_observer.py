@@ -44,7 +44,8 @@ class CallObserver:
         self._turns = 0
         self._summary = CallSummary(model)
         self._began = metrics.now()
-        self._rang = None if facts.rung_seconds is None else self._began - facts.rung_seconds
+        self._rung_seconds = facts.rung_seconds
+        self._rang: float | None = None
         self._is_answered = self._is_failed = False
         self._fell_silent: float | None = None
         self._written: dict[int | str, float] = {}
@@ -61,8 +62,8 @@ class CallObserver:
         return self._is_failed and not self._is_answered
 
     def observe(self, moment: ObservedStep) -> None:
-        if self._rang is not None:
-            self._note_start(moment, self._rang)
+        if self._rung_seconds is not None:
+            self._note_start(moment, self._rung_seconds)
         event, kind = moment.event, ""
         if type(event) is not ev.ReplyDelta:
             kind = self._note_input(moment)
@@ -84,14 +85,15 @@ class CallObserver:
             self._count("agent_llm_cost_total", cost, model=model, currency=prices.currency)
         self._summary.write(self._use_case, reason, self._turns, now - self._began, self._facts)
 
-    def _note_start(self, moment: ObservedStep, rang: float) -> None:
+    def _note_start(self, moment: ObservedStep, rung_seconds: float) -> None:
         """Measure the time to the first speech of a call, once; the relay plays the greeting."""
+        if self._rang is None:
+            self._rang = moment.received_at - rung_seconds
         for action, at in moment.timed_actions:
             if _is_speech(action):
-                seconds, self._rang = max(0.0, at - rang), None
-                self._count(
-                    "agent_call_time_to_first_speech_seconds", seconds, use_case=self._use_case
-                )
+                count, seconds = self._count, max(0.0, at - self._rang)
+                count("agent_call_time_to_first_speech_seconds", seconds, use_case=self._use_case)
+                self._rung_seconds = None
                 return
 
     def _note_input(self, moment: ObservedStep) -> str:

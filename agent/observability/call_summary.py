@@ -111,7 +111,7 @@ class CallFacts:
     code_version: str = ""
     prices: Prices = NO_PRICES
     rung_seconds: float | None = None
-    """Since the voice webhook, when the observer is made; None = not known, or a later one."""
+    """From the voice webhook to the first event; None = not known, or not the first connection."""
 
 
 class CallSummary:

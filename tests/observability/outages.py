@@ -14,6 +14,8 @@ from contextlib import asynccontextmanager, redirect_stderr
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from structlog.testing import capture_logs
+
 from agent.call.events import ReplyFault
 from agent.call.messages import ReplyPiece, ReplyRequest
 from agent.errors import ModelError, StoreError
@@ -218,8 +220,8 @@ def replay(
     folder: Path,
     broken: Break,
     *,
-    minutes_before: int = 15,
-    minutes_after: int = 15,
+    minutes_before: int = 11,
+    minutes_after: int = 11,
     seconds_between: float = 20.0,
 ) -> Replay:
     """Calls before and after something breaks; on virtual time."""
@@ -251,7 +253,7 @@ def replay(
             assert failed == []
             rig.faults.store_is_away = False
 
-    with redirect_stderr(io.StringIO()) as written:
+    with redirect_stderr(io.StringIO()) as written, capture_logs():
         run_virtually(main())
     played.lines += [line for line in written.getvalue().splitlines() if '"_aws"' in line]
     return played

@@ -71,7 +71,7 @@ def counted_in(source: Path) -> Iterator[tuple[str, frozenset[str]]]:
 
 def test_every_count_names_a_metric_and_its_labels() -> None:
     """Otherwise it would raise when it is counted, in the middle of a call."""
-    declaring = {Path(each.__file__) for each in (metrics, embedded_metrics)}
+    declaring = {Path(str(each.__file__)) for each in (metrics, embedded_metrics)}
     sources = set((ROOT / "agent").rglob("*.py")) - declaring
     counted = {each for source in sources for each in counted_in(source)}
 
