@@ -124,7 +124,7 @@ async def test_token_route_is_closed_without_token_api_keys(table: Path) -> None
         with capture_logs() as logs:
             replies = [await ask(server, authorization=one) for one in (None, "Bearer ")]
 
-    assert {reply.status for reply in replies} == {503}
+    assert {reply.status for reply in replies} == {404}
     assert [reply.body for reply in replies] == [{"error": "unavailable"}] * 2
     assert [entry["outcome"] for entry in logs] == ["unavailable"] * 2
 
