@@ -100,7 +100,7 @@ async def _pool(table: Path, *options: str, **variables: str) -> AsyncIterator[P
 
     async def read() -> None:
         async for line in stderr:
-            pool.lines.append(json.loads(line))
+            pool.lines.append({"event": "", **json.loads(line)})
 
     async with aiohttp.ClientSession() as http:
         pool = Pool(process, *ports, http)
@@ -150,6 +150,20 @@ async def test_drained_workers_are_scraped_once_more(table: Path) -> None:
             assert await pool.process.wait() == 0
 
     assert (before, during) == ([0, 0], 1)
+
+
+async def test_workers_write_the_calls_of_their_task_once(table: Path) -> None:
+    """Each writes what it counts; CloudWatch takes the sum."""
+    async with _pool(table, "--workers", "2", EMF_METRICS="true") as pool:
+        await until(lambda: any("ActiveCalls" in line for line in pool.lines))
+        await pool.ring(6)
+        pool.process.send_signal(signal.SIGTERM)
+        async with no_longer():
+            await pool.process.wait()
+
+    written = [line for line in pool.lines if "_aws" in line]
+    assert [line["ActiveCalls"] for line in written if "ActiveCalls" in line] == [0]
+    assert sum(line.get("CallsRung", 0) for line in written) == 6
 
 
 async def test_one_signal_hands_over_the_calls_of_all(table: Path) -> None:
