@@ -175,6 +175,8 @@ def test_listed_models_are_permitted_beside_the_default(account: Account) -> Non
             "pEnableExec": "true",
             "pTaskProtection": "true",
             "pAlarmTopicArn": "arn:aws:sns:us-east-1:123456789012:alarms",
+            "pUrgentAlarmTopicArn": "arn:aws:sns:us-east-1:123456789012:pager",
+            "pAlarmOnNoCalls": "false",
             "pSecretKmsKeyArn": "arn:aws:kms:us-east-1:123456789012:key/0a1b",
         },
     ],

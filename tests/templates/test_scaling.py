@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.observability.metrics import EMBEDDED_SECONDS
+from agent.observability.embedded_metrics import EMBEDDED_SECONDS
 from tests.templates.fleet import CALLS, CPU, HOUR, MINUTE, TASKS, Day, Load, Service, play
 from tests.templates.loading import cloud, resources
 from tests.templates.target_tracking import Policy, Readings, Tracker, policy
