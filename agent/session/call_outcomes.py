@@ -120,7 +120,7 @@ class CallOutcomes:
         try:
             return await was_opened(self._store, call_sid)
         except StoreError as error:
-            log.warning("call.socket_unknown", error=type(error).__name__)
+            log.warning("call.socket_check_failed", error=type(error).__name__)
             return True
 
     def _is_new(self, outcome: str, call_sid: str) -> bool:
