@@ -118,6 +118,7 @@ def test_every_metric_was_seen_but_a_few(watched: Watched) -> None:
     and each key means something by itself.
     """
     assert sorted(watched.without({name: name for name in _metrics()})) == [
+        "agent_auth_token_reads_total",
         "agent_bad_requests_total",
         "agent_connections_cut_total",
         "agent_history_repairs_total",
