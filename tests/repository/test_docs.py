@@ -237,7 +237,7 @@ def test_what_outlives_the_stack_is_listed() -> None:
     kept = {
         name
         for name, resource in stack(CLOUD)["Resources"].items()
-        if resource.get("DeletionPolicy") == "Retain"
+        if resource.get("DeletionPolicy", "Delete") != "Delete"
     }
 
     assert kept == _KEPT.keys()

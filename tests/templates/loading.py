@@ -31,6 +31,17 @@ NESTED = tuple(sorted({*(ROOT / "infrastructure").glob("*.yml")} - {DEPLOY_ROLE}
 """The stacks inside the cloud template's."""
 CANARY = ROOT / "infrastructure" / "canary.yml"
 
+REQUIRED = {
+    "pECRRepoURL": "123456789012.dkr.ecr.us-east-1.amazonaws.com",
+    "pImageTag": "1.0.0",
+    "pPublicWSSEndpoint": "wss://voice.example.com/",
+    "pCustomerDomainCertificateArn": "arn:aws:acm:us-east-1:123456789012:certificate/0a",
+    "pTwilioAuthTokenSecretArn": (
+        "arn:aws:secretsmanager:us-east-1:123456789012:secret:twilio-AbCdEf:token::"
+    ),
+}
+"""Parameters of the cloud template that have no default."""
+
 
 def tool(name: str) -> str:
     """A program of the linters' environment, which `lint.sh` makes."""
@@ -94,6 +105,19 @@ def maps(node: object) -> Iterator[dict[str, Any]]:
     children = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
     for child in children:
         yield from maps(child)
+
+
+def decided(node: Any, **conditions: bool) -> Any:
+    """A part of a template with each `Fn::If` of these conditions replaced by what it comes to."""
+    match node:
+        case {"Fn::If": [str(name), yes, no]} if name in conditions:
+            return decided(yes if conditions[name] else no, **conditions)
+        case dict():
+            return {key: decided(value, **conditions) for key, value in node.items()}
+        case list():
+            return [decided(value, **conditions) for value in node]
+        case _:
+            return node
 
 
 def as_list(value: Any) -> list[Any]:

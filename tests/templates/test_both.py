@@ -16,6 +16,7 @@ from tests.templates.loading import (
     NESTED,
     as_list,
     cloud,
+    decided,
     load,
     maps,
     resources,
@@ -98,9 +99,24 @@ def test_what_keeps_data_says_what_becomes_of_it(path: Path) -> None:
 def test_the_table_of_production_outlives_its_stack() -> None:
     for name in ("PrimaryDynamoDBTable", "EncryptionKey"):
         resource = cloud()["Resources"][name]
-        assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("Retain", "Retain")
+        assert resource["DeletionPolicy"] == "RetainExceptOnCreate"
+        assert resource["UpdateReplacePolicy"] == "Retain"
     [table] = resources(cloud(), "AWS::DynamoDB::Table").values()
-    assert table["DeletionProtectionEnabled"]
+    assert table["DeletionProtectionEnabled"] == {"Fn::If": ["IsProtected", True, False]}
+
+
+def test_a_first_deploy_that_fails_leaves_nothing_in_the_way_of_the_next() -> None:
+    """What keeps data is deleted with a creation that fails, or has no name to be taken."""
+    kept = {
+        name: resource
+        for name, resource in cloud()["Resources"].items()
+        if resource.get("DeletionPolicy") == "Retain"
+    }
+
+    assert set(kept) == {"AccessLogBucket"}
+    assert not any(_NAMING.fullmatch(key) for key in kept["AccessLogBucket"]["Properties"])
+    vault = cloud()["Resources"]["BackupVault"]["Properties"]["BackupVaultName"]
+    assert vault == {"Fn::Sub": "${AWS::StackName}"}, "a nested stack's, which differs each time"
 
 
 def test_nothing_has_a_name_of_its_own_but_what_must(path: Path) -> None:
@@ -113,8 +129,10 @@ def test_nothing_has_a_name_of_its_own_but_what_must(path: Path) -> None:
         ("Guardrail", "Name"),
         ("BackupVault", "BackupVaultName"),
     }
-    refers = {"AWS::EC2::VPCEndpoint", "AWS::EC2::FlowLog", "Custom::BedrockInvocationLogging"}
-    refers.add("AWS::APS::RuleGroupsNamespace")  # named within its workspace
+    refers = {
+        "AWS::EC2::VPCEndpoint", "AWS::EC2::FlowLog", "Custom::BedrockInvocationLogging",
+        "AWS::Route53::RecordSet", "AWS::APS::RuleGroupsNamespace",  # named within its workspace
+    }  # fmt: skip
 
     named = {
         (name, key)
@@ -175,7 +193,8 @@ def test_permissions_are_the_least_that_work(path: Path) -> None:
 
 def test_the_service_may_use_the_table_and_its_index_and_not_scan_it(path: Path) -> None:
     """A query of the index asks for permission on the index's own ARN."""
-    [statement] = [each for each in statements(stack(path)) if each.get("Sid") == "Table"]
+    given = decided(statements(stack(path)), MakesTable=True)
+    [statement] = [each for each in given if each.get("Sid") == "Table"]
     [moves] = [each for each in statements(stack(path)) if each.get("Sid") == "TableMoves"]
 
     assert statement["Action"] == [f"dynamodb:{action}" for action in ACTIONS]
@@ -206,7 +225,8 @@ def test_a_developer_may_do_what_the_service_in_the_cloud_may() -> None:
 
     def runtime(path: Path) -> dict[str, Any]:
         shared = {"Table", "TableMoves", "TableKey", "Models", "RegionsOfTheProfiles"}
-        return {each["Sid"]: each for each in statements(stack(path)) if each.get("Sid") in shared}
+        given = decided(statements(stack(path)), MakesTable=True)
+        return {each["Sid"]: each for each in given if each.get("Sid") in shared}
 
     deployed, local = runtime(CLOUD), runtime(LOCAL)
     for each in (deployed, local):

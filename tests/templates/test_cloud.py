@@ -15,6 +15,7 @@ from agent.settings import Settings
 from tests.templates.loading import (
     attributes,
     cloud,
+    decided,
     only,
     paths,
     resources,
@@ -41,8 +42,8 @@ def agent(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 
 def variables(agent: dict[str, Any]) -> dict[str, Any]:
-    """The plain environment of a container."""
-    return {each["Name"]: each["Value"] for each in agent["Environment"]}
+    """The plain environment of a container, without what is there on request only."""
+    return {each["Name"]: each["Value"] for each in agent["Environment"] if "Name" in each}
 
 
 def default(parameter: str) -> Any:
@@ -169,7 +170,7 @@ def test_the_service_is_given_what_it_needs_once_and_secrets_as_references(
     listed = cloud()["Parameters"]["pSecretNames"]["AllowedPattern"]
     secret = {it.name for it in Settings.describe() if it.meaning.endswith("secret")}
 
-    given = [each["Name"] for each in agent["Environment"]]
+    given = list(variables(agent))
 
     assert len(given) == len(set(given))
     assert needed <= set(given)
@@ -273,9 +274,10 @@ def test_the_service_waits_for_its_way_in_and_its_permissions() -> None:
     """ECS refuses a target group without a listener; a task without permissions fails calls."""
     rules = resources(cloud(), "AWS::ElasticLoadBalancingV2::ListenerRule")
 
-    waits = cloud()["Resources"]["Service"]["DependsOn"]
+    service = cloud()["Resources"]["Service"]
 
-    assert {*rules, "ECSTaskPolicy", "Endpoints"} <= set(waits)
+    assert {*rules, "ECSTaskPolicy"} <= set(service["DependsOn"])
+    assert "Endpoints" in list(texts(service["Properties"]["Cluster"]))
 
 
 def test_the_load_balancer_keeps_sockets_longer_than_the_pings_of_the_service() -> None:
@@ -312,11 +314,12 @@ def test_copies_of_the_table_are_made_on_request_only() -> None:
     assert set(made) == {"Backup", "BackupVault", "BackupPlan", "BackupSelection", "BackupRole"}
     assert made["Backup"]["Condition"] == "HasBackup"
     assert default("pBackupDays") == 0
-    assert made["BackupVault"]["DeletionPolicy"] == "Retain"
+    assert made["BackupVault"]["DeletionPolicy"] == "RetainExceptOnCreate"
     vault = made["BackupVault"]["Properties"]
     assert vault["EncryptionKeyArn"] == {"Ref": "pEncryptionKeyArn"}
     given = made["Backup"]["Properties"]["Parameters"]
-    assert given["pTableArn"] == {"Fn::GetAtt": ["PrimaryDynamoDBTable", "Arn"]}
+    table = {"Fn::GetAtt": ["PrimaryDynamoDBTable", "Arn"]}
+    assert decided(given["pTableArn"], MakesTable=True) == table
     selected = made["BackupSelection"]["Properties"]["BackupSelection"]["Resources"]
     assert selected == [{"Ref": "pTableArn"}]
 

@@ -17,18 +17,11 @@ from agent.observability.tracing import is_asked
 from agent.settings import Settings
 from agent.usecases.host_allowlist import HostAllowlist
 from tests.templates.conftest import Account
-from tests.templates.loading import CLOUD, LOCAL, ROOT, load, resources
+from tests.templates.loading import CLOUD, LOCAL, REQUIRED, ROOT, load, maps, resources
+from tests.templates.rendering import subnets
 
 _STACK = "CR-one"
 _TABLE = f"{_STACK}-ConversationRelayAppDatabase"
-_GIVEN = {
-    "pECRRepoURL": "123456789012.dkr.ecr.us-east-1.amazonaws.com",
-    "pImageTag": "1.0.0",
-    "pPublicWSSEndpoint": "wss://voice.example.com/",
-    "pTwilioAuthTokenSecretArn": (
-        "arn:aws:secretsmanager:us-east-1:123456789012:secret:twilio-AbCdEf:token::"
-    ),
-}
 
 
 def packaged(account: Account, path: Path) -> str:
@@ -37,10 +30,22 @@ def packaged(account: Account, path: Path) -> str:
     storage.create_bucket(Bucket="packaged")
     for nested in resources(template, "AWS::CloudFormation::Stack").values():
         key = nested["TemplateURL"]
-        storage.put_object(Bucket="packaged", Key=key, Body=(ROOT / key).read_bytes())
+        body = json.dumps(without_parts_of_addresses(load(ROOT / key)))
+        storage.put_object(Bucket="packaged", Key=key, Body=body)
         nested["TemplateURL"] = f"https://s3.amazonaws.com/packaged/{key}"
     # With short tags moto would take Outputs.VpcId for two words.
     return json.dumps(template)
+
+
+def without_parts_of_addresses(template: dict[str, Any]) -> dict[str, Any]:
+    """The template with the default's subnets in their places; moto knows no Fn::Cidr."""
+    copied = copy.deepcopy(template)
+    for each in maps(copied["Resources"]):
+        block = each.get("CidrBlock", {})
+        if "Fn::Select" in block:
+            number, parts = block["Fn::Select"]
+            each["CidrBlock"] = subnets("10.0.0.0/16", int(parts["Fn::Cidr"][1]), 13)[int(number)]
+    return copied
 
 
 def create(account: Account, path: Path, **chosen: str) -> dict[str, str]:
@@ -48,7 +53,7 @@ def create(account: Account, path: Path, **chosen: str) -> dict[str, str]:
     parameters = dict(chosen)
     if path == CLOUD:
         certificate = account("acm").request_certificate(DomainName="voice.example.com")
-        parameters |= {**_GIVEN, "pCustomerDomainCertificateArn": certificate["CertificateArn"]}
+        parameters |= {**REQUIRED, "pCustomerDomainCertificateArn": certificate["CertificateArn"]}
         parameters |= chosen
     client = account("cloudformation")
     client.create_stack(
@@ -76,7 +81,7 @@ def environment(account: Account, **chosen: str) -> dict[str, str]:
     """The environment of a task of a stack with these parameters."""
     create(account, CLOUD, **chosen)
     given = agent_container(account)["environment"]
-    return {each["name"]: each["value"] for each in given}
+    return {each["name"]: each["value"] for each in given if each}
 
 
 def test_the_service_starts_with_the_environment_of_its_task(account: Account) -> None:
@@ -128,7 +133,7 @@ def test_what_is_chosen_arrives_in_the_task(account: Account) -> None:
     ]
     assert container["environmentFiles"] == [{"type": "s3", "value": file}]
     name = "twilio-conversation-relay-bedrock-services"
-    assert container["image"] == f"{_GIVEN['pECRRepoURL']}/{name}@{digest}"
+    assert container["image"] == f"{REQUIRED['pECRRepoURL']}/{name}@{digest}"
     assert outputs["TwimlAPI"] == "https://voice.example.com/twiml"
     assert outputs["HealthUrl"] == "https://voice.example.com/health"
     assert outputs["AlbDnsName"].endswith(".elb.amazonaws.com")
@@ -189,3 +194,45 @@ def test_options_can_be_chosen(account: Account, chosen: dict[str, str]) -> None
     wanted = {"none": 0, "per-az": 2}.get(chosen.get("pNatMode", ""), 1)
     assert len(gateways) == wanted
     assert outputs["LogGroupName"].startswith(f"{_STACK}-LogGroup-")
+
+
+def test_each_of_three_zones_has_its_subnets_and_way_out(account: Account) -> None:
+    create(account, CLOUD, pZones="3", pNatMode="per-az")
+
+    client = account("ec2")
+    [vpc] = client.describe_vpcs(Filters=[{"Name": "cidr", "Values": ["10.0.0.0/16"]}])["Vpcs"]
+    subnets_of_vpc = client.describe_subnets(Filters=[{"Name": "vpc-id", "Values": [vpc["VpcId"]]}])
+    zones = {each["CidrBlock"]: each["AvailabilityZone"][-1] for each in subnets_of_vpc["Subnets"]}
+    assert zones == {
+        "10.0.0.0/19": "a", "10.0.32.0/19": "b", "10.0.128.0/19": "c",
+        "10.0.64.0/19": "a", "10.0.96.0/19": "b", "10.0.160.0/19": "c",
+    }  # fmt: skip
+    assert len(client.describe_nat_gateways()["NatGateways"]) == 3
+
+
+def test_network_and_table_may_exist_already(account: Account) -> None:
+    client = account("ec2")
+    vpc = client.create_vpc(CidrBlock="172.20.0.0/22")["Vpc"]["VpcId"]
+    there = [
+        client.create_subnet(VpcId=vpc, CidrBlock=f"172.20.{number}.0/24")["Subnet"]["SubnetId"]
+        for number in range(4)
+    ]
+
+    outputs = create(
+        account, CLOUD, pVpcId=vpc, pNatMode="none", pEnableVpcEndpoints="false",
+        pLoadBalancerSubnetIds=",".join(there[:2]), pTaskSubnetIds=",".join(there[2:]),
+        pTableName="restored",
+    )  # fmt: skip
+
+    given = {
+        each["name"]: each["value"] for each in agent_container(account)["environment"] if each
+    }
+    names = ("VPCID", "PublicSubnet1", "PublicSubnet2", "PrivateSubnet1", "PrivateSubnet2")
+    assert [outputs[name] for name in names] == [vpc, *there]
+    assert outputs["DynamoDBTable"] == given["TABLE_NAME"] == "restored"
+    assert account("dynamodb").list_tables()["TableNames"] == []
+    made = (
+        client.describe_vpc_endpoints()["VpcEndpoints"]
+        + client.describe_nat_gateways()["NatGateways"]
+    )
+    assert made == []
