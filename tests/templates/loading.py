@@ -19,6 +19,7 @@ from tests.needs import use
 
 ROOT = Path(__file__).parents[2]
 TOOLS = ROOT / ".tools" / "cloudformation" / "bin"
+SAM = ROOT / ".tools" / "sam" / "bin" / "sam"
 _DECODE = """
 import json, sys
 from cfnlint.decode import cfn_yaml

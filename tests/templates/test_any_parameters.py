@@ -46,10 +46,12 @@ CHOICES = {
     "pImageTag": ["sha256:" + "0" * 64, "latest"],
     "pPublicWSSEndpoint": ["wss://a.b.example.com/", "wss://calls.example.com/", "wss://a/b/"],
     "pCustomerDomainCertificateArn": [
-        _ARN.format(service="acm", region="eu-west-1", rest="certificate/0a")
+        REQUIRED["pCustomerDomainCertificateArn"],
+        _ARN.format(service="acm", region="eu-west-1", rest="certificate/0a"),
     ],
     "pTwilioAuthTokenSecretArn": [
-        _ARN.format(service="secretsmanager", region="eu-west-1", rest="secret:a-AbCdEf")
+        REQUIRED["pTwilioAuthTokenSecretArn"],
+        _ARN.format(service="secretsmanager", region="eu-west-1", rest="secret:a-AbCdEf"),
     ],
     "pSecretKmsKeyArn": [
         _ARN.format(service="kms", region=region, rest="key/0a")
@@ -104,7 +106,7 @@ def choices(name: str) -> list[str]:
         return [str(each) for each in declared["AllowedValues"]]
     if declared["Type"] == "Number":
         low, high = declared.get("MinValue", 0), declared.get("MaxValue", 10**9)
-        return [str(each) for each in (low, high, high + 1, declared["Default"])]
+        return [str(each) for each in (low, high, declared["Default"], low, high, high + 1)]
     return CHOICES[name]
 
 
@@ -275,7 +277,10 @@ def model_is_taken(region: str, **models: str) -> bool:
 def test_a_model_is_of_the_geography_of_the_stack(
     prefix: str, regions: list[str], elsewhere: list[str]
 ) -> None:
-    """As Bedrock's documentation of inference profiles has their source regions."""
+    """At least its part of the world; not each model has a profile in each of its regions.
+
+    https://docs.aws.amazon.com/bedrock/latest/userguide/inference-profiles-support.html
+    """
     model = f"{prefix}amazon.nova-lite-v1:0"
 
     taken = [region for region in (*regions, *elsewhere)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import copy
 import json
+import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,8 @@ import pytest
 from agent.observability.tracing import is_asked
 from agent.settings import Settings
 from agent.usecases.host_allowlist import HostAllowlist
-from tests.templates.conftest import Account
-from tests.templates.loading import CLOUD, LOCAL, REQUIRED, ROOT, load, maps, resources
+from tests.templates.conftest import REGION, Account
+from tests.templates.loading import CLOUD, LOCAL, NESTED, REQUIRED, ROOT, SAM, load, maps, resources
 from tests.templates.rendering import subnets
 
 _STACK = "CR-one"
@@ -236,3 +238,26 @@ def test_network_and_table_may_exist_already(account: Account) -> None:
         + client.describe_nat_gateways()["NatGateways"]
     )
     assert made == []
+
+
+def test_sam_sends_the_nested_stacks_along(
+    account: Account, moto_endpoint: str, tmp_path: Path
+) -> None:
+    account("s3").create_bucket(Bucket="packaged")
+    written = tmp_path / "packaged.yml"
+
+    run = subprocess.run(  # noqa: S603 (our own program and file)
+        [SAM, "package", "--template-file", CLOUD, "--s3-bucket", "packaged",
+         "--region", REGION, "--output-template-file", written],
+        env={
+            "AWS_ENDPOINT_URL": moto_endpoint, "AWS_ACCESS_KEY_ID": "moto",
+            "AWS_SECRET_ACCESS_KEY": "moto", "SAM_CLI_TELEMETRY": "0", "HOME": str(tmp_path),
+        },
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert run.returncode == 0, run.stderr
+    sent = re.findall(r"TemplateURL: https?://\S+/packaged/(\S+)", written.read_text())
+    assert len(sent) == len(NESTED)
+    stored = account("s3").list_objects_v2(Bucket="packaged")["Contents"]
+    assert {each["Key"] for each in stored} == set(sent)
