@@ -56,17 +56,16 @@ class Stack:
     given: Mapping[str, str]
     pseudo: Mapping[str, str] = field(default_factory=lambda: PSEUDO)
     _nested: dict[str, Stack] = field(default_factory=dict)
+    _values: dict[str, Any] = field(default_factory=dict)
 
     @cached_property
     def template(self) -> dict[str, Any]:
         return self.templates[self.path]
 
-    @cached_property
-    def parameters(self) -> dict[str, Any]:
-        declared = self.template.get("Parameters", {})
-        if unknown := self.given.keys() - declared.keys():
-            raise DanglingError(f"{self.path.name} has no parameter {sorted(unknown)}")
-        return {name: self._value(name, each) for name, each in declared.items()}
+    def _parameter(self, name: str) -> Any:
+        if name not in self._values:
+            self._values[name] = self._value(name, self.template["Parameters"][name])
+        return self._values[name]
 
     def _value(self, name: str, declared: Mapping[str, Any]) -> Any:
         if name not in self.given and "Default" not in declared:
@@ -87,6 +86,11 @@ class Stack:
 
     def render(self) -> dict[str, Any]:
         """The resources that are made, with all references filled in, and the outputs."""
+        declared = self.template.get("Parameters", {})
+        if unknown := self.given.keys() - declared.keys():
+            raise DanglingError(f"{self.path.name} has no parameter {sorted(unknown)}")
+        for name in declared:
+            self._parameter(name)
         self._obey_rules()
         made = {
             name: self._fill(resource)
@@ -105,9 +109,9 @@ class Stack:
 
     def _obey_rules(self) -> None:
         for rule in self.template.get("Rules", {}).values():
-            if "RuleCondition" not in rule or self._holds(rule["RuleCondition"]):
+            if "RuleCondition" not in rule or self.holds(rule["RuleCondition"]):
                 for assertion in rule["Assertions"]:
-                    if not self._holds(assertion["Assert"]):
+                    if not self.holds(assertion["Assert"]):
                         raise RefusedError(assertion["AssertDescription"])
 
     def nested(self, name: str) -> Stack:
@@ -130,20 +134,20 @@ class Stack:
         }
 
     def _is_made(self, part: Mapping[str, Any]) -> bool:
-        return "Condition" not in part or self._holds({"Condition": part["Condition"]})
+        return "Condition" not in part or self.holds({"Condition": part["Condition"]})
 
-    def _holds(self, node: Any) -> bool:
+    def holds(self, node: Any) -> bool:
         """Whether a condition, or the assertion of a rule, is true."""
         ((kind, said),) = node.items()
         match kind:
             case "Condition":
-                return self._holds(self.template["Conditions"][said])
+                return self.holds(self.template["Conditions"][said])
             case "Fn::Not":
-                return not self._holds(said[0])
+                return not self.holds(said[0])
             case "Fn::And":
-                return all(self._holds(each) for each in said)
+                return all(self.holds(each) for each in said)
             case "Fn::Or":
-                return any(self._holds(each) for each in said)
+                return any(self.holds(each) for each in said)
             case "Fn::Equals":
                 return bool(self._fill(said[0]) == self._fill(said[1]))
             case "Fn::Contains":
@@ -171,7 +175,7 @@ class Stack:
             case "Fn::GetAtt":
                 return self._attribute(*said)
             case "Fn::If":
-                return self._fill(said[1] if self._holds({"Condition": said[0]}) else said[2])
+                return self._fill(said[1] if self.holds({"Condition": said[0]}) else said[2])
             case "Fn::Sub":
                 text, own = said if isinstance(said, list) else (said, {})
                 return re.sub(r"\$\{([\w:.]+)\}", lambda found: self._named(found[1], own), text)
@@ -210,8 +214,8 @@ class Stack:
             return _NOTHING
         if name in self.pseudo:
             return self.pseudo[name]
-        if name in self.parameters:
-            return self.parameters[name]
+        if name in self.template.get("Parameters", {}):
+            return self._parameter(name)
         return _IDS.get(self._resource(name)["Type"], name)
 
     def _attribute(self, name: str, attribute: str) -> Any:

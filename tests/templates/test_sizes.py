@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from itertools import product
-from typing import Any
 
 import pytest
 
 from agent.settings import Settings
-from tests.templates.loading import ROOT, cloud
+from tests.templates.loading import CLOUD, REQUIRED, ROOT, cloud, load
+from tests.templates.rendering import Stack
 
 _PAGE = ROOT / "docs" / "operate" / "capacity.md"
 _COLLECTOR_MIB = 256
@@ -25,37 +25,17 @@ def values(parameter: str) -> list[str]:
     return allowed
 
 
-def holds(condition: dict[str, Any], chosen: dict[str, str]) -> bool:
-    """A condition of a rule, for these parameters and the defaults of others."""
-
-    def value(node: Any) -> str:
-        if isinstance(node, str):
-            return node
-        name = node["Ref"]
-        return chosen.get(name, str(cloud()["Parameters"][name].get("Default", "given")))
-
-    [(function, arguments)] = condition.items()
-    match function:
-        case "Fn::Equals":
-            return value(arguments[0]) == value(arguments[1])
-        case "Fn::Contains":
-            return value(arguments[1]) in arguments[0]
-        case "Fn::Not":
-            return not holds(arguments[0], chosen)
-        case _:
-            raise ValueError(f"not understood: {function}")
-
-
 def refusals(**chosen: str) -> list[str]:
     """What the rules that read only these parameters say of them."""
     read = [{"Ref": name} for name in chosen]
+    stack = Stack({CLOUD: load(CLOUD)}, CLOUD, {**REQUIRED, **chosen})
     return [
         assertion["AssertDescription"]
         for rule in cloud()["Rules"].values()
         if rule["RuleCondition"].get("Fn::Equals", [None])[0] in read
-        and holds(rule["RuleCondition"], chosen)
+        and stack.holds(rule["RuleCondition"])
         for assertion in rule["Assertions"]
-        if not holds(assertion["Assert"], chosen)
+        if not stack.holds(assertion["Assert"])
     ]
 
 
