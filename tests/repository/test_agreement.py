@@ -20,7 +20,7 @@ from botocore.credentials import EnvProvider  # type: ignore[import-untyped] # s
 import agent.observability.tracing
 from agent.settings import Settings
 from tests.observability.shipped import read_yaml
-from tests.templates.loading import CLOUD, LOCAL, load, resources
+from tests.templates.loading import CLOUD, LOCAL, decided, load, resources
 
 pytestmark = pytest.mark.needs("linters")
 
@@ -129,7 +129,8 @@ def _filled(value: Any, defaults: dict[str, Any]) -> str:
 
 def task() -> dict[str, Any]:
     [definition] = resources(load(CLOUD), "AWS::ECS::TaskDefinition").values()
-    _, _, [container] = definition["ContainerDefinitions"]["Fn::If"]
+    chosen = decided(definition["ContainerDefinitions"], HasWebhookHost=True)
+    _, _, [container] = chosen["Fn::If"]
     assert isinstance(container, dict)
     return container
 
