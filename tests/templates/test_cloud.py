@@ -170,7 +170,7 @@ def test_the_service_is_given_what_it_needs_once_and_secrets_as_references(
     listed = cloud()["Parameters"]["pSecretNames"]["AllowedPattern"]
     secret = {it.name for it in Settings.describe() if it.meaning.endswith("secret")}
 
-    given = list(variables(agent))
+    given = [each["Name"] for each in agent["Environment"] if "Name" in each]
 
     assert len(given) == len(set(given))
     assert needed <= set(given)

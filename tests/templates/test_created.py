@@ -93,7 +93,7 @@ def test_the_service_starts_with_the_environment_of_its_task(account: Account) -
 
     assert settings.table_name == _TABLE
     assert settings.ws_url == "wss://voice.example.com/"
-    assert settings.twilio_auth_token_secret_arn == _GIVEN["pTwilioAuthTokenSecretArn"]
+    assert settings.twilio_auth_token_secret_arn == REQUIRED["pTwilioAuthTokenSecretArn"]
     assert settings.model_identifier == "us.amazon.nova-lite-v1:0"
     assert settings.fallback_model_identifiers == ()
     assert (settings.web_concurrency, settings.max_calls) == (2, 200)
