@@ -95,6 +95,7 @@ CHOICES = {
         _ARN.format(service="sns", region=region, rest="alarms")
         for region in ("us-east-1", "eu-west-1")
     ],
+    "pPrometheusSecurityGroup": ["sg-2123abcd"],
     "pCollectorImage": ["123456789012.dkr.ecr.us-east-1.amazonaws.com/collector:1"],
 }
 """Values of parameters that take a text; of the others they follow from the declaration."""
