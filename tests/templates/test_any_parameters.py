@@ -38,6 +38,7 @@ TOGETHER = (
     {"pHostedZoneId": "Z0123"}, {"pWebhookHost": "calls.example.com"}, _SECRETS, _TABLE,
     {**_TABLE, **_TABLE_KEY}, {"pZones": "3", "pNatMode": "per-az", "pVpcCidr": "172.20.0.0/22"},
     {"pMetricsCollector": "sidecar", "pEnableTraces": "true"},
+    {"pCanaryImageTag": "1.1.0", "pCanaryWSSEndpoint": "wss://canary.example.com/"},
 )  # fmt: skip
 """What belongs together; each is also torn apart by what is drawn besides."""
 CHOICES = {
@@ -95,6 +96,8 @@ CHOICES = {
         _ARN.format(service="sns", region=region, rest="alarms")
         for region in ("us-east-1", "eu-west-1")
     ],
+    "pCanaryImageTag": ["1.1.0", "sha256:" + "1" * 64],
+    "pCanaryWSSEndpoint": ["wss://canary.example.com/", "wss://voice.example.com/"],
     "pPrometheusSecurityGroup": ["sg-2123abcd"],
     "pCollectorImage": ["123456789012.dkr.ecr.us-east-1.amazonaws.com/collector:1"],
 }

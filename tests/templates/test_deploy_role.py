@@ -44,7 +44,7 @@ _OF_OTHER_TARGETS = (
     "logs:DescribeIndexPolicies", "s3:*Object*", "s3:*Table*", "s3:*Replication*", "s3:*Website",
     "s3:*Cors", "s3:*CORS", "s3:REST.PUT.OBJECT", "s3:PutAccelerate*", "s3:PutAnalytics*",
     "s3:PutIntelligentTiering*", "s3:PutInventory*", "s3:PutMetrics*", "s3:DeleteBucket?*",
-    "sqs:*", "sns:*", "ssm:*", "secretsmanager:*", "codeconnections:*", "codestar-connections:*",
+    "route53-recovery-control-config:*", "sqs:*", "sns:*", "ssm:*", "secretsmanager:*", "codeconnections:*", "codestar-connections:*",
 )  # fmt: skip
 """What they ask for features and partners that no template here uses."""
 _READS_DATA = (
@@ -53,6 +53,7 @@ _READS_DATA = (
     "secretsmanager:*", "bedrock:Invoke*", "bedrock:Converse*", "ecs:ExecuteCommand", "ecs:RunTask",
 )  # fmt: skip
 """What neither role needs, though handlers ask for some of it to import tables."""
+_NEED_NOTHING = {"AWS::CloudFormation::WaitConditionHandle"}
 _ACCOUNT_SETTINGS = ("ecs:PutAccountSetting*",)
 
 
@@ -81,7 +82,7 @@ def needed() -> dict[str, list[str]]:
         resource["Type"]
         for path in (CLOUD, *NESTED)
         for resource in load(path)["Resources"].values()
-        if resource["Type"].startswith("AWS::")
+        if resource["Type"].startswith("AWS::") and resource["Type"] not in _NEED_NOTHING
     }
     run = subprocess.run(  # noqa: S603 (our own program and names)
         [tool("python"), "-c", _NEEDED, *sorted(kinds)], capture_output=True, text=True, check=True
