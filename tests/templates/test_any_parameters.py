@@ -96,6 +96,10 @@ CHOICES = {
         _ARN.format(service="sns", region=region, rest="alarms")
         for region in ("us-east-1", "eu-west-1")
     ],
+    "pUrgentAlarmTopicArn": [
+        _ARN.format(service="sns", region=region, rest="alarms")
+        for region in ("us-east-1", "eu-west-1")
+    ],
     "pCanaryImageTag": ["1.1.0", "sha256:" + "1" * 64],
     "pCanaryWSSEndpoint": ["wss://canary.example.com/", "wss://voice.example.com/"],
     "pPrometheusSecurityGroup": ["sg-2123abcd"],
@@ -248,6 +252,7 @@ def test_what_goes_together_comes_out_whole(chosen: dict[str, str]) -> None:
         ("pSecretKmsKeyArn", "arn:aws:kms:eu-west-1:123456789012:key/0a"),
         ("pTableKeyArn", "arn:aws:kms:eu-west-1:123456789012:key/0a"),
         ("pAlarmTopicArn", "arn:aws:sns:us-east-11:123456789012:alarms"),
+        ("pUrgentAlarmTopicArn", "arn:aws:sns:eu-west-1:123456789012:alarms"),
     ],
 )
 def test_what_is_in_another_region_is_refused(name: str, value: str) -> None:

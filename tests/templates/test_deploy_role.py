@@ -44,7 +44,8 @@ _OF_OTHER_TARGETS = (
     "logs:DescribeIndexPolicies", "s3:*Object*", "s3:*Table*", "s3:*Replication*", "s3:*Website",
     "s3:*Cors", "s3:*CORS", "s3:REST.PUT.OBJECT", "s3:PutAccelerate*", "s3:PutAnalytics*",
     "s3:PutIntelligentTiering*", "s3:PutInventory*", "s3:PutMetrics*", "s3:DeleteBucket?*",
-    "route53-recovery-control-config:*", "sqs:*", "sns:*", "ssm:*", "secretsmanager:*", "codeconnections:*", "codestar-connections:*",
+    "route53-recovery-control-config:*",
+    "sqs:*", "sns:*", "ssm:*", "secretsmanager:*", "codeconnections:*", "codestar-connections:*",
 )  # fmt: skip
 """What they ask for features and partners that no template here uses."""
 _READS_DATA = (
