@@ -184,6 +184,8 @@ def test_workspace_is_given_what_its_rules_and_alerts_need() -> None:
     assert given == {
         "pStackName": {"Ref": "AWS::StackName"},
         "pAlarmTopicArn": {"Ref": "pAlarmTopicArn"},
-        "pUrgentAlarmTopicArn": {"Ref": "pAlarmTopicArn"},
+        "pUrgentAlarmTopicArn": {
+            "Fn::If": ["HasUrgentTopic", {"Ref": "pUrgentAlarmTopicArn"}, {"Ref": "pAlarmTopicArn"}]
+        },
         "pMaxCallsPerTask": {"Ref": "pMaxCallsPerTask"},
     }
