@@ -23,7 +23,7 @@ from agent.capacity.ecs_task_protection import OnActive, open_protection
 from agent.capacity.load_shedding import Load, keep_memory_trimmed
 from agent.http import PRIVATE_ROUTES, PUBLIC_ROUTES, WORKER_ROUTES
 from agent.http.action_webhook import SMS_STATUS_PATH
-from agent.http.api import DIAL_KEYS, TOKENS, ApiKeys, TokenService
+from agent.http.api import DIAL_KEYS, ON_DRAIN, TOKENS, ApiKeys, TokenService
 from agent.http.middleware import (
     AUTH_TOKENS,
     CALLS,
@@ -127,6 +127,11 @@ def twilio_account(settings: Settings, tokens: AuthTokens) -> rest_client.Twilio
         key_secret=settings.twilio_api_key_secret,
         api_url=settings.twilio_api_url,
     )
+
+
+def dial_keys(settings: Settings) -> ApiKeys | None:
+    """The API keys of the operators' port; None if there are none."""
+    return ApiKeys(settings.dial_api_keys) if settings.dial_api_keys else None
 
 
 def _token_service(settings: Settings) -> TokenService | None:
@@ -272,12 +277,13 @@ async def running(
     host: str | None = None,
     *,
     worker: str = "",
+    on_drain: Callable[[], object] = lambda: None,
     substitutes: Substitutes = Substitutes(),
 ) -> AsyncIterator[Service]:
     """Serve on both ports until left; `host` is their address in place of those of the settings.
 
     `worker`: one of several processes that share the port, with the operators' routes on this Unix
-    socket (`agent.http.operators`).
+    socket (`agent.http.operators`). `on_drain` is called at each `POST /drain`.
     """
     async with (
         open_account(settings) as account,
@@ -297,7 +303,7 @@ async def running(
         private = web.Application()
         private.add_routes(PRIVATE_ROUTES)
         private[SCRAPES] = scrapes = Scrapes()
-        private[DIAL_KEYS] = ApiKeys(settings.dial_api_keys) if settings.dial_api_keys else None
+        private[DIAL_KEYS], private[ON_DRAIN] = dial_keys(settings), on_drain
         signatures = Signatures(settings.origin, settings.ws_url)
         for application in (public, private):
             application[CALLS] = calls

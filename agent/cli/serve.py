@@ -1,36 +1,42 @@
-"""The `serve` command: takes calls until a signal, then lets them end.
+"""The `serve` command: takes calls until the process has to end, then drains them.
 
-    SIGTERM             each call moves to another process at its next pause; after
-                        `AT_ONCE_SHARE` of the drain time without waiting for a pause;
-                        calls that are left end with a goodbye
-    SIGINT, or a second SIGTERM
-                        a goodbye at once
-
-A call that still goes on after that is cut, and the log says so.
+`agent.capacity.drain` says when it has to, and in which stages. A call that still goes on after
+the last one is cut, and the log says so. A process that cannot end even then, as a thread hangs,
+ends itself with status 1, and writes where each thread was.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import faulthandler
 import os
 import signal
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 
 import structlog
 
-from agent.app import running
-from agent.call.events import ShutdownMode
+from agent.app import Service, running
+from agent.capacity.drain import (
+    LINGER_SHARE,
+    MODES,
+    SHARES,
+    TOTAL_SHARE,
+    Drain,
+    DrainEvent,
+    DrainStage,
+)
+from agent.capacity.target_health import watched_target
 from agent.cli.command import Commands, add_config, read_settings
 from agent.cli.event_loop import new_loop, settled
-from agent.cli.workers import READY, serve_with_workers
+from agent.cli.workers import DRAIN_SIGNAL, READY, serve_with_workers
 from agent.http.server import raise_file_limit
 from agent.llm.offline import OFFLINE_NOTICE
 from agent.observability import configure_logging
-from agent.session.call_manager import CallManager
 from agent.settings import Settings, SettingsError, log_format_for
 from agent.store import file_error, open_store
 from agent.tools import load_tools, specs_of
@@ -38,10 +44,8 @@ from agent.usecases import seed
 
 log = structlog.get_logger(__name__)
 
-AT_ONCE_SHARE = 0.8
-"""Share of the drain time after which a call does not wait for a pause to move."""
-GOODBYE_SECONDS = 5.0
-"""Time limit for the goodbyes."""
+Events = asyncio.Queue[DrainEvent]
+_SIGNALS = {signal.SIGTERM: DrainEvent.TERMINATED, signal.SIGINT: DrainEvent.INTERRUPTED}
 
 
 def add(commands: Commands) -> None:
@@ -76,13 +80,18 @@ async def _run(asked: argparse.Namespace) -> int:
         await _make_file(settings)
     if asked.worker:
         structlog.contextvars.bind_contextvars(pid=os.getpid())
-        await serve(settings, READY, worker=asked.worker)
+        await serve(settings, READY, worker=asked.worker, limit_exit=_limit_exit)
     elif settings.web_concurrency > 1:
         options = ["--config", asked.config] if asked.config else []
-        await serve_with_workers(settings, options, _signals(), asked.announce)
+        await serve_with_workers(settings, options, _events(), asked.announce)
     else:
-        await serve(settings, asked.announce)
+        await serve(settings, asked.announce, limit_exit=_limit_exit)
     return 0
+
+
+def _limit_exit(seconds: float) -> None:
+    """End the process after so long, whatever its threads do."""
+    faulthandler.dump_traceback_later(seconds, exit=True)
 
 
 async def _make_file(settings: Settings) -> None:
@@ -107,85 +116,117 @@ async def _make_file(settings: Settings) -> None:
         raise file_error(path, error) from error
 
 
-async def serve(settings: Settings, announcement: str = "", *, worker: str = "") -> None:
-    """Serve until SIGTERM or SIGINT, then let the calls end; a second signal ends them at once.
+async def serve(
+    settings: Settings,
+    announcement: str = "",
+    *,
+    worker: str = "",
+    limit_exit: Callable[[float], object] = lambda _: None,
+) -> None:
+    """Serve until the process has to end, then drain its calls (`agent.capacity.drain`).
 
-    `announcement` is printed once both ports are open; `worker` is as of `agent.app.running`.
+    Args:
+        settings: Of the service; the end is at most `drain_seconds` after the first event.
+        announcement: Printed once both ports are open; empty = nothing.
+        worker: As of `agent.app.running`.
+        limit_exit: Called when the drain begins, with the seconds until the process must be over.
     """
     raise_file_limit()
-    signals = _signals()
+    events = _events()
     if worker:
-        _stop_with_parent(signals)
-    async with running(settings, worker=worker) as service, settled():
+        _stop_with_parent(events)
+    group, metadata_uri = settings.target_group_arn, settings.ecs_container_metadata_uri_v4
+    requested = partial(events.put_nowait, DrainEvent.REQUESTED)
+    deregistered = partial(events.put_nowait, DrainEvent.DEREGISTERED)
+    async with (
+        running(settings, worker=worker, on_drain=requested) as service,
+        watched_target(group, metadata_uri, service.port, deregistered),
+        settled(),
+    ):
         if announcement:
             print(announcement, flush=True)
         if settings.model_identifier.startswith("offline:"):
             log.warning("model.offline", notice=OFFLINE_NOTICE)
         log.info("service.started", port=service.port, metrics_port=service.metrics_port)
-        first = await signals.get()
+        first = await events.get()
         service.telemetry.count("agent_draining", 1)
-        await _leave(service.calls, first, signals, settings.drain_seconds)
-        if first is not signal.SIGINT:
-            await _is_interrupted(service.scrapes.until_seen(), signals)
+        limit_exit(settings.drain_seconds * TOTAL_SHARE)
+        await drain(service, first, events, settings.drain_seconds)
     log.info("service.stopped")
 
 
-def _signals() -> asyncio.Queue[signal.Signals]:
-    """The signals of this process from now on."""
-    signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
+def _events() -> Events:
+    """Signals of this process from now on, as events; others may be added."""
+    events = Events()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, signals.put_nowait, number)
-    return signals
+    for number, event in _SIGNALS.items():
+        loop.add_signal_handler(number, events.put_nowait, event)
+    return events
 
 
-def _stop_with_parent(signals: asyncio.Queue[signal.Signals]) -> None:
-    """Drain when the process has ended that started this one: standard input is a pipe from it."""
+def _stop_with_parent(events: Events) -> None:
+    """Obey the process that started this one, and drain when it has ended.
+
+    Standard input is a pipe from it.
+    """
     loop, pipe = asyncio.get_running_loop(), sys.stdin.fileno()
+    loop.add_signal_handler(DRAIN_SIGNAL, events.put_nowait, DrainEvent.REQUESTED)
 
     def read() -> None:
         if not os.read(pipe, 1):
             loop.remove_reader(pipe)
-            signals.put_nowait(signal.SIGTERM)
+            events.put_nowait(DrainEvent.TERMINATED)
 
     loop.add_reader(pipe, read)
 
 
-async def _leave(
-    calls: CallManager,
-    first: signal.Signals,
-    signals: asyncio.Queue[signal.Signals],
-    seconds: float,
-) -> None:
-    """Drain the calls stage by stage until none is left; another signal ends them at once."""
-    active = calls.active_calls
-    stages = [
-        (ShutdownMode.WHEN_QUIET, seconds * AT_ONCE_SHARE),
-        (ShutdownMode.AT_ONCE, seconds * (1 - AT_ONCE_SHARE)),
-    ]
-    for departure, limit in [] if first is signal.SIGINT else stages:
-        log.info("service.draining", calls=active.count, departure=departure, seconds=limit)
-        active.drain(departure)
-        if await _is_interrupted(calls.until_quiet(), signals, limit) or not active.count:
-            break
-    if active.count:
-        log.info("service.ending_calls", calls=active.count)
-        active.drain(ShutdownMode.GOODBYE)
-        await _is_interrupted(calls.until_quiet(), signals, GOODBYE_SECONDS)
-    active.is_draining = True
+async def drain(service: Service, first: DrainEvent, events: Events, seconds: float) -> None:
+    """Drain the calls stage by stage, until the stage in which their connections are closed.
+
+    Args:
+        service: With the calls of this process.
+        first: Why it has to end.
+        events: What happens meanwhile.
+        seconds: As `Settings.drain_seconds`.
+    """
+    active, now = service.calls.active_calls, asyncio.get_running_loop().time
+    lingers_until = now() + seconds * LINGER_SHARE
+    state, event, ends_at = Drain(), first, 0.0
+
+    async def none_left() -> None:
+        if state.lingers:
+            await asyncio.sleep(lingers_until - now())
+        await service.calls.until_quiet()
+        if state.stage < DrainStage.GOODBYES:
+            await service.scrapes.until_seen()
+
+    while True:
+        before, state = state, state.after(event)
+        if state.stage is not before.stage:
+            lasts = seconds * SHARES[state.stage]
+            ends_at = now() + lasts
+            if state.stage is DrainStage.CLOSING:
+                break
+            mode = MODES[state.stage]
+            log.info(
+                "service.draining", cause=event, calls=active.count, departure=mode, seconds=lasts
+            )
+            active.drain(mode)
+        event = await _next(none_left(), events, ends_at - now())
     if active.count:
         log.warning("service.calls_cut", calls=active.count)
 
 
-async def _is_interrupted(
-    end: Coroutine[None, None, None],
-    signals: asyncio.Queue[signal.Signals],
-    seconds: float | None = None,
-) -> bool:
-    """Wait for this, at most so long; true if another signal came first."""
-    quiet = asyncio.create_task(end, name="quiet")
-    interrupted = asyncio.create_task(signals.get(), name="signal")
-    await asyncio.wait({quiet, interrupted}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-    for wait in (quiet, interrupted):
+async def _next(
+    none_left: Coroutine[None, None, None], events: Events, seconds: float
+) -> DrainEvent:
+    """The next event: one that was put, or no call is left, or the time of the stage is up."""
+    quiet = asyncio.create_task(none_left, name="quiet")
+    told = asyncio.create_task(events.get(), name="event")
+    limit = max(0.0, seconds)
+    await asyncio.wait({quiet, told}, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+    for wait in (quiet, told):
         wait.cancel()
-    return interrupted.done() and not interrupted.cancelled()
+    if told.done() and not told.cancelled():
+        return told.result()
+    return DrainEvent.CALLS_OVER if quiet.done() else DrainEvent.STAGE_OVER

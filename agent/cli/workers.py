@@ -2,7 +2,8 @@
 
 The workers share the public port (`SO_REUSEPORT`): the system deals connections out, and any worker
 takes any webhook and socket, as different machines do. This process serves the operators' port for
-all (`agent.http.operators`), protects the task while one of them has calls, and passes signals on.
+all (`agent.http.operators`), protects the task while one of them has calls, watches its target,
+and passes on by a signal whatever makes a process drain.
 
 A worker that ends by itself is logged and replaced, at once and then after ever longer pauses; only
 before the first is ready it stops the start, as its settings are everybody's. Workers are in
@@ -22,12 +23,16 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import structlog
 
+from agent.app import dial_keys
+from agent.capacity.drain import DrainEvent
 from agent.capacity.ecs_task_protection import OnActive, open_protection
+from agent.capacity.target_health import watched_target
 from agent.errors import AgentError
 from agent.http.operators import Workers
 from agent.http.server import operators_address, tried_port
@@ -36,13 +41,19 @@ from agent.settings import Settings, embedded_service_for
 
 log = structlog.get_logger(__name__)
 
+DRAIN_SIGNAL = signal.SIGUSR1
+"""Makes a worker drain as `POST /drain` does."""
 READY = "ready"
 """What a worker prints when it takes calls."""
 LONGEST_PAUSE_SECONDS = 30.0
 _HEALTHY_SECONDS = 60.0
 """A worker that ran so long is replaced at once."""
-_LAST_SECONDS = 15.0
-"""After the drain, until workers that are left are killed."""
+_SIGNALS = {
+    DrainEvent.DEREGISTERED: DRAIN_SIGNAL,
+    DrainEvent.REQUESTED: DRAIN_SIGNAL,
+    DrainEvent.TERMINATED: signal.SIGTERM,
+    DrainEvent.INTERRUPTED: signal.SIGINT,
+}
 _LOOK_SECONDS = 1.0
 """Between two looks at calls in progress, for the protection of the task."""
 
@@ -64,6 +75,7 @@ class Pool:
             "PORT": str(port),
             "WEB_CONCURRENCY": "1",
             "TASK_PROTECTION": "false",
+            "TARGET_GROUP_ARN": "",
         }
         self._running: dict[int, Process] = {}
         self._were_ready: set[int] = set()
@@ -88,14 +100,14 @@ class Pool:
                 await asyncio.wait_for(self.is_stopping.wait(), pause)
             pause = min(2 * pause + 1, LONGEST_PAUSE_SECONDS)
 
-    async def pass_on(self, signals: asyncio.Queue[signal.Signals]) -> None:
-        """Pass every signal on; from the first, no worker is started again."""
+    async def pass_on(self, events: asyncio.Queue[DrainEvent]) -> None:
+        """Pass every event on; from the first, no worker is started again."""
         while True:
-            number = await signals.get()
+            event = await events.get()
             self.is_stopping.set()
-            log.info("service.draining", workers=len(self._running))
+            log.info("service.draining", cause=event, workers=len(self._running))
             for process in self._running.values():
-                process.send_signal(number)
+                process.send_signal(_SIGNALS[event])
 
     async def protect(self, on_active: OnActive) -> None:
         """Tell the protection of the task how many calls there are, until cancelled."""
@@ -132,24 +144,28 @@ class Pool:
 async def serve_with_workers(
     settings: Settings,
     options: Sequence[str],
-    signals: asyncio.Queue[signal.Signals],
+    events: asyncio.Queue[DrainEvent],
     announcement: str,
 ) -> None:
-    """Serve until a signal, then let all workers drain.
+    """Serve until an event of `_SIGNALS`, then let all workers drain.
 
     `announcement` is printed once all take calls. Raises `WorkerStartError` and `SettingsError`.
     """
     count, uri = settings.web_concurrency, settings.ecs_agent_uri
+    group, metadata_uri = settings.target_group_arn, settings.ecs_container_metadata_uri_v4
+    requested, keys = partial(events.put_nowait, DrainEvent.REQUESTED), dial_keys(settings)
+    deregistered = partial(events.put_nowait, DrainEvent.DEREGISTERED)
     with TemporaryDirectory(prefix="voice-agent-") as folder:
         port = await tried_port(settings.public_host, settings.port, "PORT")
         pool = Pool(settings, options, Path(folder), port)
         async with (
-            pool.view.serving(operators_address(settings)) as metrics_port,
+            pool.view.serving(operators_address(settings), keys, requested) as metrics_port,
+            watched_target(group, metadata_uri, port, deregistered),
             open_protection(uri if settings.task_protection else "") as on_active,
         ):
             begin = asyncio.create_task
             kept = [begin(pool.keep(each), name=f"worker {each}") for each in range(count)]
-            others = [begin(pool.pass_on(signals), name="signals")]
+            others = [begin(pool.pass_on(events), name="events")]
             if settings.task_protection and uri:
                 others.append(begin(pool.protect(on_active), name="protection"))
             try:
@@ -162,7 +178,9 @@ async def serve_with_workers(
                         writing = write_active_calls(pool.view.copies, service, sys.stderr.write)
                         others.append(begin(writing, name="embedded metrics"))
                 if await _comes(pool.is_stopping, kept):
-                    await asyncio.wait(kept, timeout=settings.drain_seconds + _LAST_SECONDS)
+                    _, late = await asyncio.wait(kept, timeout=settings.drain_seconds)
+                    if late:
+                        log.error("worker.killed", workers=len(late))
             finally:
                 for task in (*kept, *others):
                     task.cancel()

@@ -1,8 +1,9 @@
-"""The API for the company's own servers: `POST /token`, and `POST /dial` on the private port.
+"""The API for the company's servers: `POST /token`; on the private port `/dial` and `/drain`.
 
-Both are authenticated by `Authorization: Bearer <API key>`; several keys are valid at once, so that
-one can be rotated without a gap. Rejected: signed requests and tokens of an identity provider,
-which need a library in each client and protect no better than a secret over TLS.
+All are authenticated by `Authorization: Bearer <API key>`; several keys are valid at once, so that
+one can be rotated without a gap. `/drain` needs one only if `/dial` has keys: it costs nothing and
+drops no call, and the port is private. Rejected: signed requests and tokens of an identity
+provider, which need a library in each client and protect no better than a secret over TLS.
 
 The identity is what the company's server says: an app that holds the key itself can take every
 identity. Rates are limited for each key, each identity, and each address with wrong credentials; an
@@ -118,6 +119,8 @@ TOKENS: web.AppKey[TokenService | None] = web.AppKey("tokens")
 """None: `TOKEN_API_KEYS` is not set."""
 DIAL_KEYS: web.AppKey[ApiKeys | None] = web.AppKey("dial_keys")
 """None: `DIAL_API_KEYS` is not set."""
+ON_DRAIN: web.AppKey[Callable[[], object]] = web.AppKey("on_drain")
+"""Called when the process is asked to drain. Returns at once."""
 
 
 class _TokenRequest(msgspec.Struct):
@@ -205,3 +208,14 @@ def _refuse_dial(request: web.Request, reason: str, status: int, detail: str) ->
     log.warning("dial.refused", reason=reason, status=status)
     headers = _ASK_FOR_KEY if status == 401 else None
     return web.json_response({"error": reason, "detail": detail}, status=status, headers=headers)
+
+
+@private_routes.post("/drain")
+async def drain(request: web.Request) -> web.Response:
+    """Begin to drain, for a balancer that tells nothing; the second time has no effect."""
+    keys = request.app[DIAL_KEYS]
+    if keys is not None and keys.holder(request.headers.get("Authorization")) is None:
+        log.warning("drain.refused", status=401)
+        return web.Response(status=401, text="unauthorized\n", headers=_ASK_FOR_KEY)
+    request.app[ON_DRAIN]()
+    return web.Response(status=202, text="Draining\n")

@@ -1,8 +1,9 @@
 """The operators' port of a service of several processes, the workers.
 
 Each worker serves its own operators' routes on a Unix socket. Metrics are asked of all and added
-up; what a worker counted that has ended is kept, or the sums would fall. Any other request goes to
-the worker that has run longest, so that its limits of rates count.
+up; what a worker counted that has ended is kept, or the sums would fall. `POST /drain` is answered
+here and concerns all. Any other request goes to the worker that has run longest, so that its limits
+of rates count.
 
 Rejected: the client library's files shared by processes, which keep no exemplars and cost a write
 to a mapped file for each count.
@@ -11,7 +12,7 @@ to a mapped file for each count.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -20,6 +21,7 @@ import msgspec
 import structlog
 from aiohttp import hdrs, web
 
+from agent.http.api import DIAL_KEYS, ON_DRAIN, ApiKeys, drain
 from agent.http.server import SCRAPE_HEADER, SERIES_PATH, Address, open_operators
 from agent.observability.metrics import METRICS, rendered
 from agent.observability.series import SeriesCopy, added_up
@@ -77,9 +79,13 @@ class Workers:
         return int(sum(one.numbers[0] for one in found))
 
     @asynccontextmanager
-    async def serving(self, address: Address | None) -> AsyncIterator[int]:
+    async def serving(
+        self, address: Address | None, keys: ApiKeys | None, on_drain: Callable[[], object]
+    ) -> AsyncIterator[int]:
         """Serve the operators' port while there are workers; yields its number, 0 = none."""
         application = web.Application()
+        application[DIAL_KEYS], application[ON_DRAIN] = keys, on_drain
+        application.router.add_post("/drain", drain)
         application.router.add_get("/metrics", self._metrics)
         application.router.add_route("*", "/{any:.*}", self._forward)
         try:

@@ -185,14 +185,20 @@ class Settings:
     )
     outbound_numbers: kinds.Numbers = _env((), "numbers or prefixes, +1555, to call; unset = none")
     outbound_from: kinds.Number = _env("", "number for outbound calls and transfers of app callers")
-    dial_api_keys: kinds.Secrets = _env((), "comma list for POST /dial; unset = no calls; secret")
+    dial_api_keys: kinds.Secrets = _env(
+        (), "comma list for POST /dial, /drain; unset = no calls; secret"
+    )
     max_calls: kinds.Count = _env(100, "admission limit of this process")
     web_concurrency: kinds.Count = _env(
         1, "processes that share the ports, each on a core and with MAX_CALLS"
     )
     drain_seconds: kinds.Count = _env(
-        110, "limit for calls after SIGTERM; below the platform's limit"
+        100, "from SIGTERM to the exit at most; 20 below the limit of the platform"
     )
+    target_group_arn: kinds.TargetGroup = _env(
+        "", "on ECS, drain when the load balancer deregisters this task from it; unset = at SIGTERM"
+    )
+    ecs_container_metadata_uri_v4: str = _env("", "set by ECS; unset = not on ECS")
     busy_sentence: str = _env("", "said above MAX_CALLS; unset = the built-in sentence")
     busy_redirect_url: kinds.Url = _env("", "voice webhook elsewhere for calls above MAX_CALLS")
     busy_queue: kinds.Queue = _env("", "Twilio queue for calls above MAX_CALLS")

@@ -191,6 +191,14 @@ ApiKeySid = Annotated[
 ]
 AppSid = Annotated[str, _matching("AP[A-Za-z0-9]{1,64}", "a SID that begins with AP"), "SID (AP)"]
 PushSid = Annotated[str, _matching("CR[A-Za-z0-9]{1,64}", "a SID that begins with CR"), "SID (CR)"]
+TargetGroup = Annotated[
+    str,
+    _matching(
+        "arn:aws[a-z-]*:elasticloadbalancing:[a-z0-9-]+:[0-9]*:targetgroup/[A-Za-z0-9/-]+",
+        "arn:aws:elasticloadbalancing:REGION:ACCOUNT:targetgroup/NAME/ID",
+    ),
+    "ARN",
+]
 Number = Annotated[
     str, _valid(is_telephone_number, "an E.164 number, for example +15550100000"), "E.164 number"
 ]

@@ -8,7 +8,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,11 +24,14 @@ from agent.simulator.carrier import Twilio, call_fields
 from agent.simulator.simulated_call import TwilioCall
 from agent.store.sqlite import SqliteStore
 from tests.dynamodb import free_port
+from tests.emulators.target_group import States, target_group
+from tests.llm.accounts import set_account
 from tests.servers import ORIGIN, PATIENT, TOKEN, heard_out
 from tests.waiting import no_longer, until
 
 ROOT = Path(__file__).parents[2]
 ADA = "+15550100001"
+KEY = "key of an operator"
 
 pytestmark = [pytest.mark.needs("time"), pytest.mark.usefixtures("plain_logging")]
 
@@ -36,7 +39,7 @@ pytestmark = [pytest.mark.needs("time"), pytest.mark.usefixtures("plain_logging"
 @asynccontextmanager
 async def _served(settings: Settings) -> AsyncIterator[tuple[Twilio, asyncio.Task[None]]]:
     """`serve` in a task, once it listens."""
-    port = free_port()
+    port = settings.port or free_port()
     with structlog.testing.capture_logs() as logs:
         task = asyncio.create_task(serve.serve(replace(settings, port=port)), name="serve")
         await until(lambda: any(entry["event"] == "service.started" for entry in logs))
@@ -99,6 +102,83 @@ async def test_interrupt_or_second_signal_ends_calls_with_a_goodbye(
     assert call.ledger.cycles[-1].text == Phrases().goodbye_stopping
     assert ending.fields["HandoffData"] == '{"reasonCode": "goodbye"}'
     assert call.ledger.departures == []
+
+
+@asynccontextmanager
+async def _drained_by_request(
+    settings: Settings, **headers: str
+) -> AsyncIterator[tuple[Twilio, Callable[[], Awaitable[int]]]]:
+    """A service that ends in this context, and `POST /drain` with these headers."""
+    own = replace(settings, metrics_port=free_port(), drain_seconds=10)
+    async with _served(own) as (twilio, _):
+
+        async def post() -> int:
+            url = f"http://127.0.0.1:{own.metrics_port}/drain"
+            async with twilio.http.post(url, headers=headers) as answer:
+                return answer.status
+
+        yield twilio, post
+
+
+async def test_call_is_handed_over_when_the_service_is_asked_to_drain(
+    service_settings: Settings,
+) -> None:
+    """The second request has no effect; new calls go to another process meanwhile."""
+    async with _drained_by_request(service_settings) as (twilio, drain), _call(twilio) as call:
+        await call.say("are you open")
+        statuses = [await drain(), await drain()]
+        ending = await heard_out(call)
+        new = await twilio.post(f"{ORIGIN}/twiml", call_fields(From=ADA))
+        async with twilio.http.get(f"{twilio.base}/health/ready") as response:
+            ready = response.status
+
+    assert statuses == [202, 202]
+    assert ending.fields["HandoffData"] == '{"reasonCode": "server-drain", "reason": "quiet"}'
+    assert (new.verbs, ready) == (("Pause", "Redirect"), 503)
+
+
+async def test_request_to_drain_needs_a_key_if_there_are_keys(service_settings: Settings) -> None:
+    settings = replace(service_settings, dial_api_keys=(KEY,))
+    async with _drained_by_request(settings, Authorization="Bearer wrong") as (twilio, drain):
+        refused = await drain()
+        async with twilio.http.get(f"{twilio.base}/health/ready") as response:
+            ready = response.status
+        signal.raise_signal(signal.SIGTERM)
+    async with _drained_by_request(settings, Authorization=f"Bearer {KEY}") as (_, drain):
+        accepted = await drain()
+
+    assert (refused, ready, accepted) == (401, 200, 202)
+
+
+async def test_call_is_handed_over_when_the_target_is_deregistered(
+    service_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SIGTERM comes from ECS afterwards, and is not a second one."""
+    port, states = free_port(), States()
+
+    async def read() -> States:
+        return states
+
+    async with target_group(read) as group:
+        set_account(monkeypatch)
+        for name, value in group.environment.items():
+            monkeypatch.setenv(name, value)
+        settings = replace(
+            service_settings,
+            port=port,
+            drain_seconds=10,
+            target_group_arn=group.environment["TARGET_GROUP_ARN"],
+            ecs_container_metadata_uri_v4=group.environment["ECS_CONTAINER_METADATA_URI_V4"],
+        )
+        async with _served(settings) as (twilio, task), _call(twilio) as call:
+            await call.say("are you open")
+            states["127.0.0.1", port] = "draining"
+            ending = await heard_out(call)
+            signal.raise_signal(signal.SIGTERM)
+            async with no_longer():
+                await task
+
+    assert ending.fields["HandoffData"] == '{"reasonCode": "server-drain", "reason": "quiet"}'
 
 
 @asynccontextmanager

@@ -180,6 +180,37 @@ async def test_one_signal_hands_over_the_calls_of_all(table: Path) -> None:
     assert status == 0
 
 
+async def test_worker_that_does_not_end_is_killed_in_time(table: Path) -> None:
+    async with _pool(table, "--workers", "2", DRAIN_SECONDS="2") as pool:
+        await until(lambda: len(pool.pids()) == 2)
+        os.kill(pool.pids()[0], signal.SIGSTOP)
+        pool.process.send_signal(signal.SIGTERM)
+        async with no_longer():
+            exited = await pool.process.wait()
+
+    killed = [line["workers"] for line in pool.lines if line["event"] == "worker.killed"]
+    assert (exited, killed) == (0, [1])
+
+
+async def test_request_to_drain_reaches_all(table: Path) -> None:
+    """Each hands its calls over, the ports stay open for a moment, and none is started again."""
+    async with _pool(table, "--workers", "2", DRAIN_SECONDS="10") as pool:
+        relay = await pool.twilio.webhook(call_fields(From="+15550100001"))
+        async with pool.twilio.connect(replace(relay, action="")) as call:  # as above
+            await call.say("are you open")
+            async with pool.http.post(f"http://127.0.0.1:{pool.metrics_port}/drain") as answer:
+                status = answer.status
+            ending = await heard_out(call)
+        async with no_longer():
+            exited = await pool.process.wait()
+
+    assert (status, exited) == (202, 0)
+    assert ending.fields["HandoffData"] == '{"reasonCode": "server-drain", "reason": "quiet"}'
+    draining = [line["cause"] for line in pool.lines if line["event"] == "service.draining"]
+    assert draining == ["requested"] * 3
+    assert [line for line in pool.lines if line["event"] == "worker.ended"] == []
+
+
 async def test_crashed_worker_is_replaced_and_what_it_counted_is_kept(table: Path) -> None:
     async with _pool(table, "--workers", "2") as pool:
         await pool.ring(12)

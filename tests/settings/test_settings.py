@@ -18,12 +18,15 @@ ARN = "arn:aws:secretsmanager:us-east-1:123456789012:secret:voice/twilio-auth-to
 PUBLIC = {"WS_URL": "wss://voice.example.com/", "TWILIO_AUTH_TOKEN": "secret"}
 
 
+TARGET_GROUP = (
+    "arn:aws:elasticloadbalancing:us-east-1:111122223333:targetgroup/voice/73e2d6bc24d8a067"
+)
 DEFAULTS = """
 PORT=3000 METRICS_PORT=9090 METRICS_HOST=127.0.0.1 WS_URL=ws://localhost:3000/
 ALLOW_UNSIGNED_REQUESTS=False STORE_PATH=.agent/agent.db MODEL_IDENTIFIER=offline:
 MODEL_FIRST_EVENT_SECONDS=2.5 MODEL_GAP_SECONDS=4.0 MODEL_LOAD_SECONDS=60.0
 AWS_CONFIG_FILE=~/.aws/config STACK_USE_CASE=restaurantOrderingUseCase TIME_ZONE=UTC TWILIO_API_URL=https://api.twilio.com
-TRUSTED_ATTESTATION=failed MAX_CALLS=100 WEB_CONCURRENCY=1 DRAIN_SECONDS=110 CALLER_CALLS_AT_ONCE=3
+TRUSTED_ATTESTATION=failed MAX_CALLS=100 WEB_CONCURRENCY=1 DRAIN_SECONDS=100 CALLER_CALLS_AT_ONCE=3
 CALLER_CALLS_PER_HOUR=30 CALLER_TOKENS_PER_DAY=3000000 TASK_PROTECTION=False LOG_LEVEL=info
 LOG_PERSONAL_DATA=False RECORD_CALLS=False RECORD_DAYS=7 EMF_METRICS=False
 """
@@ -92,6 +95,11 @@ VARIABLES: dict[str, tuple[str, object]] = {
     "MAX_CALLS": ("7", 7),
     "WEB_CONCURRENCY": ("4", 4),
     "DRAIN_SECONDS": ("30", 30),
+    "TARGET_GROUP_ARN": (TARGET_GROUP, TARGET_GROUP),
+    "ECS_CONTAINER_METADATA_URI_V4": (
+        "http://169.254.170.2/v4/0123",
+        "http://169.254.170.2/v4/0123",
+    ),
     "LOG_LEVEL": ("Debug", "debug"),
     "LOG_FORMAT": ("console", "console"),
     "BUSY_SENTENCE": ("Please hold.", "Please hold."),
@@ -179,6 +187,10 @@ BAD_VALUES = {
     "LOG_LEVEL": ["loud"],
     "LOG_FORMAT": ["xml"],
     "TASK_PROTECTION": ["10"],
+    "TARGET_GROUP_ARN": [
+        "voice",
+        "arn:aws:elasticloadbalancing:us-east-1:111122223333:loadbalancer/app/voice/73e2d6bc24d8a067",
+    ],
     "RECORD_CALLS": ["1"],
     "MODEL_FIRST_EVENT_SECONDS": ["0.4"],
     "MODEL_GAP_SECONDS": ["-1"],

@@ -44,6 +44,7 @@ _KNOW_NO_RESOURCES = {
     "bedrock:PutModelInvocationLoggingConfiguration",
     "bedrock:DeleteModelInvocationLoggingConfiguration",
     "xray:PutTraceSegments", "xray:PutTelemetryRecords",
+    "elasticloadbalancing:DescribeTargetHealth",
 }  # fmt: skip
 """Actions for which IAM accepts no narrower resource than `*`."""
 

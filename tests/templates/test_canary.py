@@ -11,7 +11,7 @@ from tests.templates.test_created import create
 
 _IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/twilio-conversation-relay-bedrock-services"
 _CHOSEN = {"pCanaryImageTag": "1.1.0", "pCanaryWSSEndpoint": "wss://canary.example.com/"}
-_OF_ITS_OWN = {"WS_URL", "PUBLIC_URL", "OTEL_EXPORTER_OTLP_ENDPOINT"}
+_OF_ITS_OWN = {"WS_URL", "PUBLIC_URL", "OTEL_EXPORTER_OTLP_ENDPOINT", "TARGET_GROUP_ARN"}
 """Variables whose value is another one."""
 
 
@@ -66,6 +66,7 @@ def test_its_container_is_that_of_the_service() -> None:
     )
     assert ours["ReadonlyRootFilesystem"] is True
     assert without(variables(ours), *_OF_ITS_OWN) == without(variables(theirs), *_OF_ITS_OWN)
+    assert variables(ours)["TARGET_GROUP_ARN"] == {"Ref": "CanaryTargetGroup"}
     options = ours["LogConfiguration"]["Options"], theirs["LogConfiguration"]["Options"]
     assert without(options[0], "awslogs-stream-prefix") == without(
         options[1], "awslogs-stream-prefix"

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from agent.capacity.drain import TOTAL_SHARE
+from agent.capacity.target_health import pause_seconds
 from agent.http import PUBLIC_ROUTES
 from agent.http.relay_socket import HEARTBEAT_SECONDS
 from agent.http.server import public_limits
@@ -65,7 +67,7 @@ def test_what_users_of_the_predecessor_set_is_still_there() -> None:
         "pTaskCpu": "1024", "pTaskMemory": "2048", "pCpuArchitecture": "ARM64",
         "pMinTasks": "2", "pMaxTasks": "20", "pMaxCallsPerTask": "200",
         "pTargetCallsPerTask": "100",
-        "pDrainSeconds": 900, "pEnableExec": "false", "pEnableWaf": "true",
+        "pDrainSeconds": 180, "pEnableExec": "false", "pEnableWaf": "true",
         "pEnableVpcEndpoints": "true", "pNatMode": "one", "pEnableInvocationLogging": "false",
         "pEnableGuardrail": "false", "pMetricsCollector": "none", "pAlarmTopicArn": "",
         "pAccessLogBucket": "", "pLogRetentionDays": 365,
@@ -232,15 +234,24 @@ def test_tasks_write_the_metrics_that_scaling_looks_at(agent: dict[str, Any]) ->
 
 
 def test_calls_in_progress_have_time_to_end(agent: dict[str, Any]) -> None:
-    """The load balancer waits before a task gets SIGTERM; no parameter makes the wait zero."""
+    """The task learns that it is deregistered, and ends before the load balancer cuts calls.
+
+    In a service of a hundred tasks also with the shortest wait that can be set.
+    """
     drain = cloud()["Parameters"]["pDrainSeconds"]
     group = attributes(only("AWS::ElasticLoadBalancingV2::TargetGroup")["TargetGroupAttributes"])
 
     assert group["deregistration_delay.timeout_seconds"] == {"Fn::Sub": "${pDrainSeconds}"}
-    assert drain["MinValue"] > 0
-    assert drain["Default"] == 900
+    longest = Settings().drain_seconds * TOTAL_SHARE
+    assert drain["Default"] == 180 > longest + pause_seconds(1000, failures=0, chance=1.0)
+    assert drain["MinValue"] == 120 > longest + pause_seconds(100, failures=0, chance=1.0)
     assert agent["StopTimeout"] == 120, "as long as Fargate gives"
-    assert Settings().drain_seconds < 120
+    assert Settings().drain_seconds == agent["StopTimeout"] - 20
+    assert variables(agent)["TARGET_GROUP_ARN"] == {"Ref": "PublicLBTargetGroup"}
+    [policy] = policies_with("elasticloadbalancing:")
+    assert "Condition" not in policy
+    asked = [each["Action"] for each in policy["Properties"]["PolicyDocument"]["Statement"]]
+    assert "elasticloadbalancing:DescribeTargetHealth" in asked
 
 
 def test_an_update_starts_new_tasks_first_and_goes_back_when_it_fails() -> None:
