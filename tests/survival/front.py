@@ -2,9 +2,10 @@
 
 What a load balancer of a cloud does, as far as calls depend on it: it ends TLS, sends each new
 request to the server with the fewest connections, asks every server whether it is ready and sends
-nothing new to one that is not, and leaves sockets alone that run through such a server. A request
-that meets a dead server before the next check goes to another one; an answer that a dying server
-has begun is lost, and the client gets 502.
+nothing new to one that is not, and leaves sockets alone that run through such a server. It does the
+same with a server that is deregistered, until it cuts the connections of that. A request that meets
+a dead server before the next check goes to another one; an answer that a dying server has begun is
+lost, and the client gets 502.
 """
 
 from __future__ import annotations
@@ -27,14 +28,17 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from tests.dynamodb import free_port
+from tests.emulators.target_group import States
 from tests.needs import use
 
 _START_SECONDS = 20.0
 _POLL_SECONDS = 0.05
+_TARGET_STATES = {"UP": "healthy", "DRAIN": "draining"}
 _CONFIGURATION = """
 # Each connection takes two files of the system.
 global
     maxconn 9000
+    stats socket ipv4@127.0.0.1:{commands_port} level admin
 defaults
     mode http
     option http-server-close
@@ -76,24 +80,58 @@ class Front:
     """What a client needs to believe the certificate."""
     port: int
     _states_url: str
+    _commands_port: int
+    _servers: tuple[int, ...]
+
+    async def deregister(self, number: int) -> None:
+        """Send no new connection to a server; those that are open go on."""
+        await self._command(f"set server servers/s{number} state drain")
+
+    async def register(self, number: int) -> None:
+        """Send connections to a server again."""
+        await self._command(f"set server servers/s{number} state ready")
+
+    async def cut(self, number: int) -> int:
+        """Break all connections to a server; how many there were."""
+        open_now = int((await self._rows())[number]["scur"])
+        await self._command(f"shutdown sessions server servers/s{number}")
+        return open_now
+
+    async def target_states(self) -> States:
+        """What `DescribeTargetHealth` would say."""
+        rows = await self._rows()
+        return {
+            ("127.0.0.1", port): _TARGET_STATES.get(row["status"].split()[0], "unhealthy")
+            for port, row in zip(self._servers, rows, strict=True)
+        }
+
+    async def _command(self, text: str) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self._commands_port)
+        writer.write(f"{text}\n".encode())
+        answer = (await reader.read()).decode().strip()
+        writer.close()
+        if answer:
+            raise FrontError(answer)
+
+    async def _rows(self) -> list[dict[str, str]]:
+        async with aiohttp.ClientSession() as http, http.get(self._states_url) as response:
+            rows = csv.DictReader((await response.text()).removeprefix("# ").splitlines())
+        return [row for row in rows if row["pxname"] == "servers" and row["svname"] != "BACKEND"]
 
     async def until(self, *ups: bool) -> None:
         """Wait until just these servers get new requests, in the order of `opened`."""
-        async with asyncio.timeout(_START_SECONDS), aiohttp.ClientSession() as http:
-            while await self._ups(http) != ups:  # noqa: ASYNC110 (as below)
+        async with asyncio.timeout(_START_SECONDS):
+            while await self._ups() != ups:  # noqa: ASYNC110 (as below)
                 await asyncio.sleep(_POLL_SECONDS)  # a table of states has no event
 
-    async def _ups(self, http: aiohttp.ClientSession) -> tuple[bool, ...]:
-        async with http.get(self._states_url) as response:
-            rows = csv.DictReader((await response.text()).removeprefix("# ").splitlines())
-        servers = [row for row in rows if row["pxname"] == "servers" and row["svname"] != "BACKEND"]
-        return tuple(row["status"].startswith("UP") for row in servers)
+    async def _ups(self) -> tuple[bool, ...]:
+        return tuple(row["status"].startswith("UP") for row in await self._rows())
 
 
 @asynccontextmanager
 async def opened(folder: Path, servers: Sequence[int]) -> AsyncIterator[Front]:
     """A load balancer in front of these ports of 127.0.0.1; its files are in the folder."""
-    port, states_port = free_port(), free_port()
+    port, states_port, commands_port = free_port(), free_port(), free_port()
     certificate = folder / "front.pem"
     authority = _write_certificate(certificate)
     lines = [f"    server s{number} 127.0.0.1:{at} check" for number, at in enumerate(servers)]
@@ -101,6 +139,7 @@ async def opened(folder: Path, servers: Sequence[int]) -> AsyncIterator[Front]:
         _CONFIGURATION.format(
             port=port,
             states_port=states_port,
+            commands_port=commands_port,
             certificate=certificate,
             servers="\n".join(lines),
         )
@@ -114,7 +153,8 @@ async def opened(folder: Path, servers: Sequence[int]) -> AsyncIterator[Front]:
                     raise FrontError((folder / "front.log").read_text())
                 await asyncio.sleep(_POLL_SECONDS)  # a process that starts has no event for us
         trust = ssl.create_default_context(cadata=authority)
-        yield Front(f"https://127.0.0.1:{port}", trust, port, states)
+        url = f"https://127.0.0.1:{port}"
+        yield Front(url, trust, port, states, commands_port, tuple(servers))
     finally:
         if process.returncode is None:
             process.kill()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import resource
+import signal
 import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
@@ -24,7 +25,7 @@ from tests.dynamodb import Engine
 from tests.servers import UNLIMITED_CALLERS
 from tests.survival.phone import PATIENCE_SECONDS, Guest, Phase, talking
 from tests.survival.report import Report, judge, listed
-from tests.survival.stack import ORIGIN, Exit, Plan, Stack, standing
+from tests.survival.stack import ORIGIN, Exit, Plan, Server, Stack, standing
 from tests.survival.stepped import BACK, FORWARD
 
 _AT_ONCE = 50
@@ -61,13 +62,15 @@ class Outcome:
     """Answers to clients that are no guests, counted as Twilio would see them."""
     most_led: int = 0
     """Calls of one server at a time, among strangers."""
+    cut: int = 0
+    """Connections that the balancer cut at the end of the deregistration delay."""
 
     def rows(self) -> list[str]:
         """Lines of text for a report."""
         exits = (f"{each.code} after {each.seconds:.1f} s" for each in self.exits)
         return [
             *self.report.rows(),
-            f"servers ended: {', '.join(exits)}",
+            f"servers ended: {', '.join(exits)}; connections cut: {self.cut}",
             f"logged as errors: {listed(self.errors)}",
             *([f"at the kill: {listed(self.doomed)}"] if self.doomed else []),
             *([f"strangers: {listed(self.strangers)}"] if self.strangers else []),
@@ -94,7 +97,7 @@ async def kill(place: Place, *, reopens: bool = False) -> Outcome:
 
 
 async def rolling(place: Place) -> Outcome:
-    """One server after the other is replaced, as a deploy does."""
+    """One server after the other gets SIGTERM without notice, as when a host is retired."""
     async with standing(place.folder, place.table, Plan()) as stack:
         exits = []
         async with talking(stack.twilio, place.calls, place.patience_seconds) as crowd:
@@ -105,6 +108,50 @@ async def rolling(place: Place) -> Outcome:
                 await crowd.until_turns(1)
         outcome = await _ended(stack, crowd.guests)
         return replace(outcome, exits=[*exits, *outcome.exits])
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """How long ECS waits, and how long a server may drain; as the template has it."""
+
+    delay: float = 180.0
+    """From the deregistration until the load balancer cuts connections."""
+    stop_timeout: float = 120.0
+    drain: int = 100
+    """`DRAIN_SECONDS`."""
+
+
+async def deploy(place: Place, times: Times = Times()) -> Outcome:
+    """ECS replaces each server: a new one is up, the old one is deregistered, and ends."""
+    plan = Plan(spare=2, is_on_ecs=True, environment={"DRAIN_SECONDS": str(times.drain)})
+    async with standing(place.folder, place.table, plan) as stack:
+        exits, cut_off = [], 0
+        async with talking(stack.twilio, place.calls, place.patience_seconds) as crowd:
+            for number, old in enumerate(stack.servers[:2]):
+                await stack.servers[2 + number].begin()
+                await stack.until_up()
+                ended, cut = await _deregistered(stack, number, old, times)
+                exits.append(ended)
+                cut_off += cut
+                await crowd.until_turns(1)
+        outcome = await _ended(stack, crowd.guests)
+        return replace(outcome, exits=[*exits, *outcome.exits], cut=cut_off)
+
+
+async def _deregistered(stack: Stack, number: int, old: Server, times: Times) -> tuple[Exit, int]:
+    """In the order of ECS: deregister, wait, cut, SIGTERM, SIGKILL; the end, and what was cut."""
+    await stack.front.deregister(number)
+    try:
+        return await old.ended(times.delay), 0
+    except TimeoutError:
+        cut = await stack.front.cut(number)
+    old.send(signal.SIGTERM)
+    try:
+        ended = await old.ended(times.stop_timeout)
+    except TimeoutError:
+        await old.kill()
+        ended = Exit(-signal.SIGKILL, times.stop_timeout)
+    return replace(ended, seconds=times.delay + ended.seconds), cut
 
 
 reopened = partial(kill, reopens=True)
@@ -275,6 +322,7 @@ async def _ended(stack: Stack, guests: list[Guest]) -> Outcome:
 FULL: dict[str, Callable[[Place], Coroutine[None, None, Outcome]]] = {
     "kill": kill,
     "rolling": rolling,
+    "deploy": deploy,
     "reopened": reopened,
     "broken": broken,
     "cut": cut,

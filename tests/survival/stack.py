@@ -32,6 +32,7 @@ from agent.store import open_store
 from tests import dynamodb
 from tests.dynamodb import REGION, free_port
 from tests.emulators.bedrock import BedrockEmulator
+from tests.emulators.target_group import States, target_group
 from tests.shipped import load_shipped
 from tests.store.proxy import Exchange, proxying
 from tests.survival import front
@@ -51,7 +52,7 @@ _LONGEST_LINE = 2**20
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """How a server ended after SIGTERM."""
+    """How a server ended after it was told to."""
 
     code: int
     seconds: float
@@ -141,9 +142,13 @@ class Server:
 
     async def stop(self) -> Exit:
         """Send SIGTERM and wait for the end."""
-        began = asyncio.get_running_loop().time()
         self.send(signal.SIGTERM)
-        async with asyncio.timeout(_EXIT_SECONDS):
+        return await self.ended(_EXIT_SECONDS)
+
+    async def ended(self, seconds: float) -> Exit:
+        """Wait for the end; raises `TimeoutError` after so long."""
+        began = asyncio.get_running_loop().time()
+        async with asyncio.timeout(seconds):
             code = await self._gone()
         return Exit(code, asyncio.get_running_loop().time() - began)
 
@@ -181,7 +186,7 @@ class Stack:
 
     async def until_up(self, *ups: bool) -> None:
         """Wait until the balancer sends new requests to just these servers; without, to all."""
-        await self.front.until(*(ups or [True] * len(self.servers)))
+        await self.front.until(*(ups or [server.is_running for server in self.servers]))
 
     async def stop(self) -> list[Exit]:
         """End all servers in an orderly way, so that all they know is written."""
@@ -198,12 +203,16 @@ class Plan:
     program: tuple[str, ...] = ("-m", "agent", "serve")
     """Arguments of Python that start a server."""
     servers: int = 2
+    spare: int = 0
+    """Further servers, which are not started."""
     order_seconds: float = 0.0
     """How long the table takes to write an order; 0 = no longer than it does."""
     is_cabled: bool = False
     """A cable that may be cut lies between the balancer and each server."""
     reopens: bool = False
     """Twilio opens a socket that has died again by itself (`applicationReconnect`)."""
+    is_on_ecs: bool = False
+    """The servers ask the API of the balancer for their states, as tasks of ECS do."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """Further variables of the servers."""
 
@@ -232,20 +241,34 @@ async def standing(folder: Path, table: str, plan: Plan) -> AsyncIterator[Stack]
             "TWILIO_AUTH_TOKEN": TOKEN,
             **plan.environment,
         }
-        servers = [Server(variables, plan.program) for _ in range(plan.servers)]
+        states = _States()
+        if plan.is_on_ecs:
+            group = await exits.enter_async_context(target_group(states.read))
+            variables |= group.environment
+        servers = [Server(variables, plan.program) for _ in range(plan.servers + plan.spare)]
         ports, links = [server.port for server in servers], list[Link]()
         if plan.is_cabled:
             links = [await exits.enter_async_context(linked(port)) for port in ports]
             ports = [link.port for link in links]
-        balancer = await exits.enter_async_context(front.opened(folder, ports))
+        balancer = states.front = await exits.enter_async_context(front.opened(folder, ports))
         for server in servers:
             exits.push_async_callback(server.kill)
-        await asyncio.gather(*(server.begin() for server in servers))
+        await asyncio.gather(*(server.begin() for server in servers[: plan.servers]))
         http = await exits.enter_async_context(calling(balancer))
         twilio = Twilio(http, balancer.url, TOKEN, ORIGIN, MANNER)
         stack = Stack(tuple(servers), balancer, tuple(links), bedrock, cable, store, twilio)
         await stack.until_up()
         yield stack
+
+
+@dataclass(slots=True)
+class _States:
+    """The states of the targets; the balancer is opened after the servers know where to ask."""
+
+    front: front.Front | None = None
+
+    async def read(self) -> States:
+        return await self.front.target_states() if self.front else {}
 
 
 def _configuration(folder: Path, plan: Plan) -> Path:

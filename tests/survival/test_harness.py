@@ -109,6 +109,35 @@ async def test_balancer_sends_nothing_new_to_a_server_that_is_not_ready(tmp_path
     assert answered == "other"
 
 
+async def test_balancer_deregisters_a_server_and_cuts_its_connections_later(
+    tmp_path: Path,
+) -> None:
+    """Until then a socket goes on, and nothing new comes; the states are of a target group."""
+    async with (
+        site("one") as one,
+        site("other") as other,
+        front.opened(tmp_path, [one.port, other.port]) as balancer,
+        calling(balancer) as http,
+    ):
+        await balancer.until(True, True)
+        await balancer.deregister(1)
+        async with http.ws_connect(f"{balancer.url}/socket") as socket:
+            await balancer.deregister(0)
+            await balancer.register(1)
+            await balancer.until(False, True)
+            states = await balancer.target_states()
+            async with http.get(f"{balancer.url}/") as response:
+                answered = await response.text()
+            await socket.send_str("hello")
+            said = await socket.receive_str(timeout=5)
+            cut = await balancer.cut(0)
+            message = await socket.receive(timeout=5)
+
+    assert states == {("127.0.0.1", one.port): "draining", ("127.0.0.1", other.port): "healthy"}
+    assert (answered, said, cut) == ("other", "one hello", 1)
+    assert message.type in {aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR}
+
+
 def test_model_says_what_it_has_not_said_and_orders_once() -> None:
     """With the right history it goes on where another stopped; a failed tool waits for words."""
     messages: list[Json] = [

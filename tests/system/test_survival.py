@@ -18,13 +18,14 @@ import pytest
 from agent.simulator import phone_call
 from tests.dynamodb import Engine
 from tests.survival import scenarios
-from tests.survival.scenarios import Outcome, Place
+from tests.survival.scenarios import Outcome, Place, Times
 from tests.waiting import HANG_SECONDS
 
 pytestmark = pytest.mark.needs("balancer")
 
 _CALLS = 24
-_DRAIN_SECONDS = 110.0
+_DRAIN_SECONDS = 100.0
+_SHORT = Times(delay=36.0, stop_timeout=24.0, drain=20)
 _PATIENCE_SECONDS = 10.0
 """The longest wait for words after a connection was lost."""
 _STRANGERS_HEAR = {
@@ -66,6 +67,13 @@ def rolled(outcome: Outcome) -> None:
     assert max(each.seconds for each in outcome.exits) < _DRAIN_SECONDS
 
 
+def deployed(outcome: Outcome) -> None:
+    """Both ended by themselves before connections are cut, and new calls went elsewhere."""
+    assert reasons(outcome) == {"ended"}
+    assert outcome.report.waits[-1] < _PATIENCE_SECONDS
+    assert outcome.cut == 0
+
+
 def reopened(outcome: Outcome) -> None:
     """Twilio opens no socket again that was never open: it asks the action URL (error 64102)."""
     rejoins = outcome.report.rejoins
@@ -105,8 +113,10 @@ class Case:
 CASES = {
     # The calls think, listen or order; at the other server the agent speaks first, and goes on.
     "kill": Case(scenarios.kill, killed, _CALLS, inf),
-    # A deploy replaces each server under its calls, which are handed over in a quiet moment.
+    # SIGTERM without notice: calls are handed over in a quiet moment.
     "rolling": Case(scenarios.rolling, rolled),
+    # A deploy in the order of ECS, with a fifth of its times: nothing is left to be cut.
+    "deploy": Case(partial(scenarios.deploy, times=_SHORT), deployed),
     # Twilio opens the same URL at another server, with or without a second `setup`.
     "reopened": Case(scenarios.reopened, reopened, _CALLS, inf),
     # The server lives, and has to let go of a call that goes on elsewhere or comes back.
