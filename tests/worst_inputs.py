@@ -17,9 +17,10 @@ from datetime import UTC, date, datetime
 from functools import partial
 from typing import Any
 
+from agent.call import end_of_turn
 from agent.call import events as ev
 from agent.call import utterance_analysis as listening
-from agent.call.config import CallConfig
+from agent.call.config import CallConfig, Limits
 from agent.call.conversation import Conversation
 from agent.call.heard_alignment import heard_until
 from agent.call.history import AgentSaid, CallerSaid, Fact, History, ToolUsed
@@ -157,8 +158,9 @@ def _listened() -> Iterator[Row]:
 
 def _listen(text: str) -> None:
     listening.has_words(text)
-    listening.is_acknowledgement(text)
-    listening.is_unfinished(text)
+    listening.is_acknowledgement(text, "en")
+    listening.asks_for_moment(text, "en")
+    end_of_turn.answer_after_ms(text, text, "en", Limits())
     listening.asks(text)
 
 

@@ -12,6 +12,9 @@ from agent.call.actions import Action, Record, Speak
 from agent.call.heard_alignment import LONGEST_TEXT, heard_until, letters
 from agent.call.history import AgentSaid, History, SpeechSource
 
+_WORDS_MS = 1_000
+"""Of the shortest backchannel with the silence after it, before its words come."""
+
 
 class AgentOutput:
     """The speech of one call; appends its facts to the history it is given."""
@@ -22,8 +25,10 @@ class AgentOutput:
         self._utterance = 0
         self.open_at: int | None = None
         self._audible: list[int] = []
-        self._first_unplayed = 0  # index into `_audible`
+        self._first_unplayed = self._playing_from = 0  # indexes into `_audible`
         self._played = ""
+        self.unheard = ""
+        """What the latest cut has left out of answers; fillers do not count."""
         self.has_spoken = False
         self._is_reported_on = self.is_playing = self._has_later_utterance = False
 
@@ -42,6 +47,12 @@ class AgentOutput:
     def audible_text(self) -> str:
         """All speech since the caller's last words: what the next words can answer."""
         return " ".join(self._history.fact(position, AgentSaid).text for position in self._audible)
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether all that was said since the caller's last words has been played, if anything."""
+        is_played = self._first_unplayed == len(self._audible) and not self.is_playing
+        return self.open_at is None and (is_played or not self.has_spoken)
 
     def greet(self, text: str) -> list[Action]:
         self._begin_utterance()
@@ -77,7 +88,17 @@ class AgentOutput:
         speak = Speak(self._utterance, text, is_last=True)
         return [*closing, speak, self._append(AgentSaid(text, source))]
 
+    def heard_until(self, after_ms: int | None) -> str:
+        """What was heard before words that came so long after the playback began; None = all."""
+        if after_ms is None:
+            return self.audible_text
+        said = [self._history.fact(position, AgentSaid).text for position in self._audible]
+        before, playing = said[: self._playing_from], " ".join(said[self._playing_from :])
+        heard_ms = max(0, after_ms - _WORDS_MS)
+        return " ".join([*before, playing[: heard_ms * self._characters_per_second // 1000]])
+
     def note_playing(self) -> None:
+        self._playing_from = self._first_unplayed
         self._is_reported_on = self.is_playing = True
 
     def note_played_out(self) -> bool:
@@ -104,19 +125,23 @@ class AgentOutput:
         )
         self._clear_audible()
         records: list[Action] = []
+        rest: list[str] = []
         start = 0
         for position in positions:
             text = self._history.fact(position, AgentSaid).text
+            if self._history.fact(position, AgentSaid).voice is not SpeechSource.SERVICE:
+                rest.append(text[max(0, end - start) :].strip())
             is_open_ended = position == positions[-1] and not is_complete
             if end < start + len(text) or is_open_ended:
                 self._history.cut_speech(position, text[: max(0, end - start)].rstrip())
                 records.append(self._record(position))
             start += len(text) + 1
+        self.unheard = " ".join(filter(None, rest))
         return records
 
     def _clear_audible(self) -> None:
         self._audible.clear()
-        self._first_unplayed = 0
+        self._first_unplayed = self._playing_from = 0
         self._played = ""
 
     def _begin_utterance(self) -> None:

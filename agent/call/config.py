@@ -34,6 +34,8 @@ class Phrases:
     not_understood: str = "I am sorry, I did not quite get that. Could you put it another way?"
     blocked: str = "I am sorry, I cannot talk about that. Is there anything else I can do for you?"
     still_there: tuple[str, ...] = ("Are you still there?", "I am still here if you need anything.")
+    take_your_time: str = "Of course, take your time."
+    """To a caller who asks for a moment."""
     goodbye_idle: str = "I cannot hear you any more, so I will hang up now. Goodbye."
     goodbye: str = "Thank you for calling. Goodbye."
     goodbye_trouble: str = (
@@ -72,12 +74,18 @@ class Limits:
     model_failure_ms: int = 30_000
     """How long the model is asked again when it fails and there is no transfer target."""
     flush_after_ms: int = 300
-    end_of_turn_ms: int = 1_000
+    end_of_turn_ms: int = 2_000
     """End-of-turn delay after words that seem unfinished."""
-    end_of_number_ms: int = 2_000
+    end_of_number_ms: int = 3_000
     """The same while the caller dictates a number in groups."""
+    transcript_ms: int = 1_200
+    """From the end of the caller's voice until its words must have come; else it was noise."""
     idle_ms: tuple[int, ...] = (8_000, 10_000)
     """Silence before each re-prompt; after the last one the same silence ends the call."""
+    moment_ms: tuple[int, ...] = (45_000, 60_000)
+    """The same after the caller has asked for a moment."""
+    resume_after_ms: int = 2_500
+    """From a barge-in until a voice must be reported; else a noise has stopped the agent."""
     digits_ms: int = 3_000
     goodbye_ms: int = 10_000
     """The longest wait for the playback of the last words before the call ends."""
@@ -109,4 +117,6 @@ class CallConfig:
     phrases: Phrases = Phrases()
     limits: Limits = Limits()
     can_hand_off: bool = False
+    resumes_after_noise: bool = True
+    """Whether the agent goes on when a noise or a backchannel has stopped it, once in a turn."""
     language: str = ""

@@ -1,6 +1,4 @@
-"""One call, decided: `Conversation.receive` takes an event and returns the actions, in order.
-
-docs/explain/promises.md lists the promises it keeps.
+"""One call, decided: an event goes in, actions come out, by docs/explain/promises.md.
 
     caller's words -> begin a turn -> ask -> deltas -> finished -> [tools -> ask ...] -> turn over
     turn over -> playback over -> idle -> re-prompts -> goodbye -> playback over -> end
@@ -11,8 +9,8 @@ left in silence. The parts return actions; only the conversation decides what fo
 - *Barge-in after the words.* Twilio does not document the order of the two messages. A barge-in in
   a turn in which the agent has not spoken yet therefore belongs to the turn before: it cuts that
   speech, and the running reply is asked anew with the corrected history.
-- *Unfinished words* delay the reply. Rejected: running it muted. A reply to half a sentence is
-  mostly thrown away, and its tools must not run.
+- *Unfinished words* delay the reply (`agent.call.end_of_turn`). A caller who goes on before a reply
+  was heard takes the turn: its events are withheld, and dropped if words come.
 - *News.* The late result of a side effect is announced when neither side speaks.
 """
 
@@ -24,21 +22,14 @@ from agent.call.actions import Action, SwitchLanguage
 from agent.call.agent_output import AgentOutput
 from agent.call.config import CallConfig
 from agent.call.history import History
-from agent.call.messages import Choice, ForcedTool
+from agent.call.messages import Choice
 from agent.call.resumption import Resumption, first_words
 from agent.call.summarization import Summarization
 from agent.call.timers import Timer, TimerSet
 from agent.call.tool_calls import ToolCalls
-from agent.call.turn import Then, Turn
+from agent.call.turn import CALL_GOES_ON, LATE_RESULT, Then, Turn
 from agent.call.turn_taking import CallerInput, FillerPolicy, TurnTaking
 from agent.call.utterance_analysis import has_words
-
-ANSWER_WITH = "Answer with this text, in the caller's language: {}"
-CALL_GOES_ON = (
-    "The caller spoke before the goodbye was over, so the call goes on."
-    " End it again when the caller is done."
-)
-LATE_RESULT = "{} has finished meanwhile, with this result: {} Tell the caller when it fits."
 
 
 class Conversation:
@@ -46,8 +37,7 @@ class Conversation:
 
     def __init__(self, config: CallConfig, resumption: Resumption | None = None) -> None:
         limits, timers = config.limits, TimerSet()
-        history = History(resumption.facts if resumption else ())
-        self.history = history
+        self.history = history = History(resumption.facts if resumption else ())
         self._config = config
         self._resumption = resumption
         self._timers = timers
@@ -58,7 +48,7 @@ class Conversation:
         self._fillers = FillerPolicy(config.phrases, limits)
         parts = (self._lifecycle, timers, self._fillers)
         self._turn = Turn(history, self._output, self._tools, *parts, config)
-        self._turn_taking = TurnTaking(self._input, self._output, *parts)
+        self._turn_taking = TurnTaking(self._input, self._output, *parts, self._turn)
         self._summarization = Summarization(history, self._tools, limits)
         self._actions: list[Action] = []
         self._is_stopping = False
@@ -96,12 +86,14 @@ class Conversation:
 
     def _decide(self, event: ev.Event) -> None:  # noqa: C901, PLR0912 (one case for each event)
         match event:
+            case ev.ReplyDelta() | ev.ReplyFinished() | ev.ReplyFailed() if self._yields:
+                self._turn.withhold(event)
             case ev.ReplyDelta(_, text):
                 self._actions += self._turn.add_delta(text)
             case ev.CallStarted():
                 self._begin_call()
-            case ev.CallerSpoke(text, is_final):
-                self._hear(text, is_final=is_final)
+            case ev.CallerSpoke():
+                self._hear(event)
             case ev.CallerInterrupted(heard, after_ms):
                 self._yield_turn(heard, after_ms)
             case ev.CallerPressed(digit):
@@ -109,7 +101,7 @@ class Conversation:
             case ev.PlaybackReported(report, text):
                 self._follow_playback(report, text)
             case ev.ReplyFinished():
-                self._finish_reply(event)
+                self._follow_turn(*self._turn.finish_reply(event))
             case ev.ReplyFailed():
                 self._follow_turn(*self._turn.fail_reply())
             case ev.TokensCounted():
@@ -145,8 +137,10 @@ class Conversation:
                 self._actions += delay or self._turn.ask()
             case Timer.REPEAT:
                 pass  # from now on the same words are new ones
+            case Timer.YIELD:
+                self._stop_yielding()
             case Timer.FILLER | Timer.TOOL:
-                self._actions += self._turn.say_filler()
+                self._actions += self._turn.say_filler(is_withheld=self._yields)
             case Timer.PLAYBACK:
                 self._finish_playback()
             case Timer.IDLE:
@@ -193,41 +187,50 @@ class Conversation:
         else:
             self._end_turn()
 
-    def _hear(self, text: str, *, is_final: bool) -> None:
-        if not is_final:
+    def _hear(self, event: ev.CallerSpoke) -> None:
+        if not event.is_final:
             self._actions += self._turn_taking.note_caller(self._config.limits)
-        elif not has_words(text) or self._input.is_repetition(text):
-            self._turn_taking.end_caller_turn()
+        elif not has_words(event.text) or self._input.is_repetition(event.text):
+            self._stop_yielding()
             self._actions += self._turn_taking.note_noise()
         else:
-            self._take_words(text)
+            self._take_words(event)
 
-    def _take_words(self, text: str) -> None:
-        is_typing, goes_on = self._input.is_typing, self._turn.is_under_way
-        self._actions += self._input.add_words(text)
+    def _take_words(self, event: ev.CallerSpoke) -> None:
+        is_typing, language = self._input.is_typing, event.language or self._turn.language
+        self._actions += self._input.add_words(event.text)
         self._turn_taking.end_caller_turn()
         if self._lifecycle.end_is_final:
             if is_typing:  # nothing else was under way
                 self._actions += self._turn.ask(Choice.NONE)
-        elif is_typing or not self._turn_taking.is_backchannel(text, agent_goes_on=goes_on):
+        elif self._turn.has_rest and self._turn_taking.is_nod(event.text, language):
+            self._stop_yielding()
+        elif is_typing or not self._turn_taking.is_backchannel(event, language):
             self._begin_turn()
-            since, limits = self.history.unanswered, self._config.limits
-            delay = self._turn_taking.delay_answer(text, since, limits)
-            self._actions += delay or self._turn.ask()
+            if self._turn_taking.grants_moment(language):
+                self._say_last(self._config.phrases.take_your_time)
+            else:
+                delay = self._turn_taking.delay_answer(language, self._config.limits)
+                self._actions += delay or self._turn.ask()
 
     def _yield_turn(self, heard: str, after_ms: int | None) -> None:
         if self._lifecycle.phase is lifecycle.Phase.CLOSING:
             self._actions += self._output.cut(heard, after_ms, is_complete=True)
+        elif self._turn.has_rest:  # the same barge-in, reported again
+            self._actions += self._turn_taking.await_words(self._config.limits)
         elif self._output.has_spoken:
-            is_complete = self._output.open_at is None
+            is_complete, is_all = self._output.open_at is None, not self._turn.is_under_way
             self._actions += self._turn.leave()
             self._actions += self._output.cut(heard, after_ms, is_complete=is_complete)
             self._actions += self._turn_taking.begin_caller_turn()
             if (ending := self._lifecycle.ending) and not ending.is_revocable:
                 self._end_call(ending)
             else:
+                is_kept = not ending and self._turn.keep_rest(self._output.unheard, is_all=is_all)
                 self._revoke_end()
                 self._actions.append(self._turn_taking.await_caller())
+                if is_kept:
+                    self._actions += self._turn_taking.await_words(self._config.limits)
         elif records := self._output.cut(heard, after_ms, is_complete=True):
             self._actions += records
             self._actions += self._turn.ask_anew()
@@ -246,12 +249,7 @@ class Conversation:
         else:
             self._actions += self._input.press(digit)
             self._begin_turn()
-            if binding.reply_text and binding.function:
-                self._actions += self._output.say_whole(binding.reply_text)
-            elif binding.reply_text:
-                self._actions.append(self._turn.add_note(ANSWER_WITH.format(binding.reply_text)))
-            choice = ForcedTool(binding.function) if binding.function else Choice.AUTO
-            self._actions += self._turn.ask(choice)
+            self._actions += self._turn.follow_key(binding)
 
     def _finish_entry(self) -> None:
         self._actions += self._input.complete_entry()
@@ -274,7 +272,7 @@ class Conversation:
             case ev.Playback.PLAYED:
                 self._output.note_played(text)
             case _:  # CALLER_OFF: the words follow
-                self._actions += self._turn_taking.note_voice_over()
+                self._actions += self._turn_taking.note_voice_over(self._config.limits)
 
     def _begin_turn(self) -> None:
         self._actions += self._turn.begin()
@@ -293,12 +291,18 @@ class Conversation:
         elif then is Then.GIVE_UP:
             self._leave_with(*self._lifecycle.give_up(self._config))
 
-    def _finish_reply(self, event: ev.ReplyFinished) -> None:
-        if self._turn_taking.is_callers and self._turn.may_put_off(event.calls):
-            self._actions += self._turn.put_off()
-            self._actions += self._turn_taking.delay_retry(self._config.limits)
-        else:
-            self._follow_turn(*self._turn.finish_reply(event.calls, event.stop, event.text))
+    @property
+    def _yields(self) -> bool:
+        return Timer.YIELD in self._timers.running
+
+    def _stop_yielding(self) -> None:
+        """No words have come: what was not heard, or was written meanwhile, is said."""
+        self._turn_taking.end_caller_turn()
+        self._actions += self._timers.stop(Timer.YIELD)
+        for event in self._turn.release():
+            self._decide(event)
+        if self._turn.has_rest:
+            self._follow_turn(*self._turn.go_on())
 
     def _finish_tool(self, event: ev.ToolFinished) -> None:
         records, name, was_awaited = self._tools.finish(event.call_id, event.outcome)
@@ -310,8 +314,8 @@ class Conversation:
         if isinstance(effect, SwitchLanguage):
             self._turn.language = effect.language
         if not was_awaited:
-            note = LATE_RESULT.format(name, event.outcome.content)
-            self._actions.append(self._turn.add_note(note))
+            note = self._turn.add_note(LATE_RESULT.format(name, event.outcome.content))
+            self._actions.append(note)
             if self._turn_taking.is_quiet:
                 self._actions += self._turn.ask()
         elif not self._tools.is_awaited:
@@ -342,9 +346,11 @@ class Conversation:
 
     def _break_silence(self) -> None:
         self._turn_taking.end_caller_turn()
-        if self._use_silence():
+        if self._turn.has_rest:
+            self._stop_yielding()
+        elif self._use_silence():
             return
-        if words := self._fillers.next_reprompt():
+        elif words := self._fillers.next_reprompt():
             self._say_last(words)
         else:
             self._leave_with(self._config.phrases.goodbye_idle, lifecycle.IDLE)

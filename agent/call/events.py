@@ -41,6 +41,9 @@ class CallerSpoke:
     is_final: bool = True
     """False = partial: cumulative, may still change."""
     language: str = ""
+    """BCP 47; empty = not reported."""
+    after_ms: int | None = None
+    """Since the agent began to be heard; None = it is silent, or not reported."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -148,6 +148,12 @@ class History:
         return " ".join(reversed([fact.text for fact in said if isinstance(fact, AgentSaid)]))
 
     @property
+    def question(self) -> str:
+        """The agent's last words that are no sentence of the service's own."""
+        said = (fact for fact in reversed(self._facts) if isinstance(fact, AgentSaid))
+        return next((each.text for each in said if each.voice is not SpeechSource.SERVICE), "")
+
+    @property
     def is_answered(self) -> bool:
         latest: Fact | None = None
         for fact in reversed(self._facts):

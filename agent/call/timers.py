@@ -20,6 +20,8 @@ class Timer(StrEnum):
     """The caller seems not to have finished: answer if nothing follows."""
     REPEAT = "repeat"
     """While it runs, speech recognition may replace the caller's last words."""
+    YIELD = "yield"
+    """The caller speaks, or has just spoken, and has heard nothing of the reply: it is withheld."""
     RETRY = "retry"
     FILLER = "filler"
     """The caller waits for the agent's words: play a filler."""
@@ -51,7 +53,7 @@ class StopTimer:
 
 
 _LEADING_ON = frozenset({
-    Timer.END_OF_TURN_DELAY, Timer.RETRY, Timer.PLAYBACK, Timer.IDLE, Timer.DIGITS,
+    Timer.END_OF_TURN_DELAY, Timer.YIELD, Timer.RETRY, Timer.PLAYBACK, Timer.IDLE, Timer.DIGITS,
 })  # fmt: skip
 _STOP = {timer: StopTimer(timer) for timer in Timer}
 

@@ -82,11 +82,6 @@ class ToolCalls:
     def filler(self) -> str:
         return next((run.spec.filler for run in self.runs.values() if run.awaited), "")
 
-    def act_once(self, calls: Iterable[ToolCall]) -> bool:
-        """Whether one of these calls does what is done once."""
-        specs = (self.specs.get(safe_name(call.name)) for call in calls)
-        return any(spec is not None and spec.side_effect is SideEffect.ONCE for spec in specs)
-
     def accept(
         self,
         reply: int,

@@ -23,16 +23,24 @@ from enum import Enum, auto
 
 from agent.call.actions import Action, CancelReply, Record, StartReply
 from agent.call.agent_output import AgentOutput
-from agent.call.config import CallConfig
-from agent.call.history import AgentSaid, History, Note
+from agent.call.config import CallConfig, KeyBinding
+from agent.call.events import ReplyDelta, ReplyFailed, ReplyFinished
+from agent.call.history import AgentSaid, History, Note, SpeechSource
 from agent.call.lifecycle import CallLifecycle
-from agent.call.messages import Choice, StopReason, ToolCall, ToolChoice
+from agent.call.messages import Choice, ForcedTool, StopReason, ToolCall, ToolChoice
 from agent.call.reading_pace import flush_after_ms
 from agent.call.sentence_chunker import SentenceChunker
 from agent.call.timers import Timer, TimerSet
 from agent.call.tool_calls import ToolCalls
 from agent.call.turn_taking import FillerPolicy
 
+ANSWER_WITH = "Answer with this text, in the caller's language: {}"
+CALL_GOES_ON = (
+    "The caller spoke before the goodbye was over, so the call goes on."
+    " End it again when the caller is done."
+)
+GO_ON = "Nothing was said; a noise stopped you. Go on exactly where you stopped."
+LATE_RESULT = "{} has finished meanwhile, with this result: {} Tell the caller when it fits."
 CALL_AS_TEXT = (
     "You wrote a tool call as text. It was not run and not heard. Call the tool as a tool,"
     " or answer in words."
@@ -49,6 +57,7 @@ class Then(Enum):
 
 
 TurnDecision = tuple[list[Action], Then]
+ReplyEvent = ReplyDelta | ReplyFinished | ReplyFailed
 
 
 @dataclass(slots=True)
@@ -69,7 +78,9 @@ class Turn:
     _broken_off: int | None = None  # position of speech that the model did not finish
     _asked_at: int | None = None  # length of the history when the turn first asked
     _has_retried: bool = False
-    _has_put_off: bool = False
+    _has_gone_on: bool = False
+    _rest: str = ""  # of an answer that a barge-in has cut
+    _rest_is_all: bool = True  # the model had written no more, and no tool was awaited
     _reply: Reply = field(init=False)
 
     def __post_init__(self) -> None:
@@ -83,7 +94,7 @@ class Turn:
         self._fillers.phrases = config.phrases
 
     def is_current(self, reply: int) -> bool:
-        return self._reply.is_active and reply == self._reply.number
+        return self._reply.is_awaited and reply == self._reply.number
 
     @property
     def is_under_way(self) -> bool:
@@ -101,12 +112,12 @@ class Turn:
         self._output.has_spoken = False
         self._fillers.begin_turn()
         self._asked_at = None
-        self._has_put_off = False
         self._round = 0
-        self._has_retried = False
+        self._has_retried = self._has_gone_on = False
         return left
 
     def leave(self) -> list[Action]:
+        self._rest = ""
         return [
             *self.drop_reply(),
             *self._break_off(),
@@ -115,7 +126,8 @@ class Turn:
         ]
 
     def drop_reply(self) -> list[Action]:
-        return [*self._reply.cancel(), *self._timers.stop(Timer.FLUSH, Timer.FILLER, Timer.TOOL)]
+        stopped = self._timers.stop(Timer.FLUSH, Timer.FILLER, Timer.TOOL, Timer.YIELD)
+        return [*self._reply.cancel(), *stopped]
 
     def ask(self, choice: ToolChoice = Choice.AUTO) -> list[Action]:
         limits = self._config.limits
@@ -129,6 +141,35 @@ class Turn:
             StartReply(number, self._history.messages(limits.history_characters), choice),
             *([] if is_awaited else self.await_filler(limits.reply_filler_after_ms)),
         ]
+
+    def keep_rest(self, rest: str, *, is_all: bool) -> bool:
+        """Keep what was not heard, to be said if no words come; whether there is such."""
+        if self._config.resumes_after_noise and not self._has_gone_on:
+            self._rest, self._rest_is_all = rest, is_all
+        return bool(self._rest)
+
+    @property
+    def has_rest(self) -> bool:
+        return bool(self._rest)
+
+    def go_on(self) -> TurnDecision:
+        """Say what was not heard; once in a turn."""
+        said = self._output.say_whole(self._rest, SpeechSource.MODEL)
+        self._rest, self._has_gone_on = "", True
+        if self._rest_is_all:
+            return said, Then.END_TURN
+        self._asked_at = None  # a nod to words that were cut confirms nothing
+        return [*said, self.add_note(GO_ON), *self.ask()], Then.AWAIT
+
+    def follow_key(self, binding: KeyBinding) -> list[Action]:
+        """Ask about a key; the text of its binding is said as it is if a tool is to run."""
+        said: list[Action] = []
+        if binding.reply_text and binding.function:
+            said = self._output.say_whole(binding.reply_text)
+        elif binding.reply_text:
+            said = [self.add_note(ANSWER_WITH.format(binding.reply_text))]
+        choice = ForcedTool(binding.function) if binding.function else Choice.AUTO
+        return [*said, *self.ask(choice)]
 
     def ask_anew(self) -> list[Action]:
         """Replace the active reply, if there is one: the history it was asked with has changed."""
@@ -146,22 +187,23 @@ class Turn:
         after_ms = flush_after_ms(usual_ms, self._reply.chunker.given)
         return [*said, self._timers.start(Timer.FLUSH, after_ms)]
 
-    def finish_reply(self, calls: Sequence[ToolCall], stop: StopReason, text: str) -> TurnDecision:
-        said = self._output.close(self._reply.finish(stop, text))
+    def finish_reply(self, event: ReplyFinished) -> TurnDecision:
+        calls, stop = event.calls, event.stop
+        said = self._output.close(self._reply.finish(stop, event.text))
         stopped = [*self._timers.stop(Timer.FLUSH), *self._end_wait()]
         actions, then = self._after_reply(calls, stop)
         if then is Then.END_TURN:
             stopped += self._timers.stop(Timer.FILLER)
         return [*stopped, *said, *actions], then
 
-    def may_put_off(self, calls: Iterable[ToolCall]) -> bool:
-        """Whether a silent reply may be asked for again before its calls do what stays done."""
-        return self._tools.act_once(calls) and not (self._has_put_off or self._output.has_spoken)
+    def withhold(self, event: ReplyEvent) -> None:
+        """Keep an event of the active reply for `release`."""
+        self._reply.withheld.append(event)
 
-    def put_off(self) -> list[Action]:
-        """Drop a finished reply, once in a turn: the caller goes on, and may take back the yes."""
-        self._has_put_off, self._reply.is_active = True, False
-        return [*self._timers.stop(Timer.FLUSH, Timer.FILLER)]
+    def release(self) -> list[ReplyEvent]:
+        """What was withheld, to be decided on now."""
+        withheld, self._reply.withheld = self._reply.withheld, []
+        return withheld
 
     def fail_reply(self) -> TurnDecision:
         phrases = self._config.phrases
@@ -188,7 +230,10 @@ class Turn:
     def flush(self) -> list[Action]:
         return self._say(self._reply.chunker.flush())
 
-    def say_filler(self) -> list[Action]:
+    def say_filler(self, *, is_withheld: bool) -> list[Action]:
+        """The next filler; `is_withheld`: the caller speaks, so it waits."""
+        if is_withheld:
+            return self.await_filler(self._config.limits.filler_every_ms)
         of_tool = "" if self._reply.chunker.has_begun else self._tools.filler
         said = self._output.say_whole(self._fillers.next_filler(of_tool))
         stopped = self._timers.stop(Timer.FILLER, Timer.TOOL)
@@ -284,12 +329,20 @@ class Reply:
     is_active: bool = False
     choice: ToolChoice = Choice.AUTO
     chunker: SentenceChunker = field(default_factory=SentenceChunker)
+    withheld: list[ReplyEvent] = field(default_factory=list)
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether the model still writes it; a finished one may be withheld."""
+        is_over = self.withheld and not isinstance(self.withheld[-1], ReplyDelta)
+        return self.is_active and not is_over
 
     def start(self, choice: ToolChoice, language: str) -> int:
         self.number += 1
         self.is_active = True
         self.choice = choice
         self.chunker = SentenceChunker(language)
+        self.withheld = []
         return self.number
 
     def finish(self, stop: StopReason, text: str) -> str:
@@ -299,7 +352,6 @@ class Reply:
         return self.chunker.finish(text, is_cut_short=stop is StopReason.LENGTH)
 
     def cancel(self) -> list[Action]:
-        if not self.is_active:
-            return []
-        self.is_active = False
-        return [CancelReply(self.number)]
+        cancelled: list[Action] = [CancelReply(self.number)] if self.is_awaited else []
+        self.is_active, self.withheld = False, []
+        return cancelled

@@ -18,29 +18,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from agent.call.actions import Action, Record
 from agent.call.agent_output import AgentOutput
 from agent.call.config import Limits, Phrases
+from agent.call.end_of_turn import answer_after_ms
+from agent.call.events import CallerSpoke
 from agent.call.history import CallerBegan, CallerSaid, History, InputMode
 from agent.call.lifecycle import CallLifecycle
 from agent.call.timers import StartTimer, Timer, TimerSet
 from agent.call.utterance_analysis import (
     asks,
+    asks_for_moment,
     is_acknowledgement,
-    is_dictating,
-    is_unfinished,
-    is_whole_number,
     questions,
     repeats,
     retells,
-    wants_number,
 )
 
 _PAUSE_MS = 1_000  # after the estimated end of playback: the voice may be slower
 LONGEST_VOICE_MS = 20_000
 """The longest wait for a voice whose end is not reported and whose words do not come."""
-LONGEST_END_OF_TURN_MS = 5_000
+LONGEST_END_OF_TURN_MS = 15_000
 """The same while earlier words of the caller wait for an answer."""
 REPEAT_MS = 1_500
 """How long after the caller's words others may replace them."""
@@ -60,6 +60,16 @@ class CallerInput:
     @property
     def is_typing(self) -> bool:
         return Timer.DIGITS in self._timers.running
+
+    @property
+    def unanswered(self) -> tuple[str, str]:
+        """All words of the caller since the agent's last ones, and what the agent had asked."""
+        return self._history.unanswered, self._history.question
+
+    @property
+    def heard(self) -> str:
+        """What the caller heard before these words."""
+        return self._history.asked
 
     def record_beginning(self) -> Action:
         return Record(len(self._history), CallerBegan())
@@ -110,6 +120,13 @@ class CallerInput:
         return Record(self._history.append(said), said)
 
 
+class TurnUnderWay(Protocol):
+    """The agent's turn, as turn-taking sees it."""
+
+    @property
+    def is_under_way(self) -> bool: ...
+
+
 @dataclass(slots=True)
 class TurnTaking:
     """Who has the turn in one call; reports when it is free, not what follows then."""
@@ -119,6 +136,7 @@ class TurnTaking:
     _lifecycle: CallLifecycle
     _timers: TimerSet
     _fillers: FillerPolicy
+    _turn: TurnUnderWay
     is_callers: bool = False
     caller_is_speaking: bool = False
     _end_of_turn_ms: int = 0
@@ -127,10 +145,25 @@ class TurnTaking:
     def is_quiet(self) -> bool:
         return Timer.IDLE in self._timers.running and not self.is_callers
 
-    def is_backchannel(self, text: str, *, agent_goes_on: bool) -> bool:
+    def is_backchannel(self, event: CallerSpoke, language: str) -> bool:
         is_speaking = self._output.open_at is not None or self._output.is_playing
-        is_agents = is_speaking or (agent_goes_on and self._output.has_spoken)
-        return is_agents and is_acknowledgement(text) and not asks(self._output.audible_text)
+        is_agents = is_speaking or (self._turn.is_under_way and self._output.has_spoken)
+        is_nod = is_agents and is_acknowledgement(event.text, language)
+        return is_nod and not asks(self._output.heard_until(event.after_ms))
+
+    def grants_moment(self, language: str) -> bool:
+        """Whether the caller asks for time, and has said nothing else; then it is granted."""
+        self._fillers.is_waiting = asks_for_moment(self._input.unanswered[0], language)
+        return self._fillers.is_waiting
+
+    def is_nod(self, text: str, language: str) -> bool:
+        """Whether it answers nothing of what was heard before a barge-in."""
+        return is_acknowledgement(text, language) and not asks(self._input.heard)
+
+    def await_words(self, limits: Limits) -> list[Action]:
+        """After a barge-in: wait for the words of the voice that is heard, if there is one."""
+        after_ms = LONGEST_END_OF_TURN_MS if self.caller_is_speaking else limits.resume_after_ms
+        return [self._timers.start(Timer.YIELD, after_ms)]
 
     def await_playback(self, limit_ms: int) -> list[Action]:
         """All is said: the agent has the turn until it is played, for `limit_ms` at most."""
@@ -140,15 +173,11 @@ class TurnTaking:
     def await_caller(self) -> Action:
         return self._timers.start(Timer.IDLE, self._silence_ms)
 
-    def delay_answer(self, text: str, since: str, limits: Limits) -> list[Action]:
-        """Delay the answer to `text` if the caller, who said `since`, seems to go on."""
-        may_go_on = is_dictating(since, is_wanted=True) and not is_whole_number(text)
-        is_wanted = may_go_on and wants_number(self._output.audible_text)
-        if may_go_on and is_dictating(since, is_wanted=is_wanted):
-            self._end_of_turn_ms = limits.end_of_number_ms
-        elif is_unfinished(text):
-            self._end_of_turn_ms = limits.end_of_turn_ms
-        else:
+    def delay_answer(self, language: str, limits: Limits) -> list[Action]:
+        """Delay the answer to all that the caller has said, if more may come."""
+        said, asked = self._input.unanswered
+        self._end_of_turn_ms = answer_after_ms(said, asked, language, limits)
+        if not self._end_of_turn_ms:
             return []
         return [self._timers.start(Timer.END_OF_TURN_DELAY, self._end_of_turn_ms)]
 
@@ -169,23 +198,37 @@ class TurnTaking:
     def end_caller_turn(self) -> None:
         self.is_callers = self.caller_is_speaking = False
 
-    def note_voice_over(self) -> list[Action]:
+    def note_voice_over(self, limits: Limits) -> list[Action]:
         self.caller_is_speaking = False
-        delay = self._timers.restart(Timer.END_OF_TURN_DELAY, self._end_of_turn_ms)
-        return [*delay, *self.note_noise()]
+        delay_ms = max(self._end_of_turn_ms, limits.transcript_ms)
+        delay = self._timers.restart(Timer.END_OF_TURN_DELAY, delay_ms)
+        withheld = self._timers.restart(Timer.YIELD, limits.transcript_ms)
+        return [*delay, *withheld, *self.note_noise()]
 
     def note_caller(self, limits: Limits) -> list[Action]:
+        """The caller speaks; a reply that is under way is withheld if nothing of it was heard."""
         began: list[Action] = self.begin_caller_turn()
         if (ending := self._lifecycle.ending) and ending.is_revocable:
             began += self._timers.restart(Timer.PLAYBACK, limits.goodbye_ms)
-        delay_ms = LONGEST_END_OF_TURN_MS if self.caller_is_speaking else self._end_of_turn_ms
+        delay_ms = max(self._end_of_turn_ms, limits.transcript_ms)
+        delay_ms = LONGEST_END_OF_TURN_MS if self.caller_is_speaking else delay_ms
         return [
             *began,
             *self._timers.restart(Timer.END_OF_TURN_DELAY, delay_ms),
             *self._timers.restart(Timer.FILLER, limits.filler_every_ms),
             *self._timers.restart(Timer.TOOL, limits.filler_every_ms),
+            *(self._withhold(limits) if self._yields else []),
             *self.note_noise(),
         ]
+
+    @property
+    def _yields(self) -> bool:
+        has_yielded = Timer.YIELD in self._timers.running
+        return has_yielded or (self._turn.is_under_way and self._output.is_silent)
+
+    def _withhold(self, limits: Limits) -> list[Action]:
+        after_ms = LONGEST_END_OF_TURN_MS if self.caller_is_speaking else limits.transcript_ms
+        return [self._timers.start(Timer.YIELD, after_ms)]
 
     def note_noise(self) -> Sequence[StartTimer]:
         return self._timers.restart(Timer.IDLE, self._silence_ms)
@@ -216,6 +259,8 @@ class FillerPolicy:
     _limits: Limits
     _fillers: int = 0
     _reprompts: int = 0
+    is_waiting: bool = False
+    """The caller has asked for a moment."""
 
     @property
     def may_fill(self) -> bool:
@@ -223,11 +268,12 @@ class FillerPolicy:
 
     @property
     def idle_ms(self) -> int:
-        idle_ms = self._limits.idle_ms
+        idle_ms = self._limits.moment_ms if self.is_waiting else self._limits.idle_ms
         return idle_ms[min(self._reprompts, len(idle_ms) - 1)]
 
     def begin_turn(self) -> None:
         self._fillers = self._reprompts = 0
+        self.is_waiting = False
 
     def next_filler(self, of_tool: str) -> str:
         """The tool's own filler first, if it is not empty."""

@@ -1,23 +1,19 @@
-"""What the caller's words are: an answer, a backchannel, half a sentence, or words given again.
+"""What the caller's words are: an answer, a backchannel, or words given again.
 
 A backchannel is not answered, so taking an answer for one leaves the caller in silence: words like
 "sure" are one only after words of the agent that ask for nothing (`asks`). In doubt they are an
 answer. Speech recognition may give an utterance again, longer or corrected (`retells`). In doubt
-the words are new; digits always are, because a number is dictated in groups that may be equal
-(`is_dictating`). A single number is a quantity, a time or a price and is answered at once, unless
-the agent has asked for a number. So is a complete telephone number.
+the words are new; digits always are, because a number is dictated in groups that may be equal.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Sequence
 
-_ACKNOWLEDGEMENTS = frozenset({
-    "mm", "mhm", "mmhm", "mm hm", "mm hmm", "hmm", "uh huh", "uhhuh", "ok", "okay", "okay okay",
-    "right", "yeah", "yeah yeah", "yep", "yes", "sure", "i see", "got it", "alright", "all right",
-    "good", "great",
-})  # fmt: skip
+from agent.call.languages import nods_of, turn_words
+
+_MOST_OF_A_BACKCHANNEL = 6  # words
 _LONGEST_REQUEST = 2_000  # characters at the end: about two minutes of speech
 _QUESTION_MARKS = frozenset("?¿？؟՞፧⁇⁈⁉\u037e")  # noqa: RUF001 (also of other scripts)
 _WAITING = re.compile(
@@ -60,21 +56,9 @@ _REQUESTS = (
 )
 _REQUEST = re.compile("|".join(f"(?:{each})" for each in _REQUESTS))
 """Requests in casefolded text on one line. The work of each alternative is bounded."""
-_UNFINISHED = frozenset({
-    "a", "an", "the", "and", "or", "but", "to", "of", "for", "with", "in", "on", "at", "from", "my",
-    "your", "his", "her", "our", "their", "is", "are", "was", "because", "if", "um", "uh", "uhm",
-    "er", "i'd", "i'll", "that's", "it's", "um,", "uh,", "and,", "or,", "but,",
-})  # fmt: skip
 _DIGITS = {word: str(value) for value, word in enumerate(
     ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 )} | {"oh": "0", "o": "0", "nought": "0"}  # fmt: skip
-_SEVERAL = frozenset({"double", "triple"})
-_LONGEST_NUMBER = 200  # characters at the end that are searched
-_WHOLE_NUMBER = 10  # digits
-_ROUND_OR_YEAR = re.compile(r"\d+00|(?:19|20)\d\d")
-_NUMBER_WANTED = re.compile(
-    r"\b(?:number(?! of)|digits?|zip|postal|postcode|pin|code|extension|phone|telephone)\b"
-)
 _SHORTEST_BEGINNING = 3  # letters of a word that was cut; fewer are a word of their own
 
 
@@ -83,9 +67,21 @@ def has_words(text: str) -> bool:
     return any(character.isalnum() for character in text)
 
 
-def is_acknowledgement(text: str) -> bool:
-    """Whether the text is only a backchannel word."""
-    return " ".join(re.findall(r"[^\W_]+", text.casefold())) in _ACKNOWLEDGEMENTS
+def is_acknowledgement(text: str, language: str) -> bool:
+    """Whether the text is only backchannels of this language, a BCP 47 tag."""
+    words = _words(text.replace("\u2019", "'"))
+    return 0 < len(words) <= _MOST_OF_A_BACKCHANNEL and _are_nods(words, nods_of(language))
+
+
+def _are_nods(words: Sequence[str], nods: frozenset[str]) -> bool:
+    ends = (end for end in range(1, len(words) + 1) if " ".join(words[:end]) in nods)
+    return not words or any(_are_nods(words[end:], nods) for end in ends)
+
+
+def asks_for_moment(text: str, language: str) -> bool:
+    """Whether the caller asks for time, perhaps with the reason, and for nothing else."""
+    table = turn_words(language)
+    return table is not None and table.moment.fullmatch(" ".join(_words(text))) is not None
 
 
 def asks(text: str) -> bool:
@@ -95,12 +91,6 @@ def asks(text: str) -> bool:
     latest = text[-_LONGEST_REQUEST:].casefold().replace("\u2019", "'")
     plain = _WAITING.sub(" ", " ".join(latest.split()))
     return _REQUEST.search(plain) is not None
-
-
-def is_unfinished(text: str) -> bool:
-    """Whether English text breaks off in mid-sentence, so that more is likely to come."""
-    words = text.casefold().split()
-    return bool(words) and words[-1].rstrip("-…") in _UNFINISHED
 
 
 def retells(before: str, now: str) -> bool:
@@ -148,32 +138,3 @@ def _words(text: str) -> list[str]:
 
 def _spoken(text: str) -> list[str]:
     return [_DIGITS.get(word, word) for word in _words(text)]
-
-
-def is_dictating(text: str, *, is_wanted: bool) -> bool:
-    """Whether more digits are likely to follow; `is_wanted`: the agent has asked for a number."""
-    digits = list(_digits_at_end(text))
-    if is_wanted or len(digits) > 2:
-        return bool(digits)
-    is_spelled = len(digits) == 2 and all(len(each) == 1 for each in digits)
-    longer = (each for each in digits if len(each) > 2)
-    return is_spelled or any(not _ROUND_OR_YEAR.fullmatch(each) for each in longer)
-
-
-def is_whole_number(text: str) -> bool:
-    """Whether the text ends in as many digits as a telephone number has."""
-    return sum(map(len, _digits_at_end(text))) >= _WHOLE_NUMBER
-
-
-def wants_number(text: str) -> bool:
-    """Whether the agent asks for something of digits, not for a quantity."""
-    return _NUMBER_WANTED.search(text[-_LONGEST_REQUEST:].casefold()) is not None and asks(text)
-
-
-def _digits_at_end(text: str) -> Iterator[str]:
-    for word in reversed(text[-_LONGEST_NUMBER:].casefold().replace("-", " ").split()):
-        plain = word.strip(".,;:!?…()\"'")
-        digits = "0" if plain in _SEVERAL else _DIGITS.get(plain, plain)
-        if not (digits.isascii() and digits.isdecimal()):
-            return
-        yield digits

@@ -25,7 +25,7 @@ from agent.call.messages import ReplyRequest, Stopped, StopReason, TextPiece, To
 from agent.call.reading_pace import ReadingPace
 from agent.call.summarization import SUMMARIZE, SUMMARY_TOKENS
 from agent.call.timers import StartTimer, StopTimer, Timer
-from agent.call.turn_preparation import LONGEST_WAIT_MS, TurnPreparation
+from agent.call.turn_preparation import LONGEST_WAIT_MS, PlaybackClock, TurnPreparation
 from agent.errors import ModelError
 from agent.ports import (
     Allowance,
@@ -234,7 +234,7 @@ class Session:
             self._loop.call_later(_OFFER_AGAIN_SECONDS, self._offer, event)
 
     async def _read_transport(self) -> None:
-        turns = TurnPreparation()
+        turns, playback = TurnPreparation(), PlaybackClock()
         async with aclosing(self._deps.transport.events()) as events:
             async for event in events:
                 received_at = self._loop.time()
@@ -245,7 +245,7 @@ class Session:
                     await self._wait_for_news()
                 elif preparation.asks:
                     self._start_once(_WARMING, self._warm)
-                await self._put(event, received_at)
+                await self._put(playback.timed(event, received_at), received_at)
         await self._put(ev.CallEnded())
 
     def _ask_for_news(self) -> None:

@@ -9,9 +9,8 @@ import pytest
 
 from agent.call.actions import Action, Record, RunTool, Standing
 from agent.call.history import AgentSaid, CallerSaid, Fact, History, ToolUsed
-from agent.call.timers import StopTimer, Timer
+from agent.call.timers import Timer
 from agent.call.tool_calls import NOT_ANSWERED, ToolCalls, claims_confirmation, error_content
-from agent.call.turn_taking import LONGEST_END_OF_TURN_MS
 from tests.call import builders as it
 from tests.call.world import SPECS
 
@@ -207,50 +206,16 @@ def test_an_order_waits_for_a_caller_who_goes_on_after_the_yes() -> None:
     call = it.thinking("Yes.")
     call.happens(it.caller_on())
 
-    put_off = call.happens(it.finished(1, it.wants("order")))
+    withheld = call.happens(it.finished(1, it.wants("order")))
     asked = it.question(call.happens(it.caller_off(), it.spoke("No wait, a small one.")))
 
-    assert put_off == [
-        StopTimer(Timer.FILLER),
-        it.starts(Timer.END_OF_TURN_DELAY, LONGEST_END_OF_TURN_MS),
-    ]
+    assert withheld == []
     assert asked.messages[-1] == it.caller("Yes. No wait, a small one.")
     assert [fact for fact in call.facts if isinstance(fact, ToolUsed)] == []
 
 
-def test_an_order_is_not_put_off_twice_in_a_turn() -> None:
-    """A noise delays it, and so does a caller whose voice goes on and on, but not for ever."""
-    call = it.thinking("Yes.")
-    call.happens(it.caller_on(), it.finished(1, it.wants("order")))
-
-    again = call.fires(Timer.END_OF_TURN_DELAY)
-    actions = call.happens(it.finished(2, it.wants("order")))
-
-    assert it.question(again).reply == 2
-    assert runs(actions) == ["order"]
-
-
-def test_each_turn_may_put_off_an_order() -> None:
+def test_an_order_is_placed_when_the_voice_brings_no_words() -> None:
     call = it.thinking("Yes.")
     call.happens(it.caller_on(), it.finished(1, it.wants("order")), it.caller_off())
-    call.happens(it.spoke("That is right."), it.caller_on())
 
-    assert runs(call.happens(it.finished(2, it.wants("order")))) == []
-
-
-def test_words_may_come_for_two_seconds_after_the_voice_that_put_off_an_order() -> None:
-    call = it.thinking("Yes.")
-    call.happens(it.caller_on(), it.finished(1, it.wants("order")))
-
-    assert it.starts(Timer.END_OF_TURN_DELAY, 2_000) in call.happens(it.caller_off())
-
-
-@pytest.mark.parametrize(
-    ("words", "tool"), [("", "look_up"), ("", "mark"), ("One moment. ", "order")]
-)
-def test_other_tools_and_an_announced_order_do_not_wait(words: str, tool: str) -> None:
-    """What can be done again may be; speech that is played is interrupted by the caller's."""
-    call = it.thinking("Yes.")
-    call.happens(it.caller_on(), it.delta(1, words))
-
-    assert runs(call.happens(it.finished(1, it.wants(tool)))) == [tool]
+    assert runs(call.fires(Timer.YIELD)) == ["order"]

@@ -20,11 +20,11 @@ from agent.call.actions import (
     Speak,
     SwitchLanguage,
 )
-from agent.call.conversation import CALL_GOES_ON
 from agent.call.events import EndReason
 from agent.call.history import AgentSaid, CallerSaid, ToolUsed
 from agent.call.messages import Choice, Usage
 from agent.call.timers import StopTimer, Timer
+from agent.call.turn import CALL_GOES_ON
 from tests.call import builders as it
 
 WISH = (
@@ -179,7 +179,7 @@ def test_an_interrupt_hurries_a_handoff() -> None:
 def test_a_late_hang_up_is_no_longer_wanted() -> None:
     config = replace(it.HELLO, tools={"leave": replace(it.HELLO.tools["order"], name="leave")})
     call = it.using("leave", config=config)
-    call.happens(it.spoke("Wait!"), it.done(1, effect=HangUp()))
+    call.happens(it.spoke("Not yet!"), it.done(1, effect=HangUp()))
     call.happens(it.delta(2, "Yes?"), it.finished(2))
 
     assert it.question(call.happens(it.agent_off())).reply == 3

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from agent.call.actions import CancelReply, Record, Speak
-from agent.call.config import KeyBinding
-from agent.call.history import AgentSaid, SpeechSource
+from agent.call.config import CallConfig, KeyBinding
+from agent.call.history import AgentSaid, CallerSaid, SpeechSource
 from agent.call.messages import ForcedTool
 from agent.call.timers import StopTimer, Timer
+from agent.call.turn import GO_ON
 from tests.call import builders as it
 
 BEGINS = "[The call begins.]"
@@ -25,6 +26,7 @@ def test_an_interrupt_keeps_only_what_was_heard() -> None:
         Speak(2, "", is_last=True),
         Record(2, AgentSaid("We have three kinds", is_cut=True)),
         it.starts(Timer.IDLE, 8_000),
+        it.starts(Timer.YIELD, 2_500),
     ]
 
 
@@ -57,6 +59,7 @@ def test_an_interrupt_after_the_reply_was_complete_still_cuts() -> None:
         StopTimer(Timer.PLAYBACK),
         Record(2, AgentSaid("We have three", is_cut=True)),
         it.starts(Timer.IDLE, 8_000),
+        it.starts(Timer.YIELD, 2_500),
     ]
 
 
@@ -82,7 +85,8 @@ def test_a_second_interrupt_does_no_harm() -> None:
 
     actions = call.happens(it.interrupted("We"))
 
-    assert actions == [StopTimer(Timer.IDLE), it.starts(Timer.IDLE, 8_000)]
+    assert actions == [it.starts(Timer.YIELD, 2_500)]
+    assert it.spoken(call.fires(Timer.YIELD)) == ["kinds of pizza today,"]
 
 
 def test_an_interrupt_that_reports_nothing_leaves_nothing() -> None:
@@ -125,6 +129,7 @@ def test_an_interrupt_of_the_greeting_cuts_it() -> None:
         StopTimer(Timer.PLAYBACK),
         Record(0, AgentSaid("Hello", SpeechSource.GREETING, is_cut=True)),
         it.starts(Timer.IDLE, 8_000),
+        it.starts(Timer.YIELD, 2_500),
     ]
 
 
@@ -207,3 +212,84 @@ def test_reports_of_played_text_are_kept_up_to_a_bound() -> None:
     call.happens(it.played("z" * 16_000), it.played("One two three."))
 
     assert Record(2, AgentSaid("", is_cut=True)) in call.happens(it.interrupted(""))
+
+
+REST = "with cheese. They cost ten dollars."
+
+
+def cut_short(config: CallConfig = it.HELLO) -> it.Call:
+    """A complete reply, whose second half was not heard."""
+    call = it.answered(f"We have pizza {REST}", config=config)
+    call.happens(it.agent_on(), it.caller_on(), it.interrupted("We have pizza"))
+    return call
+
+
+def test_a_noise_stops_the_agent_once() -> None:
+    """Without words the agent goes on from where it was heard; the next noise leaves it silent."""
+    call = cut_short()
+    quiet = call.happens(it.caller_off())
+
+    went_on = call.fires(Timer.YIELD)
+    call.happens(it.agent_on(), it.interrupted("with cheese."))
+
+    assert it.starts(Timer.YIELD, 1_200) in quiet
+    assert it.spoken(went_on) == [REST]
+    assert [fact.text for fact in call.facts if isinstance(fact, AgentSaid)] == [
+        "Hello.", "We have pizza", "with cheese",
+    ]  # fmt: skip
+    assert Timer.YIELD not in call.running
+
+
+def test_a_nod_that_stops_the_agent_does_not_take_the_turn() -> None:
+    call = cut_short()
+
+    actions = call.happens(it.caller_off(), it.spoke("Mm-hm, okay."))
+
+    assert it.spoken(actions) == [REST]
+    assert [fact.text for fact in call.facts if isinstance(fact, CallerSaid)][-1] == "Mm-hm, okay."
+
+
+def test_a_nod_to_a_question_that_was_heard_is_an_answer() -> None:
+    call = it.answered("Would you like cheese? It is one dollar.")
+    call.happens(it.interrupted("Would you like cheese?"))
+
+    assert it.question(call.happens(it.spoke("Yes."))).reply == 2
+
+
+def test_words_after_a_barge_in_replace_what_was_not_heard() -> None:
+    call = cut_short()
+
+    actions = call.happens(it.caller_off(), it.spoke("Which kinds?"))
+
+    assert it.question(actions).reply == 2
+    assert Timer.YIELD not in call.running
+
+
+def test_a_reply_that_was_still_written_goes_on_with_the_model() -> None:
+    call = it.speaking("We have three kinds of pizza today, ")
+    call.happens(it.interrupted("We have three kinds"))
+
+    went_on = call.fires(Timer.YIELD)
+
+    assert it.spoken(went_on) == ["of pizza today,"]
+    assert GO_ON in str(it.question(went_on).messages[-1])
+
+
+def test_silence_goes_on_before_it_asks_whether_anybody_is_there() -> None:
+    assert it.spoken(cut_short().fires(Timer.IDLE)) == [REST]
+
+
+def test_a_use_case_may_leave_the_agent_silent_after_a_noise() -> None:
+    call = cut_short(replace(it.HELLO, resumes_after_noise=False))
+
+    assert Timer.YIELD not in call.running
+    assert it.spoken(call.fires(Timer.IDLE)) == ["Are you still there?"]
+
+
+def test_a_filler_that_a_noise_stops_is_not_said_again() -> None:
+    call = it.using("look_up")
+    call.fires(Timer.TOOL)
+
+    call.happens(it.interrupted("One"))
+
+    assert Timer.YIELD not in call.running

@@ -357,3 +357,25 @@ def test_a_tool_that_was_announced_keeps_its_own_filler() -> None:
     call.happens(it.delta(1, "I will check the oven."), it.finished(1, it.wants("look_up")))
 
     assert it.spoken(call.fires(Timer.FILLER)) == ["One moment, please."]
+
+
+@pytest.mark.parametrize("words", ["One moment, please.", "Hold on, I need to find my card."])
+def test_a_caller_who_asks_for_a_moment_has_it(words: str) -> None:
+    """The agent says so without the model, and waits long before it asks."""
+    call = it.listening()
+
+    granted = call.happens(it.spoke(words))
+    waiting = call.happens(it.agent_off())
+    call.fires(Timer.IDLE)
+
+    assert it.spoken(granted) == ["Of course, take your time."]
+    assert waiting[-1] == it.starts(Timer.IDLE, 45_000)
+    assert call.happens(it.agent_off())[-1] == it.starts(Timer.IDLE, 60_000)
+
+
+def test_the_moment_is_over_with_the_next_words() -> None:
+    call = it.listening()
+    call.happens(it.spoke("One moment, please."), it.agent_off(), it.spoke("Two pizzas."))
+    call.happens(it.delta(1, "Fine."), it.finished(1))
+
+    assert call.happens(it.agent_off())[-1] == it.starts(Timer.IDLE, 8_000)

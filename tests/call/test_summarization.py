@@ -252,8 +252,8 @@ def test_an_order_that_failed_may_be_tried_again() -> None:
         it.done(1, '{"error":"x"}', failed=True),
     )
     call.happens(it.delta(2, "Sorry."), it.finished(2), it.agent_off())
-    turn(call, "Well.", "Yes?")
-    turn(call, "Hm.", "Yes?")
+    turn(call, "That is bad.", "Yes?")
+    turn(call, "Very bad.", "Yes?")
     call.happens(ev.Summarized(1, "It failed."))
 
     call.happens(it.spoke("Again."))
@@ -300,9 +300,9 @@ def test_a_question_that_was_cut_is_not_forgotten() -> None:
 
 def test_an_order_after_a_cut_question_is_refused_long_after() -> None:
     call = it.listening(it.limited(Limits(summarize_after_turns=1, kept_turns=1)))
-    call.happens(it.spoke("Hi."), it.delta(1, "Shall I order "), it.interrupted("Shall I"))
+    call.happens(it.spoke("A pizza."), it.delta(1, "Shall I order "), it.interrupted("Shall I"))
     for _ in range(3):
-        call.happens(it.spoke("Yes!"))
+        call.happens(it.spoke("Yes, do it!"))
         call.happens(it.finished(reply(call), it.wants("order")))
 
         orders = [fact for fact in call.facts if isinstance(fact, ToolUsed)]

@@ -341,13 +341,12 @@ UNFINISHED = it.delta(1, "One large pizza, ")
 @pytest.mark.parametrize(
     "steps",
     [
-        (*CUT, it.spoke("Yes.")),
+        (*CUT, it.spoke("Yes, order it please.")),
         (UNFINISHED, it.spoke("Yes, order it please.")),
         (UNFINISHED, it.failed(1), it.spoke("Yes, order it please.")),
         (*CUT, it.spoke("How much is it?"), it.delta(2, "Ten dollars. "), it.spoke("Okay.")),
-        (*CUT, Timer.IDLE, it.agent_off(), it.spoke("Yes.")),
     ],
-    ids=["not heard", "not finished", "failed", "a backchannel to later words", "to a re-prompt"],
+    ids=["not heard", "not finished", "failed", "a backchannel to later words"],
 )
 def test_yes_confirms_only_what_was_read_back(steps: tuple[it.Step, ...]) -> None:
     call = it.thinking()
@@ -367,10 +366,12 @@ READ_AGAIN = (it.delta(2, READ_BACK), it.finished(2), it.agent_on(), it.agent_of
     ("reply", "steps"),
     [
         (2, (*READ, it.interrupted(READ_BACK), it.spoke("Yes."))),
-        (3, (UNFINISHED, it.spoke("With ham."), *READ_AGAIN, it.spoke("Yes."))),
+        (2, (*CUT, Timer.YIELD, it.agent_off(), it.spoke("Yes."))),
+        (2, (*CUT, it.spoke("Yes."), it.agent_off(), it.spoke("Yes."))),
+        (3, (UNFINISHED, it.spoke("I want ham."), *READ_AGAIN, it.spoke("Yes."))),
         (3, (*CUT, it.spoke("What?"), *READ_AGAIN, it.spoke("Yes."), it.delta(3, "Right. "))),
     ],
-    ids=["to the end", "finished the second time", "heard the second time"],
+    ids=["to the end", "after a noise", "after a nod", "again", "heard the second time"],
 )
 def test_yes_confirms_what_was_heard(reply: int, steps: tuple[it.Step, ...]) -> None:
     call = it.thinking()
@@ -383,7 +384,7 @@ def test_yes_confirms_what_was_heard(reply: int, steps: tuple[it.Step, ...]) -> 
 
 def test_what_can_be_repeated_needs_no_confirmation() -> None:
     call = it.answered(READ_BACK)
-    call.happens(it.interrupted("One large"), it.spoke("Yes."))
+    call.happens(it.interrupted("One large"), it.spoke("Yes, do that."))
 
     actions = call.happens(it.finished(2, it.wants("mark")))
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from agent.call import events as ev
 from agent.call.actions import CancelReply, Record, Speak
-from agent.call.config import Limits
+from agent.call.config import Limits, Phrases
 from agent.call.conversation import Conversation
 from agent.call.history import AgentSaid, CallerSaid, Fact, SpeechSource
 from agent.call.messages import StopReason, ToolCall, Usage
@@ -198,10 +198,49 @@ def test_partials_never_act() -> None:
     assert call.facts == [AgentSaid("Hello.", SpeechSource.GREETING)]
 
 
-def test_a_partial_while_the_reply_runs_does_not_stop_it() -> None:
-    call = it.thinking()
+@pytest.mark.parametrize("sign", [it.caller_on(), it.partial("And")])
+def test_a_reply_that_was_not_heard_gives_way_to_the_caller(sign: ev.Event) -> None:
+    """What the model has written is said if no words come, and replaced by the answer to them."""
+    quiet, going_on = it.thinking(), it.thinking()
+    for call in (quiet, going_on):
+        call.happens(sign)
+        assert call.happens(it.delta(1, "Gladly. "), it.finished(1)) == []
 
-    assert call.happens(it.partial("And")) == [it.starts(Timer.FILLER, 5_000)]
+    noise = quiet.fires(Timer.YIELD)
+    words = going_on.happens(it.spoke("With mushrooms."))
+
+    assert it.spoken(noise) == ["Gladly. ", ""]
+    assert it.question(words).reply == 2
+    assert it.caller_text(words).endswith("With mushrooms.")
+
+
+def test_the_end_of_a_voice_leaves_time_for_its_words() -> None:
+    call = it.thinking()
+    call.happens(it.caller_on(), it.delta(1, "Gladly. "))
+
+    assert it.starts(Timer.YIELD, 1_200) in call.happens(it.caller_off())
+
+
+def test_blank_words_end_the_wait_of_a_reply() -> None:
+    call = it.thinking()
+    call.happens(it.caller_on(), it.delta(1, "Gladly. "))
+
+    assert it.spoken(call.happens(it.spoke("..."))) == ["Gladly. "]
+
+
+def test_a_failed_reply_that_gave_way_is_made_up_for_afterwards() -> None:
+    call = it.thinking()
+    call.happens(it.caller_on(), it.failed(1), it.caller_off())
+
+    assert it.spoken(call.fires(Timer.YIELD)) == [Phrases().apology]
+
+
+def test_a_reply_that_is_heard_does_not_give_way() -> None:
+    """The relay reports a barge-in, if there is one."""
+    call = it.speaking("We have three kinds, ")
+    call.happens(it.caller_on())
+
+    assert it.spoken(call.happens(it.delta(1, "with cheese and ham. "))) != []
 
 
 @pytest.mark.parametrize("blank", ["", "  ", "...", "?!"])
@@ -213,7 +252,7 @@ def test_a_blank_prompt_is_no_turn(blank: str) -> None:
     assert actions == [it.starts(Timer.IDLE, 8_000)]
 
 
-def test_unfinished_words_wait_a_second_and_join_the_next() -> None:
+def test_unfinished_words_wait_and_join_the_next() -> None:
     call = it.listening()
 
     held = call.happens(it.spoke("I would like a"))
@@ -223,9 +262,9 @@ def test_unfinished_words_wait_a_second_and_join_the_next() -> None:
     assert held == [
         Record(1, CallerSaid("I would like a")),
         StopTimer(Timer.IDLE),
-        it.starts(Timer.END_OF_TURN_DELAY, 1_000),
+        it.starts(Timer.END_OF_TURN_DELAY, 2_000),
     ]
-    assert going_on == [it.starts(Timer.END_OF_TURN_DELAY, 1_000)]
+    assert going_on == [it.starts(Timer.END_OF_TURN_DELAY, 2_000)]
     assert joined == [
         Record(2, CallerSaid("large pizza.")),
         StopTimer(Timer.END_OF_TURN_DELAY),

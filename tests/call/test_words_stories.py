@@ -148,11 +148,11 @@ def test_a_dictated_number_is_one_turn() -> None:
     call = it.listening()
 
     answers = [call.happens(it.spoke(text)) for text in GROUPS]
-    asked = call.fires(Timer.END_OF_TURN_DELAY)
 
-    assert all(answer[-1] == it.starts(Timer.END_OF_TURN_DELAY, 2_000) for answer in answers)
-    assert it.caller_text(asked) == "It's four one five five five five zero one four two"
-    assert it.question(asked).reply == 1
+    *parts, whole = answers
+    assert all(part[-1] == it.starts(Timer.END_OF_TURN_DELAY, 3_000) for part in parts)
+    assert it.caller_text(whole) == "It's four one five five five five zero one four two"
+    assert it.question(whole).reply == 1
 
 
 def test_a_voice_between_the_groups_keeps_the_pause() -> None:
@@ -161,7 +161,7 @@ def test_a_voice_between_the_groups_keeps_the_pause() -> None:
 
     ended = call.happens(it.caller_off())
 
-    assert it.starts(Timer.END_OF_TURN_DELAY, 2_000) in ended
+    assert it.starts(Timer.END_OF_TURN_DELAY, 3_000) in ended
 
 
 def test_a_single_digit_goes_on_with_a_number_or_answers_the_question_for_one() -> None:
@@ -173,8 +173,8 @@ def test_a_single_digit_goes_on_with_a_number_or_answers_the_question_for_one() 
 
     assert it.question(alone).reply == 1
     assert it.question(whole).reply == 2
-    assert going_on.happens(it.spoke("five"))[-1] == it.starts(Timer.END_OF_TURN_DELAY, 2_000)
-    assert wanted.happens(it.spoke("four"))[-1] == it.starts(Timer.END_OF_TURN_DELAY, 2_000)
+    assert going_on.happens(it.spoke("five"))[-1] == it.starts(Timer.END_OF_TURN_DELAY, 3_000)
+    assert wanted.happens(it.spoke("four"))[-1] == it.starts(Timer.END_OF_TURN_DELAY, 3_000)
 
 
 def test_a_cough_does_not_hasten_another_attempt() -> None:
@@ -198,7 +198,7 @@ def test_another_attempt_waits_for_a_caller_who_speaks(*, is_heard: bool) -> Non
     waiting = call.fires(Timer.RETRY)
 
     assert waiting == [
-        it.starts(Timer.END_OF_TURN_DELAY, LONGEST_END_OF_TURN_MS if is_heard else 1_000)
+        it.starts(Timer.END_OF_TURN_DELAY, LONGEST_END_OF_TURN_MS if is_heard else 2_000)
     ]
     assert it.question(call.fires(Timer.END_OF_TURN_DELAY)).reply == 3
 
@@ -223,7 +223,7 @@ def test_a_caller_who_breaks_in_may_talk_long_too() -> None:
     broken_in = call.happens(it.interrupted("We have"))
     call.happens(it.spoke("Two pizzas."), it.delta(2, "Sure."), it.finished(2))
 
-    assert broken_in[-1] == it.starts(Timer.IDLE, LONGEST_VOICE_MS)
+    assert broken_in[-2] == it.starts(Timer.IDLE, LONGEST_VOICE_MS)
     assert call.happens(it.agent_off())[-1] == it.starts(Timer.IDLE, 8_000)
 
 
@@ -234,7 +234,7 @@ def test_unfinished_words_wait_while_the_caller_goes_on() -> None:
     ended = call.happens(it.caller_off())
 
     assert began == [it.starts(Timer.END_OF_TURN_DELAY, LONGEST_END_OF_TURN_MS)]
-    assert ended == [it.starts(Timer.END_OF_TURN_DELAY, 1_000)]
+    assert ended == [it.starts(Timer.END_OF_TURN_DELAY, 2_000)]
 
 
 def test_the_wait_for_a_voice_without_a_reported_end_is_long() -> None:
@@ -250,13 +250,21 @@ def test_the_wait_for_a_voice_without_a_reported_end_is_long() -> None:
     ]
 
 
-@pytest.mark.parametrize("sign", [it.caller_on(), it.partial("And also")])
-def test_a_filler_does_not_talk_over_the_caller(sign: ev.Event) -> None:
+@pytest.mark.parametrize(
+    ("sign", "yields_ms"),
+    [(it.caller_on(), LONGEST_END_OF_TURN_MS), (it.partial("And also"), 1_200)],
+)
+def test_a_filler_does_not_talk_over_the_caller(sign: ev.Event, yields_ms: int) -> None:
     call = it.using("look_up")
 
     actions = call.happens(sign)
 
-    assert actions == [it.starts(Timer.FILLER, 5_000), it.starts(Timer.TOOL, 5_000)]
+    assert actions == [
+        it.starts(Timer.FILLER, 5_000),
+        it.starts(Timer.TOOL, 5_000),
+        it.starts(Timer.YIELD, yields_ms),
+    ]
+    assert it.spoken(call.fires(Timer.TOOL)) == []
 
 
 def test_a_stopping_service_lets_a_caller_finish_who_begins_as_the_agent_ends() -> None:

@@ -71,7 +71,9 @@ CONFIG = CallConfig(
         "4": KeyBinding(),
     },
 )
-WAITING = {Timer.END_OF_TURN_DELAY, Timer.RETRY, Timer.PLAYBACK, Timer.IDLE, Timer.DIGITS}
+WAITING = {
+    Timer.END_OF_TURN_DELAY, Timer.YIELD, Timer.RETRY, Timer.PLAYBACK, Timer.IDLE, Timer.DIGITS,
+}  # fmt: skip
 """Timers that lead to words of the agent, or to the end."""
 
 

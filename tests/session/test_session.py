@@ -135,7 +135,7 @@ def test_long_words_that_are_read_with_the_end_are_worked_on_in_parts() -> None:
 
 
 def test_interrupt_closes_the_stream_at_once() -> None:
-    turns: Happenings = [(1.0, CallerSpoke("Tell me.")), (2.0, ev.CallerInterrupted("Well"))]
+    turns: Happenings = [(1.0, CallerSpoke("Tell me more.")), (2.0, ev.CallerInterrupted("Well"))]
     stage = on_stage(turns, ["Well, ", 10.0, "too late. ", END])
     streams = list[int]()
 
@@ -155,7 +155,7 @@ LONG = "we have pizzas, salads and a soup that changes every day. "
 
 def test_stream_is_read_in_beats_while_the_caller_listens() -> None:
     """The first words come at once; what follows is read after 0.3 s, each time."""
-    stage = on_stage("Tell me.", ["Well, ", LONG, 0.05, "And wine. ", END], until=4.0)
+    stage = on_stage("Tell me more.", ["Well, ", LONG, 0.05, "And wine. ", END], until=4.0)
 
     run_virtually(stage.play())
 
@@ -166,7 +166,7 @@ def test_stream_is_read_in_beats_while_the_caller_listens() -> None:
 
 
 def test_interrupt_ends_a_beat_at_once() -> None:
-    turns: Happenings = [(1.0, CallerSpoke("Tell me.")), (1.05, ev.CallerInterrupted("Well"))]
+    turns: Happenings = [(1.0, CallerSpoke("Tell me more.")), (1.05, ev.CallerInterrupted("Well"))]
     stage = on_stage(turns, ["Well, ", LONG, 0.0, *["and more "] * 50, END])
     streams = list[int]()
 
@@ -270,7 +270,7 @@ def test_relay_that_does_not_hang_up_is_not_waited_for() -> None:
 
 def test_end_of_a_call_waits_for_its_facts_a_few_seconds() -> None:
     away = ListJournal(is_away=True)
-    stage = on_stage("Hi.", ["Hello you.", END], until=2.0, journal=away)
+    stage = on_stage("Two pizzas.", ["Hello you.", END], until=2.0, journal=away)
 
     with structlog.testing.capture_logs() as logs:
         assert run_virtually(timed(stage.play())) == (EndReason.CALLER_HANGUP, 7.0)
@@ -283,7 +283,7 @@ def test_end_of_a_call_waits_for_its_facts_a_few_seconds() -> None:
     ("stage", "at", "said", "ends_at"),
     [
         (
-            on_stage("Hi.", ["One. ", 1.0, "Two and a good deal more. ", END]),
+            on_stage("Two pizzas.", ["One. ", 1.0, "Two and a good deal more. ", END]),
             *(1.5, "One. Two and a good deal more. \n", 5.066),
         ),
         (

@@ -14,8 +14,8 @@ import msgspec
 from msgspec import Meta
 
 from agent.call.actions import Handoff, HangUp, SwitchLanguage
-from agent.call.conversation import CALL_GOES_ON
 from agent.call.history import CallerSaid, Fact, Note, ToolUsed
+from agent.call.turn import CALL_GOES_ON
 from agent.errors import ToolError
 from agent.tools.tool import CallContext, Tool, WithEffect, tool
 

@@ -75,7 +75,7 @@ def test_events_are_written_in_their_order_with_their_times() -> None:
     assert first["expireAt"] == 1_772_733_600 + 7 * 24 * 3600
     assert str(first["lines"]).split("\n")[1] == (
         '{"at":0.0,"took":0.0,"event":{"kind":"CallerSpoke","text":"words 0","is_final":true,'
-        '"language":""},"did":[]}'
+        '"language":"","after_ms":null},"did":[]}'
     )
     starts = [line[:12] for line in str(last["lines"]).split("\n")]
     assert starts == ['{"at":4000.0', '{"end":"call']

@@ -99,7 +99,7 @@ def test_changed_prompt_or_model_is_shown_at_the_first_request(
 
     assert report(outcome) == [
         "the model is asked otherwise from event 1 (00:00.1) on",
-        '  CallerSpoke {"text":"two pizzas please","is_final":true,"language":""}',
+        '  CallerSpoke {"text":"two pizzas please","is_final":true,"language":"","after_ms":null}',
         f"  {change}",
         "with its recorded answers 7 events lead to the same",
     ]

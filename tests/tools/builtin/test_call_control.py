@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from agent.call.actions import Handoff, HangUp, SwitchLanguage
-from agent.call.conversation import CALL_GOES_ON
 from agent.call.history import AgentSaid, CallerSaid, Fact, Note, ToolUsed
 from agent.call.messages import ToolCall, ToolResult
+from agent.call.turn import CALL_GOES_ON
 from agent.store.memory import MemoryStore
 from agent.tools import language_of, planned_end
 from tests.tools.worlds import call_of, refused, run

@@ -1,0 +1,97 @@
+"""Words that tell whether a caller has finished, one table for each language.
+
+All words are casefolded, without marks but an apostrophe inside a word. Tables hold words of
+everyday speech; a phrase is looked for at the end of what the caller has said.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class TurnWords:
+    """The words of one language."""
+
+    digits: Mapping[str, str]
+    """Words of a dictated number, and the digits each stands for."""
+    articles: frozenset[str]
+    """Those of `digits` that also stand for a thing: "I have one"."""
+    repeated: Mapping[str, int]
+    """`double`: so many times the next digit."""
+    joints: frozenset[str]
+    """Words between the digits of a number that add none."""
+    hesitations: frozenset[str]
+    """A caller who ends with one of these is thinking."""
+    open_words: frozenset[str]
+    """Words that need another one after them."""
+    stranded: frozenset[str]
+    """Those of `open_words` that may end a question or a relative clause."""
+    auxiliaries: frozenset[str]
+    """Verbs that need more, except in a short answer such as "yes, it is"."""
+    transitive: frozenset[str]
+    """Verbs that need an object, unless they end a question or a relative clause."""
+    subjects: frozenset[str]
+    """Of a short answer that stands by itself: "I do"."""
+    answers: frozenset[str]
+    """First words of any other short answer."""
+    lead_ins: tuple[str, ...]
+    """Phrases that need an object."""
+    corrections: tuple[str, ...]
+    """The caller takes something back and has not said what is right."""
+    announces: re.Pattern[str]
+    """The caller says that a request or question comes."""
+    openers: frozenset[str]
+    """A whole utterance that usually comes before the request itself."""
+    consents: frozenset[str]
+    """A whole utterance that says only that the answer follows, after an open question."""
+    before_clauses: frozenset[str]
+    """Words that stand before a new main clause; after any other "I want" ends a relative one."""
+    questions: frozenset[str]
+    """Words of a question or subordinate clause, after which one of `stranded` may be the last."""
+    conditions: tuple[str, ...]
+    """A clause that begins so needs another one."""
+    introduces: re.Pattern[str]
+    """The caller says only who calls."""
+    phrase_starts: frozenset[str]
+    """A few words that begin so are a part of a request, unless they were asked for."""
+    before_phrases: frozenset[str]
+    """Words that may stand before them."""
+    courtesies: frozenset[str]
+    """Last words of a request."""
+    offers_help: re.Pattern[str]
+    """The agent has asked for anything, and for nothing in particular."""
+    asks_name: re.Pattern[str]
+    asks_openly: re.Pattern[str]
+    """A question or request that "yes" does not answer."""
+    asks_number: re.Pattern[str]
+    names_number: re.Pattern[str]
+    """The caller says a number unasked."""
+    asks_phone: re.Pattern[str]
+    asks_address: re.Pattern[str]
+    asks_spelling: re.Pattern[str]
+    nods: frozenset[str]
+    """Backchannels; several may follow each other."""
+    moment: re.Pattern[str]
+    """The caller asks for time, and for nothing else."""
+    phone_digits: int
+    """Of a national telephone number; 0 = numbers differ in length."""
+    lengths: Mapping[str, int] = field(default_factory=dict)
+    """Digits of other numbers, by a word of the question."""
+
+
+def words(text: str) -> frozenset[str]:
+    """Words between blanks."""
+    return frozenset(text.split())
+
+
+def phrases(text: str) -> tuple[str, ...]:
+    """Longest first, one on a line or between bars."""
+    return tuple(sorted((each.strip() for each in text.split("|")), key=len, reverse=True))
+
+
+def digits(text: str, more: Mapping[str, str] | None = None) -> Mapping[str, str]:
+    """Words for 0, 1, 2 and so on, and more of them."""
+    return {word: str(value) for value, word in enumerate(text.split())} | dict(more or {})
