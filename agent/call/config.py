@@ -84,6 +84,10 @@ class Limits:
     """Silence before each re-prompt; after the last one the same silence ends the call."""
     moment_ms: tuple[int, ...] = (45_000, 60_000)
     """The same after the caller has asked for a moment."""
+    resumes_after_noise: bool = True
+    """Whether the agent goes on when a noise or a backchannel has stopped it, once in a turn."""
+    number_digits: Mapping[str, int] = field(default_factory=dict)
+    """How long numbers are, by casefolded words of the agent's question."""
     resume_after_ms: int = 2_500
     """From a barge-in until a voice must be reported; else a noise has stopped the agent."""
     digits_ms: int = 3_000
@@ -117,6 +121,4 @@ class CallConfig:
     phrases: Phrases = Phrases()
     limits: Limits = Limits()
     can_hand_off: bool = False
-    resumes_after_noise: bool = True
-    """Whether the agent goes on when a noise or a backchannel has stopped it, once in a turn."""
     language: str = ""

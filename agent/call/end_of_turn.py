@@ -46,22 +46,19 @@ _ROUND_OR_YEAR = re.compile(r"\d+00|(?:19|20)\d\d")
 _ZIP = re.compile(r"\d{5}(?:\d{4})?")
 
 
-def answer_after_ms(
-    said: str, question: str, language: str, limits: Limits, lengths: Mapping[str, int] = {}
-) -> int:
+def answer_after_ms(said: str, question: str, language: str, limits: Limits) -> int:
     """How long to wait for more words of the caller, in ms; 0 = the answer is due now.
 
     Args:
         said: All words of the caller since the agent's last ones.
         question: The agent's last words.
         language: Of the call, BCP 47. Of an unknown language nothing is judged.
-        limits: The waits.
-        lengths: Digits of what the agent may ask for, by words of the question, casefolded.
+        limits: The waits, and how long numbers are.
     """
     words = turn_words(language)
     if words is None:
         return 0
-    judged = _Utterance(said[-_LONGEST:], question[-_LONGEST:], words, lengths)
+    judged = _Utterance(said[-_LONGEST:], question[-_LONGEST:], words, limits.number_digits)
     if judged.is_part_of_number:
         return limits.end_of_number_ms
     if judged.is_part_of_spelling or judged.is_part_of_address or judged.needs_more:

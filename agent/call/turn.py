@@ -144,7 +144,7 @@ class Turn:
 
     def keep_rest(self, rest: str, *, is_all: bool) -> bool:
         """Keep what was not heard, to be said if no words come; whether there is such."""
-        if self._config.resumes_after_noise and not self._has_gone_on:
+        if self._config.limits.resumes_after_noise and not self._has_gone_on:
             self._rest, self._rest_is_all = rest, is_all
         return bool(self._rest)
 

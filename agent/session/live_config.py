@@ -130,6 +130,7 @@ def config_of(use_case: UseCase, item: Item) -> CallConfig:
         tools={spec.name: spec for spec in use_case.tools},
         keypad=use_case.keypad,
         phrases=use_case.phrases,
+        limits=use_case.turn_taking.limits,
         can_hand_off=use_case.transfer_target is not None,
         language=use_case.relay.get("language", "en-US"),
     )

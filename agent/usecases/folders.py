@@ -53,6 +53,7 @@ from agent.usecases.record import (
     ServiceTier,
 )
 from agent.usecases.transfer_target import read_transfer_target
+from agent.usecases.turn_options import TurnOptions
 from agent.usecases.validation import convert
 
 _DAY = re.compile(r"<<DAY\+(\d{1,3})>>")
@@ -61,7 +62,7 @@ _END = re.compile(r"<<END\+(\d{1,3})>>")
 
 _SAME = (
     "greeting_known", "handoff_number", "desk", "voicemail", "backup_voice", "backup_transcription",
-    "live_edits", "languages", "phrases",
+    "live_edits", "languages", "phrases", "turn_taking",
 )  # fmt: skip
 """Fields of a file that a record holds in camel case."""
 _SAME_OF_MODEL = ("max_tokens", "temperature", "top_p", "guardrail", "service_tier")
@@ -123,6 +124,7 @@ class UseCaseFile(_Strict):
     languages: list[dict[str, str | bool]] = []
     keypad: dict[str, _Key] = {}
     phrases: dict[str, str | list[str]] = {}
+    turn_taking: TurnOptions = TurnOptions()
 
 
 class ProfileFile(_Strict):

@@ -40,6 +40,7 @@ from agent.usecases.relay_attributes import (
     relay_attributes,
 )
 from agent.usecases.transfer_target import TransferTarget, read_transfer_target
+from agent.usecases.turn_options import TurnOptions
 from agent.usecases.validation import (
     RecordErrors,
     convert,
@@ -119,6 +120,7 @@ class _Record(msgspec.Struct):
     voicemail: str = ""
     liveEdits: bool = False  # noqa: N815
     httpTools: Any = None  # noqa: N815
+    turnTaking: Any = None  # noqa: N815
     backupVoice: Any = None  # noqa: N815
     backupTranscription: Any = None  # noqa: N815
 
@@ -230,6 +232,7 @@ def parse_rest(
         languages=further,
         model=_model(record, errors),
         phrases=_phrases(record.phrases, errors),
+        turn_taking=_turn_taking(record.turnTaking, errors),
         offline_script=errors.read_or(partial(_script, record.offlineScript), ""),
         transfer_target=_transfer_target(record, errors),
         voicemail=record.voicemail,
@@ -314,6 +317,13 @@ def _phrases(raw: object, errors: RecordErrors) -> Phrases:
     for name, sentence in table(raw, "phrases", errors).items():
         phrases = errors.read_or(partial(_with_phrase, phrases, name, sentence), phrases)
     return phrases
+
+
+def _turn_taking(raw: object, errors: RecordErrors) -> TurnOptions:
+    given = table(raw, "turnTaking", errors)
+    return errors.read_or(
+        partial(tolerant, given, TurnOptions, "turnTaking", errors), TurnOptions()
+    )
 
 
 def _with_phrase(phrases: Phrases, name: str, raw: object) -> Phrases:

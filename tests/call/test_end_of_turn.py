@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from agent.call.config import Limits
@@ -64,11 +66,10 @@ def test_a_number_waits_for_its_digits(said: str, question: str, expected: int) 
 
 
 def test_a_use_case_may_say_how_long_a_number_is() -> None:
-    lengths = {"order number": 6}
+    limits = replace(LIMITS, number_digits={"order number": 6})
 
     def asked(said: str) -> int:
-        question = "Can I have your order number?"
-        return answer_after_ms(said, question, "en-US", LIMITS, lengths)
+        return answer_after_ms(said, "Can I have your order number?", "en-US", limits)
 
     assert [asked("four two"), asked("four two one seven oh six")] == [NUMBER, NOW]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from agent.call.actions import CancelReply, Record, Speak
-from agent.call.config import CallConfig, KeyBinding
+from agent.call.config import CallConfig, KeyBinding, Limits
 from agent.call.history import AgentSaid, CallerSaid, SpeechSource
 from agent.call.messages import ForcedTool
 from agent.call.timers import StopTimer, Timer
@@ -280,7 +280,7 @@ def test_silence_goes_on_before_it_asks_whether_anybody_is_there() -> None:
 
 
 def test_a_use_case_may_leave_the_agent_silent_after_a_noise() -> None:
-    call = cut_short(replace(it.HELLO, resumes_after_noise=False))
+    call = cut_short(it.limited(Limits(resumes_after_noise=False)))
 
     assert Timer.YIELD not in call.running
     assert it.spoken(call.fires(Timer.IDLE)) == ["Are you still there?"]

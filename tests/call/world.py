@@ -176,7 +176,7 @@ class World:
     def happen(self, event: ev.Event) -> list[Action]:
         """Hand over one event and judge the answer."""
         self.is_broken = True
-        before = dict(self.journal)
+        before, gives_way = dict(self.journal), Timer.YIELD in self.timers
         is_stale = self._is_stale(event)
         self._learn(event)
         self.actions = self.conversation.receive(event)
@@ -186,6 +186,8 @@ class World:
             assert self.actions == [], f"2: a stale event changes nothing: {event}"
         else:
             self._judge_event(event, before)
+        if gives_way and isinstance(event, ev.ReplyDelta | ev.ReplyFinished | ev.ReplyFailed):
+            assert self.actions == [], "3: a reply that gives way says and does nothing"
         self._judge_state()
         self.is_broken = False
         return self.actions

@@ -17,6 +17,7 @@ from agent.usecases.named_tools import handlers_text, tools_text
 from agent.usecases.record import parse_use_case, use_cases
 from agent.usecases.relay_attributes import relay_attributes
 from agent.usecases.transfer_target import PhoneTarget
+from agent.usecases.turn_options import TurnOptions
 from agent.usecases.validation import RecordErrors
 
 PLACE_ORDER = ToolSpec(
@@ -116,6 +117,7 @@ def test_our_own_attributes_are_read(additional: object) -> None:
         greetingKnown="Hello <<FIRST_NAME>>!",
         languages=[{"code": "es-US", "voice": "Lupe", "hints": "x"}],
         phrases={"goodbye": "Bye.", "fillers": ["Hm.", "Well."]},
+        turnTaking={"silence_ms": [Decimal("9000")], "digits": {"Order number": Decimal("6")}},
         maxTokens=Decimal("250"),
         temperature=Decimal("0.3"),
         topP=Decimal("1"),
@@ -134,6 +136,7 @@ def test_our_own_attributes_are_read(additional: object) -> None:
         greeting_known="Hello <<FIRST_NAME>>!",
         languages=({"code": "es-US", "voice": "Lupe", "hints": "x"},),
         phrases=Phrases(goodbye="Bye.", fillers=("Hm.", "Well.")),
+        turn_taking=TurnOptions(silence_ms=(9_000,), digits={"Order number": 6}),
         model=ModelSettings(
             "us.amazon.nova-lite-v1:0",
             250,
@@ -263,6 +266,8 @@ CUT_SHORT = "is not JSON: Input data was truncated"
         ("phrases", {"goodbye": " "}, ".goodbye: is blank"),
         ("phrases", {"fillers": []}, ".fillers: is blank"),
         ("phrases", {"fillers": "x"}, ".fillers: Expected `array`, got `str`"),
+        ("turnTaking", {"moment_ms": []}, ".moment_ms: Expected `array` of length >= 1"),
+        ("turnTaking", {"digits": {"zip": 0}}, ".digits[...]: Expected `int` >= 1"),
         ("maxTokens", 0, ": Expected `int` >= 1"),
         ("temperature", 1.5, ": Expected `float` <= 1.0"),
         ("requestMetadata", {"team": 1}, ".team: Expected `str`, got `int`"),

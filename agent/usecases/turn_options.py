@@ -1,0 +1,46 @@
+"""What a use case may say of turn-taking: `turnTaking` of its record, `[turn_taking]` of a file."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from agent.call.config import Limits
+
+_DEFAULTS = Limits()
+_Wait = Annotated[int, Meta(ge=0, le=10_000)]
+_Silences = Annotated[tuple[Annotated[int, Meta(ge=1_000, le=600_000)], ...], Meta(min_length=1)]
+_Digits = Annotated[int, Meta(ge=1, le=40)]
+
+
+class TurnOptions(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """Times are in milliseconds."""
+
+    end_of_turn_ms: _Wait = _DEFAULTS.end_of_turn_ms
+    """The wait after words that need more; see `agent.call.end_of_turn`."""
+    end_of_number_ms: _Wait = _DEFAULTS.end_of_number_ms
+    """The same while a number is dictated."""
+    silence_ms: _Silences = _DEFAULTS.idle_ms
+    """Before each re-prompt; as much silence after the last one ends the call."""
+    moment_ms: _Silences = _DEFAULTS.moment_ms
+    """The same after the caller has asked for a moment."""
+    resumes_after_noise: bool = True
+    """Whether the agent goes on when a noise or a backchannel has stopped it."""
+    digits: dict[str, _Digits] = {}
+    """How long numbers are, by words of the agent's question: `"order number" = 6`."""
+
+    @property
+    def limits(self) -> Limits:
+        """The limits of a call with these options."""
+        return replace(
+            _DEFAULTS,
+            end_of_turn_ms=self.end_of_turn_ms,
+            end_of_number_ms=self.end_of_number_ms,
+            idle_ms=self.silence_ms,
+            moment_ms=self.moment_ms,
+            resumes_after_noise=self.resumes_after_noise,
+            number_digits={words.casefold(): digits for words, digits in self.digits.items()},
+        )
