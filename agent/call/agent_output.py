@@ -129,7 +129,7 @@ class AgentOutput:
         start = 0
         for position in positions:
             text = self._history.fact(position, AgentSaid).text
-            if self._history.fact(position, AgentSaid).voice is not SpeechSource.SERVICE:
+            if self._history.fact(position, AgentSaid).is_answer:
                 rest.append(text[max(0, end - start) :].strip())
             is_open_ended = position == positions[-1] and not is_complete
             if end < start + len(text) or is_open_ended:

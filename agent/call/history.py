@@ -30,7 +30,9 @@ class SpeechSource(StrEnum):
     GREETING = "greeting"
     MODEL = "model"
     SERVICE = "service"
-    """A sentence of the use case: a filler, an apology, a re-prompt."""
+    """A sentence of the use case: an apology, a re-prompt, a goodbye."""
+    FILLER = "filler"
+    """No model reads these."""
 
 
 class InputMode(StrEnum):
@@ -55,6 +57,11 @@ class AgentSaid(WholeText):
     text: str
     voice: SpeechSource = SpeechSource.MODEL
     is_cut: bool = False
+
+    @property
+    def is_answer(self) -> bool:
+        """Whether these are words of the model or the greeting."""
+        return self.voice in {SpeechSource.MODEL, SpeechSource.GREETING}
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,14 +158,14 @@ class History:
     def question(self) -> str:
         """The agent's last words that are no sentence of the service's own."""
         said = (fact for fact in reversed(self._facts) if isinstance(fact, AgentSaid))
-        return next((each.text for each in said if each.voice is not SpeechSource.SERVICE), "")
+        return next((each.text for each in said if each.is_answer), "")
 
     @property
     def is_answered(self) -> bool:
         latest: Fact | None = None
         for fact in reversed(self._facts):
             if not isinstance(fact, Summary):
-                if not _is_said(fact, SpeechSource.SERVICE):
+                if not (isinstance(fact, AgentSaid) and not fact.is_answer):
                     return isinstance(fact, AgentSaid)
                 latest = latest or fact
         return latest is not None
@@ -325,6 +332,8 @@ class _Projection:
                 self._caller(f"[{text}]")
             case Summary(text):
                 self._caller(SUMMARY.format(text))
+            case AgentSaid(_, SpeechSource.FILLER):
+                pass  # a model that reads fillers learns to say nothing else
             case AgentSaid(text, _, is_cut):
                 self._put(Role.AGENT, Text(text))
                 self._cut_off = self._cut_off or is_cut

@@ -235,7 +235,8 @@ class Turn:
         if is_withheld:
             return self.await_filler(self._config.limits.filler_every_ms)
         of_tool = "" if self._reply.chunker.has_begun else self._tools.filler
-        said = self._output.say_whole(self._fillers.next_filler(of_tool))
+        filler = self._fillers.next_filler(of_tool)
+        said = self._output.say_whole(filler, SpeechSource.FILLER)
         stopped = self._timers.stop(Timer.FILLER, Timer.TOOL)
         return [*stopped, *said, *self.await_filler(self._config.limits.filler_every_ms)]
 

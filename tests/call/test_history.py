@@ -25,7 +25,7 @@ from agent.call.history import (
     ToolUsed,
     is_turn_border,
 )
-from agent.call.messages import Text, ToolCall, ToolResult
+from agent.call.messages import Message, Text, ToolCall, ToolResult
 from tests.call import builders as it
 from tests.call.providers import assert_no_provider_refuses
 from tests.call.world import assert_acceptable
@@ -432,3 +432,18 @@ def test_words_that_something_followed_stay_as_they_are(facts: list[Fact]) -> No
 
     with pytest.raises(ValueError, match="not the caller's words"):
         history.rephrase("Two large")
+
+
+def test_fillers_are_kept_and_no_model_reads_them() -> None:
+    """Not even that one was cut off."""
+    history = History([
+        CallerSaid("Two pizzas."),
+        AgentSaid("One moment, please.", SpeechSource.FILLER),
+        AgentSaid("I am still", SpeechSource.FILLER, is_cut=True),
+        CallerSaid("Hello?"),
+    ])  # fmt: skip
+
+    messages = history.messages(1_000)
+
+    assert messages == (Message(Role.CALLER, (Text("Two pizzas. Hello?"),)),)
+    assert len(history) == 4

@@ -188,7 +188,7 @@ def test_an_utterance_of_several_pieces_is_cut_in_each() -> None:
     call.happens(it.interrupted("One moment, please. It is"))
 
     assert call.facts[3:] == [
-        AgentSaid("One moment, please.", SpeechSource.SERVICE),
+        AgentSaid("One moment, please.", SpeechSource.FILLER),
         AgentSaid("It is", is_cut=True),
     ]
 
@@ -202,7 +202,7 @@ def test_two_texts_reported_as_played_are_two() -> None:
     call.happens(it.interrupted(""))
 
     assert call.facts[3:] == [
-        AgentSaid("One moment, please.", SpeechSource.SERVICE),
+        AgentSaid("One moment, please.", SpeechSource.FILLER),
         AgentSaid("Done."),
     ]
 

@@ -119,7 +119,7 @@ def test_a_slow_model_is_filled_too() -> None:
 
     assert filler == [
         Speak(2, "One moment, please.", is_last=True),
-        Record(2, AgentSaid("One moment, please.", SpeechSource.SERVICE)),
+        Record(2, AgentSaid("One moment, please.", SpeechSource.FILLER)),
         it.starts(Timer.FILLER, 5_000),
     ]
     assert words[:3] == [
