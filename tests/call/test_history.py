@@ -25,7 +25,7 @@ from agent.call.history import (
     ToolUsed,
     is_turn_border,
 )
-from agent.call.messages import Message, Text, ToolCall, ToolResult
+from agent.call.messages import Message, Role, Text, ToolCall, ToolResult
 from tests.call import builders as it
 from tests.call.providers import assert_no_provider_refuses
 from tests.call.world import assert_acceptable
