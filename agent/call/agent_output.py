@@ -12,6 +12,7 @@ from agent.call.actions import Action, Record, Speak
 from agent.call.heard_alignment import LONGEST_TEXT, heard_until, letters
 from agent.call.history import AgentSaid, History, SpeechSource
 
+_BETWEEN_SENTENCES = " ,;:.!?\u2026\u2013\u2014-"
 _WORDS_MS = 1_000
 """Of the shortest backchannel with the silence after it, before its words come."""
 
@@ -130,7 +131,7 @@ class AgentOutput:
         for position in positions:
             text = self._history.fact(position, AgentSaid).text
             if self._history.fact(position, AgentSaid).is_answer:
-                rest.append(text[max(0, end - start) :].strip())
+                rest.append(text[max(0, end - start) :].lstrip(_BETWEEN_SENTENCES).rstrip())
             is_open_ended = position == positions[-1] and not is_complete
             if end < start + len(text) or is_open_ended:
                 self._history.cut_speech(position, text[: max(0, end - start)].rstrip())

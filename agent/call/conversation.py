@@ -203,7 +203,7 @@ class Conversation:
         if self._lifecycle.end_is_final:
             if is_typing:  # nothing else was under way
                 self._actions += self._turn.ask(Choice.NONE)
-        elif self._turn.has_rest and self._turn_taking.is_nod(event.text, language):
+        elif self._turn.has_whole_rest and self._turn_taking.is_nod(event.text, language):
             self._stop_yielding()
         elif is_typing or not self._turn_taking.is_backchannel(event, language):
             self._begin_turn()

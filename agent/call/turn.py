@@ -152,6 +152,11 @@ class Turn:
     def has_rest(self) -> bool:
         return bool(self._rest)
 
+    @property
+    def has_whole_rest(self) -> bool:
+        """Whether what was not heard is all that the reply had to say."""
+        return self.has_rest and self._rest_is_all
+
     def go_on(self) -> TurnDecision:
         """Say what was not heard; once in a turn."""
         said = self._output.say_whole(self._rest, SpeechSource.MODEL)

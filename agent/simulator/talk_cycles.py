@@ -6,7 +6,8 @@ decides the cycle, and nothing shows when the server has noticed an interrupt:
 - A token in a cycle that the caller has cut is late. Within `in_flight_seconds` it may have been
   under way and is only counted; afterwards it is a departure.
 - A cycle that opens after the cut and before the caller's next words is treated in the same way,
-  but for one after `stale_seconds`: no words came, and the server breaks the silence.
+  but for one after `stale_seconds`: no words came, and the server goes on after a
+  noise or breaks the silence.
 - A cut cycle that is not closed within `closing_seconds` is a departure.
 - A `last` while no cycle is open, or a cycle without a word, is a departure.
 """
@@ -73,7 +74,7 @@ class TalkLedger:
 
     in_flight_seconds: float = 1.0
     closing_seconds: float = 20.0
-    stale_seconds: float = 5.0
+    stale_seconds: float = 1.1
     turn: int = 0
     asked: list[float] = field(default_factory=list)
     """When the words of each turn were delivered."""

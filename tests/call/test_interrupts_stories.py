@@ -249,6 +249,14 @@ def test_a_nod_that_stops_the_agent_does_not_take_the_turn() -> None:
     assert [fact.text for fact in call.facts if isinstance(fact, CallerSaid)][-1] == "Mm-hm, okay."
 
 
+def test_a_nod_into_a_reply_that_is_still_written_is_answered() -> None:
+    """The model goes on by itself, and knows what was heard."""
+    call = it.speaking("We have three kinds of pizza today, ")
+    call.happens(it.interrupted("We have three kinds"))
+
+    assert it.caller_text(call.happens(it.spoke("Okay."))).endswith("Okay.")
+
+
 def test_a_nod_to_a_question_that_was_heard_is_an_answer() -> None:
     call = it.answered("Would you like cheese? It is one dollar.")
     call.happens(it.interrupted("Would you like cheese?"))

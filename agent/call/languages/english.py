@@ -139,7 +139,8 @@ ENGLISH = TurnWords(
         r"|see|get|find)"
         r"|hold the line)"
         r"(?: (?:a|one|for a|for one|just a) (?:moment|second|sec|minute|bit))?(?: please)?"
-        r"(?: (?:i(?:'m| am|'ll| will| need to| have to| must| just| gotta| got to)|let me|while i"
+        r"(?: (?:i(?:'m \w+ing| am \w+ing|'ll| will| need to| have to| must| just| gotta"
+        r"| got to)|let me|while i"
         r"|someone|somebody|my|the door) .*)?"
     ),
     phone_digits=10,

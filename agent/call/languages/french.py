@@ -100,7 +100,7 @@ FRENCH = TurnWords(
         r"|laissez moi une? \w+)"
         r"(?: une? (?:instant|moment|seconde|minute|petit instant))?(?: s'il vous plaît)?"
         r"(?: (?:je (?:cherche|vais|dois|regarde|reviens|prends|demande)|il (?:faut|y a)|on sonne"
-        r"|que je|laissez|quelqu'un|le temps|j'ai (?:besoin|quelqu'un)) .*)?"
+        r"|que je|laissez|quelqu'un|le temps) .*)?"
     ),
     phone_digits=10,
     lengths={"code postal": 5, "quatre derniers": 4},

@@ -106,7 +106,7 @@ GERMAN = TurnWords(
         r"|bleiben sie dran|geben sie mir (?:einen|eine) \w+)"
         r"(?: (?:einen|eine|kurz|mal) ?(?:moment|augenblick|sekunde|minute)?)?"
         r"(?: (?:mal|bitte|warten|noch))*"
-        r"(?: (?:ich (?:muss|suche|hole|schaue|schau|brauche|bin|habe)|es (?:ist|hat)|jemand|da ist"
+        r"(?: (?:ich (?:muss|suche|hole|schaue|schau)|es (?:ist|hat)|jemand|da ist"
         r"|lassen) .*)?"
     ),
     phone_digits=0,
