@@ -241,7 +241,7 @@ class _Utterance:
         """As in "who is it for" or "is that what you have"."""
         words, said = self._words, self._said
         begins = said[0] in words.auxiliaries
-        return begins or any(word in words.questions for word in said[:-1])
+        return begins or any(word in words.questions for word in said[:-2])
 
     def _is_relative(self, lead_in: str) -> bool:
         """As in "that is all I need": the phrase ends a clause, and begins none."""

@@ -96,7 +96,8 @@ SPANISH = TurnWords(
         r"(?:un (?:momento|momentito|segundo|minuto|segundito)|espere|espera|esperar|esperarme"
         r"|deme un \w+|dame un \w+|aguarde|no cuelgue)"
         r"(?: (?:un|una) (?:momento|momentito|segundo|minuto))?(?: por favor)?"
-        r"(?: (?:tengo que|voy a|que (?:busco|voy|tengo)|estoy \w+ndo|déjeme|hay alguien|es que|necesito|llaman|busco) .*)?"
+        r"(?: (?:tengo que|voy a|que (?:busco|voy|tengo)|estoy \w+ndo|déjeme|hay alguien"
+        r"|es que|necesito|llaman|busco) .*)?"
     ),
     phone_digits=0,
     lengths={"código postal": 5, "últimos cuatro": 4},
