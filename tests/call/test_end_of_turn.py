@@ -98,7 +98,8 @@ def test_letters_and_addresses_wait_for_their_end(said: str, question: str, expe
     [
         "I would like", "I would like a", "Two large pizzas and", "Um", "Well, um", "uh,",
         "A large, no wait", "Make it two, actually", "Can I get", "My name is", "It is",
-        "a pizza with", "I want to change", "So we", "what are", "and where is", "Is there", "the first one or,",
+        "a pizza with", "I want to change", "So we", "what are",
+        "and where is", "Is there", "the first one or,",
     ],
 )  # fmt: skip
 def test_words_that_need_more_wait(said: str) -> None:
