@@ -141,7 +141,7 @@ ENGLISH = TurnWords(
         r"(?: (?:a|one|for a|for one|just a) (?:moment|second|sec|minute|bit))?(?: please)?"
         r"(?: (?:i(?:'m \w+ing| am \w+ing|'ll| will| need to| have to| must| just| gotta"
         r"| got to)|let me|while i"
-        r"|someone|somebody|my|the door) .*)?"
+        r"|some\w+|my|the door) .*)?"
     ),
     phone_digits=10,
     lengths={"zip": 5, "card number": 16, "credit card": 16, "last four": 4, "last 4": 4},
