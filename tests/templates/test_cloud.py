@@ -306,6 +306,13 @@ def test_the_load_balancer_keeps_sockets_longer_than_the_pings_of_the_service() 
     assert default("pDeletionProtection") == "true"
 
 
+def test_calls_go_on_while_the_firewall_does_not_answer() -> None:
+    """Tasks check each signature themselves; by default the load balancer answers 500."""
+    balancer = only("AWS::ElasticLoadBalancingV2::LoadBalancer")
+
+    assert attributes(balancer["LoadBalancerAttributes"])["waf.fail_open.enabled"] == "true"
+
+
 # Permissions.
 
 
