@@ -24,7 +24,7 @@ from agent.settings import Settings
 from agent.store import open_store
 from agent.tools import load_tools, specs_of
 from agent.tools.http import fault_of
-from agent.tools.mcp import survey
+from agent.tools.mcp import place, survey
 from agent.usecases import UseCase, seed
 from agent.usecases.folders import load_record, use_case_folders
 from agent.usecases.http_tool import HttpTool
@@ -71,7 +71,7 @@ async def _run(asked: argparse.Namespace) -> int:
         specs = dict(found)
         faults += [f"{line}; correct the file, or what it names" for line in away]
         if settings.mcp_config:
-            print(f"MCP_CONFIG: {settings.mcp_config}, {len(found)} tools")
+            print(f"MCP_CONFIG: {place(settings.mcp_config)}, {len(found)} tools")
         print(*remarks, sep="\n", end="\n" if remarks else "")
     wrong = _folder_faults(folder, specs, usable)
     faults += wrong

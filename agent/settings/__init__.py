@@ -147,7 +147,9 @@ class Settings:
     )
     secrets: Mapping[str, Secret] = field(default_factory=dict, repr=False, hash=False)
     """The values of those variables, by name."""
-    mcp_config: str = _env("", "JSON file of MCP servers with tools for use cases; unset = none")
+    mcp_config: str = _env(
+        "", "JSON file of MCP servers with tools for use cases, or the JSON itself; unset = none"
+    )
     twilio_account_sid: str = _env("", "calls of any other account are refused")
     twilio_auth_token: kinds.AuthTokenList = _env(
         (),

@@ -18,7 +18,6 @@ import random
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
@@ -26,7 +25,7 @@ import structlog
 from agent.call.messages import ToolSpec
 from agent.errors import ToolError
 from agent.ports import Count, uncounted
-from agent.tools.mcp.mcp_config import McpFileError, McpServerConfig, read
+from agent.tools.mcp.mcp_config import McpFileError, McpServerConfig, place, read
 from agent.tools.mcp.mcp_tools import (
     McpResult,
     ServerUnavailableError,
@@ -38,7 +37,7 @@ from agent.tools.tool import Tool
 if TYPE_CHECKING:
     from agent.tools.mcp.mcp_connection import McpConnection, WaitForChange
 
-__all__ = ["McpFileError", "open_sources", "survey"]
+__all__ = ["McpFileError", "open_sources", "place", "survey"]
 
 log = structlog.get_logger(__name__)
 
@@ -192,12 +191,12 @@ class _LeftOut:
     is_up: bool = False
 
 
-async def survey(path: str) -> tuple[dict[str, ToolSpec], list[str], list[str]]:
-    """Connect each server of a file once, to check the configuration. Raises `McpFileError`.
+async def survey(config: str) -> tuple[dict[str, ToolSpec], list[str], list[str]]:
+    """Connect each server of `MCP_CONFIG` once, to check the configuration. Raises `McpFileError`.
 
     Returns the tools found, and a line for each unreachable server and for each tool left out.
     """
-    async with open_sources(path, uncounted, _SURVEY_SECONDS) as servers:
+    async with open_sources(config, uncounted, _SURVEY_SECONDS) as servers:
         specs = {name: tool.spec for server in servers for name, tool in server.tools.items()}
         faults = [
             f"MCP_CONFIG: {server.name}: {server.fault}" for server in servers if not server.is_up
@@ -208,16 +207,16 @@ async def survey(path: str) -> tuple[dict[str, ToolSpec], list[str], list[str]]:
 
 @asynccontextmanager
 async def open_sources(
-    path: str, count: Count, seconds: float = _START_SECONDS
+    config: str, count: Count, seconds: float = _START_SECONDS
 ) -> AsyncIterator[tuple[McpServer | _LeftOut, ...]]:
-    """All servers of a file (empty = none), once each was tried or `seconds` have passed.
+    """All servers of `MCP_CONFIG` (empty = none), once each was tried or `seconds` have passed.
 
     Leaving closes them. Raises `McpFileError`.
     """
-    if not path:
+    if not config:
         yield ()
         return
-    configs, left_out = await asyncio.to_thread(read, Path(path), os.environ)
+    configs, left_out = await asyncio.to_thread(read, config, os.environ)
     for name, fault in left_out.items():
         count("agent_tool_source_up", 0, source=name)
         log.error("tool_source.left_out", source=name, fault=fault)

@@ -1,4 +1,4 @@
-"""The operator's file of MCP servers, in the form that other programs use.
+"""The operator's list of MCP servers, in the form that other programs use.
 
     {"mcpServers": {
         "crm": {"url": "https://crm.example.com/mcp",
@@ -9,8 +9,9 @@
 
 A record in the table can only name tools of these servers, never a command or an address. Secrets
 are named, `${NAME}`, and read from the environment. A server whose secret is missing is left out
-and reported; a file that cannot be read, or has an unknown key, stops the start. A server's name
+and reported; a list that cannot be read, or has an unknown key, stops the start. A server's name
 has no two underscores in a row, so that two servers never offer the same `server__tool`.
+`MCP_CONFIG` is a file, or the JSON itself where a process has no file of its own, as on Fargate.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ _Text = Annotated[str, Meta(min_length=1)]
 
 
 class McpFileError(AgentError):
-    """The file cannot be used; one line that begins with `MCP_CONFIG`."""
+    """The list cannot be used; one line that begins with `MCP_CONFIG`."""
 
 
 class McpServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
@@ -63,15 +64,23 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
     mcpServers: dict[str, McpServerConfig] = {}  # noqa: N815 (the spelling of the file)
 
 
+def place(config: str) -> str:
+    """What messages call the list: its path. JSON is not repeated, for it may hold a secret."""
+    return "the JSON" if config.lstrip().startswith("{") else config
+
+
 def read(
-    path: Path, environment: Mapping[str, str]
+    config: str, environment: Mapping[str, str]
 ) -> tuple[dict[str, McpServerConfig], dict[str, str]]:
     """The servers with their secrets filled in, and the reason for each server left out.
 
-    Both are by the name with which tool names begin. Raises `McpFileError`.
+    Both are by the name with which tool names begin. `config` is the path of a file, or JSON, which
+    begins with a brace. Raises `McpFileError`.
     """
+    path = place(config)
     try:
-        servers = msgspec.json.decode(path.read_text("utf-8-sig"), type=_File).mcpServers
+        text = Path(config).read_text("utf-8-sig") if path == config else config
+        servers = msgspec.json.decode(text, type=_File).mcpServers
     except (OSError, ValueError, RecursionError) as error:
         # `error` names the place of a fault and not the text, which may hold a secret.
         fault = error.strerror if isinstance(error, OSError) else error

@@ -387,6 +387,14 @@ async def test_survey_tells_what_cannot_be_reached(tmp_path: Path, peer: Peer) -
     ]
 
 
+async def test_servers_of_json_in_place_of_a_path_are_connected(peer: Peer) -> None:
+    peer.offers(listed("find"), said("found"))
+
+    specs, faults, _ = await survey(json.dumps({"mcpServers": {"shop": {"url": peer.url}}}))
+
+    assert (list(specs), faults) == (["shop__find"], [])
+
+
 def test_library_is_imported_with_the_first_server_only() -> None:
     program = """
 import asyncio, sys

@@ -1,4 +1,4 @@
-"""The operator's file of MCP servers: read, or refused with one line."""
+"""The operator's list of MCP servers: read, or refused with one line."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_servers_are_read_in_the_form_other_programs_use(tmp_path: Path) -> None
         },
     )
 
-    servers, left_out = read(path, {"KEY": "k"})
+    servers, left_out = read(str(path), {"KEY": "k"})
 
     assert left_out == {}
     assert servers == {
@@ -56,7 +56,7 @@ def test_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
     path = file_of(tmp_path, {"crm": {"url": URL}})
     path.write_text(path.read_text(), encoding="utf-8-sig")
 
-    assert list(read(path, {})[0]) == ["crm"]
+    assert list(read(str(path), {})[0]) == ["crm"]
 
 
 def test_example_of_the_readme_can_be_read(tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_example_of_the_readme_can_be_read(tmp_path: Path) -> None:
     path = tmp_path / "mcp.json"
     path.write_text(example)
 
-    servers, left_out = read(path, {"CRM_TOKEN": "t", "STOCK_KEY": "k"})
+    servers, left_out = read(str(path), {"CRM_TOKEN": "t", "STOCK_KEY": "k"})
 
     assert (list(servers), left_out) == (["crm", "stock"], {})
 
@@ -76,7 +76,7 @@ def test_server_without_its_secret_is_left_out_alone(tmp_path: Path) -> None:
         {"crm": {"url": URL, "headers": {"A": "${ONE}", "B": "${TWO}"}}, "open": {"url": URL}},
     )
 
-    servers, left_out = read(path, {"TWO": ""})
+    servers, left_out = read(str(path), {"TWO": ""})
 
     assert list(servers) == ["open"]
     assert left_out == {"crm": "ONE, TWO is not set"}
@@ -106,7 +106,7 @@ def test_fault_in_the_file_stops_the_start(tmp_path: Path, servers: object, faul
     path = file_of(tmp_path, servers)
 
     with pytest.raises(McpFileError) as caught:
-        read(path, {})
+        read(str(path), {})
 
     assert str(caught.value).startswith(f"MCP_CONFIG: {path}: ")
     assert fault in str(caught.value)
@@ -118,6 +118,33 @@ def test_file_that_is_not_there_or_not_json_stops_the_start(tmp_path: Path) -> N
     broken.write_text("{")
 
     with pytest.raises(McpFileError, match=r"^MCP_CONFIG: .*No such file"):
-        read(tmp_path / "none.json", {})
+        read(str(tmp_path / "none.json"), {})
     with pytest.raises(McpFileError, match=r"^MCP_CONFIG: .*broken\.json: "):
-        read(broken, {})
+        read(str(broken), {})
+
+
+def test_json_in_place_of_a_path_is_read_where_a_process_has_no_file() -> None:
+    """In one line, as in an environment file of ECS, which keeps quotation marks."""
+    listed = '{"mcpServers": {"crm": {"url": "https://crm.example.com/mcp", "timeout": 5}}}'
+
+    servers, left_out = read(listed, {})
+
+    assert (servers, left_out) == ({"crm": McpServerConfig(url=URL, timeout=5.0)}, {})
+
+
+@pytest.mark.parametrize(
+    ("listed", "message"),
+    [
+        ('{"mcpServers": {"a": {"url": "https://me:secret@h"}}}',
+         "MCP_CONFIG: the JSON: 'a': url must have no user name; use headers"),
+        ('{"mcpServers": {"a": {"uri": "secret"}}}',
+         "MCP_CONFIG: the JSON: Object contains unknown field `uri` - at `$.mcpServers[...]`"),
+        (' {"mcpServers": {"a": "secret',
+         "MCP_CONFIG: the JSON: Input data was truncated"),
+    ],
+)  # fmt: skip
+def test_fault_in_the_json_is_one_line_without_the_json(listed: str, message: str) -> None:
+    with pytest.raises(McpFileError) as caught:
+        read(listed, {})
+
+    assert str(caught.value) == message
