@@ -21,6 +21,7 @@ import pytest
 from agent.cli.main import main
 from agent.store.dynamodb_client import ACTIONS
 from tests.needs import use
+from tests.repository.aws_commands import faults_of
 from tests.repository.test_examples import module
 from tests.templates.loading import CLOUD, DEPLOY_ROLE, LOCAL, ROOT, SAM, as_list, load, stack
 
@@ -39,6 +40,9 @@ _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 _BLOCK = re.compile(r"^```bash\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _OURS = re.compile(r"(?:python -m agent|bash run-local\.sh(?:\.sample)?) ([a-z][^`\n;&|#)]*)")
 _SAM = re.compile(r"\bsam (deploy|delete) ([^`;&)]*?)(?:\n(?!#? {3,})|`|$)")
+_AWS = re.compile(r"\baws ([a-z][a-z0-9-]+) ([a-z][a-z0-9-]+)( +--(?:(?!\baws )[^`#\n])*)")
+_MADE_BY_THE_CLI = {"cloudformation deploy", "ecr get-login-password", "sso login", "s3 cp"}
+"""Commands without an operation of their own."""
 _PARAMETER = re.compile(r"\bp[A-Z][A-Za-z]+\b")
 _DEFAULT = re.compile(r"`(p[A-Z]\w+)` (?:\((\d+)\)|is (\d+))")
 _OUTPUT = re.compile(r"\boutputs? `?([A-Z][A-Za-z]+)\b|OutputKey=='([A-Z]\w+)'")
@@ -163,6 +167,21 @@ def test_blocks_for_a_shell_can_be_pasted(path: Path) -> None:
 
         assert run.stderr == ""
         assert re.findall(r"<[a-z][a-z ]*>", block) == []
+
+
+def test_every_aws_command_is_an_operation_with_its_options() -> None:
+    """By names; the runbook's commands are run, too."""
+    text = "\n".join(map(text_of, (*_WRITTEN, SAMPLE))).replace("\\\n", " ")
+    found = [each for each in _AWS.findall(text) if " ".join(each[:2]) not in _MADE_BY_THE_CLI]
+
+    faults = [
+        fault
+        for service, name, rest in found
+        for fault in faults_of(service, name, _OPTION.findall(rest), has_values=False)
+    ]
+
+    assert len(found) > 40
+    assert faults == []
 
 
 @pytest.mark.needs("linters")

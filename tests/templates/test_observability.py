@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from agent.observability.embedded_metrics import NAMES, NAMESPACE
-from tests.templates.loading import cloud, resources
+from tests.templates.loading import CANARY, cloud, load, resources
 
 _PUBLISHED: dict[str, dict[str, set[tuple[str, ...]]]] = {
     "AWS/ApplicationELB": {
@@ -134,7 +134,9 @@ def test_every_alarm_says_what_it_means_and_tells_its_topic_of_begin_and_end() -
     of_the_root = {"Fn::If": [*urgent["Fn::If"][:2], normal]}
     composites = resources(cloud(), "AWS::CloudWatch::CompositeAlarm")
 
-    told = {name: each for name, each in {**alarms(), **composites}.items() if name not in _PARTS}
+    canary = resources(load(CANARY), "AWS::CloudWatch::Alarm")
+    told = {**alarms(), **composites, **canary}
+    told = {name: each for name, each in told.items() if name not in _PARTS}
 
     for name, alarm in told.items():
         assert name.endswith("Alarm")
