@@ -38,6 +38,7 @@ from agent.call.messages import (
 from agent.call.resumption import BROKEN_OFF
 from agent.call.summarization import SUMMARIZE
 from agent.call.text import json_object
+from agent.call.turn import CALL_GOES_ON
 from agent.llm.offline.order import Order, OrderReader
 from agent.llm.offline.script import (
     MAX_ELEMENTS,
@@ -236,6 +237,8 @@ class Dialogue:
         self._update()
 
     def _read_note(self, note: str) -> None:
+        if note == CALL_GOES_ON:  # the words of the caller come after the tool has ended the call
+            self.tool = ""
         if note.startswith(_ANSWER_WITH):
             self._dictated = note.partition(": ")[2].strip()
         start, end = note.find("{"), note.rfind("}") + 1
