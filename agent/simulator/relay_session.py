@@ -119,6 +119,7 @@ class RelaySession:
         if greeting := self._attribute("welcomeGreeting"):
             allowed = self._attribute("welcomeGreetingInterruptible") or "any"
             self.playback.advance(at)
+            self.ledger.greeting = greeting
             self.playback.queue(greeting, opens_cycle=True, is_interruptible=allowed in _SPEECH)
             self._report_speaking(at, is_on=True)
 

@@ -6,8 +6,8 @@ decides the cycle, and nothing shows when the server has noticed an interrupt:
 - A token in a cycle that the caller has cut is late. Within `in_flight_seconds` it may have been
   under way and is only counted; afterwards it is a departure.
 - A cycle that opens after the cut and before the caller's next words is treated in the same way,
-  but for one after `stale_seconds`: no words came, and the server goes on after a
-  noise or breaks the silence.
+  but for one after `stale_seconds`: no words came, and the server breaks the silence.
+  One that says what was sent before goes on after a noise.
 - A cut cycle that is not closed within `closing_seconds` is a departure.
 - A `last` while no cycle is open, or a cycle without a word, is a departure.
 """
@@ -74,7 +74,9 @@ class TalkLedger:
 
     in_flight_seconds: float = 1.0
     closing_seconds: float = 20.0
-    stale_seconds: float = 1.1
+    stale_seconds: float = 5.0
+    greeting: str = ""
+    """What the relay says first; no cycle of the server."""
     turn: int = 0
     asked: list[float] = field(default_factory=list)
     """When the words of each turn were delivered."""
@@ -157,9 +159,17 @@ class TalkLedger:
         if self._interrupted_at is not None:
             self.late_cycles += 1
             seconds = at - self._interrupted_at
-            if self.in_flight_seconds < seconds < self.stale_seconds:
+            is_late = self.in_flight_seconds < seconds < self.stale_seconds
+            if is_late and self._goes_on(frame.token):
+                self._interrupted_at = None  # the turn is the server's again
+            elif is_late:
                 self.blame(Departure.TALKED_ON, f"a cycle {seconds:.3f} s after the cut")
         return cycle
+
+    def _goes_on(self, token: str) -> bool:
+        """Whether these words were sent before, since the caller's last words."""
+        sent = [cycle.text for cycle in self.cycles if cycle.turn == self.turn]
+        return " ".join(token.split()) in " ".join(" ".join([self.greeting, *sent]).split())
 
     def _closed(self, cycle: TalkCycle, at: float) -> None:
         cycle.closed_at = at

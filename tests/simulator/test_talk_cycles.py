@@ -7,6 +7,7 @@ import pytest
 from agent.simulator.talk_cycles import Departure, TalkLedger
 
 TEXT, LAST = '{"type":"text","token":"One two "}', '{"type":"text","token":"","last":true}'
+OTHER, REST = '{"type":"text","token":"Three "}', '{"type":"text","token":"two"}'
 Steps = list[tuple[float, str]]
 
 
@@ -14,7 +15,8 @@ Steps = list[tuple[float, str]]
     ("steps", "faults", "late"),
     [
         ([(2.6, TEXT), (2.7, TEXT)], [Departure.TALKED_ON], (2, 0)),
-        ([(2.1, LAST), (2.6, TEXT), (2.7, LAST)], [Departure.TALKED_ON], (0, 1)),
+        ([(2.1, LAST), (2.6, OTHER), (2.7, LAST)], [Departure.TALKED_ON], (0, 1)),
+        ([(2.1, LAST), (2.6, REST), (2.7, LAST)], [], (0, 1)),
         ([(23.0, LAST)], [Departure.NOT_CLOSED], (0, 0)),
         (
             [(2.1, '{"type":"end"}'), (2.2, TEXT)],
@@ -28,7 +30,10 @@ Steps = list[tuple[float, str]]
 def test_what_follows_an_interrupt_is_judged_by_the_time(
     steps: Steps, faults: list[Departure], late: tuple[int, int]
 ) -> None:
-    """A cycle was opened at 1 s and cut at 2 s; half a second may be under way."""
+    """A cycle was opened at 1 s and cut at 2 s; half a second may be under way.
+
+    A server may say the rest of it again: it takes the interrupt for a noise.
+    """
     ledger = TalkLedger(in_flight_seconds=0.5)
     ledger.received(TEXT, 1.0)
     ledger.interrupted(2.0)
