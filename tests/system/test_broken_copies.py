@@ -100,7 +100,7 @@ def _copies() -> tuple[BrokenCopy, ...]:
             ("stale text", "call/turn",
              "        return [\n            *self.drop_reply(),\n            *self._break_off(),\n",
              "        return [\n            *self._break_off(),\n",
-             "barge-in", "protocol: talked_on"),
+             "barge-in", "script"),
             ("late close", "call/turn",
              "            *self._break_off(),\n            *self._tools.leave(),\n",
              "            *self._tools.leave(),\n",
