@@ -110,6 +110,7 @@ def test_words_that_need_more_wait(said: str) -> None:
     ("said", "question"),
     [
         ("Yes.", RIGHT), ("Yes, it is.", RIGHT), ("I do.", RIGHT), ("No, no.", RIGHT),
+        ("I would.", RIGHT), ("Yes, we could.", RIGHT),
         ("That's right.", RIGHT), ("Actually", RIGHT),
         ("I would like two large pizzas", ORDER), ("I'm hungry", ORDER),
         ("What is it for?", ""), ("who is it for", ""), ("what do you have", ""),

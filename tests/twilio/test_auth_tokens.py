@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import pytest
+from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
@@ -32,6 +33,8 @@ from tests.emulators.secrets_manager import (
     SecretsManager,
     secrets_manager,
 )
+from tests.listening import listening
+from tests.llm.accounts import set_account
 
 LONGEST_REFRESH = REFRESH_SECONDS * 1.2
 
@@ -370,3 +373,26 @@ async def test_without_credentials_the_secret_is_named(
         await open_auth_tokens([], ARN).__aenter__()
 
     assert manager.reads == []
+
+
+async def test_page_of_a_proxy_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def page(_: web.Request) -> web.Response:
+        return web.Response(status=403, text="<html>")
+
+    application = web.Application()
+    application.router.add_post("/", page)
+    monkeypatch.setattr("agent.twilio.auth_tokens._PAUSE_SECONDS", 0.0)  # no second of waiting
+    async with listening(application) as url:
+        set_account(monkeypatch, url)
+        monkeypatch.setenv("AWS_ENDPOINT_URL_SECRETS_MANAGER", url)
+        with pytest.raises(AuthTokenError, match="not of Secrets Manager: status 403"):
+            async with open_auth_tokens((), ARN):
+                pass
+
+
+async def test_wrong_configuration_of_aws_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+
+    with pytest.raises(AuthTokenError, match="AWS configuration: The config profile"):
+        async with open_auth_tokens((), ARN):
+            pass
