@@ -85,6 +85,7 @@ async def test_cable_holds_bytes_back_or_breaks() -> None:
             assert await response.text() == "one"
 
 
+@pytest.mark.needs("balancer")
 async def test_balancer_sends_nothing_new_to_a_server_that_is_not_ready(tmp_path: Path) -> None:
     """A socket that runs through it is left alone; what Twilio signs is the public name."""
     async with (
@@ -109,6 +110,7 @@ async def test_balancer_sends_nothing_new_to_a_server_that_is_not_ready(tmp_path
     assert answered == "other"
 
 
+@pytest.mark.needs("balancer")
 async def test_balancer_deregisters_a_server_and_cuts_its_connections_later(
     tmp_path: Path,
 ) -> None:
