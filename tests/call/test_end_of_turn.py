@@ -154,6 +154,7 @@ def test_words_that_only_lead_in_wait_a_little(said: str, question: str) -> None
         ("fr-FR", "zéro six douze", "Quel est votre numéro de téléphone ?", NUMBER),
         ("fr-FR", "zéro six douze trente quatre cinquante six dix", "Votre téléphone ?", NOW),
         ("ja-JP", "ピザを", "ご注文は?", NOW),
+        ("pt-BR", "Eu quero um", "", NOW),
     ],
 )
 def test_languages_have_words_of_their_own(
