@@ -19,8 +19,7 @@ Rejected: asking for one's own target only, which hides how many others ask.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from random import random
 from typing import NamedTuple
@@ -177,27 +176,3 @@ def _error_code(document: bytes) -> str:
         return ET.fromstring(document).findtext(".//{*}Code", "")  # noqa: S314 (of AWS)
     except ET.ParseError:  # a page of a proxy
         return ""
-
-
-@asynccontextmanager
-async def watched_target(
-    target_group: str, metadata_uri: str, port: int, on_draining: Callable[[], object]
-) -> AsyncIterator[None]:
-    """Call `on_draining` once the target of this task is draining.
-
-    Nothing is asked without a target group, or outside of ECS, where there is no `metadata_uri`.
-    """
-    if not (target_group and metadata_uri):
-        yield
-        return
-
-    async def watch() -> None:
-        if await TargetHealth(target_group, metadata_uri, port).is_draining():
-            on_draining()
-
-    watching = asyncio.create_task(watch(), name="target health")
-    try:
-        yield
-    finally:
-        watching.cancel()
-        await asyncio.wait([watching])

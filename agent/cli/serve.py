@@ -30,7 +30,7 @@ from agent.capacity.drain import (
     DrainEvent,
     DrainStage,
 )
-from agent.capacity.target_health import watched_target
+from agent.capacity.watched_target import watched_target
 from agent.cli.command import Commands, add_config, read_settings
 from agent.cli.event_loop import new_loop, settled
 from agent.cli.workers import DRAIN_SIGNAL, READY, serve_with_workers

@@ -32,7 +32,7 @@ import structlog
 from agent.app import dial_keys
 from agent.capacity.drain import DrainEvent
 from agent.capacity.ecs_task_protection import OnActive, open_protection
-from agent.capacity.target_health import watched_target
+from agent.capacity.watched_target import watched_target
 from agent.errors import AgentError
 from agent.http.operators import Workers
 from agent.http.server import operators_address, tried_port

@@ -20,8 +20,8 @@ from agent.capacity.target_health import (
     SHORTEST_SECONDS,
     TargetHealth,
     pause_seconds,
-    watched_target,
 )
+from agent.capacity.watched_target import watched_target
 from agent.simulator.virtual_time import run_virtually
 from tests.emulators.target_group import ARN, States, TargetGroup, target_group
 from tests.llm.accounts import set_account

@@ -198,15 +198,15 @@ def test_piped_lines_give_a_transcript_with_the_order(tmp_path: Path) -> None:
     keep("piped", run.stdout)
 
     spoken = [line for line in run.stdout.splitlines() if line.startswith(("agent: ", "you: "))]
-    assert [line[:40] for line in spoken] == [
-        "agent: Hello, this is Harbor Oven. How c",
+    assert [line[:36] for line in spoken] == [
+        "agent: Hello, this is Harbor Oven. H",
         "you: a large pepperoni",
-        "agent: Got it, 1 large Pepperoni pizza. ",
+        "agent: Got it, 1 large Pepperoni piz",
         "you: pickup",
-        "agent: So that is 1 large Pepperoni pizz",
+        "agent: So that is 1 large Pepperoni ",
         "you: yes",
-        "agent: Your order is placed, and the tot",
-        "agent: It will be ready for pickup in 15",
+        "agent: Your order is placed, and the",
+        "agent: It will be ready for pickup i",
     ]
     assert "  - PlaceOrderFunction {" in run.stdout
 

@@ -37,7 +37,7 @@ async def test_with_a_name_the_table_is_in_dynamodb(tmp_path: Path, table_name: 
 def test_a_process_without_a_table_in_aws_does_not_import_its_library(tmp_path: Path) -> None:
     program = (
         "import asyncio, pathlib, sys\n"
-        "import agent.app\n"
+        "import agent.cli.serve\n"
         "from agent.store import open_store\n"
         f"path = pathlib.Path({str(tmp_path / 'agent.db')!r})\n"
         "async def main():\n"

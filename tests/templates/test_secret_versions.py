@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("keys")
 def keys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "example")
-    monkeypatch.setattr("agent.twilio.auth_tokens._PAUSE_SECONDS", 0.0)  # no second of waiting
+    monkeypatch.setattr("agent.twilio.token_secret._PAUSE_SECONDS", 0.0)  # no second of waiting
 
 
 async def _known(monkeypatch: pytest.MonkeyPatch, url: str, arn: str) -> tuple[str, ...]:

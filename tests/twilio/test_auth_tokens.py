@@ -21,10 +21,10 @@ from agent.twilio.auth_tokens import (
     RETRY_SECONDS,
     AuthTokenError,
     AuthTokens,
-    SecretAddress,
     SecretVersions,
     open_auth_tokens,
 )
+from agent.twilio.token_secret import SecretAddress
 from tests.emulators.secrets_manager import (
     ARN,
     CURRENT,
@@ -308,7 +308,7 @@ async def manager(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SecretsManag
     async with secrets_manager(AWSCURRENT="a", AWSPREVIOUS="z") as running:
         for name, value in running.environment.items():
             monkeypatch.setenv(name, value)
-        monkeypatch.setattr("agent.twilio.auth_tokens._PAUSE_SECONDS", 0.0)  # no second of waiting
+        monkeypatch.setattr("agent.twilio.token_secret._PAUSE_SECONDS", 0.0)  # no second of waiting
         yield running
 
 
@@ -381,7 +381,7 @@ async def test_page_of_a_proxy_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> 
 
     application = web.Application()
     application.router.add_post("/", page)
-    monkeypatch.setattr("agent.twilio.auth_tokens._PAUSE_SECONDS", 0.0)  # no second of waiting
+    monkeypatch.setattr("agent.twilio.token_secret._PAUSE_SECONDS", 0.0)  # no second of waiting
     async with listening(application) as url:
         set_account(monkeypatch, url)
         monkeypatch.setenv("AWS_ENDPOINT_URL_SECRETS_MANAGER", url)
