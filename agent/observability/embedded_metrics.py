@@ -61,6 +61,7 @@ _COUNTERS: Mapping[str, _Counted] = {
     "CallsWithoutSocket": _Counted(_FAILED, "reason", ("no_socket",)),
     "CallsRefused": _Counted("agent_calls_refused_total", "reason", ("busy", "overload", "full")),
     "UnsignedRequests": _Counted("agent_calls_refused_total", "reason", ("signature",)),
+    "TokenReadsFailed": _Counted("agent_auth_token_reads_total", "outcome", ("failed",)),
     "ModelRefusals": _Counted("agent_llm_errors_total", "kind", ("denied", "refused")),
     "TableErrors": _Counted("agent_store_duration_seconds", "outcome", ("error",)),
     "Turns": _Counted("agent_turn_time_to_first_speech_seconds"),

@@ -79,6 +79,8 @@ def test_each_metric_counts_what_its_name_says() -> None:
         count("agent_calls_failed_total", reason=reason)
     for kind in ("denied", "refused", "throttled", "timeout"):
         count("agent_llm_errors_total", model="m", kind=kind)
+    for outcome in ("read", "failed", "failed"):
+        count("agent_auth_token_reads_total", outcome=outcome)
     for outcome in ("ok", "error", "error"):
         count("agent_store_duration_seconds", 0.1, operation="get", outcome=outcome)
     for seconds in (0.4, 2.0, 2.1, 30.0):
@@ -101,6 +103,7 @@ def test_each_metric_counts_what_its_name_says() -> None:
         "CallsFailedByConnection": 1,
         "CallsWithoutSocket": 1,
         "CallsRefused": 0,
+        "TokenReadsFailed": 2,
         "ModelRefusals": 2,
         "TableErrors": 2,
         "Turns": 4,
