@@ -18,7 +18,7 @@ tell_plan() {
             "(once, half a minute), and takes about a minute and a half on two cores."
         return
     fi
-    echo "All checks and tests: about ten minutes on two cores, three more at the first time, when it makes" \
+    echo "All checks and tests: about half an hour on two cores, three more at the first time, when it makes" \
         ".venv and .tools (1 GB) in this folder."
     if [ "$(id -u)" = 0 ] && [ -e /etc/debian_version ]; then
         echo "As root on Debian it installs what is missing of docker.io, haproxy, prometheus and libgomp1 with apt-get."
@@ -117,7 +117,7 @@ if [ $# -gt 0 ]; then
     exit
 fi
 # Three at a time, also on two cores: the longest tests wait most of their time.
-run "$bin/pytest" -q --numprocesses 3 --dist worksteal --cov=agent --cov-branch --cov-report= \
+run "$bin/pytest" -q --numprocesses 3 --dist worksteal --durations=30 --cov=agent --cov-branch --cov-report= \
     "${without[@]/#/--without=}"
 run "$bin/coverage" report --fail-under=95
 run "$bin/coverage" report --fail-under=100 --include='agent/call/*,agent/twilio/*'
