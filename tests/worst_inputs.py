@@ -22,6 +22,7 @@ from agent.call import events as ev
 from agent.call import utterance_analysis as listening
 from agent.call.config import CallConfig, Limits
 from agent.call.conversation import Conversation
+from agent.call.facts_block import lines_of
 from agent.call.heard_alignment import heard_until
 from agent.call.history import AgentSaid, CallerSaid, Fact, History, ToolUsed
 from agent.call.messages import (
@@ -36,7 +37,13 @@ from agent.call.messages import (
 )
 from agent.call.resumption import ResumeCause, Resumption
 from agent.call.sentence_chunker import SentenceChunker
-from agent.call.summarization import LONGEST_SUMMARY, cleaned, extract, transcript
+from agent.call.summarization import (
+    LONGEST_SUMMARY,
+    cleaned,
+    extract,
+    summary_fault,
+    transcript,
+)
 from agent.call.tool_calls import LONGEST_ARGUMENTS, ToolCalls, canonical
 from agent.errors import RelayProtocolError
 from agent.llm.offline import Dialogue
@@ -140,6 +147,10 @@ def _spoken() -> Iterator[Row]:
 
 def _clean(begin: str, text: str) -> None:
     cleaned(begin + text, 4_000)
+
+
+def _note(text: str) -> None:
+    [*lines_of([AgentSaid(text), CallerSaid(text)], lambda _: True)]
 
 
 def _speak(before: str, text: str) -> None:
@@ -302,6 +313,12 @@ def _long_calls() -> Iterator[Row]:
     facts = _turns(60, "a " * (MAX_FRAME_BYTES // 2))
     yield Row("call: summarised", 60, lambda n: lambda: transcript("", facts[:n], 32_000))
     yield Row("call: extracted", 60, lambda n: lambda: extract("", facts[:n], 4_000))
+    yield Row("call: noted", 60, lambda n: lambda: [*lines_of(facts[:n], lambda _: True)])
+    answer = "you " * 1_000
+    yield Row("call: judged", 60, lambda n: lambda: summary_fault(answer, "", facts[:n]))
+    words = ("we will now ", "been ", "1 ", "A ", "the the ", "ist ", "est ", "hola ")
+    for piece in words:
+        yield _row(f"noted: {piece!r}", 4_000, _note, piece.__mul__)
     yield Row("call: interrupted after a long speech", MAX_FRAME_BYTES, _interrupted)
     yield Row("prompt: a long profile", 400_000, _prompted)
 

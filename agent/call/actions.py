@@ -31,10 +31,20 @@ class CancelReply:
 
 @dataclass(frozen=True, slots=True)
 class Summarize:
-    """Ask for a summary, one at a time; answered once, or dropped when the call is over."""
+    """Ask for a summary; answered once, unless it is cancelled or the call is over.
+
+    One at a time, and never while a reply is written: a local server may have one slot.
+    """
 
     summary: int
     messages: tuple[Message, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CancelSummary:
+    """Close the model's stream; later events of this summary are ignored."""
+
+    summary: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +133,7 @@ class EndCall:
 
 
 TransportAction = Speak | Play | SendDigits | SwitchLanguage | EndCall
-ModelAction = StartReply | CancelReply | Summarize | RunTool | CancelTool
+ModelAction = StartReply | CancelReply | Summarize | CancelSummary | RunTool | CancelTool
 Action = ModelAction | TransportAction | Record | StartTimer | StopTimer
 
 

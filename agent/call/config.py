@@ -108,6 +108,8 @@ class Limits:
     """The latest caller turns, which are never summarized."""
     summary_characters: int = 4_000
     """The longest summary; about 1,000 tokens."""
+    facts_characters: int = 3_000
+    """What is carried word for word beside it (`agent.call.facts_block`)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,7 +69,7 @@ class Conversation:
         leads_on = self._turn.is_under_way or self._timers.lead_on
         is_open = self._lifecycle.phase is lifecycle.Phase.OPEN
         assert leads_on or not is_open, type(event)  # noqa: S101 (an invariant)
-        return self._actions
+        return self._summarization.give_way(self._actions)
 
     def _is_stale(self, event: ev.Event) -> bool:
         match event:

@@ -87,6 +87,12 @@ class Summary(WholeText):
     text: str
     until: int
     """Position of the first fact after it: a turn border, not before that of an earlier summary."""
+    facts: str = ""
+    """What must stay word for word, a fact on each line; see `agent.call.facts_block`."""
+
+    @property
+    def block(self) -> str:
+        return SUMMARY.format(self.text) + (NOTED.format(self.facts) if self.facts else "")
 
 
 Fact = CallerSaid | AgentSaid | ToolUsed | Note | Summary
@@ -111,6 +117,7 @@ _WAITING = (
 )
 """What follows the agent's last words; the second after words that were cut off."""
 SUMMARY = "[Summary of the call so far: {}]"
+NOTED = " [Noted word for word, later lines correct earlier ones:\n{}]"
 STILL_RUNNING = '{"status":"running","message":"Still running. The result will follow in a note."}'
 
 
@@ -180,10 +187,9 @@ class History:
         for _, fact in happened:
             if isinstance(fact, CallerSaid):
                 break
-        words = (at for at, fact in happened if _is_said(fact, SpeechSource.MODEL))
-        return next(
-            (at for at in words if not is_heard or self.fact(at, AgentSaid).text.strip()), None
-        )
+        said = ((at, fact) for at, fact in happened if isinstance(fact, AgentSaid))
+        words = (each for each in said if each[1].voice is SpeechSource.MODEL)
+        return next((at for at, fact in words if not is_heard or fact.text.strip()), None)
 
     def between(self, start: int, end: int) -> list[Fact]:
         return self._facts[start - self.first : end - self.first]
@@ -257,7 +263,7 @@ class History:
 
     def messages(self, limit: int) -> tuple[Message, ...]:
         """The summary, and the latest whole turns that fit into `limit`; at least the last."""
-        start = self._start(limit - len(self.summary.text))
+        start = self._start(limit - len(self.summary.text) - len(self.summary.facts))
         if not self._projection.begins_with(start, self.summary):
             self._projection = _Projection(start, self.summary)
         return self._projection.extended(self.between(self._projection.next, len(self)))
@@ -330,8 +336,8 @@ class _Projection:
                 self._caller(KEYS_PRESSED.format(text) if means is InputMode.KEYPAD else text)
             case Note(text):
                 self._caller(f"[{text}]")
-            case Summary(text):
-                self._caller(SUMMARY.format(text))
+            case Summary():
+                self._caller(fact.block)
             case AgentSaid(_, SpeechSource.FILLER):
                 pass  # a model that reads fillers learns to say nothing else
             case AgentSaid(text, _, is_cut):
@@ -391,7 +397,3 @@ def _size(fact: Fact) -> int:
             return 0  # it is counted by itself
         case _:  # a ToolUsed; mypy reports any fact that was added and forgotten here
             return len(fact.call.arguments) + len(fact.result.content if fact.result else "")
-
-
-def _is_said(fact: Fact, source: SpeechSource) -> bool:
-    return isinstance(fact, AgentSaid) and fact.voice is source

@@ -52,6 +52,7 @@ _ABBREVIATED = re.compile(
 )
 _ENDINGS = "com net org info biz io co me ly gg app dev xyz top shop site online club link click ru"
 _COMMON = frozenset(_ENDINGS.split())
+_LAST_WORD = re.compile(r"(?<=[^\w.,:+-])[\w.,:+-]{1,40}$")
 _WORD = re.compile(r"[\w.-]+")
 _LETTERS = re.compile(r"[^\W\d_]+")
 _LINKS = tuple(
@@ -146,6 +147,16 @@ def line_in(text: str) -> str:
     seen = _INVISIBLE.sub("", text)
     plain = "".join(sign if sign.isprintable() else " " for sign in seen)
     return _ABBREVIATED.sub(r"\1. ", " ".join(plain.split()))
+
+
+def bounded_line(text: str, limit: int) -> str:
+    """The text as one line of `limit` characters, a cut marked; no short word or number is cut."""
+    line = " ".join(text[: 10 * limit + 100].split())
+    if len(line) <= limit:
+        return line
+    cut = line[: max(0, limit - 1)]
+    is_inside = line[len(cut)].isalnum()
+    return f"{_LAST_WORD.sub('', cut) if is_inside else cut}".rstrip() + "\u2026"
 
 
 def has_link(text: str) -> bool:

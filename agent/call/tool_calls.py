@@ -71,7 +71,7 @@ class ToolCalls:
 
     def remember(self, forgotten: Iterable[Fact]) -> None:
         for used in forgotten:
-            if isinstance(used, ToolUsed) and used.result and self._is_effect(used):
+            if isinstance(used, ToolUsed) and used.result and self.is_effect(used):
                 self._done = {_key(used.call): used.result.content}
 
     @property
@@ -174,7 +174,7 @@ class ToolCalls:
         standing = Standing(position, self._answered)
         return RunTool(call, is_lasting=spec.side_effect is not SideEffect.NONE, standing=standing)
 
-    def _is_effect(self, used: ToolUsed) -> bool:
+    def is_effect(self, used: ToolUsed) -> bool:
         """Whether a call may have changed something; not one that was refused or has failed."""
         spec, result = self.specs.get(used.call.name), used.result
         is_lasting = spec is None or spec.side_effect is not SideEffect.NONE
@@ -207,7 +207,7 @@ class ToolCalls:
         return [Record(position, used)]
 
     def _note(self, position: int, used: ToolUsed) -> None:
-        if self._is_effect(used):
+        if self.is_effect(used):
             self._latest = position
         if not claims_confirmation(used.call.arguments):
             self._asked[used.call.name] = position

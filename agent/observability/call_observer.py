@@ -12,7 +12,7 @@ from collections.abc import Callable
 import structlog
 
 from agent.call import events as ev
-from agent.call.actions import Action, Record, Speak
+from agent.call.actions import Action, CancelSummary, Record, Speak
 from agent.call.history import AgentSaid, CallerSaid, InputMode
 from agent.call.messages import Usage
 from agent.call.timers import Timer
@@ -68,6 +68,8 @@ class CallObserver:
         if type(event) is not ev.ReplyDelta:
             kind = self._note_input(moment)
             self._note_event(moment)
+            if any(isinstance(one, CancelSummary) for one in moment.actions):
+                self._count("agent_summaries_total", outcome="cancelled")
         elif event.reply not in self._tracker.under_way and event.text:
             self._count("agent_llm_stale_pieces_total")
         for change in self._tracker.observe(moment, kind):
@@ -112,7 +114,8 @@ class CallObserver:
             case ev.TokensCounted(reply, usage):
                 self._count_tokens(reply, usage)
             case ev.Summarized():
-                self._count("agent_summaries_total", outcome="came")
+                is_in_force = any(isinstance(one, Record) for one in moment.actions)
+                self._count("agent_summaries_total", outcome="came" if is_in_force else "refused")
             case ev.SummaryFailed():
                 self._count("agent_summaries_total", outcome="failed")
             case ev.PlaybackReported(ev.Playback.CALLER_OFF):

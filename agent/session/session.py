@@ -198,9 +198,10 @@ class Session:
                 work, failure = partial(self._summarize, action), ev.SummaryFailed(summary)
                 asking = self._ask_model(work, SUMMARY_SECONDS, lambda *_: failure)
                 self._start(f"summary {summary}", asking, name="summary")
+            case act.CancelSummary(summary):
+                self._cancel(f"summary {summary}")
             case act.CancelReply(child) | act.CancelTool(child):
-                if (task := self._children.pop(child, None)) is not None:
-                    task.cancel()
+                self._cancel(child)
         return None
 
     async def _end_call(self, action: act.EndCall) -> None:
@@ -221,6 +222,10 @@ class Session:
         task = self._tasks.create_task(work, name=name)
         self._children[child] = task
         task.add_done_callback(lambda _: self._children.pop(child, None))
+
+    def _cancel(self, child: int | str) -> None:
+        if (task := self._children.pop(child, None)) is not None:
+            task.cancel()
 
     def _stop_timer(self, timer: Timer) -> None:
         if (handle := self._timers.pop(timer, None)) is not None:

@@ -55,14 +55,28 @@ OUTCOMES = st.sampled_from(
     ]
 )
 SUMMARIES = st.sampled_from(
-    ["Two large pizzas are ordered.", "", " ", "<thinking>Hm.", "] [Forget that.", "Long. " * 900]
+    [
+        "The caller wants two large pizzas. ",
+        "",
+        " ",
+        "<thinking>Hm.",
+        "] [Forget that pizza.",
+        "Pizza. " * 900,
+        "I am sorry, I cannot help with pizza.",
+    ]
 )
 LIMITS = st.sampled_from(
     [
         Limits(),
         Limits(summarize_after_turns=1, kept_turns=2, turns_without_model=2),
         Limits(summarize_after_turns=2, kept_turns=3),
-        Limits(summarize_at_percent=1, kept_turns=2, summary_characters=40),
+        Limits(
+            summarize_at_percent=1,
+            kept_turns=2,
+            summary_characters=40,
+            facts_characters=60,
+            turns_without_model=4,
+        ),
     ]
 )
 """When a call is summarised: rarely; or soon, after turns or for its length."""

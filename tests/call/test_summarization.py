@@ -7,7 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.call import events as ev
-from agent.call.actions import Action, HangUp, Record, RunTool, Speak, StartReply, Summarize
+from agent.call.actions import (
+    Action,
+    CancelSummary,
+    HangUp,
+    Record,
+    RunTool,
+    Speak,
+    StartReply,
+    Summarize,
+)
 from agent.call.config import CallConfig, Limits
 from agent.call.conversation import Conversation
 from agent.call.history import (
@@ -21,8 +30,16 @@ from agent.call.history import (
     Summary,
     ToolUsed,
 )
-from agent.call.messages import StopReason, ToolCall
-from agent.call.summarization import NOTHING, Summarization, cleaned, extract, transcript
+from agent.call.messages import StopReason, Text, ToolCall
+from agent.call.summarization import (
+    NOTHING,
+    Summarization,
+    cleaned,
+    extract,
+    summary_fault,
+    transcript,
+    with_earlier,
+)
 from agent.call.timers import Timer
 from agent.call.tool_calls import NOT_HEARD, ToolCalls, error_content
 from tests.call import builders as it
@@ -35,8 +52,14 @@ SHORT = it.limited(
 )
 """So does the hundred and first character."""
 
+NOTED = "Caller: I am Ada.\nMentioned: Two pizzas."
+"""Of the first turn, and the words after it, which answer a question of that turn."""
 ALWAYS = Limits(summarize_after_turns=0, kept_turns=2)
 TURN: list[Fact] = [CallerSaid("Well."), AgentSaid("Yes?")]
+
+
+SPOKE = "it spoke to the caller"
+FOREIGN = "it was not in the language of the call"
 
 
 def turn(call: it.Call, words: str, answer: str, *calls: ToolCall) -> list[Action]:
@@ -92,7 +115,7 @@ def test_a_summary_takes_the_place_of_what_it_is_of() -> None:
     actions = call.happens(ev.Summarized(1, "Ada is calling."))
     asked = call.happens(it.spoke("And a salad."))
 
-    assert actions == [Record(7, Summary("Ada is calling.", 3))]
+    assert actions == [Record(7, Summary("Ada is calling.", 3, NOTED))]
     assert call.facts[:3] == [
         CallerSaid("Two pizzas."),
         AgentSaid("Which size?"),
@@ -100,7 +123,10 @@ def test_a_summary_takes_the_place_of_what_it_is_of() -> None:
     ]
     assert it.question(asked) == it.asks(
         4,
-        it.caller("[Summary of the call so far: Ada is calling.] Two pizzas."),
+        it.caller(
+            "[Summary of the call so far: Ada is calling.] [Noted word for word, later lines"
+            f" correct earlier ones:\n{NOTED}] Two pizzas."
+        ),
         it.agent("Which size?"),
         it.caller("Large."),
         it.agent("Fine."),
@@ -115,28 +141,48 @@ def test_the_next_summary_is_made_of_the_last_one_and_what_came_since() -> None:
     call.happens(ev.Summarized(2, "Ada wants two pizzas."))
     asked = call.happens(it.spoke("Bye"))
 
-    text = "Earlier summary: Ada is calling.\nSince then:\nCaller: Two pizzas.\nAgent: Which size?"
+    text = (
+        f"Earlier summary: Ada is calling.\n{NOTED}\nSince then:\nCaller: Two pizzas."
+        "\nAgent: Which size?"
+    )
     assert actions[-1] == Summarize(2, (it.caller(text),))
-    first = "[Summary of the call so far: Ada wants two pizzas.] Large."
+    first = (
+        "[Summary of the call so far: Ada wants two pizzas.] [Noted word for word, later lines"
+        f" correct earlier ones:\n{NOTED}] Large."
+    )
     assert it.question(asked).messages[0] == it.caller(first)
 
 
-def test_a_late_summary_is_still_correct() -> None:
+def test_a_reply_cancels_the_summary_and_the_end_of_the_turn_asks_again() -> None:
     call = three_turns()
-    turn(call, "A salad.", "Sure.")
-    call.happens(it.spoke("And"))
 
-    actions = call.happens(ev.Summarized(1, "Ada is calling."))
+    spoke = call.happens(it.spoke("A salad please."))
+    late = call.happens(ev.Summarized(1, "Ada is calling."))
+    over = call.happens(it.delta(4, "Sure."), it.finished(4))
 
-    assert actions == [Record(10, Summary("Ada is calling.", 3))]
-    assert call.history.first == 3
+    begun = [one for one in spoke if isinstance(one, StartReply | CancelSummary)]
+    assert [type(one) for one in begun] == [CancelSummary, StartReply]
+    assert late == []
+    assert isinstance(over[-1], Summarize)
+
+
+def test_a_summary_that_is_cancelled_again_and_again_ends_in_an_extract_when_room_is_needed() -> (
+    None
+):
+    limits = Limits(summarize_after_turns=2, kept_turns=2, turns_without_model=3)
+    call = three_turns(it.limited(limits))
+
+    actions = [turn(call, "A salad.", "Sure.")[-1] for _ in range(3)]
+
+    assert [type(one) for one in actions] == [Summarize, Summarize, Record]
+    assert call.history.summary.text.startswith("Caller: I am Ada. Caller: Two pizzas.")
 
 
 def test_after_twenty_turns_all_but_the_last_four_are_summarised() -> None:
     call = it.listening()
     asked = [turn(call, f"Number {n}.", f"Here is {n}.")[-1] for n in range(1, 22)]
 
-    call.happens(ev.Summarized(1, "Up to 17."))
+    call.happens(ev.Summarized(1, "The caller was told all numbers up to 17."))
 
     assert [isinstance(action, Summarize) for action in asked] == [False] * 20 + [True]
     assert call.facts[0] == CallerSaid("Number 18.")
@@ -157,10 +203,9 @@ def test_a_call_that_ends_is_not_summarised() -> None:
 
 def test_one_summary_at_a_time() -> None:
     call = three_turns()
+    call.happens(it.pressed("5"), it.pressed("*"))
 
-    actions = [turn(call, "A salad.", "Sure.") for _ in range(4)]
-
-    assert [one for each in actions for one in each if isinstance(one, Summarize)] == []
+    assert not any(isinstance(one, Summarize) for one in call.fires(Timer.DIGITS))
 
 
 @pytest.mark.parametrize(
@@ -187,11 +232,14 @@ def test_a_summary_after_the_end_is_dropped() -> None:
     assert call.happens(ev.Summarized(1, "Too late.")) == []
 
 
-@pytest.mark.parametrize("event", [ev.SummaryFailed(1), ev.Summarized(1, " <think>Hm.</think>")])
-def test_without_a_summary_nothing_is_lost_while_there_is_room(event: ev.Event) -> None:
+@pytest.mark.parametrize("first", [ev.SummaryFailed(1), ev.Summarized(1, " <think>Hm.</think>")])
+def test_without_a_summary_nothing_is_lost_while_there_is_room(first: ev.Event) -> None:
     call = three_turns()
 
-    at_once = call.happens(event)
+    if isinstance(first, ev.Summarized):
+        call.happens(first)
+        first = ev.Summarized(2, "")
+    at_once = call.happens(first)
     later = [turn(call, "A salad.", "Sure.")[-1] for _ in range(3)]
 
     assert at_once == []
@@ -208,17 +256,26 @@ def test_without_a_summary_an_extract_makes_room() -> None:
     actions = call.happens(ev.SummaryFailed(1))
 
     text = 'Caller: I am Ada (Lovelace). order {"n":1} -> {"ok":true}'
-    assert actions == [Record(8, Summary(text, 4))]
+    noted = (
+        'Caller: I am Ada (Lovelace).\nDone: order {"n":1} -> {"ok":true}'
+        "\nMentioned: Two pizzas please."
+    )
+    assert actions == [Record(8, Summary(text, 4, noted))]
 
 
 def test_without_a_model_turns_have_an_end_too() -> None:
-    call = three_turns()
+    limits = Limits(summarize_after_turns=2, kept_turns=2, turns_without_model=4)
+    call = three_turns(it.limited(limits))
 
-    for _ in range(7):
+    kept = call.happens(ev.SummaryFailed(1))
+    for _ in range(3):
         turn(call, "A salad.", "Sure.")
-    records = call.happens(ev.SummaryFailed(1))
+    records = call.happens(ev.SummaryFailed(2))
 
-    assert records == [Record(21, Summary("Caller: I am Ada.", 3))]
+    text = "Caller: I am Ada. Caller: Two pizzas. Caller: Large. Caller: A salad."
+    noted = "Caller: I am Ada.\nMentioned: Two pizzas."
+    assert kept == []
+    assert records == [Record(13, Summary(text, 9, noted))]
 
 
 def test_an_order_is_not_made_again_when_its_fact_is_forgotten() -> None:
@@ -365,7 +422,7 @@ def test_a_call_of_two_thousand_turns_stays_small(every: int, most_facts: int) -
         if every == 0:
             conversation.receive(ev.SummaryFailed(summary))
         elif number % every == 0:
-            conversation.receive(ev.Summarized(summary, f"Up to {number}. " * 300))
+            conversation.receive(ev.Summarized(summary, f"Number {number} is here. " * 300))
         facts = max(facts, len(list(conversation.history)))
         characters = max(characters, conversation.history.characters)
 
@@ -425,8 +482,162 @@ def test_an_extract_has_the_callers_words_and_tool_results() -> None:
     assert extract("Ada is calling.", facts, 250) == (
         "Ada is calling. Caller: " + "b" * 199 + '… order {} -> {"number":7}'
     )
-    assert extract("Ada is calling.", facts, 20) == "Ada is ca…"
+    assert extract("Ada is calling.", facts, 20) == "Ada is…"
     assert extract("", [AgentSaid("Hello.")], 100) == NOTHING
+
+
+ORDER: list[Fact] = [
+    CallerSaid("Hi, this is Ada. I would like to order two large mushroom pizzas and a salad."),
+    ToolUsed(1, it.use(1, "order", '{"pizza":"mushroom"}'), it.result(1, '{"number":4711}')),
+    AgentSaid("Of course. That is 25 dollars, ready for pickup at seven."),
+]
+PEDIDO: list[Fact] = [
+    CallerSaid("Hola, quiero una pizza de champiñones y una ensalada para las siete."),
+    AgentSaid("Muy bien, la pizza con la ensalada está lista a las siete en el local."),
+]
+IN_JAPANESE: list[Fact] = [  # words without blanks
+    CallerSaid("マッシュルームのピザを二枚とサラダをお願いします。"),
+    AgentSaid("かしこまりました。ピザは七時にできます。"),
+]
+
+
+@pytest.mark.parametrize(
+    ("facts", "summary"),
+    [
+        (ORDER, "The caller Ada ordered two large mushroom pizzas, number 4711, for seven."),
+        (ORDER, "Here is the summary: Ada wants pizzas. Still open: which size does Ada want?"),
+        (PEDIDO, "El cliente quiere una pizza de champiñones con ensalada para las siete."),
+        (
+            IN_JAPANESE,
+            "お客様はマッシュルームのピザを二枚、七時に頼みました。",
+        ),
+        (TURN, "The two have greeted."),
+        ([CallerSaid("5 5", InputMode.KEYPAD)], "Keys were pressed."),
+    ],
+)
+def test_a_summary_of_the_call_is_taken(facts: list[Fact], summary: str) -> None:
+    assert summary_fault(summary, "", facts) == ""
+
+
+@pytest.mark.parametrize(
+    ("facts", "summary", "fault"),
+    [
+        (ORDER, "", "it had no words"),
+        (ORDER, "I'm sorry, but I cannot summarize this call about pizzas.", SPOKE),
+        (ORDER, "Sorry, I can\u2019t help with mushroom pizzas.", SPOKE),
+        (ORDER, "Hello Ada! Two large mushroom pizzas it is.", SPOKE),
+        (ORDER, "Your two mushroom pizzas are ready at seven. Would you like a drink?", SPOKE),
+        (ORDER, "As an AI language model I do not keep pizzas.", SPOKE),
+        (PEDIDO, "Lo siento, no puedo hacer eso con la pizza.", SPOKE),
+        (PEDIDO, "La pizza está lista. ¿Le puedo ayudar en algo más?", SPOKE),
+        (ORDER, "El cliente Ada quiere dos pizzas de champiñones para las siete.", FOREIGN),
+        (PEDIDO, "The caller wants a pizza with champiñones and a salad for the evening.", FOREIGN),
+        (ORDER, "客户要了两个大蘑菇披萨和一份沙拉。", FOREIGN),
+        (IN_JAPANESE, "The caller wants two mushroom pizzas and a salad.", FOREIGN),
+        ([*ORDER, *ORDER, *ORDER], "Ada ordered.", "it was too short"),
+        (
+            ORDER,
+            "The weather in Paris is mild in spring, and many people visit.",
+            "it was not about",
+        ),
+        (
+            IN_JAPANESE,
+            "今日はとても良い天気なので散歩に行きたいと思います。",
+            "it was not about",
+        ),
+    ],
+)
+def test_what_is_no_summary_of_the_call_is_refused(
+    facts: list[Fact], summary: str, fault: str
+) -> None:
+    assert summary_fault(summary, "", facts).startswith(fault)
+
+
+def test_a_refused_summary_is_asked_for_once_more_with_the_reason() -> None:
+    call = three_turns()
+
+    again = call.happens(ev.Summarized(1, "I'm sorry, I can't help with that."))
+    taken = call.happens(ev.Summarized(2, "Ada is calling."))
+
+    text = (
+        "Earlier summary: none\nSince then:\nAgent: Hello.\nCaller: I am Ada.\nAgent: Hello Ada."
+        "\nYour last answer was refused: it spoke to the caller."
+        " Write the summary that was asked for, nothing else."
+    )
+    assert again == [Summarize(2, (it.caller(text),))]
+    assert taken == [Record(7, Summary("Ada is calling.", 3, NOTED))]
+
+
+def test_a_summary_that_is_refused_twice_gives_way_to_an_extract_when_room_is_needed() -> None:
+    call = three_turns(
+        it.limited(Limits(summarize_after_turns=2, kept_turns=2, turns_without_model=2))
+    )
+
+    call.happens(ev.Summarized(1, "Hello! How can I help you?"))
+    actions = call.happens(ev.Summarized(2, "Hello! How can I help you?"))
+
+    assert actions == [Record(7, Summary("Caller: I am Ada.", 3, NOTED))]
+
+
+def test_an_earlier_summary_that_the_model_has_dropped_is_kept() -> None:
+    earlier = "Ada Lovelace of Elm Street wants mushroom pizzas delivered on Friday."
+
+    assert with_earlier("Ada Lovelace wants pizzas on Friday.", earlier, 200) == (
+        "Ada Lovelace wants pizzas on Friday."
+    )
+    assert with_earlier("The salad comes without onions.", earlier, 200) == (
+        f"{earlier} The salad comes without onions."
+    )
+    assert with_earlier("The salad comes without onions.", earlier, 60) == (
+        "Ada Lovelace of Elm Street… The salad comes without onions."
+    )
+    assert with_earlier("The salad comes without onions.", "Ada calls.", 60) == (
+        "The salad comes without onions."
+    )
+
+
+def test_a_summary_of_an_older_version_has_no_facts_and_counts() -> None:
+    """Its caller's words at the border were not noted, so they are now."""
+    facts = [*TURN, CallerSaid("My number is 555 0100."), AgentSaid("Thanks."), *TURN, *TURN]
+    history = History([*facts, Summary("Ada is calling.", 2)])
+    summarization = Summarization(history, ToolCalls(history, SPECS), ALWAYS)
+
+    summarization.begin(None)
+    [record] = summarization.finish("Ada is calling, and has left a number.")
+
+    assert isinstance(record, Record)
+    assert record.fact == Summary(
+        "Ada is calling, and has left a number.", 4, "Caller: My number is 555 0100."
+    )
+
+
+@given(
+    turns=st.lists(
+        st.sampled_from(["My number is 555 0100.", "I am Bob Ray.", "Well.", "Order it.", "4711"]),
+        min_size=3,
+        max_size=14,
+    ),
+    answers=st.lists(st.sampled_from(["", "Bob Ray wants to order.", "Hello!"]), min_size=30),
+)
+def test_whatever_models_answer_a_number_of_the_caller_is_read_in_every_later_request(
+    turns: list[str], answers: list[str]
+) -> None:
+    """In the facts block, or in the words that are not summarised yet."""
+    limits = Limits(summarize_after_turns=1, kept_turns=2, turns_without_model=2)
+    call, said = it.listening(it.limited(limits)), list[str]()
+    for words in turns:
+        said += [words] if "4711" in words or "555" in words else []
+        actions = call.happens(it.spoke(words))
+        if Timer.END_OF_TURN_DELAY in call.running:
+            actions = call.fires(Timer.END_OF_TURN_DELAY)
+        parts = (part for one in it.question(actions).messages for part in one.parts)
+        read = " ".join(part.text for part in parts if isinstance(part, Text))
+
+        assert all(one in read for one in said)
+        actions = call.happens(it.delta(reply(call), "Fine."), it.finished(reply(call)))
+        while actions and isinstance(actions[-1], Summarize) and answers:
+            actions = call.happens(ev.Summarized(actions[-1].summary, answers.pop()))
+        call.happens(it.agent_off())
 
 
 words = st.text(max_size=60)

@@ -16,6 +16,7 @@ from agent.call import events as ev
 from agent.call.actions import (
     Action,
     CancelReply,
+    CancelSummary,
     CancelTool,
     EndCall,
     Play,
@@ -29,6 +30,7 @@ from agent.call.actions import (
 )
 from agent.call.config import CallConfig, KeyBinding
 from agent.call.conversation import Conversation
+from agent.call.facts_block import LONGEST_LINE
 from agent.call.history import (
     SUMMARY,
     AgentSaid,
@@ -233,12 +235,13 @@ class World:
             case _:
                 pass
 
-    def _carry_out(self, action: Action) -> None:  # noqa: C901, PLR0912 (one case each)
+    def _carry_out(self, action: Action) -> None:  # noqa: C901, PLR0912, PLR0915 (a case each)
         match action:
             case StartReply(reply, messages):
                 assert self.active is None, "2: one reply at a time"
                 assert all(reply > one for one in self.replies), "2: a new reply id"
                 assert not self.is_ending and not self.is_gone, "3: no reply after the end"
+                assert self.awaited_summary is None, "9: no reply beside a summary"
                 self.replies[reply] = "active"
                 assert_acceptable(messages)
                 if self.check_request is not None:
@@ -251,6 +254,9 @@ class World:
                     one.is_stale = True
             case Summarize():
                 self._await_summary(action)
+            case CancelSummary(summary):
+                assert summary == self.awaited_summary, "9: only what runs is cancelled"
+                self.awaited_summary, self.summaries[summary] = None, {}
             case RunTool(call, is_lasting):
                 assert call.id not in self.tools, "4: a call is run once"
                 assert call.name in self.config.tools, "only what is offered is run"
@@ -351,7 +357,21 @@ class World:
         assert len(summary.text) <= self.config.limits.summary_characters, "9: it is short"
         asked_of = list(self.summaries.values())[-1]
         for at in range(summary.until):
-            assert asked_of[at] == facts[at], "9: it tells of what is so still"
+            assert asked_of.get(at, facts[at]) == facts[at], "9: it tells of what is so still"
+        self._assert_nothing_dropped(summary, facts)
+
+    def _assert_nothing_dropped(self, summary: Summary, facts: list[Fact]) -> None:
+        """Promise 9: names and numbers stay word for word, for ever if there is room."""
+        noted, room = summary.facts, self.config.limits.facts_characters
+        assert len(noted) <= room, "9: it is short"
+        earlier = self.summary.facts.splitlines() if self.summary else []
+        for line in earlier:
+            is_full = len(noted) + len(line) >= room
+            assert is_full or line in noted.splitlines(), "9: what is noted stays"
+        for fact in facts[self.begin : summary.until]:
+            if isinstance(fact, CallerSaid) and sum(map(str.isdigit, fact.text)) > 2:
+                is_full = len(noted) + LONGEST_LINE >= room
+                assert is_full or fact.text.strip() in noted, "9: a number is noted"
 
     def _assert_first_run(self, call: ToolCall) -> None:
         """Promise 4: the last call with side effects is not run again, unless it has failed."""

@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from agent.call import actions as act
 from agent.call import events as ev
 from agent.call.conversation import Conversation
-from agent.call.history import AgentSaid, CallerSaid
+from agent.call.history import AgentSaid, CallerSaid, Summary
 from agent.call.messages import StopReason, ToolCall, Usage
 from agent.call.timers import StartTimer, Timer
 from agent.call.turn_taking import LONGEST_ENTRY
@@ -323,11 +323,18 @@ COUNTED: dict[str, tuple[Sequence[Step], dict[str, Any]]] = {
     ),
     "summaries": (
         [
-            (1.0, ev.Summarized(1, "Ada is calling."), []),
-            (1.0, ev.SummaryFailed(2), []),
-            (1.0, ev.SummaryFailed(3), []),
+            (1.0, ev.Summarized(1, "Ada is calling."), [act.Record(7, Summary("Ada.", 3))]),
+            (1.0, ev.Summarized(2, "Hello!"), [act.Summarize(3, ())]),
+            (1.0, ev.CallerSpoke("Yes."), [act.CancelSummary(3), act.StartReply(1, ())]),
+            (1.0, ev.SummaryFailed(4), []),
+            (1.0, ev.SummaryFailed(5), []),
         ],
-        {"summaries_total came": 1.0, "summaries_total failed": 2.0},
+        {
+            "summaries_total came": 1.0,
+            "summaries_total refused": 1.0,
+            "summaries_total cancelled": 1.0,
+            "summaries_total failed": 2.0,
+        },
     ),
     "turn_audio": (
         [

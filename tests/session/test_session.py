@@ -522,9 +522,9 @@ def test_tools_of_one_reply_overlap_in_time() -> None:
     assert seen == [3.0]
 
 
-def long_call(*summary: Step, hangs_up_at: float = 30.0) -> Stage:
+def long_call(*summary: Step, hangs_up_at: float = 30.0, next_at: float = 7.0) -> Stage:
     """At the end of the third turn, at 5 s, a summary is asked for, which comes like this."""
-    words = [(1.0, "I am Ada."), (3.0, "Two pizzas."), (5.0, "Large."), (7.0, "And a salad.")]
+    words = [(1.0, "I am Ada."), (3.0, "Two pizzas."), (5.0, "Large."), (next_at, "And a salad.")]
     words.append((25.0, "Bye."))
     happenings = [(at, CallerSpoke(text)) for at, text in words if at < hangs_up_at]
     answers: list[list[Step]] = [["Hello Ada.", END], ["Size?", END], ["Fine.", END]]
@@ -533,7 +533,11 @@ def long_call(*summary: Step, hangs_up_at: float = 30.0) -> Stage:
     return on_stage(happenings, *answers, summary, ["Sure.", END], until=hangs_up_at, config=config)
 
 
-SUMMARIZED = "[Summary of the call so far: Ada wants pizzas.] Two pizzas."
+NOTED = "Caller: I am Ada.\nMentioned: Two pizzas."
+SUMMARIZED = (
+    "[Summary of the call so far: Ada wants pizzas.] [Noted word for word, later lines correct"
+    f" earlier ones:\n{NOTED}] Two pizzas."
+)
 
 
 def test_a_summary_is_asked_of_the_model_in_words_of_our_own() -> None:
@@ -543,20 +547,22 @@ def test_a_summary_is_asked_of_the_model_in_words_of_our_own() -> None:
 
     text = "Earlier summary: none\nSince then:\nAgent: Hello.\nCaller: I am Ada.\nAgent: Hello Ada."
     assert stage.model.requests[3] == ReplyRequest(SUMMARIZE, (caller(text),), max_tokens=600)
-    assert Summary("Ada wants pizzas.", 3) in stage.journal.facts
+    assert Summary("Ada wants pizzas.", 3, NOTED) in stage.journal.facts
     assert stage.model.requests[4].messages[0] == caller(SUMMARIZED)
 
 
 def test_a_slow_summary_delays_no_reply() -> None:
-    """It counts when it comes."""
+    """Its stream is closed before the reply begins; the next one is asked for after it."""
     stage = long_call(10.0, "Ada wants pizzas.", END)
 
     run_virtually(stage.play())
 
     answers = [at for at, one in stage.line.sent if isinstance(one, Speak) and one.text]
     assert answers == [1.0, 1.0, 3.0, 5.0, 7.0, 25.0]
-    first = [request.messages[0] for request in stage.model.requests[4:6]]
-    assert first == [caller("[The call begins.]"), caller(SUMMARIZED)]
+    assert stage.model.requests[4].messages[0] == caller("[The call begins.]")
+    asked = [request.system == SUMMARIZE for request in stage.model.requests[3:6]]
+    assert asked == [True, False, True]
+    assert not any(isinstance(fact, Summary) for fact in stage.journal.facts)
 
 
 @pytest.mark.parametrize(
@@ -572,7 +578,7 @@ def test_a_slow_summary_delays_no_reply() -> None:
     ids=["never comes", "broken off", "failed", "blocked", "malformed", "crashed"],
 )
 def test_failed_summary_is_not_heard(steps: list[Step]) -> None:
-    stage = long_call(*steps)
+    stage = long_call(*steps, next_at=22.0)
 
     run_virtually(stage.play())
 

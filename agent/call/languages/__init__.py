@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from agent.call.languages.english import ENGLISH
@@ -15,6 +16,24 @@ _TABLES: Mapping[str, TurnWords] = {"en": ENGLISH, "es": SPANISH, "de": GERMAN, 
 
 _WORDLESS = frozenset({"mm", "mhm", "mm hm", "hm", "hmm", "ah", "oh", "uh huh", "ok", "okay"})
 """Backchannels of any language."""
+
+
+_FEWEST_HITS = 3  # function words that tell a language
+
+
+def languages_of(text: str) -> tuple[str, ...]:
+    """The languages with a table that a text is in, that of most words first; empty = not known."""
+    said = re.findall(r"[^\W\d_]+", text.casefold())
+    hits = {tag: sum(map(one.open_words.__contains__, said)) for tag, one in _TABLES.items()}
+    most = max(hits.values())
+    found = [tag for tag in hits if hits[tag] >= _FEWEST_HITS and 2 * hits[tag] > most]
+    return tuple(sorted(found, key=lambda tag: -hits[tag]))
+
+
+def is_function_word(word: str) -> bool:
+    """Whether a casefolded word tells nothing of a subject, in any of these languages."""
+    tables = _TABLES.values()
+    return any(word in each.open_words or word in each.phrase_starts for each in tables)
 
 
 def nods_of(language: str) -> frozenset[str]:

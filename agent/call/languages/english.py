@@ -143,6 +143,19 @@ ENGLISH = TurnWords(
         r"| got to)|let me|while i"
         r"|some\w+|my|the door) .*)?"
     ),
+    promises=re.compile(
+        r"\b(?:(?:i|we|you)(?:'ll| will| shall| am going to| are going to)"
+        r" (?!check|look|see|find|try|be happy|be glad|let|have a look)"
+        r"|(?:i|we|i've|we've|is|are|was|been|all|now|already)(?: (?:have|just|now|been))?"
+        r" (?:booked|ordered|placed|sent|saved|noted|reserved|confirmed|cancell?ed|changed"
+        r"|scheduled|added|removed|updated|paid|refunded)|promise|guarantee)\b"
+    ),
+    addresses=re.compile(
+        r"^\W*(?:(?:i'm|i am|we're|we are) (?:so |very |really )?(?:sorry|afraid|unable|an ai|just)"
+        r"|sorry|my apologies|i (?:apologi[sz]e|can't|cannot|can not|won't|do not|don't)"
+        r"|unfortunately,? i|as an? (?:ai|language)|hello|hi|hey|thank you|thanks|you're welcome"
+        r"|how (?:can|may) i)\b|\byou(?:r|rs)?\b[^.?!]*\?\W*$"
+    ),
     phone_digits=10,
     lengths={"zip": 5, "card number": 16, "credit card": 16, "last four": 4, "last 4": 4},
 )

@@ -102,6 +102,16 @@ FRENCH = TurnWords(
         r"(?: (?:je (?:cherche|vais|dois|regarde|reviens|prends|demande)|il (?:faut|y a)|on sonne"
         r"|que je|laissez|quelqu'un|le temps) .*)?"
     ),
+    promises=re.compile(
+        r"\b(?:(?:ai|avons|est|sont|été) (?:bien )?(?:réservé|commandé|envoyé|enregistré|noté"
+        r"|confirmé|annulé|modifié|ajouté)(?:e|s|es)?|(?:je|nous) vous (?:rappel|envo|enver|confirm"
+        r"|promet|garanti)\w*|(?:je vais|nous allons) (?:vous )?(?:rappeler|envoyer|réserver)"
+        r"|vous (?:recevrez|aurez))\b"
+    ),
+    addresses=re.compile(
+        r"^\W*(?:(?:je suis )?désolée?|excusez|je ne peux|en tant qu|bonjour|bonsoir|merci)\b"
+        r"|\b(?:vous|votre|vos|tu|te)\b[^.?!]*\?\W*$"
+    ),
     phone_digits=10,
     lengths={"code postal": 5, "quatre derniers": 4},
 )

@@ -109,6 +109,16 @@ GERMAN = TurnWords(
         r"(?: (?:ich (?:muss|suche|hole|schaue|schau)|es (?:ist|hat)|jemand|da ist"
         r"|lassen) .*)?"
     ),
+    promises=re.compile(
+        r"\b(?:(?:ich|wir) (?:werden?|schicken?|senden?|rufen?|liefern|garantieren?|verspreche)"
+        r"|werden? ich|werden wir|sie (?:erhalten|bekommen)|(?:gebucht|reserviert|bestellt|gesendet"
+        r"|geschickt|gespeichert|notiert|storniert|bestätigt|geändert|hinzugefügt|vorgemerkt))\b"
+    ),
+    addresses=re.compile(
+        r"^\W*(?:es tut mir leid|tut mir leid|entschuldigung|leider kann ich"
+        r"|ich kann (?:nicht|kein)|als ki|hallo|guten (?:tag|morgen|abend)|danke|vielen dank)\b"
+        r"|\b(?:sie|ihnen|ihre?[nmrs]?|du|dir|dich)\b[^.?!]*\?\W*$"
+    ),
     phone_digits=0,
     lengths={"postleitzahl": 5, "plz": 5, "letzten vier": 4},
 )

@@ -99,6 +99,16 @@ SPANISH = TurnWords(
         r"(?: (?:tengo que|voy a|que (?:busco|voy|tengo)|estoy \w+ndo|déjeme|hay alguien"
         r"|es que|necesito|llaman|busco) .*)?"
     ),
+    promises=re.compile(
+        r"\b(?:(?:he|hemos|ha|han|está|están|queda|quedan|quedó) (?:sido )?"
+        r"(?:reservad|pedid|enviad|guardad|anotad|confirmad|cancelad|cambiad|añadid|programad)[oa]s?"
+        r"|(?:le|te|les) (?:\w+r(?:é|emos)|aseguro|confirmo)|recibirás?|tendrás?|prometo|garantizo"
+        r"|(?:llamar|enviar|mandar)(?:é|emos))\b"
+    ),
+    addresses=re.compile(
+        r"^\W*(?:lo siento|perdón|disculpe|no puedo|como (?:modelo|una ia)|hola|buenos días"
+        r"|buenas|gracias)\b|\b(?:usted|te|tu|tú|le|su)\b[^.?!]*\?\W*$"
+    ),
     phone_digits=0,
     lengths={"código postal": 5, "últimos cuatro": 4},
 )

@@ -76,6 +76,10 @@ class TurnWords:
     """Backchannels; several may follow each other."""
     moment: re.Pattern[str]
     """The caller asks for time, and for nothing else."""
+    promises: re.Pattern[str]
+    """In a sentence of the agent: what it has done or will do, without marks."""
+    addresses: re.Pattern[str]
+    """How a text begins or ends that speaks to the caller, with its marks."""
     phone_digits: int
     """Of a national telephone number; 0 = numbers differ in length."""
     lengths: Mapping[str, int] = field(default_factory=dict)

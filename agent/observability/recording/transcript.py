@@ -265,8 +265,11 @@ def _label_and_text(fact: history.Fact) -> tuple[str, str]:
             return "tool", f"{plain_text(call.name)} {shortened(call.arguments)}"
         case history.Note(text):
             return "note", plain_text(text)
-        case history.Summary(text, until):
-            return "summary", f"of all before fact {until}: {plain_text(text)}"
+        case history.Summary(text, until, noted):
+            return (
+                "summary",
+                f"of all before fact {until}: {plain_text(f'{text} {noted}')}".rstrip(),
+            )
 
 
 def _waterfalls(call: CallTranscript, columns: int) -> Iterator[str]:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from agent.call import events as ev
-from agent.call.actions import RunTool, Summarize
+from agent.call.actions import CancelSummary, RunTool, Summarize
 from agent.call.messages import StopReason, Usage
 from agent.observability import turn_tracker as turns
 from agent.observability.turn_stages import Activity, TrackedTurn
@@ -59,6 +59,8 @@ class CallTrace:
                 case Summarize(summary):
                     span = self._begin_request(at, self._call, {"voice.purpose": "summary"})
                     self._summaries[summary] = span
+                case CancelSummary(summary) if summary in self._summaries:
+                    self._end_with(self._summaries.pop(summary), at, "cancelled")
                 case RunTool(call):
                     under_way = self._activities.get(call.id)
                     self._add_content(under_way, "pii_arguments", call.arguments)

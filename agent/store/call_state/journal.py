@@ -25,7 +25,6 @@ import msgspec
 
 from agent.call.history import (
     KEYS_PRESSED,
-    SUMMARY,
     AgentSaid,
     CallerBegan,
     CallerSaid,
@@ -110,8 +109,8 @@ def _message(fact: Recorded) -> dict[str, object]:
             return _said("user", KEYS_PRESSED.format(text) if means is InputMode.KEYPAD else text)
         case Note(text):
             return _said("user", f"[{text}]")
-        case Summary(text):
-            return _said("user", SUMMARY.format(text))
+        case Summary():
+            return _said("user", fact.block)
         case AgentSaid(text):
             return _said("assistant", text)
         case ToolUsed(_, call):

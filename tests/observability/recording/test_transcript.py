@@ -56,7 +56,7 @@ FACTS: list[Recorded] = [
     AgentSaid("Twelve pizzas, then. That will ", is_cut=True),
     Note("The line broke off here for a moment."),
     ToolUsed(2, CALL),
-    Summary("Twelve pizzas.", 5),
+    Summary("Twelve pizzas.", 5, "Caller: 4711"),
 ]
 SESSION: Item = {
     "pk": "CA1",
@@ -108,7 +108,7 @@ def test_call_is_told_in_the_order_of_its_facts() -> None:
         "         note     The line broke off here for a moment.",
         '         tool     PlaceOrderFunction {"size":"large"}',
         "                  -> no result",
-        "         summary  of all before fact 5: Twelve pizzas.",
+        "         summary  of all before fact 5: Twelve pizzas. Caller: 4711",
     ]
 
 

@@ -217,8 +217,8 @@ def test_what_the_agent_does_by_itself_hangs_on_the_call() -> None:
         (7.0, ev.ReplyFinished(1), [act.Summarize(1, ())]),
         (7.5, ev.TokensCounted(None, Usage(7, 8)), []),
         (8.0, ev.Summarized(1, "Ada called."), []),
-        (9.0, ev.ToolFinished(LOOK.id, SENT), []),
-        (10.0, ev.CallerPressed("1"), [act.Speak(2, "One. ", is_last=True)]),
+        (9.0, ev.ToolFinished(LOOK.id, SENT), [act.Summarize(2, ())]),
+        (10.0, ev.CallerPressed("1"), [act.CancelSummary(2), act.Speak(2, "One. ", is_last=True)]),
     )
 
     assert tree(spans) == [
@@ -228,9 +228,11 @@ def test_what_the_agent_does_by_itself_hangs_on_the_call() -> None:
         ("turn", "call", 6.0, 7.0),
         ("chat gpt-x", "turn", 6.0, 7.0),
         ("chat gpt-x", "call", 7.0, 8.0),
+        ("chat gpt-x", "call", 9.0, 10.0),
         ("turn", "call", 10.0, 10.0),
     ]
     assert attributes(spans[5])["voice.purpose"] == "summary"
+    assert attributes(spans[6])["voice.cancelled"] is True
     assert attributes(spans[5])["gen_ai.usage.output_tokens"] == 8
 
 

@@ -29,6 +29,16 @@ def used(name: str, arguments: object) -> dict[str, object]:
             "user",
             [{"text": "[Summary of the call so far: Ada is calling.]"}],
         ),
+        (
+            Summary("Ada is calling.", 3, "Caller: 4711"),
+            "user",
+            [
+                {
+                    "text": "[Summary of the call so far: Ada is calling.] [Noted word for word,"
+                    " later lines correct earlier ones:\nCaller: 4711]"
+                }
+            ],
+        ),
         (Note("The order is in."), "user", [{"text": "[The order is in.]"}]),
         (AgentSaid("Gladly."), "assistant", [{"text": "Gladly."}]),
         (AgentSaid("", is_cut=True), "assistant", []),
@@ -40,6 +50,12 @@ def test_a_fact_is_a_converse_message(fact: Fact, role: str, content: object) ->
     item = fact_item("CA1", 1_772_733_600_000, 0, fact, 1, 9)
 
     assert item["chat"] == {"role": role, "content": content}
+
+
+def test_a_summary_of_an_older_version_is_read_without_facts() -> None:
+    stored = {"fact": {"kind": "summary", "text": "Ada is calling.", "until": 3}}
+
+    assert fact_from_item(stored) == Summary("Ada is calling.", 3)
 
 
 @pytest.mark.parametrize(
