@@ -61,8 +61,9 @@ _FAULTS: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("elif not has_words(event.text) or self._input.is_repetition(event.text):",
          "elif not event.text or self._input.is_repetition(event.text):",
          "marks alone are no turn"),
-        ("                self._actions += self._turn.leave()\n                self._leave_with",
-         "                self._leave_with",
+        ("        self._actions += self._turn.leave()\n        self._actions += self._input"
+         ".complete_entry()\n        self._lifecycle.ending",
+         "        self._actions += self._input.complete_entry()\n        self._lifecycle.ending",
          "2: a caller who has spent everything gets no further answer"),
         ("is_complete, is_all = self._output.open_at is None, not",
          "is_complete, is_all = True, not", "3: a reply that went on is marked as cut"),
@@ -108,6 +109,9 @@ _FAULTS: dict[str, tuple[tuple[str, str, str], ...]] = {
          "if not old or not new:", "5: equal groups of a number are not one group"),
     ),
     "call/turn": (
+        ("        asked = self.ask() if delay else []\n        sentence",
+         "        asked = self.ask() if not delay else []\n        sentence",
+         "7: what was said in the longest turn is answered"),
         ("(said[-1][1].is_cut or said[-1][0] == self._broken_off)",
          "said[-1][1].is_cut", "7: an answer that an empty entry broke off is given again"),
         ("            return self.await_filler(self._config.limits.filler_every_ms)\n        of_",
@@ -186,6 +190,8 @@ _FAULTS: dict[str, tuple[tuple[str, str, str], ...]] = {
          "            pass\n", "yes confirms only what was said to the end"),
     ),
     "call/turn_taking": (
+        ("return is_open and (self.is_callers or is_waiting)",
+         "return is_open and self.is_callers", "7: fragments without end have a limit"),
         ("LONGEST_END_OF_TURN_MS if is_speaking else self._end_of_turn_ms",
          "self._end_of_turn_ms", "a caller who speaks has time for the words"),
         ("after_ms = LONGEST_END_OF_TURN_MS if self.caller_is_speaking else limits.transcript_ms",
@@ -282,6 +288,9 @@ _FAULTS: dict[str, tuple[tuple[str, str, str], ...]] = {
          "        at += 1  # the cut", "a word that was cut in half was not heard"),
     ),
     "call/lifecycle": (
+        ("return phrases.goodbye_spent_call, CALL_SPENT",
+         "return phrases.goodbye_spent_call, BY_AGENT",
+         "no model is asked once a spending limit is reached"),
         ("return self.phase is Phase.OPEN and not self.end_is_final",
          "return self.phase is Phase.OPEN", "3: a final end keeps its reason"),
         ("isinstance(effect, HangUp) and was_awaited:",

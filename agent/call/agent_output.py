@@ -83,10 +83,16 @@ class AgentOutput:
             self._history.extend_speech(position, rest)
         return [closing, self._record(position)]
 
-    def say_whole(self, text: str, source: SpeechSource = SpeechSource.SERVICE) -> list[Action]:
+    def say_whole(
+        self,
+        text: str,
+        source: SpeechSource = SpeechSource.SERVICE,
+        *,
+        interruptible: bool | None = None,
+    ) -> list[Action]:
         closing = self.close()
         self._begin_utterance()
-        speak = Speak(self._utterance, text, is_last=True)
+        speak = Speak(self._utterance, text, is_last=True, interruptible=interruptible)
         return [*closing, speak, self._append(AgentSaid(text, source))]
 
     def heard_until(self, after_ms: int | None) -> str:

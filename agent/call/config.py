@@ -34,6 +34,8 @@ class Phrases:
     not_understood: str = "I am sorry, I did not quite get that. Could you put it another way?"
     blocked: str = "I am sorry, I cannot talk about that. Is there anything else I can do for you?"
     still_there: tuple[str, ...] = ("Are you still there?", "I am still here if you need anything.")
+    may_i_answer: str = "I am sorry to stop you there. Let me make sure that I follow."
+    """To a caller who has talked for `longest_turn_ms`."""
     take_your_time: str = "Of course, take your time."
     """To a caller who asks for a moment."""
     goodbye_idle: str = "I cannot hear you any more, so I will hang up now. Goodbye."
@@ -47,6 +49,9 @@ class Phrases:
     goodbye_spent: str = (
         "I am sorry, you have reached the limit of our service for today. "
         "Please call again tomorrow. Goodbye."
+    )
+    goodbye_spent_call: str = (
+        "I am sorry, this call has reached the limit of our service. Please call again. Goodbye."
     )
     goodbye_stopping: str = "I am sorry, I have to end this call here. Please call again."
     resumed: str = "I am sorry, the line broke off for a moment."
@@ -84,6 +89,8 @@ class Limits:
     """Silence before each re-prompt; after the last one the same silence ends the call."""
     moment_ms: tuple[int, ...] = (45_000, 60_000)
     """The same after the caller has asked for a moment."""
+    longest_turn_ms: int = 60_000
+    """How long the caller may talk without a word of the agent."""
     resumes_after_noise: bool = True
     """Whether the agent goes on when a noise or a backchannel has stopped it, once in a turn."""
     number_digits: Mapping[str, int] = field(default_factory=dict)

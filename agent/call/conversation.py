@@ -66,6 +66,7 @@ class Conversation:
         self._actions = []
         if self._lifecycle.accepts(event) and not self._is_stale(event):
             self._decide(event)
+            self._actions += self._turn_taking.limit_turn(self._actions, self._config.limits)
         leads_on = self._turn.is_under_way or self._timers.lead_on
         is_open = self._lifecycle.phase is lifecycle.Phase.OPEN
         assert leads_on or not is_open, type(event)  # noqa: S101 (an invariant)
@@ -119,14 +120,13 @@ class Conversation:
                 self._config = config
                 self._turn.set_config(config)
             case ev.AllowanceSpent():
-                self._actions += self._turn.leave()
-                self._leave_with(self._config.phrases.goodbye_spent, lifecycle.SPENT)
+                self._leave_with(*self._lifecycle.spend(event, self._config.phrases))
             case ev.ServiceStopping(mode):
                 self._stop_service(mode)
             case _:  # a CallEnded; mypy reports any event that was added and forgotten here
                 self._lose_connection(event.reason)
 
-    def _wake(self, timer: Timer) -> None:  # noqa: C901 (one case for each timer)
+    def _wake(self, timer: Timer) -> None:  # noqa: C901, PLR0912 (one case for each)
         match timer:
             case Timer.FLUSH:
                 self._actions += self._turn.flush()
@@ -139,6 +139,8 @@ class Conversation:
                 pass  # from now on the same words are new ones
             case Timer.YIELD:
                 self._stop_yielding()
+            case Timer.LONGEST_TURN:
+                self._stop_caller()
             case Timer.FILLER | Timer.TOOL:
                 self._actions += self._turn.say_filler(is_withheld=self._yields)
             case Timer.PLAYBACK:
@@ -259,20 +261,18 @@ class Conversation:
             self._actions += self._turn.ask()
 
     def _follow_playback(self, report: ev.Playback, text: str) -> None:
-        match report:
-            case ev.Playback.AGENT_ON:
-                self._actions += self._turn_taking.note_playing()
-            case ev.Playback.AGENT_OFF:
-                if stopped := self._turn_taking.note_played_out():
-                    self._actions += stopped
-                    self._finish_playback()
-            case ev.Playback.CALLER_ON:
-                self._turn_taking.caller_is_speaking = True
-                self._actions += self._turn_taking.note_caller(self._config.limits)
-            case ev.Playback.PLAYED:
-                self._output.note_played(text)
-            case _:  # CALLER_OFF: the words follow
-                self._actions += self._turn_taking.note_voice_over(self._config.limits)
+        self._actions += self._turn_taking.note_report(report, text, self._config.limits)
+        if report is ev.Playback.AGENT_OFF and (stopped := self._turn_taking.note_played_out()):
+            self._actions += stopped
+            self._finish_playback()
+
+    def _stop_caller(self) -> None:
+        if self._turn_taking.may_stop_caller:
+            self._revoke_end()
+            self._actions += self._turn.stop_caller()
+            self._stop_yielding()
+            if not self._turn.is_under_way and Timer.PLAYBACK not in self._timers.running:
+                self._end_turn()
 
     def _begin_turn(self) -> None:
         self._actions += self._turn.begin()
@@ -361,7 +361,6 @@ class Conversation:
         if self._lifecycle.ending:
             return
         if self._lifecycle.warnings > 1:
-            self._actions += self._turn.leave()
             self._leave_with(phrases.goodbye_duration, lifecycle.TIME_IS_UP)
         elif self._turn_taking.is_quiet:
             self._say_last(phrases.almost_over)
@@ -382,6 +381,7 @@ class Conversation:
         self._end_call(self._lifecycle.ending or lifecycle.CUT_SHORT)
 
     def _leave_with(self, words: str, ending: lifecycle.CallEnding) -> None:
+        self._actions += self._turn.leave()
         self._actions += self._input.complete_entry()
         self._lifecycle.ending = ending
         self._say_last(words)

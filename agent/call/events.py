@@ -26,6 +26,7 @@ class EndReason(StrEnum):
     ERROR_RELAY = "error_relay"
     DRAIN = "drain"
     CALLER_SPEND = "caller_spend"
+    CALL_SPEND = "call_spend"
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +172,10 @@ class CallConfigChanged:
 
 @dataclass(frozen=True, slots=True)
 class AllowanceSpent:
-    """The caller has reached the spending limit; no further turn begins."""
+    """A spending limit is reached; no further turn begins."""
+
+    of_call: bool = False
+    """The limit of this call; else that of all calls of the caller."""
 
 
 class ShutdownMode(StrEnum):

@@ -102,6 +102,7 @@ BY_AGENT = CallEnding(EndReason.AGENT_END, is_revocable=True)
 IDLE = CallEnding(EndReason.IDLE, is_revocable=True)
 TIME_IS_UP = CallEnding(EndReason.MAX_DURATION)
 SPENT = CallEnding(EndReason.CALLER_SPEND)
+CALL_SPENT = CallEnding(EndReason.CALL_SPEND)
 MODEL_FAILED = CallEnding(EndReason.ERROR_MODEL)
 HANDED_OVER = CallEnding(EndReason.DRAIN, HandoffData(ReasonCode.SERVER_DRAIN, QUIET))
 CUT_SHORT = CallEnding(EndReason.DRAIN, HandoffData(ReasonCode.SERVER_DRAIN))
@@ -188,6 +189,12 @@ class CallLifecycle:
         if config.can_hand_off:
             return config.phrases.transfer, self._transfer(Handoff("technical trouble"), config)
         return config.phrases.goodbye_trouble, MODEL_FAILED
+
+    def spend(self, event: ev.AllowanceSpent, phrases: Phrases) -> tuple[str, CallEnding]:
+        """The last words and the end of a call that has reached a spending limit."""
+        if event.of_call:
+            return phrases.goodbye_spent_call, CALL_SPENT
+        return phrases.goodbye_spent, SPENT
 
     def close(self, ending: CallEnding, limits: Limits) -> list[Action]:
         self.phase = Phase.CLOSING

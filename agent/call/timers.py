@@ -22,6 +22,8 @@ class Timer(StrEnum):
     """While it runs, speech recognition may replace the caller's last words."""
     YIELD = "yield"
     """The caller speaks, or has just spoken, and has heard nothing of the reply: it is withheld."""
+    LONGEST_TURN = "longest_turn"
+    """The caller speaks: the agent says something before it runs out, or takes the turn then."""
     RETRY = "retry"
     FILLER = "filler"
     """The caller waits for the agent's words: play a filler."""

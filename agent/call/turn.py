@@ -166,6 +166,15 @@ class Turn:
         self._asked_at = None  # a nod to words that were cut confirms nothing
         return [*said, self.add_note(GO_ON), *self.ask()], Then.AWAIT
 
+    def stop_caller(self) -> list[Action]:
+        """Take the turn from a caller who talks on; what was said so far is asked about."""
+        left = self.leave() if self._rest else []
+        delay = self._timers.stop(Timer.END_OF_TURN_DELAY)
+        asked = self.ask() if delay else []
+        sentence = self._config.phrases.may_i_answer
+        said = self._output.say_whole(sentence, interruptible=False)
+        return [*left, *delay, *asked, *said]
+
     def follow_key(self, binding: KeyBinding) -> list[Action]:
         """Ask about a key; the text of its binding is said as it is if a tool is to run."""
         said: list[Action] = []

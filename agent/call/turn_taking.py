@@ -5,6 +5,8 @@
 - The caller takes the turn with the first sign of words to come and has it until they are there, or
   a sign that there are none. Timers that would interrupt the caller restart in the meantime. The
   end of a voice may not be reported, so the wait for it is bounded.
+- A caller who talks on and on is stopped: LONGEST_TURN runs from the first sign of words until the
+  agent says something, a filler too. When it has run out, the agent takes the turn.
 - When neither side speaks IDLE runs, from the end of the playback.
 
 What the caller says and types becomes facts. That the caller has begun is recorded before the words
@@ -20,13 +22,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from agent.call.actions import Action, Record
+from agent.call.actions import Action, Record, Speak
 from agent.call.agent_output import AgentOutput
 from agent.call.config import Limits, Phrases
 from agent.call.end_of_turn import answer_after_ms
-from agent.call.events import CallerSpoke
+from agent.call.events import CallerSpoke, Playback
 from agent.call.history import CallerBegan, CallerSaid, History, InputMode
-from agent.call.lifecycle import CallLifecycle
+from agent.call.lifecycle import CallLifecycle, Phase
 from agent.call.timers import StartTimer, Timer, TimerSet
 from agent.call.utterance_analysis import (
     asks,
@@ -145,6 +147,26 @@ class TurnTaking:
     def is_quiet(self) -> bool:
         return Timer.IDLE in self._timers.running and not self.is_callers
 
+    @property
+    def may_stop_caller(self) -> bool:
+        """Whether the caller still talks, or may go on, and hears nothing of the agent."""
+        return self._is_with_caller and self._output.is_silent
+
+    @property
+    def _is_with_caller(self) -> bool:
+        running = self._timers.running
+        is_waiting = Timer.END_OF_TURN_DELAY in running or Timer.YIELD in running
+        is_open = self._lifecycle.phase is Phase.OPEN and not self._lifecycle.end_is_final
+        return is_open and (self.is_callers or is_waiting)
+
+    def limit_turn(self, actions: Sequence[Action], limits: Limits) -> Sequence[Action]:
+        """What these actions mean for the longest turn of the caller."""
+        if any(isinstance(action, Speak) and action.text for action in actions):
+            return self._timers.stop(Timer.LONGEST_TURN)
+        if Timer.LONGEST_TURN in self._timers.running or not self._is_with_caller:
+            return ()
+        return [self._timers.start(Timer.LONGEST_TURN, limits.longest_turn_ms)]
+
     def is_backchannel(self, event: CallerSpoke, language: str) -> bool:
         is_speaking = self._output.open_at is not None or self._output.is_playing
         is_agents = is_speaking or (self._turn.is_under_way and self._output.has_spoken)
@@ -198,7 +220,7 @@ class TurnTaking:
     def end_caller_turn(self) -> None:
         self.is_callers = self.caller_is_speaking = False
 
-    def note_voice_over(self, limits: Limits) -> list[Action]:
+    def _note_voice_over(self, limits: Limits) -> list[Action]:
         self.caller_is_speaking = False
         delay_ms = max(self._end_of_turn_ms, limits.transcript_ms)
         delay = self._timers.restart(Timer.END_OF_TURN_DELAY, delay_ms)
@@ -233,7 +255,23 @@ class TurnTaking:
     def note_noise(self) -> Sequence[StartTimer]:
         return self._timers.restart(Timer.IDLE, self._silence_ms)
 
-    def note_playing(self) -> list[Action]:
+    def note_report(self, report: Playback, text: str, limits: Limits) -> list[Action]:
+        """Follow a report of the relay; the end of the agent's speech is `note_played_out`."""
+        match report:
+            case Playback.AGENT_ON:
+                return self._note_playing()
+            case Playback.CALLER_ON:
+                self.caller_is_speaking = True
+                return self.note_caller(limits)
+            case Playback.CALLER_OFF:  # the words follow
+                return self._note_voice_over(limits)
+            case Playback.PLAYED:
+                self._output.note_played(text)
+            case Playback.AGENT_OFF:
+                pass
+        return []
+
+    def _note_playing(self) -> list[Action]:
         self._output.note_playing()
         if not (stopped := self._timers.stop(Timer.IDLE)):
             return []

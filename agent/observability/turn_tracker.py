@@ -28,7 +28,7 @@ ORDER_SECONDS = 0.5
 that caused it. An interrupt within this time after that report counts as one of the playback."""
 _INTERRUPTS = frozenset({ev.CallerInterrupted, ev.CallerSpoke, ev.CallerPressed})
 _FOLLOWED = frozenset({StartReply, RunTool, CancelReply, CancelTool, Speak})
-_WAITS_FOR_CALLER = frozenset({Timer.END_OF_TURN_DELAY, Timer.DIGITS})
+_WAITS_FOR_CALLER = frozenset({Timer.END_OF_TURN_DELAY, Timer.DIGITS, Timer.LONGEST_TURN})
 _ANSWERS_CALLER = _WAITS_FOR_CALLER | {Timer.RETRY}
 """When these run out, what the caller said or pressed is taken as complete and is answered."""
 

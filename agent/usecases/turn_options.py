@@ -13,6 +13,7 @@ from agent.call.config import Limits
 _DEFAULTS = Limits()
 _Wait = Annotated[int, Meta(ge=0, le=10_000)]
 _Silences = Annotated[tuple[Annotated[int, Meta(ge=1_000, le=600_000)], ...], Meta(min_length=1)]
+_Turn = Annotated[int, Meta(ge=10_000, le=600_000)]
 _Digits = Annotated[int, Meta(ge=1, le=40)]
 
 
@@ -27,6 +28,8 @@ class TurnOptions(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknow
     """Before each re-prompt; as much silence after the last one ends the call."""
     moment_ms: _Silences = _DEFAULTS.moment_ms
     """The same after the caller has asked for a moment."""
+    longest_turn_ms: _Turn = _DEFAULTS.longest_turn_ms
+    """How long a caller may talk without a word of the agent, who then takes the turn."""
     resumes_after_noise: bool = True
     """Whether the agent goes on when a noise or a backchannel has stopped it."""
     digits: dict[str, _Digits] = {}
@@ -41,6 +44,7 @@ class TurnOptions(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknow
             end_of_number_ms=self.end_of_number_ms,
             idle_ms=self.silence_ms,
             moment_ms=self.moment_ms,
+            longest_turn_ms=self.longest_turn_ms,
             resumes_after_noise=self.resumes_after_noise,
             number_digits={words.casefold(): digits for words, digits in self.digits.items()},
         )

@@ -38,6 +38,7 @@ HELLO = replace(CONFIG, greeting="Hello.")
 """Its greeting takes 400 ms to play."""
 
 
+_LEFT_OUT = frozenset({Timer.REPEAT, Timer.LONGEST_TURN})
 Step = ev.Event | Timer
 """What happens; a timer of this name runs out."""
 
@@ -68,7 +69,8 @@ class Call:
     def happens(self, *steps: Step) -> list[Action]:
         """Send events; returns the actions after the last one, with serial 0 in every timer.
 
-        Left out are `CallerBegan` (see `world.began_at`) and the timer REPEAT (see `running`).
+        Left out are `CallerBegan` (see `world.began_at`), and the timers REPEAT and LONGEST_TURN
+        (see `running`).
         """
         actions: list[Action] = []
         for step in steps:
@@ -77,7 +79,7 @@ class Call:
             replace(action, serial=0) if isinstance(action, StartTimer) else action
             for action in actions
             if not (isinstance(action, Record) and isinstance(action.fact, CallerBegan))
-            and not (isinstance(action, StartTimer | StopTimer) and action.timer is Timer.REPEAT)
+            and not (isinstance(action, StartTimer | StopTimer) and action.timer in _LEFT_OUT)
         ]
 
     def fires(self, timer: Timer) -> list[Action]:

@@ -224,9 +224,9 @@ class Adversary(RuleBasedStateMachine):
         self.world.happen(ev.CallConfigChanged(config))
 
     @precondition(lambda self: len(self.world.serials) > 8)
-    @rule()
-    def allowance_is_spent(self) -> None:
-        self.world.happen(ev.AllowanceSpent())
+    @rule(of_call=st.booleans())
+    def allowance_is_spent(self, of_call: bool) -> None:
+        self.world.happen(ev.AllowanceSpent(of_call))
 
     @precondition(lambda self: len(self.world.serials) > 12)
     @rule(departure=st.sampled_from(ShutdownMode))

@@ -111,6 +111,8 @@ class World:
     journal: dict[int, Fact] = field(default_factory=dict)
     began_at: int | None = None
     """The position at which it was last recorded that the caller had begun to speak."""
+    is_spent: bool = False
+    """A spending limit has ended the call."""
     awaited_again: set[str] = field(default_factory=set)
     """Tool calls, of any reply, that a resumed call waits for before it asks the model."""
     heard_words: list[str] = field(default_factory=list)
@@ -173,7 +175,7 @@ class World:
         self.timers, self.serials = {}, []
         self.summaries, self.awaited_summary = {}, None
         self.utterances = [Utterance(0, one.text, is_closed=True) for one in self.utterances]
-        self.is_started = self.is_ending = self.is_gone = False
+        self.is_started = self.is_ending = self.is_gone = self.is_spent = False
 
     def happen(self, event: ev.Event) -> list[Action]:
         """Hand over one event and judge the answer."""
@@ -181,6 +183,7 @@ class World:
         before, gives_way = dict(self.journal), Timer.YIELD in self.timers
         is_stale = self._is_stale(event)
         self._learn(event)
+        is_unanswered = Timer.END_OF_TURN_DELAY in self.timers
         self.actions = self.conversation.receive(event)
         for action in self.actions:
             self._carry_out(action)
@@ -190,6 +193,7 @@ class World:
             self._judge_event(event, before)
         if gives_way and isinstance(event, ev.ReplyDelta | ev.ReplyFinished | ev.ReplyFailed):
             assert self.actions == [], "3: a reply that gives way says and does nothing"
+        self._judge_limits(event, is_stale=is_stale, is_unanswered=is_unanswered)
         self._judge_state()
         self.is_broken = False
         return self.actions
@@ -431,6 +435,20 @@ class World:
         self._judge_words(event, before)
         self._judge_interrupt(event, before)
         self._judge_tools(event)
+
+    def _judge_limits(self, event: ev.Event, *, is_stale: bool, is_unanswered: bool) -> None:
+        """The caller's turn has a limit; a call that has spent its limit asks no model."""
+        asks = any(isinstance(action, StartReply | Summarize) for action in self.actions)
+        says = any(isinstance(action, Speak) and action.text for action in self.actions)
+        assert not (self.is_spent and asks), "no model is asked once a spending limit is reached"
+        self.is_spent = self.is_spent or (isinstance(event, ev.AllowanceSpent) and says)
+        if {Timer.END_OF_TURN_DELAY, Timer.YIELD} & self.timers.keys():
+            assert says or Timer.LONGEST_TURN in self.timers, "7: the caller's turn has a limit"
+        match event:
+            case ev.TimerFired(Timer.LONGEST_TURN) if is_unanswered and not is_stale:
+                assert asks and says, "7: who talks too long is stopped and answered"
+            case _:
+                pass
 
     def _judge_state(self) -> None:
         facts = [self.journal[at] for at in range(len(self.journal))]

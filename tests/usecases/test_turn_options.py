@@ -18,6 +18,7 @@ def test_options_become_limits() -> None:
         end_of_number_ms=4_000,
         silence_ms=(9_000,),
         moment_ms=(60_000,),
+        longest_turn_ms=90_000,
         resumes_after_noise=False,
         digits={"Order number": 6},
     )
@@ -28,6 +29,7 @@ def test_options_become_limits() -> None:
         end_of_number_ms=4_000,
         idle_ms=(9_000,),
         moment_ms=(60_000,),
+        longest_turn_ms=90_000,
         resumes_after_noise=False,
         number_digits={"order number": 6},
     )
