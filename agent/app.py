@@ -43,7 +43,7 @@ from agent.http.server import (
     public_limits,
 )
 from agent.http.voice_webhook import at_capacity_texts
-from agent.llm import ModelOptions, OpenModel, TimeLimits, open_models
+from agent.llm import ModelOptions, OpenModel, open_models
 from agent.messaging import MessengerOptions, open_messenger
 from agent.observability import (
     EmbeddedMetrics,
@@ -82,11 +82,8 @@ def model_options(settings: Settings, telemetry: Telemetry, load: Load) -> Model
         openai_api_key=settings.openai_api_key,
         openai_base_url=settings.openai_base_url,
         max_calls=settings.max_calls,
-        limits=TimeLimits(
-            first_event=settings.model_first_event_seconds,
-            gap=settings.model_gap_seconds,
-            load=max(settings.model_load_seconds, settings.model_first_event_seconds),
-        ),
+        times=settings.model_times,
+        load_seconds=settings.model_load_seconds,
         count=telemetry.count,
         may_hedge=lambda: load.allows_hedges,
     )

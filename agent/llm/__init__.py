@@ -8,8 +8,9 @@ The identifier of a use case wins over that of the process, also where the proce
 
 - The client of a scheme is opened, and its libraries are imported, at start for the identifiers of
   the process, so that a wrong one stops the start; else when a use case first names it.
-- A fallback gets the settings of the use case, with its guardrail but without the options of a
-  family of models. Offline without a script is no fallback: an apology serves callers better.
+- A fallback gets the settings of the use case, with its guardrail but without its time limits and
+  the options of a family of models. Offline without a script is no fallback: an apology serves
+  callers better.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import structlog
@@ -26,13 +27,12 @@ from agent.errors import ModelError, UseCaseError
 from agent.llm.failover import Candidate, FailoverModel, HedgeBudget, ModelCircuit
 from agent.llm.offline import NO_SCRIPT, OFFLINE_NOTICE, OfflineModel
 from agent.llm.reasoning import ReasoningHabits
-from agent.llm.timeouts import TimeLimits
 from agent.ports import Count, LanguageModel, uncounted
 from agent.usecases import ModelSettings, UseCase
+from agent.usecases.model_times import NO_TIMES, ModelTimes, TimeLimits, time_limits
 
 __all__ = [
-    "NO_SCRIPT", "OFFLINE_NOTICE", "ModelOptions", "OfflineModel", "OpenModel", "TimeLimits",
-    "open_models",
+    "NO_SCRIPT", "OFFLINE_NOTICE", "ModelOptions", "OfflineModel", "OpenModel", "open_models",
 ]  # fmt: skip
 
 log = structlog.get_logger(__name__)
@@ -55,9 +55,15 @@ class ModelOptions:
     openai_api_key: str = ""
     openai_base_url: str = ""
     max_calls: int = 100
-    limits: TimeLimits = field(default_factory=TimeLimits)
+    times: ModelTimes = NO_TIMES
+    load_seconds: float = 60.0
     count: Count = uncounted
     may_hedge: Callable[[], bool] = lambda: True
+
+    def limits_of(self, identifier: str, times: ModelTimes = NO_TIMES) -> TimeLimits:
+        """The limits of a model whose use case has set these times."""
+        url = self.openai_base_url if _scheme_of(identifier) == _OPENAI else ""
+        return time_limits(times.over(self.times), url, self.load_seconds)
 
 
 _MakeModel = Callable[[ModelSettings, str], LanguageModel]
@@ -77,7 +83,7 @@ async def _openai(options: ModelOptions) -> AsyncIterator[_MakeModel]:
         api_key=options.openai_api_key,
         base_url=options.openai_base_url,
         max_calls=options.max_calls,
-        limits=options.limits,
+        limits=options.limits_of("openai:"),
         count=options.count,
     ) as client:
         yield lambda settings, _: OpenAIModel(settings.identifier, client)
@@ -88,7 +94,7 @@ async def _bedrock(options: ModelOptions) -> AsyncIterator[_MakeModel]:
     from agent.llm.bedrock import BedrockClient, BedrockModel  # noqa: PLC0415 (see the module)
 
     async with BedrockClient.open(
-        max_calls=options.max_calls, limits=options.limits, count=options.count
+        max_calls=options.max_calls, limits=options.limits_of(_BEDROCK), count=options.count
     ) as client:
         await client.warm(_CONNECTIONS_AT_START)
         yield lambda settings, _: BedrockModel(settings.identifier, settings, client)
@@ -170,7 +176,7 @@ class _Models:
         if _scheme_of(settings.identifier) == _OFFLINE:
             return self._makers[_OFFLINE](settings, script or NO_SCRIPT)
         candidates = [self._candidate(settings, script)]
-        common = replace(settings, additional="", latency="", service_tier="")
+        common = replace(settings, additional="", latency="", service_tier="", times=NO_TIMES)
         for identifier in self._options.fallbacks:
             if identifier == settings.identifier:
                 continue
@@ -178,7 +184,7 @@ class _Models:
                 candidates.append(self._candidate(replace(common, identifier=identifier), script))
             except UseCaseError as error:
                 log.warning("llm.fallback_left_out", model=identifier, reason=str(error))
-        return FailoverModel(candidates, self._budget, self._options.count, self._options.limits)
+        return FailoverModel(candidates, self._budget, self._options.count)
 
     def _may_load(self, identifier: str) -> bool:
         return _scheme_of(identifier) == _OPENAI and bool(self._options.openai_base_url)
@@ -188,8 +194,9 @@ class _Models:
         model = self._makers[_scheme_of(identifier)](settings, script)
         if identifier not in self._known:
             may_load = self._may_load(identifier)
-            circuit = ModelCircuit(identifier, options.count, options.limits, may_load=may_load)
+            usual = options.limits_of(identifier)
+            circuit = ModelCircuit(identifier, options.count, usual, may_load=may_load)
             self._known[identifier] = circuit, ReasoningHabits(identifier)
             self._probes.append(asyncio.create_task(circuit.probe(model), name="model probe"))
         circuit, habits = self._known[identifier]
-        return Candidate(model, circuit, habits)
+        return Candidate(model, circuit, habits, options.limits_of(identifier, settings.times))

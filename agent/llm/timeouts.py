@@ -1,4 +1,4 @@
-"""Time limits of a model, and one timer for the many waits of a stream.
+"""One timer for the many waits of a stream; the limits are `agent.usecases.model_times`.
 
 Only `agent.llm.failover` limits the waits for a stream; adapters limit connecting and loading.
 """
@@ -6,21 +6,10 @@ Only `agent.llm.failover` limits the waits for a stream; adapters limit connecti
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from typing import Self
 
 KEEP_ALIVE_SECONDS = 120.0  # of an idle connection; NAT gateways forget one after 350 s
 WARM_SECONDS = 60.0  # a connection counts as warm for so long after its last use
-
-
-@dataclass(frozen=True, slots=True)
-class TimeLimits:
-    """Longest waits for a model, in seconds."""
-
-    connect: float = 1.5
-    first_event: float = 2.5  # from sending the request
-    gap: float = 4.0  # between events
-    load: float = 60.0  # in place of `first_event`, where a server may have to load the model first
 
 
 class StreamDeadline:

@@ -36,11 +36,11 @@ from agent.ports import (
     Observer,
     Transport,
 )
+from agent.usecases.model_times import LONGEST_REPLY_SECONDS
 
 log = structlog.get_logger(__name__)
 
-REPLY_SECONDS = 20.0
-SUMMARY_SECONDS = 15.0  # the caller does not wait for a summary
+REPLY_SECONDS = SUMMARY_SECONDS = LONGEST_REPLY_SECONDS  # whatever the limits of the model are
 WARM_SECONDS = 5.0  # for opening a connection to the model in advance
 FINAL_FLUSH_SECONDS = 5.0
 FLUSH_SECONDS = 1.0

@@ -25,6 +25,7 @@ from agent.errors import AgentError
 from agent.settings import setting_types as kinds
 from agent.usecases.caller_identity import ATTESTATIONS
 from agent.usecases.host_allowlist import HostAllowlist, Secret
+from agent.usecases.model_times import ModelTimes, time_limits
 
 _OFF = False
 _LOOPBACK = "127.0.0.1"
@@ -111,8 +112,20 @@ class Settings:
     fallback_model_identifiers: kinds.Models = _env((), "comma list of models, tried in order")
     openai_api_key: str = _env("", "for openai: models; unset = the server wants none; secret")
     openai_base_url: kinds.Url = _env("", "server of openai: models; unset = OpenAI itself")
-    model_first_event_seconds: kinds.Seconds = _env(2.5, "wait for a reply to begin, then retry")
-    model_gap_seconds: kinds.Seconds = _env(4.0, "wait between two events of a reply")
+    model_first_event_seconds: kinds.Seconds = _env(
+        None, "wait for a reply to begin, then retry; unset = 2.5, of a server on this machine 30"
+    )
+    model_gap_seconds: kinds.Seconds = _env(
+        None, "wait between two events of a reply; unset = 4, of a server on this machine 10"
+    )
+    model_reply_seconds: kinds.ReplySeconds = _env(
+        None, "longest whole reply; unset = 20, of a server on this machine 90"
+    )
+    model_hedge_seconds: kinds.HedgeSeconds = _env(
+        None,
+        "second request beside a late one after this at the latest, 0 = none; unset = 1.5, of a"
+        " server on this machine 0",
+    )
     model_load_seconds: kinds.LoadSeconds = _env(60.0, "wait if OPENAI_BASE_URL loads a model")
     prices_file: str = _env("", "prices of models, TOML; unset = prices.toml of CONFIGURATION")
     aws_region: str = _env("", "for Bedrock, DynamoDB; unset = the profile's", "AWS_DEFAULT_REGION")
@@ -238,6 +251,16 @@ class Settings:
         return (self.model_identifier, *self.fallback_model_identifiers)
 
     @property
+    def model_times(self) -> ModelTimes:
+        """The time limits of models that are set."""
+        return ModelTimes(
+            self.model_first_event_seconds,
+            self.model_gap_seconds,
+            self.model_reply_seconds,
+            self.model_hedge_seconds,
+        )
+
+    @property
     def is_public(self) -> bool:
         """Whether other machines can reach the service."""
         return any(urlsplit(url).hostname not in _LOCAL_HOSTS for url in (self.ws_url, self.origin))
@@ -289,7 +312,7 @@ class Settings:
             group, kind = _GROUPS.get(one, group), kinds.label(hints[one])
             also = f" (older name: {', '.join(older)})" if older else ""
             default = by_name[one].default
-            shown = "" if default in {(), SHIPPED_CONFIGURATION} else str(default)
+            shown = "" if default in {(), None, SHIPPED_CONFIGURATION} else str(default)
             meaning = by_name[one].metadata["meaning"] + also
             rows.append(Variable(name, group, kind, shown, meaning))
         return rows
@@ -328,6 +351,9 @@ class Settings:
         uses_openai = any(each.startswith("openai:") for each in self.models)
         if uses_openai and not (self.openai_api_key or self.openai_base_url):
             yield "OPENAI_API_KEY: must be set, or OPENAI_BASE_URL, for openai:"
+        url = self.openai_base_url if uses_openai else ""
+        for name, wanted in time_limits(self.model_times, url).contradictions():
+            yield f"MODEL_{name.upper()}_SECONDS: {wanted}"
         uses_bedrock = not all(each.startswith(("offline:", "openai:")) for each in self.models)
         if not (self.aws_region or os.access(self.aws_config_file.expanduser(), os.R_OK)):
             if uses_bedrock:

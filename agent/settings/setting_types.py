@@ -22,6 +22,7 @@ from agent.usecases.caller_identity import (
 )
 from agent.usecases.folders import configuration_folder
 from agent.usecases.host_allowlist import HostAllowlist, SecretRule
+from agent.usecases.model_times import LONGEST_REPLY_SECONDS
 
 _MODEL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]*")
 _MODEL_ARN = re.compile(r"arn:aws[a-z-]*:(bedrock|sagemaker):[a-z0-9-]+:[0-9]*:[a-z-]+/.+")
@@ -174,7 +175,11 @@ Count = Annotated[int, _between(1, 100_000, "a whole number"), "whole number, 1-
 Days = Annotated[int, _between(1, 365, "a whole number"), "whole number, 1-365"]
 Limit = Annotated[int, _between(0, 1_000_000_000, "a whole number (0 = no limit)"), "whole number"]
 Port = Annotated[int, _between(0, 65_535, "a port number"), "port"]
-Seconds = Annotated[float, _between(0.5, 60, "seconds"), "seconds, 0.5-60"]
+Seconds = Annotated[float | None, _between(0.5, 300, "seconds"), "seconds, 0.5-300"]
+ReplySeconds = Annotated[
+    float | None, _between(1.0, LONGEST_REPLY_SECONDS, "seconds"), "seconds, 1-600"
+]
+HedgeSeconds = Annotated[float | None, _between(0.0, 60, "seconds"), "seconds, 0-60"]
 LoadSeconds = Annotated[float, _between(1.0, 600, "seconds"), "seconds, 1-600"]
 Flag = Annotated[bool, lambda text: _choice("true", "false")(text) == "true", "true or false"]
 Level = Annotated[

@@ -16,6 +16,7 @@ from agent.call.text import name_in
 from agent.ports import Item, Store
 from agent.usecases.caller_identity import is_email_address
 from agent.usecases.http_tool import HttpTool
+from agent.usecases.model_times import NO_TIMES, ModelTimes
 from agent.usecases.transfer_target import TransferTarget
 from agent.usecases.turn_options import TurnOptions
 from agent.usecases.validation import text_in
@@ -43,6 +44,7 @@ class ModelSettings:
     guardrail: str = ""  # Bedrock guardrail as `ID:VERSION`; empty = none
     latency: str = ""  # Bedrock's `performanceConfig.latency`; empty = unset
     service_tier: str = ""  # Bedrock's `serviceTier.type`; empty = unset
+    times: ModelTimes = NO_TIMES
 
 
 @dataclass(frozen=True, slots=True)

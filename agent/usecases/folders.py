@@ -37,6 +37,7 @@ from agent.errors import UseCaseError
 from agent.ports import Item
 from agent.usecases import Profile, profile_from_item, profile_item
 from agent.usecases.http_tool import read_http_tools
+from agent.usecases.model_times import ModelTimes
 from agent.usecases.named_tools import (
     EXTERNAL_MARKER,
     KEYS,
@@ -97,6 +98,7 @@ class _Model(_Strict):
     guardrail: Guardrail = ""
     latency: Latency = ""
     service_tier: ServiceTier = ""
+    times: ModelTimes = ModelTimes()
 
 
 class _Key(_Strict):
@@ -190,6 +192,7 @@ def load_record(folder: Path, tools: Mapping[str, ToolSpec]) -> Item:
         "additionalModelRequestFields": _json_text(file.model.additional),
         "requestMetadata": _json_text(file.model.metadata),
         "offlineScript": _offline(folder / "offline.json"),
+        "modelTimes": given.get("model", {}).get("times"),
     }
     return {
         "pk": folder.name,

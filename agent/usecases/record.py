@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from functools import partial
 from types import MappingProxyType
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -32,6 +32,7 @@ from agent.errors import UseCaseError
 from agent.ports import Item, Store
 from agent.usecases import ModelSettings, UseCase
 from agent.usecases.http_tool import HttpTool, read_http_tools
+from agent.usecases.model_times import ModelTimes
 from agent.usecases.named_tools import KnownTools, named_tools, usable_everywhere
 from agent.usecases.relay_attributes import (
     LANGUAGES_FIELD,
@@ -114,6 +115,7 @@ class _Record(msgspec.Struct):
     guardrail: Guardrail = ""
     performanceLatency: Latency = ""  # noqa: N815
     serviceTier: ServiceTier = ""  # noqa: N815
+    modelTimes: Any = None  # noqa: N815
     offlineScript: Any = ""  # noqa: N815
     handoffNumber: str = ""  # noqa: N815
     desk: Any = None
@@ -124,6 +126,8 @@ class _Record(msgspec.Struct):
     backupVoice: Any = None  # noqa: N815
     backupTranscription: Any = None  # noqa: N815
 
+
+_Options = TypeVar("_Options", bound=msgspec.Struct)
 
 ParsedRecord = tuple[UseCase, tuple[str, ...]]
 """A use case, and a line for each value that was left out or has no effect."""
@@ -232,7 +236,7 @@ def parse_rest(
         languages=further,
         model=_model(record, errors),
         phrases=_phrases(record.phrases, errors),
-        turn_taking=_turn_taking(record.turnTaking, errors),
+        turn_taking=_options(record.turnTaking, "turnTaking", TurnOptions, errors),
         offline_script=errors.read_or(partial(_script, record.offlineScript), ""),
         transfer_target=_transfer_target(record, errors),
         voicemail=record.voicemail,
@@ -299,6 +303,7 @@ def _model(record: _Record, errors: RecordErrors) -> ModelSettings:
         guardrail=record.guardrail,
         latency=record.performanceLatency,
         service_tier=record.serviceTier,
+        times=_options(record.modelTimes, "modelTimes", ModelTimes, errors),
     )
 
 
@@ -319,11 +324,10 @@ def _phrases(raw: object, errors: RecordErrors) -> Phrases:
     return phrases
 
 
-def _turn_taking(raw: object, errors: RecordErrors) -> TurnOptions:
-    given = table(raw, "turnTaking", errors)
-    return errors.read_or(
-        partial(tolerant, given, TurnOptions, "turnTaking", errors), TurnOptions()
-    )
+def _options(raw: object, field: str, wanted: type[_Options], errors: RecordErrors) -> _Options:
+    """A table of options; each that is wrong is left out."""
+    given = table(raw, field, errors)
+    return errors.read_or(partial(tolerant, given, wanted, field, errors), wanted())
 
 
 def _with_phrase(phrases: Phrases, name: str, raw: object) -> Phrases:

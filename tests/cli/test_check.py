@@ -389,6 +389,25 @@ def test_unknown_name_in_an_offline_script_is_told(
     assert line in err
 
 
+def test_time_limits_that_contradict_each_other_are_told(
+    bare: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Those of a use case are judged together with those of the process."""
+    folder = tmp_path / "own" / "use-cases" / Settings().stack_use_case
+    folder.mkdir(parents=True)
+    (folder / "prompt.md").write_text("Sell pizza.")
+    (folder / "use-case.toml").write_text("[model.times]\nhedge_seconds = 4\n")
+    bare.setenv("CONFIGURATION", str(tmp_path / "own"))
+
+    assert main(["check"]) == 1
+    assert capsys.readouterr().err.splitlines() == [
+        f"use-cases/{folder.name} [model.times] hedge_seconds: must be below the wait for the first"
+        " event, 2.5"
+    ]
+    bare.setenv("MODEL_FIRST_EVENT_SECONDS", "6")
+    assert main(["check"]) == 0
+
+
 @pytest.mark.parametrize("variant", ["EndCallFuncton", "'{tool}'"])
 def test_unknown_tool_that_a_scenario_expects_is_told(
     bare: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, variant: str

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from agent.call.messages import ReplyPiece, StopReason
 from agent.errors import ModelError
 from agent.llm.failover import Candidate, FailoverModel, HedgeBudget, ModelCircuit
+from agent.usecases.model_times import USUAL_LIMITS, TimeLimits
 from tests.fakes import Counted
 from tests.llm import contract
 from tests.scripted import ScriptedModel, Step
@@ -28,10 +29,14 @@ _LINES = {
 
 
 class Bench:
-    """Up to three models; with `loads`, those of a server that loads them."""
+    """Up to three models, the first with these limits; `loads`: those of a server that loads."""
 
     def __init__(
-        self, *scripts: Sequence[Sequence[Step]], hedges: float = 0.0, loads: bool = False
+        self,
+        *scripts: Sequence[Sequence[Step]],
+        hedges: float = 0.0,
+        loads: bool = False,
+        limits: TimeLimits = USUAL_LIMITS,
     ) -> None:
         names = ("first", "second", "third")
         pairs = zip(names, scripts, strict=False)
@@ -40,7 +45,10 @@ class Bench:
         self.circuits = [
             ModelCircuit(model.name, self.counted, may_load=loads) for model in self.models
         ]
-        candidates = [Candidate(*pair) for pair in zip(self.models, self.circuits, strict=True)]
+        candidates = [
+            Candidate(model, circuit, limits=limits if model.name == "first" else USUAL_LIMITS)
+            for model, circuit in zip(self.models, self.circuits, strict=True)
+        ]
         self.model = FailoverModel(
             candidates,
             HedgeBudget(hedges),

@@ -22,8 +22,8 @@ from agent.errors import ModelError
 from agent.llm.bedrock import BedrockClient, BedrockModel
 from agent.llm.bedrock.converse_request import Json
 from agent.llm.failover import Candidate, FailoverModel, HedgeBudget, ModelCircuit
-from agent.llm.timeouts import TimeLimits
 from agent.usecases import ModelSettings
+from agent.usecases.model_times import TimeLimits
 from tests.llm import contract
 from tests.llm.accounts import set_account
 from tests.llm.eventstream import (
@@ -72,8 +72,8 @@ def nova(client: BedrockClient, identifier: str = NOVA) -> BedrockModel:
 
 def limited(client: BedrockClient, limits: TimeLimits) -> FailoverModel:
     """The model with the time limits of a process."""
-    candidate = Candidate(nova(client), ModelCircuit(NOVA))
-    return FailoverModel([candidate], HedgeBudget(0.0), limits=limits)
+    candidate = Candidate(nova(client), ModelCircuit(NOVA), limits=limits)
+    return FailoverModel([candidate], HedgeBudget(0.0))
 
 
 async def spoken(model: BedrockModel) -> list[ReplyPiece]:

@@ -16,6 +16,7 @@ from agent.call.messages import StopReason, TextPiece, ToolCall, Usage
 from agent.errors import ModelError
 from agent.llm.failover import HedgeBudget, ModelCircuit
 from agent.simulator.virtual_time import run_virtually
+from agent.usecases.model_times import USUAL_LIMITS, TimeLimits
 from tests.llm.bench import ASKED, END, WELL, Bench
 from tests.scripted import Step
 
@@ -223,11 +224,11 @@ def test_hedge_is_due_when_the_first_is_later_than_usual(times: list[float], aft
 
     async def begin() -> None:
         for seconds in times:
-            circuit.stream_began(seconds)
+            circuit.stream_began(seconds, USUAL_LIMITS)
 
     run_virtually(begin())
 
-    assert circuit.hedge_after == after
+    assert circuit.hedge_after(USUAL_LIMITS) == after
 
 
 @given(st.lists(st.floats(0.5, 2.0), min_size=20, max_size=300))
@@ -236,13 +237,13 @@ def test_hedge_is_due_by_the_latest_hundred(times: list[float]) -> None:
 
     async def begin() -> None:
         for seconds in times:
-            circuit.stream_began(seconds)
+            circuit.stream_began(seconds, USUAL_LIMITS)
 
     run_virtually(begin())
 
     ordered = sorted(times[-100:])
     usual = ordered[ceil(len(ordered) * 0.95) - 1]
-    assert circuit.hedge_after == min(max(usual, 0.8), 1.5)
+    assert circuit.hedge_after(USUAL_LIMITS) == min(max(usual, 0.8), 1.5)
 
 
 LOST = ReplyFault.UNAVAILABLE
@@ -253,7 +254,7 @@ async def _note(circuit: ModelCircuit, *outcomes: float | ReplyFault) -> None:
         if isinstance(outcome, ReplyFault):
             circuit.failed(outcome)
         else:
-            circuit.stream_began(outcome)
+            circuit.stream_began(outcome, USUAL_LIMITS)
 
 
 @pytest.mark.parametrize(
@@ -423,3 +424,31 @@ def test_leaving_at_any_point_leaves_nothing_behind(
         assert sum(bench.asked) <= len(scripts) + 2, "one retry and one hedge at most"
 
     run_virtually(leave())
+
+
+def test_whole_reply_has_a_limit_although_words_come() -> None:
+    """Nothing is repeated, and the circuit counts no fault: the model was slow and not away."""
+    bench = Bench([[2.0, "Well, "] * 20])
+
+    said = run_virtually(bench.watched(bench.say()))
+
+    assert (said, bench.took, bench.asked) == ("timeout", [20.0], [1])
+
+
+def test_each_model_has_limits_of_its_own() -> None:
+    """A slow first choice is waited for, and its fallback as usual."""
+    slow = TimeLimits(first_event=30.0, reply=90.0, hedge=0.0)
+    patient = Bench([[25.0, *WELL]], [WELL], limits=slow)
+    late = Bench([[60.0]], [[60.0]], limits=slow)
+
+    assert run_virtually(patient.watched(patient.say())) == "Well."
+    assert run_virtually(late.watched(late.say())) == "timeout"
+    assert (patient.took, late.took) == ([25.0], [62.5])
+
+
+def test_no_second_request_beside_a_model_without_hedges() -> None:
+    bench = Bench([[2.4, *WELL]], [WELL], hedges=1.0, limits=TimeLimits(hedge=0.0))
+
+    run_virtually(bench.watched(bench.say()))
+
+    assert (bench.asked, bench.counts) == ([1, 0], [])

@@ -14,12 +14,13 @@ from agent.call.config import Phrases
 from agent.call.conversation import Conversation
 from agent.call.events import CallerSpoke, EndReason, ReplyFault
 from agent.errors import ModelError
-from agent.llm import ModelOptions, TimeLimits, open_models
+from agent.llm import ModelOptions, open_models
 from agent.llm.failover import Candidate, FailoverModel, HedgeBudget, ModelCircuit
 from agent.llm.openai import OpenAIClient, OpenAIModel
 from agent.session.session import CallDependencies, Session
 from agent.simulator.virtual_time import run_virtually
 from agent.usecases import ModelSettings, UseCase
+from agent.usecases.model_times import ModelTimes, TimeLimits
 from tests.emulators.openai import OpenAIEmulator
 from tests.emulators.replies import Reply, fail, say
 from tests.emulators.scripts import Request
@@ -40,8 +41,8 @@ LOADING: Sequence[Step] = [20.0, *WELL]
 DEAD: Sequence[Step] = [1_000.0]
 
 
-def loading(*scripts: Sequence[Sequence[Step]], hedges: float = 0.0) -> Bench:
-    return Bench(*scripts, hedges=hedges, loads=True)
+def loading(*scripts: Sequence[Sequence[Step]], hedges: float = 0.0, reply: float = 120.0) -> Bench:
+    return Bench(*scripts, hedges=hedges, loads=True, limits=TimeLimits(reply=reply))
 
 
 async def several(bench: Bench, times: int, pause: float = 0.0) -> list[str]:
@@ -144,7 +145,7 @@ def test_wait_is_one_for_all_calls_and_begins_with_the_first_contact() -> None:
 
 def test_caller_is_not_left_in_silence_while_the_model_is_loaded() -> None:
     """Fillers, then an apology when a reply takes too long; the next words are answered."""
-    bench = loading([DEAD, [40.0, *WELL], [17.0, *WELL]])
+    bench = loading([DEAD, [40.0, *WELL], [17.0, *WELL]], reply=20.0)
     line = ScriptedLine(
         [(1.0, CallerSpoke("Hello?")), (24.0, CallerSpoke("Hello?"))], hangs_up_at=45.0
     )
@@ -192,7 +193,13 @@ class Ollama:
 
 def _options(ollama: Ollama, identifier: str = "openai:small") -> ModelOptions:
     url = ollama.server.base_url
-    return ModelOptions(identifier, openai_base_url=url, limits=QUICK, may_hedge=lambda: False)
+    return ModelOptions(
+        identifier,
+        openai_base_url=url,
+        times=ModelTimes(QUICK.first_event, QUICK.gap),
+        load_seconds=QUICK.load,
+        may_hedge=lambda: False,
+    )
 
 
 async def test_model_of_the_process_is_loaded_at_start() -> None:
@@ -232,8 +239,8 @@ async def test_server_that_says_it_is_loading_is_asked_again(text: str) -> None:
         OpenAIClient.open(base_url=server.base_url, limits=QUICK) as client,
     ):
         circuit = ModelCircuit("small", limits=QUICK, may_load=True)
-        candidate = Candidate(OpenAIModel("openai:small", client), circuit)
-        model = FailoverModel([candidate], HedgeBudget(0.0), limits=QUICK)
+        candidate = Candidate(OpenAIModel("openai:small", client), circuit, limits=QUICK)
+        model = FailoverModel([candidate], HedgeBudget(0.0))
 
         assert contract.said(await contract.pieces_of(model, ASKED)) == "Well."
         assert len(server.requests) == 3

@@ -13,6 +13,7 @@ from agent.call.messages import SideEffect, ToolSpec
 from agent.errors import UseCaseError
 from agent.store.memory import MemoryStore
 from agent.usecases import ModelSettings, UseCase
+from agent.usecases.model_times import ModelTimes
 from agent.usecases.named_tools import handlers_text, tools_text
 from agent.usecases.record import parse_use_case, use_cases
 from agent.usecases.relay_attributes import relay_attributes
@@ -117,6 +118,7 @@ def test_our_own_attributes_are_read(additional: object) -> None:
         greetingKnown="Hello <<FIRST_NAME>>!",
         languages=[{"code": "es-US", "voice": "Lupe", "hints": "x"}],
         phrases={"goodbye": "Bye.", "fillers": ["Hm.", "Well."]},
+        modelTimes={"first_event_seconds": Decimal("20"), "hedge_seconds": Decimal("0")},
         turnTaking={"silence_ms": [Decimal("9000")], "digits": {"Order number": Decimal("6")}},
         maxTokens=Decimal("250"),
         temperature=Decimal("0.3"),
@@ -147,6 +149,7 @@ def test_our_own_attributes_are_read(additional: object) -> None:
             "arn:aws:bedrock:x:1:guardrail/g:DRAFT",
             "optimized",
             "priority",
+            ModelTimes(first_event_seconds=20.0, hedge_seconds=0.0),
         ),
         offline_script='{"rules": []}',
         transfer_target=PhoneTarget("+15550100098"),
@@ -266,6 +269,7 @@ CUT_SHORT = "is not JSON: Input data was truncated"
         ("phrases", {"goodbye": " "}, ".goodbye: is blank"),
         ("phrases", {"fillers": []}, ".fillers: is blank"),
         ("phrases", {"fillers": "x"}, ".fillers: Expected `array`, got `str`"),
+        ("modelTimes", {"gap_seconds": 0}, ".gap_seconds: Expected `float` >= 0.5"),
         ("turnTaking", {"moment_ms": []}, ".moment_ms: Expected `array` of length >= 1"),
         ("turnTaking", {"digits": {"zip": 0}}, ".digits[...]: Expected `int` >= 1"),
         ("maxTokens", 0, ": Expected `int` >= 1"),

@@ -41,6 +41,7 @@ model.metadata = { team = "pizza" }
 model.guardrail = "g:1"
 model.latency = "standard"
 model.service_tier = "default"
+model.times = { first_event_seconds = 20 }
 relay = { voice = "Anna", hints = "flat" }
 languages = [{ code = "es-US", ttsProvider = "Amazon", voice = "Lupe" }]
 
@@ -140,6 +141,7 @@ def test_a_folder_becomes_a_record_of_the_predecessors_shape(flats: Path) -> Non
         "performanceLatency": "standard",
         "serviceTier": "default",
         "topP": 1.0,
+        "modelTimes": {"first_event_seconds": 20.0},
         "offlineScript": '{"rules": ["ü"]}',
     }
 

@@ -21,8 +21,9 @@ from agent.errors import ModelError
 from agent.http_client import CannotConnectError, ClientLimits, HttpAnswer
 from agent.llm.option_repair import LearnedOptions
 from agent.llm.provider_faults import network_error
-from agent.llm.timeouts import WARM_SECONDS, TimeLimits
+from agent.llm.timeouts import WARM_SECONDS
 from agent.ports import Count, uncounted
+from agent.usecases.model_times import TimeLimits
 
 log = structlog.get_logger(__name__)
 

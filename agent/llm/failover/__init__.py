@@ -24,6 +24,7 @@ The stream of the winner passes from the task of its race to the reader: no adap
 group or a timeout across a `yield`. All streams are closed by the `finally` of `reply`.
 
 A single model that never answers fails after 5 s, or 6.5 s with a hedge; each fallback adds 2.5 s.
+Each model has limits of its own, and the whole reply that of the first choice.
 """
 
 from __future__ import annotations
@@ -42,8 +43,9 @@ from agent.call.messages import ReplyPiece, ReplyRequest, Stopped, TextPiece, Us
 from agent.errors import ModelError
 from agent.llm.failover.circuit_breaker import Chance, HedgeBudget, ModelCircuit
 from agent.llm.reasoning import ReasoningHabits, ThoughtFilter
-from agent.llm.timeouts import StreamDeadline, TimeLimits
+from agent.llm.timeouts import StreamDeadline
 from agent.ports import Count, LanguageModel, Pause, no_pause, uncounted
+from agent.usecases.model_times import USUAL_LIMITS, TimeLimits
 
 __all__ = ["Candidate", "FailoverModel", "HedgeBudget", "ModelCircuit"]
 
@@ -60,6 +62,7 @@ class Candidate:
     model: LanguageModel
     circuit: ModelCircuit
     habits: ReasoningHabits | None = None
+    limits: TimeLimits = USUAL_LIMITS
 
 
 class FailoverModel:
@@ -74,14 +77,12 @@ class FailoverModel:
         candidates: Sequence[Candidate],
         budget: HedgeBudget,
         count: Count = uncounted,
-        limits: TimeLimits | None = None,
         chance: Chance = random.uniform,
     ) -> None:
         self.name = candidates[0].model.name
         self._candidates = tuple(candidates)
         self._budget = budget
         self._count = count
-        self._limits = limits or TimeLimits()
         self._chance = chance
 
     async def warm(self) -> None:
@@ -94,7 +95,9 @@ class FailoverModel:
     ) -> AsyncGenerator[Sequence[ReplyPiece], None]:
         attempts: list[_Attempt] = []
         try:
-            winner = await self._winner(_Route(self._available(), request, pause), attempts)
+            limit = asyncio.get_running_loop().time() + self._candidates[0].limits.reply
+            route = _Route(self._available(), request, pause, limit)
+            winner = await self._winner(route, attempts)
             for loser in attempts:
                 if loser is not winner:
                     await loser.close()
@@ -143,13 +146,13 @@ class FailoverModel:
         async with asyncio.TaskGroup() as tasks:
 
             def ask(asked: Candidate) -> _Attempt:
-                attempt = _Attempt(asked, route, self._limits)
+                attempt = _Attempt(asked, route)
                 attempts.append(attempt)
                 racing.append(tasks.create_task(attempt.begin(), name="attempt"))
                 return attempt
 
             first = ask(candidate)
-            await asyncio.wait(racing, timeout=candidate.circuit.hedge_after)
+            await asyncio.wait(racing, timeout=candidate.circuit.hedge_after(candidate.limits))
             may_hedge = route.may_hedge and (route.unasked or not candidate.circuit.is_cold)
             if first.is_silent and may_hedge and self._budget.spend():
                 self._count("agent_llm_hedges_total", outcome="started")
@@ -181,7 +184,8 @@ class FailoverModel:
 
     def _note(self, failed: _Attempt) -> None:
         name, fault = failed.candidate.model.name, failed.error.fault
-        failed.candidate.circuit.failed(fault)
+        if not failed.ran_out:
+            failed.candidate.circuit.failed(fault)
         if fault is ReplyFault.THROTTLED:
             self._budget.pause()
         error = failed.error
@@ -202,10 +206,11 @@ class FailoverModel:
 
 class _Route:
     def __init__(
-        self, candidates: Iterable[Candidate], request: ReplyRequest, pause: Pause
+        self, candidates: Iterable[Candidate], request: ReplyRequest, pause: Pause, limit: float
     ) -> None:
         self.request = request
         self.pause = pause
+        self.limit = limit  # of the whole reply, on the loop's clock
         self.unasked = list(candidates)
         self.failed: list[_Attempt] = []
         self.may_hedge = True
@@ -213,6 +218,8 @@ class _Route:
 
     def after(self, failed: Iterable[_Attempt]) -> tuple[Candidate, _Attempt | None] | None:
         """The next model after a race, and the attempt that it repeats; None = there is none."""
+        if asyncio.get_running_loop().time() >= self.limit:
+            return None
         for each in failed:
             fault = each.error.fault
             is_last = fault is ReplyFault.THROTTLED and not self.unasked
@@ -225,12 +232,14 @@ class _Route:
 
 
 class _Attempt:
-    def __init__(self, candidate: Candidate, route: _Route, limits: TimeLimits) -> None:
+    def __init__(self, candidate: Candidate, route: _Route) -> None:
         self.candidate = candidate
+        self.ran_out = False  # of the time for the whole reply; not a fault of this model alone
         self.is_silent = True  # the stream has neither begun nor ended
         self.first: list[ReplyPiece] = []  # from the first text, call or end; else see `error`
         self.error = ModelError(ReplyFault.UNAVAILABLE, "the stream ended before it began")
-        self._limits = limits
+        self._limits = candidate.limits
+        self._reply_limit = route.limit
         self._may_load = not route.unasked
         self._started = asyncio.get_running_loop().time()
         self._stream = candidate.model.reply(route.request, route.pause)
@@ -242,14 +251,14 @@ class _Attempt:
         candidate.circuit.stream_opened(with_tools=bool(route.request.tools))
 
     async def begin(self) -> Self:
-        longest = self.candidate.circuit.longest_wait
+        longest = self.candidate.circuit.longest_wait(self._limits)
         limit = longest if self._may_load else self._limits.first_event
         try:
             while not self.first and (pieces := await self._read(limit)) is not None:
                 if self.is_silent:
                     self.is_silent, limit = False, self._limits.gap
                     now = asyncio.get_running_loop().time()
-                    self.candidate.circuit.stream_began(now - self._started)
+                    self.candidate.circuit.stream_began(now - self._started, self._limits)
                 self.first = list(dropwhile(_is_blank, pieces))
         except ModelError as error:
             self.error = error
@@ -264,7 +273,8 @@ class _Attempt:
         except ModelError as error:
             if self._has_stopped:
                 return None
-            self.candidate.circuit.failed(error.fault)
+            if not self.ran_out:
+                self.candidate.circuit.failed(error.fault)
             raise
         if pieces is None and not self._has_stopped:
             self.candidate.circuit.failed(ReplyFault.UNAVAILABLE)
@@ -280,13 +290,14 @@ class _Attempt:
         await self._stream.aclose()
 
     async def _read(self, seconds: float) -> list[ReplyPiece] | None:
+        limit = min(asyncio.get_running_loop().time() + seconds, self._reply_limit)
         try:
-            with self._deadline.at(asyncio.get_running_loop().time() + seconds):
+            with self._deadline.at(limit):
                 pieces = await anext(self._stream, None)
         except TimeoutError as error:
-            raise ModelError(
-                ReplyFault.TIMEOUT, f"{self.candidate.model.name}: nothing for {seconds:g} s"
-            ) from error
+            name, self.ran_out = self.candidate.model.name, limit == self._reply_limit
+            what = "no whole reply in time" if self.ran_out else f"nothing for {seconds:g} s"
+            raise ModelError(ReplyFault.TIMEOUT, f"{name}: {what}") from error
         return None if pieces is None else self._given_out(pieces)
 
     def _given_out(self, pieces: Sequence[ReplyPiece]) -> list[ReplyPiece]:

@@ -7,10 +7,11 @@ once when the model cannot be used (`DENIED`); faults of the request do not coun
 probe is answered, a request of one word in the background. Rejected: `warm` as the probe, as a
 broken model accepts connections.
 
-**Hedges.** A second request is due when the first is later than 95 % of recent ones, within 0.8-1.5
-s. Only streams that began are measured: stalls would otherwise raise the limit that finds them. The
-budget allows hedges for one request in twenty, so that a slow model is not always asked twice. It
-fills with requests, so that a quiet night saves up none, and pauses after throttling.
+**Hedges.** A second request is due when the first is later than 95 % of recent ones, between 0.8 s
+and `TimeLimits.hedge`. Only streams that began are measured: stalls would otherwise raise the limit
+that finds them. The budget allows hedges for one request in twenty, so that a slow model is not
+always asked twice. It fills with requests, so that a quiet night saves up none, and pauses after
+throttling.
 
 **Loading.** Some servers, as Ollama, load a model at its first request, unload it after some idle
 minutes, and stop loading when the client leaves. The probe loads such a cold model when the process
@@ -34,8 +35,8 @@ import structlog
 from agent.call.events import ReplyFault
 from agent.call.messages import Choice, Message, ReplyRequest, Role, Text, ToolSpec
 from agent.errors import ModelError
-from agent.llm.timeouts import TimeLimits
 from agent.ports import Count, LanguageModel, uncounted
+from agent.usecases.model_times import TimeLimits
 
 log = structlog.get_logger(__name__)
 
@@ -59,10 +60,10 @@ _PROBE_SECONDS = 5.0
 _PROBE_DENIED_SECONDS = 60.0
 _LONGEST_PROBE_SECONDS = 60.0  # the wait for the next probe doubles up to this
 _IDLE_SECONDS = 240.0  # without an answer a server may unload the model; Ollama does after 300 s
-_EARLIEST_HEDGE, _LATEST_HEDGE = 0.8, 1.5
+_EARLIEST_HEDGE = 0.8
 _HEDGE_PERCENTILE = 0.95
 _FIRST_EVENTS = 100  # latest ones that are measured
-_HEDGE_SAMPLES = 20  # with fewer first events `_LATEST_HEDGE` is used
+_HEDGE_SAMPLES = 20  # with fewer first events `TimeLimits.hedge` is used
 _MOST_HEDGES = 10.0  # saved in the budget
 _NO_HEDGES_SECONDS = 30.0  # after throttling
 
@@ -98,19 +99,17 @@ class ModelCircuit:
         """Whether the model may have to be loaded first, and a reply may wait for that."""
         return self._may_be_unloaded and self._seconds_cold < self._limits.load
 
-    @property
-    def longest_wait(self) -> float:
+    def longest_wait(self, limits: TimeLimits) -> float:
         """Seconds for the first event of a reply that has no other model left."""
         left = self._limits.load - self._seconds_cold if self.is_cold else 0.0
-        return max(left, self._limits.first_event)
+        return max(left, limits.first_event)
 
-    @property
-    def hedge_after(self) -> float:
-        """Seconds after which a request without any event is late."""
-        if len(self._first_events) < _HEDGE_SAMPLES:
-            return _LATEST_HEDGE
+    def hedge_after(self, limits: TimeLimits) -> float | None:
+        """Seconds after which a request without any event is late; None = never."""
+        if not limits.hedge or len(self._first_events) < _HEDGE_SAMPLES:
+            return limits.hedge or None
         usual = self._first_events.percentile(_HEDGE_PERCENTILE)
-        return min(max(usual, _EARLIEST_HEDGE), _LATEST_HEDGE)
+        return min(max(usual, _EARLIEST_HEDGE), limits.hedge)
 
     def stream_opened(self, *, with_tools: bool = False) -> None:
         self._count_streams(1)  # `stream_closed` follows once
@@ -121,13 +120,13 @@ class ModelCircuit:
     def stream_closed(self) -> None:
         self._count_streams(-1)
 
-    def stream_began(self, seconds: float) -> None:
+    def stream_began(self, seconds: float, limits: TimeLimits) -> None:
         self._count("agent_llm_time_to_first_event_seconds", seconds, model=self.name)
         was_cold = self._may_be_unloaded
         self._note_answer()
         if not was_cold:
             self._first_events.add(seconds)
-        is_slow = seconds > _SLOW_SHARE * self._limits.first_event
+        is_slow = seconds > _SLOW_SHARE * limits.first_event
         self._note(is_failure=is_slow and not was_cold)
 
     def overtaken(self) -> None:

@@ -25,8 +25,9 @@ from agent.llm.openai.chat_request import Json, body_of, options_of
 from agent.llm.openai.chat_stream import ChatDecoder, ReportedError, client_errors
 from agent.llm.option_repair import MOST_REPAIRS, LearnedOptions
 from agent.llm.provider_faults import HTML_PAGE, together
-from agent.llm.timeouts import KEEP_ALIVE_SECONDS, WARM_SECONDS, TimeLimits
+from agent.llm.timeouts import KEEP_ALIVE_SECONDS, WARM_SECONDS
 from agent.ports import Count, Pause, no_pause, uncounted
+from agent.usecases.model_times import TimeLimits
 
 log = structlog.get_logger(__name__)
 
