@@ -52,7 +52,7 @@ class RelayProtocolError(AgentError):
 REMEDIES = {
     ReplyFault.DENIED: "Check the key or credentials, the region, and MODEL_IDENTIFIER.",
     ReplyFault.THROTTLED: "Wait, ask the provider for more, or set FALLBACK_MODEL_IDENTIFIERS.",
-    ReplyFault.TIMEOUT: "For a slow model raise MODEL_FIRST_EVENT_SECONDS, MODEL_GAP_SECONDS, MODEL_REPLY_SECONDS.",
+    ReplyFault.TIMEOUT: "For a slow model raise MODEL_FIRST_EVENT_SECONDS and the others.",
     ReplyFault.UNAVAILABLE: "Wait, or set FALLBACK_MODEL_IDENTIFIERS.",
     ReplyFault.REFUSED: "The model does not accept this request: check [model] of the use case.",
     ReplyFault.TOO_LONG: "The conversation is too long for this model.",
