@@ -109,6 +109,8 @@ _FAULTS: dict[str, tuple[tuple[str, str, str], ...]] = {
          "if not old or not new:", "5: equal groups of a number are not one group"),
     ),
     "call/turn": (
+        ("if (name := self._ignored_tool(calls, stop)) and not self._has_retried:",
+         "if name := self._ignored_tool(calls, stop):", "a model is asked for a tool once"),
         ("        asked = self.ask() if delay else []\n        sentence",
          "        asked = self.ask() if not delay else []\n        sentence",
          "7: what was said in the longest turn is answered"),

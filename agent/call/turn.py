@@ -3,6 +3,8 @@
 After `tool_rounds` rounds the model is asked without tools. A reply without words and calls, or
 with a tool call as text, is requested once more, then a sentence of the use case stands in: a
 goodbye when the call is about to end. A turn that is left runs nothing but tools with side effects.
+The words of a reply that has to call a tool wait for its end: without the call they are not said,
+and the tool is asked for once more.
 
 | the model has failed | the caller hears | then |
 |---|---|---|
@@ -41,6 +43,7 @@ CALL_GOES_ON = (
 )
 GO_ON = "Nothing was said; a noise stopped you. Go on exactly where you stopped."
 LATE_RESULT = "{} has finished meanwhile, with this result: {} Tell the caller when it fits."
+TOOL_FIRST = "What you wrote was not heard. Call the tool {} now, and write nothing before it."
 CALL_AS_TEXT = (
     "You wrote a tool call as text. It was not run and not heard. Call the tool as a tool,"
     " or answer in words."
@@ -192,6 +195,9 @@ class Turn:
         return [*self.drop_reply(), *self.ask(self._reply.choice)]
 
     def add_delta(self, delta: str) -> list[Action]:
+        if isinstance(self._reply.choice, ForcedTool):
+            self._reply.held += delta
+            return []
         said = self._say(self._reply.chunker.feed(delta))
         if not self._reply.chunker.is_pending:
             return [*said, *self._timers.stop(Timer.FLUSH)]
@@ -203,7 +209,13 @@ class Turn:
 
     def finish_reply(self, event: ReplyFinished) -> TurnDecision:
         calls, stop = event.calls, event.stop
-        said = self._output.close(self._reply.finish(stop, event.text))
+        if (name := self._ignored_tool(calls, stop)) and not self._has_retried:
+            self._has_retried, self._reply.is_active = True, False
+            return [
+                self.add_note(TOOL_FIRST.format(name)),
+                *self.ask(self._reply.choice),
+            ], Then.AWAIT
+        said = self._output.close(self._reply.finish(stop, self._reply.held + event.text))
         stopped = [*self._timers.stop(Timer.FLUSH), *self._end_wait()]
         actions, then = self._after_reply(calls, stop)
         if then is Then.END_TURN:
@@ -257,6 +269,14 @@ class Turn:
     def add_note(self, text: str) -> Record:
         note = Note(text)
         return Record(self._history.append(note), note)
+
+    def _ignored_tool(self, calls: Iterable[ToolCall], stop: StopReason) -> str:
+        """The tool that the reply had to call and has not called; empty = none."""
+        choice = self._reply.choice
+        if not isinstance(choice, ForcedTool) or stop is StopReason.BLOCKED:
+            return ""
+        is_called = any(call.name == choice.name for call in calls)
+        return "" if is_called or choice.name not in self._tools.specs else choice.name
 
     def _after_reply(self, calls: Sequence[ToolCall], stop: StopReason) -> TurnDecision:
         phrases = self._config.phrases
@@ -345,6 +365,7 @@ class Reply:
     choice: ToolChoice = Choice.AUTO
     chunker: SentenceChunker = field(default_factory=SentenceChunker)
     withheld: list[ReplyEvent] = field(default_factory=list)
+    held: str = ""  # the words of a reply that has to call a tool, until it has ended
 
     @property
     def is_awaited(self) -> bool:
@@ -357,7 +378,7 @@ class Reply:
         self.is_active = True
         self.choice = choice
         self.chunker = SentenceChunker(language)
-        self.withheld = []
+        self.withheld, self.held = [], ""
         return self.number
 
     def finish(self, stop: StopReason, text: str) -> str:

@@ -8,6 +8,8 @@ A refusal is read in this order:
 3. The model cannot do what was asked, as tool use while streaming: `ReplyFault.DENIED`.
 4. Anything else is an invalid request: `ReplyFault.REFUSED`.
 
+An option that a server accepts and ignores is remembered in the same way.
+
 Providers name an option in a field (`param` of OpenAI, `loc` of FastAPI) or only in a sentence.
 Their texts may quote the caller: they are matched, and logged only as personal data.
 """
@@ -147,13 +149,24 @@ class LearnedOptions:
         """Remember the refused option; whether there is one, so that the request is repeated."""
         if refusal is None or (option := refused_option(refusal, sent)) is None:
             return False
-        known = self.of(model)
-        if option.key not in known:  # a concurrent call may have learned it
-            self._refused[model] = known | {option.key}
+        if self._add(model, option):
             log.warning(
                 "llm.option_refused", model=model, option=option.label, pii_detail=refusal.text
             )
-            self._count("agent_llm_options_refused_total", model=model, option=option.label)
+        return True
+
+    def note_ignored(self, model: str, sent: Iterable[Option]) -> None:
+        """Remember that the server has accepted options and has not done what they say."""
+        for option in sent:
+            if self._add(model, option):
+                log.warning("llm.option_ignored", model=model, option=option.label)
+
+    def _add(self, model: str, option: Option) -> bool:
+        known = self.of(model)
+        if option.key in known:  # a concurrent call may have learned it
+            return False
+        self._refused[model] = known | {option.key}
+        self._count("agent_llm_options_refused_total", model=model, option=option.label)
         return True
 
 

@@ -41,7 +41,7 @@ _COUNTERS_AND_GAUGES = {
     "agent_llm_hedges_total{outcome}": "Hedged requests started and won.",
     "agent_llm_breaker_open{model}": "1 while the model's circuit breaker is open.",
     "agent_llm_options_refused_total{model,option}": (
-        "Request options that a model refused and is not sent any more."
+        "Request options that a model refused or ignored and is not sent any more."
     ),
     "agent_llm_streams_open{model}": "Open reply streams.",
     "agent_summaries_total{outcome}": "Summaries of long calls requested.",

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from agent.call import events as ev
-from agent.call.actions import CancelReply, EndCall, Handoff, Record, Speak
+from agent.call.actions import CancelReply, EndCall, Handoff, Record, RunTool, Speak
 from agent.call.config import KeyBinding
 from agent.call.history import AgentSaid, CallerSaid, InputMode, SpeechSource
 from agent.call.messages import Choice, ForcedTool
@@ -238,3 +238,38 @@ def test_words_while_typing_do_not_strand_a_handoff() -> None:
     assert ended[-2] == EndCall(
         '{"reasonCode": "live-agent-handoff", "reason": "wish", "summary": "so"}'
     )
+
+
+def test_words_in_place_of_the_tool_of_a_key_are_not_said_and_the_tool_is_asked_for_once() -> None:
+    call = it.listening(it.keyed({"1": KeyBinding("", "look_up")}))
+    call.happens(it.pressed("1"))
+
+    wrote = call.happens(it.delta(1, "I would rather talk. "))
+    again = call.happens(it.finished(1))
+    called = call.happens(it.delta(2, "Gladly. "), it.finished(2, it.wants("look_up")))
+
+    assert wrote == []
+    assert it.spoken(again) == []
+    assert it.question(again).choice == ForcedTool("look_up")
+    assert "Call the tool look_up now" in it.caller_text(again)
+    assert it.spoken(called) == ["Gladly."]
+    assert any(isinstance(action, RunTool) for action in called)
+
+
+def test_another_tool_than_that_of_a_key_does_not_run() -> None:
+    call = it.listening(it.keyed({"1": KeyBinding("", "look_up")}))
+    call.happens(it.pressed("1"))
+
+    again = call.happens(it.finished(1, it.wants("order")))
+
+    assert not any(isinstance(action, RunTool) for action in again)
+    assert it.question(again).choice == ForcedTool("look_up")
+
+
+def test_a_model_that_will_not_call_the_tool_of_a_key_is_heard() -> None:
+    call = it.listening(it.keyed({"1": KeyBinding("", "look_up")}))
+    call.happens(it.pressed("1"), it.finished(1))
+
+    said = call.happens(it.delta(2, "I cannot do that. "), it.finished(2))
+
+    assert it.spoken(said) == ["I cannot do that."]

@@ -45,6 +45,7 @@ from agent.call.history import (
     is_turn_border,
 )
 from agent.call.messages import (
+    ForcedTool,
     Message,
     Role,
     SideEffect,
@@ -99,6 +100,8 @@ class World:
     conversation: Conversation = field(init=False)
     replies: dict[int, str] = field(default_factory=dict)
     """Every reply ever asked for: `active`, `finished` or `cancelled`."""
+    forced: set[int] = field(default_factory=set)
+    """The replies that have to call a tool."""
     tools: dict[str, str] = field(default_factory=dict)
     """Every tool run: `running`, `finished` or `cancelled`."""
     calls: dict[str, ToolCall] = field(default_factory=dict)
@@ -168,7 +171,7 @@ class World:
         is_cut_off = self.began_at == len(facts)
         self.conversation = Conversation(self.config, Resumption(facts, cause, is_cut_off))
         last = max((fact.reply for fact in facts if isinstance(fact, ToolUsed)), default=0)
-        self.replies = {last: "cancelled"}
+        self.replies, self.forced = {last: "cancelled"}, set()
         unanswered = takewhile(lambda fact: not isinstance(fact, CallerSaid), reversed(facts))
         self.awaited_again = {fact.call.id for fact in unanswered if isinstance(fact, ToolUsed)}
         self.tools = {call: state for call, state in self.tools.items() if state != "running"}
@@ -183,14 +186,19 @@ class World:
         before, gives_way = dict(self.journal), Timer.YIELD in self.timers
         is_stale = self._is_stale(event)
         self._learn(event)
+        has_to_call = self.active in self.forced
         is_unanswered = Timer.END_OF_TURN_DELAY in self.timers
         self.actions = self.conversation.receive(event)
         for action in self.actions:
             self._carry_out(action)
+            if isinstance(action, StartReply) and isinstance(action.choice, ForcedTool):
+                self.forced.add(action.reply)
         if is_stale:
             assert self.actions == [], f"2: a stale event changes nothing: {event}"
         else:
             self._judge_event(event, before)
+        if has_to_call and isinstance(event, ev.ReplyDelta) and not is_stale:
+            assert self.actions == [], "3: words wait for the tool that a reply has to call"
         if gives_way and isinstance(event, ev.ReplyDelta | ev.ReplyFinished | ev.ReplyFailed):
             assert self.actions == [], "3: a reply that gives way says and does nothing"
         self._judge_limits(event, is_stale=is_stale, is_unanswered=is_unanswered)

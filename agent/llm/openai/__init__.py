@@ -19,9 +19,9 @@ import openai
 import structlog
 
 from agent.call.events import ReplyFault
-from agent.call.messages import ReplyPiece, ReplyRequest
+from agent.call.messages import ForcedTool, ReplyPiece, ReplyRequest
 from agent.errors import ModelError
-from agent.llm.openai.chat_request import Json, body_of, options_of
+from agent.llm.openai.chat_request import Json, body_of, forcing, options_of
 from agent.llm.openai.chat_stream import ChatDecoder, ReportedError, client_errors
 from agent.llm.option_repair import MOST_REPAIRS, LearnedOptions
 from agent.llm.provider_faults import HTML_PAGE, together
@@ -58,6 +58,7 @@ class OpenAIModel:
                 chunks, body = await self._accepted(stack, request)
                 async for data, was_waited_for in _Chunks(chunks):
                     for pieces in together(decoder.feed(data)):
+                        self._note_choice(request, body, decoder)
                         yield pieces
                     may_pause = was_waited_for and not decoder.has_stopped
                     if may_pause and (seconds := pause()):
@@ -108,6 +109,12 @@ class OpenAIModel:
                 stack.enter_context(client_errors())
                 stack.push_async_callback(_close, response, chunks)
                 return chunks, body
+
+    def _note_choice(self, request: ReplyRequest, body: Json, decoder: ChatDecoder) -> None:
+        """Learn that the server does not enforce a tool, before the next request can be made."""
+        if decoder.called is not None and isinstance(request.choice, ForcedTool):
+            is_ignored = request.choice.name not in decoder.called
+            self._client.learned.note_ignored(self.name, forcing(body) if is_ignored else ())
 
     def _learn(self, error: ReportedError, body: Json) -> bool:
         return self._client.learned.learn(self.name, error.refusal, options_of(body))

@@ -1,5 +1,8 @@
 """A `ReplyRequest` as the body of a request that OpenAI, vLLM, llama.cpp and Ollama all accept.
 
+llama.cpp does not enforce a tool that is forced by its name, and does not say so
+(https://github.com/ggml-org/llama.cpp/issues/26535).
+
 A message and the tools are written once, and shared by the bodies that repeat them.
 """
 
@@ -20,7 +23,6 @@ from agent.call.messages import (
     Role,
     Text,
     ToolCall,
-    ToolChoice,
     ToolResult,
     ToolSpec,
     results_apart,
@@ -33,6 +35,7 @@ Json = dict[str, Any]
 _LIMIT_FIELDS = ("max_tokens", "max_completion_tokens")
 _LIMIT_SPELLINGS = (*_LIMIT_FIELDS, "max_new_tokens", "max_output_tokens", "maximum tokens")
 _FORCED = "tool_choice forced"
+_REQUIRED = "tool_choice required"
 _AUTO = f"tool_choice {Choice.AUTO}"
 _OPTIONS = (
     Option("stream_options", "stream_options", ("stream_options", "include_usage")),
@@ -50,18 +53,14 @@ def body_of(
     refused: frozenset[str] = frozenset(),
 ) -> Json:
     """The body of a request, without `stream`; `refused` has keys of `options_of` to leave out."""
-    key, choice, instruction = _tool_choice(request.choice)
-    if key not in refused:
-        instruction = ""
-    else:
-        choice = Choice.AUTO.value if key == _FORCED and _AUTO not in refused else None
+    choice, tools, instruction = _tool_choice(request, refused)
     limits = sorted(_LIMIT_FIELDS, key=lambda name: name != limit_field)
     options = {
         "stream_options": {"include_usage": True},
         next((name for name in limits if name not in refused), ""): request.max_tokens,
         "temperature": request.temperature,
         "top_p": request.top_p,
-        "tools": list(_tools(request.tools)) or None,
+        "tools": list(_tools(tools)) or None,
         "tool_choice": choice if request.tools else None,
     }
     parts = (request.system, request.context, instruction if request.tools else "")
@@ -85,6 +84,11 @@ def options_of(body: Json) -> list[Option]:
     kind = _FORCED if isinstance(choice, dict) else f"tool_choice {choice}"
     sent = [option for option in _OPTIONS if option.key in body]
     return [replace(each, key=kind) if each.key == "tool_choice" else each for each in sent]
+
+
+def forcing(body: Json) -> list[Option]:
+    """The option in a body that forces a tool, if there is one."""
+    return [option for option in options_of(body) if option.key in {_FORCED, _REQUIRED}]
 
 
 def _write(message: Message) -> tuple[Json, ...]:
@@ -121,13 +125,27 @@ def _tools(specs: tuple[ToolSpec, ...]) -> tuple[Json, ...]:
     return tuple(map(tool, specs))
 
 
-def _tool_choice(choice: ToolChoice) -> tuple[str, object, str]:
-    """The key of a tool choice as an option, its value, and an instruction in its place."""
-    match choice:
+def _tool_choice(
+    request: ReplyRequest, refused: frozenset[str]
+) -> tuple[object, tuple[ToolSpec, ...], str]:
+    """The value of the tool choice, the tools to offer, and an instruction in its place.
+
+    A tool is forced by its name; else, where a server takes only words (llama.cpp), as the only one
+    offered; else by the instruction.
+    """
+    auto = None if _AUTO in refused else Choice.AUTO.value
+    match request.choice:
         case ForcedTool(name):
-            function = {"type": "function", "function": {"name": name}}
-            return _FORCED, function, FORCED.format(name)
+            only = tuple(tool for tool in request.tools if tool.name == name)
+            if _FORCED not in refused:
+                function = {"type": "function", "function": {"name": name}}
+                return function, request.tools, ""
+            if _REQUIRED not in refused and only:
+                return "required", only, ""
+            return auto, request.tools, FORCED.format(name)
+        case Choice.NONE if f"tool_choice {Choice.NONE}" in refused:
+            return None, request.tools, WORDS_ONLY
         case Choice.NONE:
-            return f"tool_choice {Choice.NONE}", Choice.NONE.value, WORDS_ONLY
+            return Choice.NONE.value, request.tools, ""
         case Choice.AUTO:
-            return _AUTO, Choice.AUTO.value, ""
+            return auto, request.tools, ""

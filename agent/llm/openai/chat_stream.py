@@ -82,6 +82,8 @@ class ChatDecoder:
         self._text = CharacterJoiner()
         self._has_begun = False  # there was a choice, perhaps an empty one
         self.has_stopped = False
+        self.called: frozenset[str] | None = None
+        """The tools that were called, once the reply has ended where the model wanted."""
         self.usage: Usage | None = None
 
     def feed(self, data: bytes) -> Iterator[ReplyPiece]:
@@ -128,6 +130,8 @@ class ChatDecoder:
         if not calls and reason is StopReason.TOOLS:
             reason = StopReason.MALFORMED
         self.has_stopped = True
+        if reason in {StopReason.END, StopReason.TOOLS}:
+            self.called = frozenset(call.name for call in calls)
         yield from calls
         yield Stopped(reason)
 
