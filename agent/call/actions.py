@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from agent.call.collector import MARK
 from agent.call.history import Recorded
 from agent.call.messages import Choice, Message, ToolCall, ToolChoice
 from agent.call.timers import StartTimer, StopTimer
@@ -60,6 +61,22 @@ NOWHERE = Standing()
 
 
 @dataclass(frozen=True, slots=True)
+class Entry:
+    """Digits that the caller has entered for a tool; sensitive ones are not shown."""
+
+    digits: str
+    is_sensitive: bool = False
+
+    @property
+    def shown(self) -> str:
+        """The digits as others than the tool may read them."""
+        return MARK * len(self.digits) if self.is_sensitive else self.digits
+
+    def __repr__(self) -> str:
+        return f"Entry({self.shown})"
+
+
+@dataclass(frozen=True, slots=True)
 class RunTool:
     """Run a tool; answered by exactly one `ToolFinished`, unless it is cancelled."""
 
@@ -67,6 +84,8 @@ class RunTool:
     is_lasting: bool = False
     """It has side effects: its start must be written down before it begins."""
     standing: Standing = field(default=NOWHERE, compare=False)
+    entry: Entry | None = None
+    """What the caller has entered for it, if its spec has a collector."""
 
 
 @dataclass(frozen=True, slots=True)

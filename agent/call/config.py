@@ -38,6 +38,8 @@ class Phrases:
     """To a caller who has talked for `longest_turn_ms`."""
     take_your_time: str = "Of course, take your time."
     """To a caller who asks for a moment."""
+    enter_digits: str = "Please enter the number on your keypad."
+    digits_again: str = "I am sorry, I did not get that number. Please enter it again."
     goodbye_idle: str = "I cannot hear you any more, so I will hang up now. Goodbye."
     goodbye: str = "Thank you for calling. Goodbye."
     goodbye_trouble: str = (

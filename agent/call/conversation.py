@@ -22,6 +22,7 @@ from agent.call.actions import Action, SwitchLanguage
 from agent.call.agent_output import AgentOutput
 from agent.call.config import CallConfig
 from agent.call.history import History
+from agent.call.keypad import Keypad
 from agent.call.messages import Choice
 from agent.call.resumption import Resumption, first_words
 from agent.call.summarization import Summarization
@@ -41,15 +42,17 @@ class Conversation:
         self._config = config
         self._resumption = resumption
         self._timers = timers
-        self._input = CallerInput(history, timers)
-        self._output = AgentOutput(history, characters_per_second=limits.characters_per_second)
         self._tools = ToolCalls(history, config.tools)
+        self._keypad = Keypad(history, timers, self._tools)
+        self._input = CallerInput(history, timers, self._keypad)
+        self._output = AgentOutput(history, characters_per_second=limits.characters_per_second)
         self._lifecycle = lifecycle.CallLifecycle(history, timers)
         self._fillers = FillerPolicy(config.phrases, limits)
         parts = (self._lifecycle, timers, self._fillers)
         self._turn = Turn(history, self._output, self._tools, *parts, config)
         self._turn_taking = TurnTaking(self._input, self._output, *parts, self._turn)
         self._summarization = Summarization(history, self._tools, limits)
+        self.received: ev.Event = ev.CallStarted()  # with marks for sensitive digits
         self._actions: list[Action] = []
         self._is_stopping = False
 
@@ -64,6 +67,7 @@ class Conversation:
     def receive(self, event: ev.Event) -> list[Action]:
         """Take one event; returns what to do now, in this order. A stale event changes nothing."""
         self._actions = []
+        self.received = event = self._keypad.screen(event, self._turn.language)
         if self._lifecycle.accepts(event) and not self._is_stale(event):
             self._decide(event)
             self._actions += self._turn_taking.limit_turn(self._actions, self._config.limits)
@@ -77,7 +81,7 @@ class Conversation:
             case ev.ReplyDelta(reply) | ev.ReplyFinished(reply) | ev.ReplyFailed(reply):
                 return not self._turn.is_current(reply)
             case ev.ToolFinished(call_id):
-                return call_id not in self._tools.runs
+                return not self._tools.is_running(call_id)
             case ev.TimerFired(timer, serial):
                 return self._timers.running.get(timer) != serial
             case ev.Summarized(summary) | ev.SummaryFailed(summary):
@@ -99,8 +103,11 @@ class Conversation:
                 self._yield_turn(heard, after_ms)
             case ev.CallerPressed(digit):
                 self._take_key(digit)
-            case ev.PlaybackReported(report, text):
-                self._follow_playback(report, text)
+            case ev.PlaybackReported():
+                actions, is_played = self._turn_taking.follow_playback(event, self._config.limits)
+                self._actions += actions
+                if is_played:
+                    self._finish_playback()
             case ev.ReplyFinished():
                 self._follow_turn(*self._turn.finish_reply(event))
             case ev.ReplyFailed():
@@ -135,8 +142,8 @@ class Conversation:
             case Timer.RETRY:
                 delay = self._turn_taking.delay_retry(self._config.limits)
                 self._actions += delay or self._turn.ask()
-            case Timer.REPEAT:
-                pass  # from now on the same words are new ones
+            case Timer.REPEAT | Timer.LATE_DIGITS:
+                pass  # from now on the same words, and keys, are new ones
             case Timer.YIELD:
                 self._stop_yielding()
             case Timer.LONGEST_TURN:
@@ -174,6 +181,7 @@ class Conversation:
         self._actions += self._tools.resume()
         if resumption.end is not None:
             self._lifecycle.take_effect(resumption.end, self._config, was_awaited=True)
+            self._actions += self._keypad.close()
         if (ending := self._lifecycle.ending) and not self._tools.is_awaited:
             self._say_last(ending.farewell(self._config.phrases))
             return
@@ -182,7 +190,9 @@ class Conversation:
             self._actions += self._output.say_whole(first.sentence)
         if first.note:
             self._actions.append(self._turn.add_note(first.note))
-        if self._tools.is_awaited:
+        if self._keypad.is_collecting:
+            self._say_last(self._config.phrases.digits_again)
+        elif self._tools.is_awaited:
             self._actions += self._turn.await_filler(self._config.limits.filler_every_ms)
         elif first.asks_model:
             self._actions += self._turn.ask()
@@ -192,6 +202,9 @@ class Conversation:
     def _hear(self, event: ev.CallerSpoke) -> None:
         if not event.is_final:
             self._actions += self._turn_taking.note_caller(self._config.limits)
+        elif has_words(event.text) and (entry := self._keypad.hear(event, self._turn.language)):
+            self._turn_taking.end_caller_turn()
+            self._follow_turn(*self._turn.enter(*entry))
         elif not has_words(event.text) or self._input.is_repetition(event.text):
             self._stop_yielding()
             self._actions += self._turn_taking.note_noise()
@@ -199,7 +212,7 @@ class Conversation:
             self._take_words(event)
 
     def _take_words(self, event: ev.CallerSpoke) -> None:
-        is_typing, language = self._input.is_typing, event.language or self._turn.language
+        is_typing, language = self._keypad.is_typing, event.language or self._turn.language
         self._actions += self._input.add_words(event.text)
         self._turn_taking.end_caller_turn()
         if self._lifecycle.end_is_final:
@@ -222,7 +235,7 @@ class Conversation:
             self._actions += self._turn_taking.await_words(self._config.limits)
         elif self._output.has_spoken:
             is_complete, is_all = self._output.open_at is None, not self._turn.is_under_way
-            self._actions += self._turn.leave()
+            self._actions += self._turn.leave(is_entering=self._keypad.is_collecting)
             self._actions += self._output.cut(heard, after_ms, is_complete=is_complete)
             self._actions += self._turn_taking.begin_caller_turn()
             if (ending := self._lifecycle.ending) and not ending.is_revocable:
@@ -239,32 +252,31 @@ class Conversation:
 
     def _take_key(self, digit: str) -> None:
         self._turn_taking.end_caller_turn()
-        if self._lifecycle.end_is_final:
-            return
-        binding = self._config.keypad.get(digit)
-        if binding is None:
-            if not self._input.is_typing:
-                self._begin_turn()
-            self._actions += self._input.collect(digit, self._config.limits.digits_ms)
-            if not self._input.is_typing:
-                self._finish_entry()
-        else:
-            self._actions += self._input.press(digit)
+        if self._lifecycle.end_is_final or self._keypad.is_late:
+            pass
+        elif self._keypad.is_collecting:
+            self._follow_turn(*self._turn.enter(*self._keypad.press(digit)))
+        elif binding := self._config.keypad.get(digit):
+            self._actions += self._keypad.press_bound(digit)
             self._begin_turn()
             self._actions += self._turn.follow_key(binding)
+        else:
+            if not self._keypad.is_typing:
+                self._begin_turn()
+            self._actions += self._keypad.collect(digit, self._config.limits.digits_ms)
+            if not self._keypad.is_typing:
+                self._finish_entry()
 
     def _finish_entry(self) -> None:
-        self._actions += self._input.complete_entry()
+        if self._keypad.is_collecting:
+            self._turn_taking.end_caller_turn()
+            self._follow_turn(*self._turn.enter(*self._keypad.run_out()))
+            return
+        self._actions += self._keypad.complete()
         if self.history.is_answered and not self._turn.is_broken_off:
             self._actions.append(self._turn_taking.await_caller())
         else:
             self._actions += self._turn.ask()
-
-    def _follow_playback(self, report: ev.Playback, text: str) -> None:
-        self._actions += self._turn_taking.note_report(report, text, self._config.limits)
-        if report is ev.Playback.AGENT_OFF and (stopped := self._turn_taking.note_played_out()):
-            self._actions += stopped
-            self._finish_playback()
 
     def _stop_caller(self) -> None:
         if self._turn_taking.may_stop_caller:
@@ -311,6 +323,7 @@ class Conversation:
             return
         effect = event.outcome.effect
         self._actions += self._lifecycle.take_effect(effect, self._config, was_awaited=was_awaited)
+        self._actions += self._keypad.close() if self._lifecycle.ending else []
         if isinstance(effect, SwitchLanguage):
             self._turn.language = effect.language
         if not was_awaited:
@@ -325,14 +338,14 @@ class Conversation:
         limits, ending = self._config.limits, self._lifecycle.ending
         limit_ms = limits.goodbye_ms if ending else limits.duration_ms
         self._actions += self._turn_taking.await_playback(limit_ms)
-        if not ending:
+        if not (ending or self._keypad.is_collecting):
             self._actions += self._summarization.begin(self._output.first_audible)
 
     def _finish_playback(self) -> None:
         self._output.note_all_played()
         if self._lifecycle.ending:
             self._end_call(self._lifecycle.ending)
-        elif self._turn_taking.is_callers or not self._use_silence():
+        elif self._turn_taking.is_callers or self._keypad.is_collecting or not self._use_silence():
             self._actions.append(self._turn_taking.await_caller())
 
     def _use_silence(self) -> bool:
@@ -373,8 +386,7 @@ class Conversation:
             if self._turn_taking.is_quiet:
                 self._end_call(lifecycle.HANDED_OVER)
             return
-        self._actions += self._turn.leave()
-        self._actions += self._input.complete_entry()
+        self._actions += [*self._keypad.abandon(), *self._turn.leave()]
         if mode is ev.ShutdownMode.GOODBYE and not self._lifecycle.ending:
             self._actions += self._output.say_whole(self._config.phrases.goodbye_stopping)
             self._lifecycle.ending = lifecycle.STOPPED
@@ -382,7 +394,7 @@ class Conversation:
 
     def _leave_with(self, words: str, ending: lifecycle.CallEnding) -> None:
         self._actions += self._turn.leave()
-        self._actions += self._input.complete_entry()
+        self._actions += self._keypad.complete()
         self._lifecycle.ending = ending
         self._say_last(words)
 
@@ -390,10 +402,8 @@ class Conversation:
         self._actions += self._lifecycle.close(ending, self._config.limits)
 
     def _lose_connection(self, reason: ev.EndReason) -> None:
-        self._actions += self._input.complete_entry()
-        self._actions += self._turn.drop_reply()
-        self._actions += self._tools.leave()
-        self._actions += self._lifecycle.lose(reason)
+        left = [*self._keypad.abandon(), *self._turn.drop_reply(), *self._tools.leave()]
+        self._actions += [*left, *self._lifecycle.lose(reason)]
 
     def _say_last(self, sentence: str) -> None:
         self._actions += self._output.say_whole(sentence)

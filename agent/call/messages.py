@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeVar
 
+from agent.call.collector import Collector
 from agent.call.text import WholeText
 
 _W = TypeVar("_W")
@@ -130,6 +131,8 @@ class ToolSpec(WholeText):
     side_effect: SideEffect = SideEffect.NONE
     filler: str = ""
     """Said when the tool takes long and nothing else was said; empty = one of the use case."""
+    collects: Collector | None = None
+    """The caller enters digits before the tool runs; None = it needs none."""
 
 
 class Choice(StrEnum):

@@ -11,6 +11,10 @@
 Answered at once with an error: an unknown tool, arguments that are no JSON object, an order whose
 question was cut off or never finished, and a call that claims a confirmation when the caller has
 said nothing since the same tool was called without it.
+
+A tool that collects digits is accepted, and runs when the caller has entered them
+(`agent.call.keypad`), one at a time. If the line is lost before its result is there, the digits
+are lost too: the caller is asked again, and the tool runs with the new ones.
 """
 
 from __future__ import annotations
@@ -18,11 +22,21 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from agent.call.actions import NOWHERE, Action, CancelTool, Record, RunTool, Standing, ToolOutcome
-from agent.call.history import CallerSaid, Fact, History, ToolUsed
+from agent.call.actions import (
+    NOWHERE,
+    Action,
+    CancelTool,
+    Entry,
+    Record,
+    RunTool,
+    Standing,
+    ToolOutcome,
+)
+from agent.call.collector import Collector
+from agent.call.history import AgentSaid, CallerSaid, Fact, History, SpeechSource, ToolUsed
 from agent.call.messages import SideEffect, ToolCall, ToolResult, ToolSpec, tool_name_of
 
 CANCELLED = "The caller went on before this was finished; it was cancelled and had no effect."
@@ -34,6 +48,14 @@ NOT_HEARD = (
 NOT_ANSWERED = (
     "Not done: the caller has not answered since you called this without a confirmation. Say what"
     " is to be confirmed, ask, and wait for the answer before you call this again."
+)
+NOT_ENTERED = "The caller did not enter the number, but went on to something else."
+NOT_VALID = "The caller has not entered a valid number. Offer another way, or ask what to do."
+NOT_NOW = "Not done: the caller can enter one number at a time. Call this after the other one."
+NO_RANGE = "min_digits and max_digits must be whole numbers in order, from {} to {}."
+LOST_ENTRY = (
+    "The line broke off. It is not known whether this was done, and the number is lost:"
+    " ask before you call it again."
 )
 LONGEST_ARGUMENTS = 64_000  # characters
 _DEEPEST = 32  # levels of objects and lists in arguments
@@ -49,6 +71,9 @@ class _Run:
     spec: ToolSpec
     positions: list[int]
     awaited: set[int]
+    start: RunTool
+    collector: Collector | None = None
+    """The caller has not entered the digits yet, so it has not begun."""
 
 
 class ToolCalls:
@@ -66,6 +91,7 @@ class ToolCalls:
         self._answered = NOWHERE.answered  # `Standing.answered` of the calls being accepted
         self.has_news = False
         """A result came that no turn waited for, and the model was not asked since."""
+        self._collecting: _Run | None = None
         for position, used in history.tool_runs():
             self._note(position, used)
 
@@ -77,6 +103,42 @@ class ToolCalls:
     @property
     def is_awaited(self) -> bool:
         return any(run.awaited for run in self.runs.values())
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether a turn waits for a tool that has begun."""
+        return any(run.awaited for run in self.runs.values() if run is not self._collecting)
+
+    @property
+    def collector(self) -> Collector | None:
+        """What the caller is to enter for a tool that waits."""
+        return self._collecting.collector if self._collecting else None
+
+    @property
+    def collecting(self) -> str:
+        """The identifier of the tool call that waits for digits; empty = none."""
+        return self._collecting.start.call.id if self._collecting else ""
+
+    def is_running(self, call_id: str) -> bool:
+        return call_id in self.runs and call_id != self.collecting
+
+    def begin_collecting(self, entry: Entry) -> list[Action]:
+        """Run the tool that waits for this entry; nothing if it is not offered any more."""
+        if (run := self._collecting) is None or run.spec.name not in self.specs:
+            return []
+        self._collecting = None
+        return [replace(run.start, entry=entry)]
+
+    def end_collecting(self, why: str) -> list[Action]:
+        """Answer the tool call that waits for digits; nothing if there is none."""
+        if (run := self.forget_collecting()) is None:
+            return []
+        return self._complete(run.positions, error_content(why), is_error=True)
+
+    def forget_collecting(self) -> _Run | None:
+        """The line is lost: the call stays open, to be taken up by `resume`."""
+        run, self._collecting = self._collecting, None
+        return self.runs.pop(run.start.call.id) if run else None
 
     @property
     def filler(self) -> str:
@@ -125,10 +187,15 @@ class ToolCalls:
         self.has_news = self.has_news or not run.awaited
         return records, run.spec.name, bool(run.awaited)
 
-    def leave(self) -> list[Action]:
-        """The caller moves on: cancel what has no side effect; no turn waits for the rest."""
-        actions: list[Action] = []
+    def leave(self, *, is_entering: bool = False) -> list[Action]:
+        """The caller moves on: cancel what has no side effect; no turn waits for the rest.
+
+        `is_entering`: the tool that waits for digits goes on waiting.
+        """
+        actions = [] if is_entering else self.end_collecting(NOT_ENTERED)
         for call_id, run in list(self.runs.items()):
+            if run is self._collecting:
+                continue
             run.awaited.clear()
             if run.spec.side_effect is SideEffect.NONE:
                 del self.runs[call_id]
@@ -165,14 +232,28 @@ class ToolCalls:
         return self._start(reply, call, spec)
 
     def _start(self, reply: int, call: ToolCall, spec: ToolSpec) -> list[Action]:
+        if spec.collects is not None:
+            if self._collecting is not None:
+                return self._refuse(reply, call, NOT_NOW)
+            if _collector(spec, call) is None:
+                low, high = spec.collects.min_digits, spec.collects.max_digits
+                return self._refuse(reply, call, NO_RANGE.format(low, high))
         position = len(self._history)
         record = self._append(reply, call)
-        return [*record, self._run(position, call, spec, is_awaited=True)]
+        return [*record, *self._run(position, call, spec, is_awaited=True)]
 
-    def _run(self, position: int, call: ToolCall, spec: ToolSpec, *, is_awaited: bool) -> Action:
-        self.runs[call.id] = _Run(spec, [position], {position} if is_awaited else set())
-        standing = Standing(position, self._answered)
-        return RunTool(call, is_lasting=spec.side_effect is not SideEffect.NONE, standing=standing)
+    def _run(
+        self, position: int, call: ToolCall, spec: ToolSpec, *, is_awaited: bool
+    ) -> list[Action]:
+        at = Standing(position, self._answered)
+        start = RunTool(call, is_lasting=spec.side_effect is not SideEffect.NONE, standing=at)
+        run = _Run(spec, [position], {position} if is_awaited else set(), start)
+        self.runs[call.id] = run
+        run.collector = _collector(spec, call)
+        if run.collector is None:
+            return [start]
+        self._collecting = run
+        return []
 
     def is_effect(self, used: ToolUsed) -> bool:
         """Whether a call may have changed something; not one that was refused or has failed."""
@@ -186,16 +267,30 @@ class ToolCalls:
         """Run a call again, or let it wait for one of the `twins`: equal calls that run."""
         spec, call = self.specs.get(used.call.name), used.call
         is_lasting = spec is not None and spec.side_effect is not SideEffect.NONE
+        if spec is not None and spec.collects is not None:
+            return self._resume_collecting(position, used, spec)
         if spec is None or not (is_awaited or is_lasting):
             return self._complete([position], error_content(CANCELLED), is_error=True)
         twin = twins.get(_key(call)) if is_lasting else None
         if twin is None:
             start = self._run(position, call, spec, is_awaited=is_awaited)
             twins[_key(call)] = self.runs[call.id]
-            return [start]
+            return start
         twin.positions.append(position)
         twin.awaited |= {position} if is_awaited else set()
         return []
+
+    def _resume_collecting(self, position: int, used: ToolUsed, spec: ToolSpec) -> list[Action]:
+        """Ask the caller again, unless the model has gone on since."""
+        later = self._history.between(position + 1, len(self._history))
+        has_gone_on = any(
+            (isinstance(fact, ToolUsed) and fact.reply != used.reply)
+            or (isinstance(fact, AgentSaid) and fact.voice is SpeechSource.MODEL)
+            for fact in later
+        )
+        if has_gone_on or self._collecting or _collector(spec, used.call) is None:
+            return self._complete([position], error_content(LOST_ENTRY), is_error=True)
+        return self._run(position, used.call, spec, is_awaited=True)
 
     def _append(
         self, reply: int, call: ToolCall, content: str | None = None, *, is_error: bool = False
@@ -253,6 +348,14 @@ def _is_deep(value: object, levels: int = _DEEPEST) -> bool:
         return True
     inner = list(value.values()) if isinstance(value, dict) else value
     return isinstance(inner, list) and any(_is_deep(each, levels - 1) for each in inner)
+
+
+def _collector(spec: ToolSpec, call: ToolCall) -> Collector | None:
+    """The rules for this call; None if it has none, or asks for others than it may."""
+    try:
+        return spec.collects.narrowed(call.arguments) if spec.collects else None
+    except ValueError:
+        return None
 
 
 def claims_confirmation(arguments: str) -> bool:

@@ -28,12 +28,13 @@ from agent.call.agent_output import AgentOutput
 from agent.call.config import CallConfig, KeyBinding
 from agent.call.events import ReplyDelta, ReplyFailed, ReplyFinished
 from agent.call.history import AgentSaid, History, Note, SpeechSource
+from agent.call.keypad import EntryStep
 from agent.call.lifecycle import CallLifecycle
 from agent.call.messages import Choice, ForcedTool, StopReason, ToolCall, ToolChoice
 from agent.call.reading_pace import flush_after_ms
 from agent.call.sentence_chunker import SentenceChunker
 from agent.call.timers import Timer, TimerSet
-from agent.call.tool_calls import ToolCalls
+from agent.call.tool_calls import NOT_ENTERED, ToolCalls
 from agent.call.turn_taking import FillerPolicy
 
 ANSWER_WITH = "Answer with this text, in the caller's language: {}"
@@ -101,7 +102,7 @@ class Turn:
 
     @property
     def is_under_way(self) -> bool:
-        return self._reply.is_active or self._tools.is_awaited
+        return self._reply.is_active or self._tools.is_under_way
 
     @property
     def is_broken_off(self) -> bool:
@@ -119,12 +120,13 @@ class Turn:
         self._has_retried = self._has_gone_on = False
         return left
 
-    def leave(self) -> list[Action]:
+    def leave(self, *, is_entering: bool = False) -> list[Action]:
+        """Drop what is under way; `is_entering`: a tool goes on waiting for digits."""
         self._rest = ""
         return [
             *self.drop_reply(),
             *self._break_off(),
-            *self._tools.leave(),
+            *self._tools.leave(is_entering=is_entering),
             *self._timers.stop(Timer.END_OF_TURN_DELAY, Timer.RETRY, Timer.PLAYBACK, Timer.IDLE),
         ]
 
@@ -164,7 +166,7 @@ class Turn:
         """Say what was not heard; once in a turn."""
         said = self._output.say_whole(self._rest, SpeechSource.MODEL)
         self._rest, self._has_gone_on = "", True
-        if self._rest_is_all:
+        if self._rest_is_all or self._tools.collector:
             return said, Then.END_TURN
         self._asked_at = None  # a nod to words that were cut confirms nothing
         return [*said, self.add_note(GO_ON), *self.ask()], Then.AWAIT
@@ -250,6 +252,31 @@ class Turn:
         is_last = ending or self._round >= self._config.limits.tool_rounds
         return [*stopped, *self.ask(Choice.NONE if is_last else Choice.AUTO)], Then.AWAIT
 
+    def enter(self, actions: list[Action], step: EntryStep) -> TurnDecision:
+        """Go on after input for the tool that collects; nothing else is to be heard before it."""
+        self._rest = ""
+        phrases, stopped = self._config.phrases, self._timers.stop(Timer.PLAYBACK, Timer.YIELD)
+        waits = step is EntryStep.AWAIT and self._fillers.is_waiting
+        self._fillers.is_waiting = waits or step is EntryStep.MOMENT
+        done = [*stopped, *actions]
+        match step:
+            case EntryStep.MOMENT:
+                return [*done, *self._output.say_whole(phrases.take_your_time)], Then.END_TURN
+            case EntryStep.AGAIN:
+                return [*done, *self._output.say_whole(phrases.digits_again)], Then.END_TURN
+            case EntryStep.BEGUN:
+                return [*done, *self.await_tool()], Then.AWAIT
+            case EntryStep.FAILED if not self._tools.is_awaited:
+                after, then = self.continue_after_tools()
+                return [*done, *after], then
+            case _:
+                return done, Then.AWAIT
+
+    def await_tool(self) -> list[Action]:
+        """A tool runs, and nothing was said since the caller's last input."""
+        limits, may_fill = self._config.limits, self._fillers.may_fill
+        return [self._timers.start(Timer.TOOL, limits.filler_after_ms)] if may_fill else []
+
     def await_filler(self, after_ms: int) -> list[Action]:
         return [self._timers.start(Timer.FILLER, after_ms)] if self._fillers.may_fill else []
 
@@ -319,15 +346,19 @@ class Turn:
             is_confirmed=self._was_heard_out,
             answered=self._history.answered_before(self._asked_until, is_heard=True),
         )
+        if self._lifecycle.ending:
+            accepted += self._tools.end_collecting(NOT_ENTERED)
         if not self._tools.is_awaited:
             actions, then = self.continue_after_tools()
             return [*accepted, *actions], then
-        limits = self._config.limits
-        if self._reply.chunker.has_begun:
-            return [*accepted, *self.await_filler(limits.filler_every_ms)], Then.AWAIT
-        may_fill = self._fillers.may_fill
-        wait = [self._timers.start(Timer.TOOL, limits.filler_after_ms)] if may_fill else []
-        return [*accepted, *wait], Then.AWAIT
+        has_spoken = self._reply.chunker.has_begun
+        if collector := self._tools.collector:
+            prompt = collector.prompt or self._config.phrases.enter_digits
+            said = [] if has_spoken else self._output.say_whole(prompt)
+            return [*self._timers.stop(Timer.FILLER), *accepted, *said], Then.END_TURN
+        if has_spoken:
+            return [*accepted, *self.await_filler(self._config.limits.filler_every_ms)], Then.AWAIT
+        return [*accepted, *self.await_tool()], Then.AWAIT
 
     def _end_wait(self) -> Sequence[Action]:
         """The caller has words to listen to; without any, the wait goes on with the next reply."""

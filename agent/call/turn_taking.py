@@ -12,8 +12,7 @@
 What the caller says and types becomes facts. That the caller has begun is recorded before the words
 or all keys are there, so that the agent asks for them if the connection is lost in between. Words
 that speech recognition gives again within `REPEAT_MS` replace the earlier ones, if the agent has
-done nothing since. Keys without a binding are collected: `#`, a pause or anything else completes an
-entry; `*` clears it.
+done nothing since. Keys are those of `agent.call.keypad`.
 """
 
 from __future__ import annotations
@@ -26,8 +25,9 @@ from agent.call.actions import Action, Record, Speak
 from agent.call.agent_output import AgentOutput
 from agent.call.config import Limits, Phrases
 from agent.call.end_of_turn import answer_after_ms
-from agent.call.events import CallerSpoke, Playback
+from agent.call.events import CallerSpoke, Playback, PlaybackReported
 from agent.call.history import CallerBegan, CallerSaid, History, InputMode
+from agent.call.keypad import Keypad
 from agent.call.lifecycle import CallLifecycle, Phase
 from agent.call.timers import StartTimer, Timer, TimerSet
 from agent.call.utterance_analysis import (
@@ -46,8 +46,6 @@ LONGEST_END_OF_TURN_MS = 15_000
 """The same while earlier words of the caller wait for an answer."""
 REPEAT_MS = 1_500
 """How long after the caller's words others may replace them."""
-LONGEST_ENTRY = 40
-"""Keys; an entry of this length is complete."""
 
 
 @dataclass(slots=True)
@@ -56,12 +54,8 @@ class CallerInput:
 
     _history: History
     _timers: TimerSet
-    _keys: str = ""
+    keypad: Keypad
     _question: str = ""  # what the agent had said when the caller's last words came
-
-    @property
-    def is_typing(self) -> bool:
-        return Timer.DIGITS in self._timers.running
 
     @property
     def unanswered(self) -> tuple[str, str]:
@@ -86,30 +80,14 @@ class CallerInput:
         if said is not None and self._is_same_utterance(said, text):
             position = self._history.rephrase(text)
             return [Record(position, self._history[position]), window]
-        records = [*self.complete_entry(), self._append(CallerSaid(text))]
+        records = [*self.keypad.complete(), self._append(CallerSaid(text))]
         self._question = self._history.asked
         return [*records, window]
-
-    def press(self, digit: str) -> list[Action]:
-        return [*self.complete_entry(), self._append(CallerSaid(digit, InputMode.KEYPAD))]
-
-    def collect(self, digit: str, pause_ms: int) -> list[Action]:
-        began = [] if self.is_typing else [self.record_beginning()]
-        self._keys = "" if digit == "*" else self._keys + digit
-        if digit == "#" or len(self._keys) >= LONGEST_ENTRY:
-            return [*began, *self.complete_entry()]
-        return [*began, self._timers.start(Timer.DIGITS, pause_ms)]
-
-    def complete_entry(self) -> list[Action]:
-        keys, self._keys = self._keys.removesuffix("#"), ""
-        stopped = self._timers.stop(Timer.DIGITS)
-        typed = [self._append(CallerSaid(" ".join(keys), InputMode.KEYPAD))] if keys else []
-        return [*stopped, *typed]
 
     @property
     def _replaceable(self) -> str | None:
         said = self._history.last_said
-        is_recent = Timer.REPEAT in self._timers.running and not self._keys
+        is_recent = Timer.REPEAT in self._timers.running and self.keypad.is_empty
         if said is None or said.means is not InputMode.SPEECH or not is_recent:
             return None
         return said.text if self._history.asked == self._question else None
@@ -193,6 +171,9 @@ class TurnTaking:
         return [*self._timers.stop(Timer.IDLE), self._timers.start(Timer.PLAYBACK, after_ms)]
 
     def await_caller(self) -> Action:
+        if self._input.keypad.is_collecting:
+            first_ms = self._fillers.idle_ms if self._fillers.is_waiting else None
+            return self._input.keypad.await_digit(first_ms)
         return self._timers.start(Timer.IDLE, self._silence_ms)
 
     def delay_answer(self, language: str, limits: Limits) -> list[Action]:
@@ -219,6 +200,25 @@ class TurnTaking:
 
     def end_caller_turn(self) -> None:
         self.is_callers = self.caller_is_speaking = False
+
+    def follow_playback(
+        self, event: PlaybackReported, limits: Limits
+    ) -> tuple[Sequence[Action], bool]:
+        """What follows a report of the relay, and whether all speech has been played."""
+        match event.report:
+            case Playback.AGENT_ON:
+                return self._note_playing(), False
+            case Playback.AGENT_OFF:
+                stopped = self._note_played_out()
+                return stopped, bool(stopped)
+            case Playback.CALLER_ON:
+                self.caller_is_speaking = True
+                return self.note_caller(limits), False
+            case Playback.PLAYED:
+                self._output.note_played(event.text)
+                return [], False
+            case _:  # CALLER_OFF: the words follow
+                return self._note_voice_over(limits), False
 
     def _note_voice_over(self, limits: Limits) -> list[Action]:
         self.caller_is_speaking = False
@@ -253,23 +253,8 @@ class TurnTaking:
         return [self._timers.start(Timer.YIELD, after_ms)]
 
     def note_noise(self) -> Sequence[StartTimer]:
-        return self._timers.restart(Timer.IDLE, self._silence_ms)
-
-    def note_report(self, report: Playback, text: str, limits: Limits) -> list[Action]:
-        """Follow a report of the relay; the end of the agent's speech is `note_played_out`."""
-        match report:
-            case Playback.AGENT_ON:
-                return self._note_playing()
-            case Playback.CALLER_ON:
-                self.caller_is_speaking = True
-                return self.note_caller(limits)
-            case Playback.CALLER_OFF:  # the words follow
-                return self._note_voice_over(limits)
-            case Playback.PLAYED:
-                self._output.note_played(text)
-            case Playback.AGENT_OFF:
-                pass
-        return []
+        entry = self._input.keypad.note_voice(LONGEST_VOICE_MS * self.caller_is_speaking)
+        return [*self._timers.restart(Timer.IDLE, self._silence_ms), *entry]
 
     def _note_playing(self) -> list[Action]:
         self._output.note_playing()
@@ -278,7 +263,7 @@ class TurnTaking:
         after_ms = self._output.playing_ms + _PAUSE_MS
         return [*stopped, self._timers.start(Timer.PLAYBACK, after_ms)]
 
-    def note_played_out(self) -> Sequence[Action]:
+    def _note_played_out(self) -> Sequence[Action]:
         """No action: an end waits for the caller's words, or other speech is to be played."""
         is_ending = self._lifecycle.ending is not None
         is_over = self._output.note_played_out() and not (is_ending and self.is_callers)

@@ -39,7 +39,9 @@ CALLS = st.lists(
     st.builds(
         ToolCall,
         id=st.sampled_from(["a", "b", ""]),
-        name=st.sampled_from(["look_up", "mark", "order", "order", "leave", "no-such tool", ""]),
+        name=st.sampled_from(
+            ["look_up", "mark", "order", "order", "leave", "enter", "pay", "no-such tool", ""]
+        ),
         arguments=st.sampled_from(["{}", '{"a": 1, "b": 2}', '{"b":2,"a":1}', "", "[]", "{oops"]),
     ),
     max_size=3,
@@ -144,6 +146,13 @@ class Adversary(RuleBasedStateMachine):
     @rule(text=WORDS, after_ms=st.none() | st.integers(0, 9_000))
     def relay_reports_nonsense(self, text: str, after_ms: int | None) -> None:
         self.world.happen(ev.CallerInterrupted(text, after_ms))
+
+    @precondition(lambda self: self.world.is_collecting)
+    @rule(keys=st.sampled_from(["59#", "18", "*", "34", "0", "7", "555"]))
+    def caller_enters(self, keys: str) -> None:
+        """59, 18 and 34 have a check digit that fits."""
+        for key in keys:
+            self.world.happen(ev.CallerPressed(key))
 
     @rule(digit=st.sampled_from("0123456789*#"))
     def caller_presses(self, digit: str) -> None:

@@ -2,12 +2,13 @@
 
 `World` sends events to a `Conversation` and checks each answer from the outside: it knows only
 events and actions, as a relay, a model and a tool do. The message of an `AssertionError` begins
-with the number of the promise in docs/explain/promises.md; 9 = `agent.call.summarization`.
+with the number of the promise in docs/explain/promises.md; 10 = `agent.call.summarization`.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import takewhile
@@ -19,6 +20,7 @@ from agent.call.actions import (
     CancelSummary,
     CancelTool,
     EndCall,
+    Entry,
     Play,
     Record,
     RunTool,
@@ -28,6 +30,7 @@ from agent.call.actions import (
     Summarize,
     SwitchLanguage,
 )
+from agent.call.collector import Collector
 from agent.call.config import CallConfig, KeyBinding
 from agent.call.conversation import Conversation
 from agent.call.facts_block import LONGEST_LINE
@@ -63,7 +66,15 @@ LOOK = ToolSpec("look_up", "Looks.", '{"type":"object"}')
 MARK = ToolSpec("mark", "Marks.", '{"type":"object"}', side_effect=SideEffect.IDEMPOTENT)
 ORDER = ToolSpec("order", "Orders.", '{"type":"object"}', side_effect=SideEffect.ONCE)
 LEAVE = ToolSpec("leave", "Ends the call.", '{"type":"object"}')
-SPECS = {spec.name: spec for spec in (LOOK, MARK, ORDER, LEAVE)}
+ENTER = ToolSpec("enter", "Takes a number.", '{"type":"object"}', collects=Collector())
+PAY = ToolSpec(
+    "pay",
+    "Takes a card.",
+    '{"type":"object"}',
+    side_effect=SideEffect.ONCE,
+    collects=Collector(min_digits=2, max_digits=3, validator="luhn", is_sensitive=True),
+)
+SPECS = {spec.name: spec for spec in (LOOK, MARK, ORDER, LEAVE, ENTER, PAY)}
 CONFIG = CallConfig(
     greeting="Hello, this is the pizza place. How can I help?",
     tools=SPECS,
@@ -165,6 +176,28 @@ class World:
             for fact in self.journal.values()
         )
 
+    @property
+    def _collecting(self) -> list[ToolSpec]:
+        """What waits for digits: tools that were called and have not begun."""
+        specs = {**SPECS, **self.config.tools}
+        return [
+            specs[fact.call.name]
+            for fact in self.journal.values()
+            if isinstance(fact, ToolUsed)
+            and fact.result is None
+            and fact.call.id not in self.tools
+            and specs[fact.call.name].collects is not None
+        ]
+
+    @property
+    def is_collecting(self) -> bool:
+        return bool(self._collecting)
+
+    @property
+    def _awaits_secret(self) -> bool:
+        specs = self._collecting if self.is_started else []
+        return any(spec.collects is not None and spec.collects.is_sensitive for spec in specs)
+
     def resume(self, cause: ResumeCause) -> None:
         """The line is lost; the call is taken up from what was recorded, perhaps elsewhere."""
         facts = [self.journal[at] for at in range(len(self.journal))]
@@ -184,6 +217,7 @@ class World:
         """Hand over one event and judge the answer."""
         self.is_broken = True
         before, gives_way = dict(self.journal), Timer.YIELD in self.timers
+        hides = self._awaits_secret
         is_stale = self._is_stale(event)
         self._learn(event)
         has_to_call = self.active in self.forced
@@ -199,6 +233,8 @@ class World:
             self._judge_event(event, before)
         if has_to_call and isinstance(event, ev.ReplyDelta) and not is_stale:
             assert self.actions == [], "3: words wait for the tool that a reply has to call"
+            if hides:
+                self._judge_secrets(event)
         if gives_way and isinstance(event, ev.ReplyDelta | ev.ReplyFinished | ev.ReplyFailed):
             assert self.actions == [], "3: a reply that gives way says and does nothing"
         self._judge_limits(event, is_stale=is_stale, is_unanswered=is_unanswered)
@@ -247,7 +283,7 @@ class World:
             case _:
                 pass
 
-    def _carry_out(self, action: Action) -> None:  # noqa: C901, PLR0912, PLR0915 (a case each)
+    def _carry_out(self, action: Action) -> None:  # noqa: C901, PLR0912, PLR0915 (one case each)
         match action:
             case StartReply(reply, messages):
                 assert self.active is None, "2: one reply at a time"
@@ -267,9 +303,10 @@ class World:
             case Summarize():
                 self._await_summary(action)
             case CancelSummary(summary):
-                assert summary == self.awaited_summary, "9: only what runs is cancelled"
+                assert summary == self.awaited_summary, "10: only what runs is cancelled"
                 self.awaited_summary, self.summaries[summary] = None, {}
-            case RunTool(call, is_lasting):
+            case RunTool(call, is_lasting, entry=entry):
+                self._assert_entered(self.config.tools[call.name].collects, entry)
                 assert call.id not in self.tools, "4: a call is run once"
                 assert call.name in self.config.tools, "only what is offered is run"
                 effect = self.config.tools[call.name].side_effect
@@ -303,11 +340,18 @@ class World:
             case Play() | SendDigits() | SwitchLanguage():
                 assert not self.is_ending and not self.is_gone, "nothing is sent after the end"
 
+    def _assert_entered(self, collector: Collector | None, entry: Entry | None) -> None:
+        """Promise 9: a tool gets the digits that it collects, and no others."""
+        assert (entry is None) == (collector is None), "9: digits for a tool that collects"
+        if entry is not None and collector is not None:
+            assert entry.is_sensitive == collector.is_sensitive, "9: a secret stays one"
+            assert collector.accepts(entry.digits), "9: a tool gets a valid entry"
+
     def _await_summary(self, action: Summarize) -> None:
-        assert self.awaited_summary is None, "9: one summary at a time"
-        assert action.summary not in self.summaries, "9: a number is never used again"
-        assert self.active is None, "9: none is asked for while a reply is awaited"
-        assert not self.is_ending and not self.is_gone, "9: none is asked for after the end"
+        assert self.awaited_summary is None, "10: one summary at a time"
+        assert action.summary not in self.summaries, "10: a number is never used again"
+        assert self.active is None, "10: none is asked for while a reply is awaited"
+        assert not self.is_ending and not self.is_gone, "10: none is asked for after the end"
         assert_acceptable(action.messages)
         if self.check_request is not None:
             self.check_request(action)
@@ -334,7 +378,7 @@ class World:
             self.began_at = position
             return
         assert position <= len(self.journal), "5: no gap"
-        assert position >= self.begin, "9: what is summarised does not change any more"
+        assert position >= self.begin, "10: what is summarised does not change any more"
         old = self.journal.get(position)
         match old, fact:
             case None, Summary():
@@ -358,32 +402,32 @@ class World:
         self.journal[position] = fact
 
     def _assert_sound(self, position: int, summary: Summary) -> None:
-        """Promise 9: a summary ends at a turn border, far enough back, and is up to date."""
+        """Promise 10: a summary ends at a turn border, far enough back, and is up to date."""
         facts = [self.journal[at] for at in range(position)]
         borders = [at for at in range(position) if is_turn_border(facts, at)]
-        assert summary.until in borders, "9: no pair is cut"
+        assert summary.until in borders, "10: no pair is cut"
         kept = [at for at in borders if at >= summary.until]
-        assert len(kept) >= self.config.limits.kept_turns, "9: the last turns stay"
-        assert summary.until > self.begin, "9: it reaches further than the one before it"
-        assert summary.text.strip() and not set("[]") & set(summary.text), "9: it is one block"
-        assert len(summary.text) <= self.config.limits.summary_characters, "9: it is short"
+        assert len(kept) >= self.config.limits.kept_turns, "10: the last turns stay"
+        assert summary.until > self.begin, "10: it reaches further than the one before it"
+        assert summary.text.strip() and not set("[]") & set(summary.text), "10: it is one block"
+        assert len(summary.text) <= self.config.limits.summary_characters, "10: it is short"
         asked_of = list(self.summaries.values())[-1]
         for at in range(summary.until):
-            assert asked_of.get(at, facts[at]) == facts[at], "9: it tells of what is so still"
+            assert asked_of.get(at, facts[at]) == facts[at], "10: it tells of what is so still"
         self._assert_nothing_dropped(summary, facts)
 
     def _assert_nothing_dropped(self, summary: Summary, facts: list[Fact]) -> None:
-        """Promise 9: names and numbers stay word for word, for ever if there is room."""
+        """Promise 10: names and numbers stay word for word, for ever if there is room."""
         noted, room = summary.facts, self.config.limits.facts_characters
-        assert len(noted) <= room, "9: it is short"
+        assert len(noted) <= room, "10: it is short"
         earlier = self.summary.facts.splitlines() if self.summary else []
         for line in earlier:
             is_full = len(noted) + len(line) >= room
-            assert is_full or line in noted.splitlines(), "9: what is noted stays"
+            assert is_full or line in noted.splitlines(), "10: what is noted stays"
         for fact in facts[self.begin : summary.until]:
             if isinstance(fact, CallerSaid) and sum(map(str.isdigit, fact.text)) > 2:
                 is_full = len(noted) + LONGEST_LINE >= room
-                assert is_full or fact.text.strip() in noted, "9: a number is noted"
+                assert is_full or fact.text.strip() in noted, "10: a number is noted"
 
     def _assert_first_run(self, call: ToolCall) -> None:
         """Promise 4: the last call with side effects is not run again, unless it has failed."""
@@ -415,8 +459,8 @@ class World:
         journal = [self.journal[at] for at in range(len(self.journal))]
         if self.summary is not None:
             first = messages[0].parts[0]
-            assert isinstance(first, Text), "9: a request begins with the summary"
-            assert first.text.startswith(SUMMARY.format(self.summary.text)), "9: likewise"
+            assert isinstance(first, Text), "10: a request begins with the summary"
+            assert first.text.startswith(SUMMARY.format(self.summary.text)), "10: likewise"
         results = {
             part.call_id: part.content
             for message in messages
@@ -493,11 +537,34 @@ class World:
         """Promise 5: words of the caller are recorded, unless they are given a second time."""
         if not (isinstance(event, ev.CallerSpoke) and event.is_final and has_words(event.text)):
             return
-        if self.heard_words[-1:] == [event.text]:
+        received = self.conversation.received
+        assert isinstance(received, ev.CallerSpoke)
+        if self.heard_words[-1:] == [received.text]:
             return
         last = before.get(len(before) - 1)
         assert isinstance(last, CallerSaid), "5: what was answered is not heard again"
-        assert repeats(last.text, event.text), "5: no word of the caller is lost"
+        assert repeats(last.text, received.text), "5: no word of the caller is lost"
+
+    def _judge_secrets(self, event: ev.Event) -> None:
+        """No digit that is entered for a tool alone is in what others are given."""
+        if not isinstance(event, ev.CallerSpoke | ev.CallerPressed):
+            return
+        shown: list[object] = [self.conversation.received]
+        for action in self.actions:
+            match action:
+                case Record(_, CallerSaid(text)):
+                    shown.append(text)
+                case StartReply(_, messages):
+                    shown.append([part for part in messages[-1].parts if isinstance(part, Text)])
+                case RunTool(entry=Entry()) | Speak():
+                    shown.append(repr(action).replace(f"{getattr(action, 'call', '')!r}", ""))
+                case _:
+                    pass
+        keys = event.digit if isinstance(event, ev.CallerPressed) else event.text.casefold()
+        for secret in re.findall(r"\d+|five|two|seven", keys):
+            assert not re.search(rf"\b{secret}\b", repr(shown).casefold()), (
+                "9: a secret reaches nothing but the tool"
+            )
 
     def _judge_interrupt(self, event: ev.Event, before: dict[int, Fact]) -> None:
         if not isinstance(event, ev.CallerInterrupted):
@@ -529,7 +596,9 @@ class World:
             assert Timer.CLOSING in self.timers, "7: the end comes even if the relay forgets"
             return
         leads_on = self.active is not None or bool(WAITING & self.timers.keys())
-        assert leads_on or self._has_open_call, "7: the caller is never left in silence"
+        runs = any(state == "running" for state in self.tools.values())
+        has_open_call = self._has_open_call and (runs or not self._collecting)
+        assert leads_on or has_open_call, "7: the caller is never left in silence"
         assert Timer.DURATION in self.timers, "7: a call does not last for ever"
 
 
