@@ -11,7 +11,15 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
-from agent.call.actions import Action, Speak, Standing, StartReply, ToolOutcome, TransportAction
+from agent.call.actions import (
+    Action,
+    Entry,
+    Speak,
+    Standing,
+    StartReply,
+    ToolOutcome,
+    TransportAction,
+)
 from agent.call.config import CallConfig
 from agent.call.events import Event
 from agent.call.history import Recorded
@@ -176,10 +184,13 @@ class Configuration(Protocol):
 class ToolExecutor(Protocol):
     """The tools of one call."""
 
-    async def run(self, call: ToolCall, standing: Standing) -> ToolOutcome:
+    async def run(
+        self, call: ToolCall, standing: Standing, entry: Entry | None = None
+    ) -> ToolOutcome:
         """Run one tool within its time limit. Raises nothing but `CancelledError`.
 
-        `standing` is the position of the call, for tools that need a confirmation.
+        `standing` is the position of the call, for tools that need a confirmation; `entry` what the
+        caller has entered for it. The outcome holds no sensitive digits.
         """
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from agent.call.actions import (
     Action,
     EndCall,
+    Entry,
     Speak,
     Standing,
     StartReply,
@@ -141,7 +142,9 @@ class ScriptedToolbox:
     runs: list[str] = field(default_factory=list)
     finished: list[str] = field(default_factory=list)
 
-    async def run(self, call: ToolCall, standing: Standing) -> ToolOutcome:
+    async def run(
+        self, call: ToolCall, standing: Standing, entry: Entry | None = None
+    ) -> ToolOutcome:
         self.runs.append(call.name)
         await asyncio.sleep(self.seconds)
         self.finished.append(call.name)

@@ -21,7 +21,6 @@ from msgspec import Meta
 
 from agent.call.languages import turn_words
 from agent.call.languages.turn_words import TurnWords
-from agent.call.text import json_object
 
 MARK, WRONG_MARK = "x", "X"
 WITHHELD = "(withheld)"
@@ -76,15 +75,13 @@ class Collector(
         Raises:
             ValueError: They contradict each other, or are not within those of the collector.
         """
-        given = json_object(arguments) or {}
-        fewest, most = given.get("min_digits"), given.get("max_digits")
-        fewest = self.min_digits if fewest is None else fewest
-        most = self.max_digits if most is None else most
-        if not (isinstance(fewest, int) and isinstance(most, int)):
-            raise ValueError("min_digits and max_digits are whole numbers")  # noqa: TRY004
+        try:
+            given = msgspec.json.decode(arguments, type=_Range, strict=False)
+        except msgspec.MsgspecError as error:
+            raise ValueError("min_digits and max_digits are whole numbers") from error
+        fewest, most = given.min_digits or self.min_digits, given.max_digits or self.max_digits
         if not self.min_digits <= fewest <= most <= self.max_digits:
-            low, high = self.min_digits, self.max_digits
-            raise ValueError(f"it takes {low} to {high} digits, and min_digits <= max_digits")
+            raise ValueError("min_digits and max_digits are out of range, or not in order")
         return msgspec.structs.replace(self, min_digits=fewest, max_digits=most)
 
     def accepts(self, digits: str) -> bool:
@@ -102,6 +99,11 @@ class Collector(
         if not digits.isdecimal():
             return not digits.endswith(WRONG_MARK)
         return self.validator != "luhn" or has_luhn_digit(digits)
+
+
+class _Range(msgspec.Struct):
+    min_digits: int | None = None
+    max_digits: int | None = None
 
 
 def has_luhn_digit(digits: str) -> bool:

@@ -20,7 +20,7 @@ from enum import Enum, auto
 
 from agent.call.actions import Action, Entry, Record
 from agent.call.collector import Collector, SpokenDigits, spoken_digits
-from agent.call.events import CallerPressed, CallerSpoke, Event
+from agent.call.events import CallerPressed, CallerSpoke, Event, TimerFired
 from agent.call.history import CallerBegan, CallerSaid, History, InputMode
 from agent.call.timers import StartTimer, Timer, TimerSet
 from agent.call.tool_calls import NOT_ENTERED, NOT_VALID, ToolCalls
@@ -64,7 +64,8 @@ class Keypad:
     _collects_for: str = ""  # a tool call
     _failures: int = 0
     _raw: str = ""  # the digits of the event that is being received, if marks stand for them
-    _hides_late: bool = False
+    _hides: bool = False
+    """A sensitive entry is under way, or has ended lately."""
 
     @property
     def is_collecting(self) -> bool:
@@ -87,8 +88,8 @@ class Keypad:
     def screen(self, event: Event, language: str) -> Event:
         """The event as all may read it; the digits are kept for the step that takes them."""
         self._raw, collector = "", self._tools.collector
-        hides = collector.is_sensitive if collector else self._hides_late and self.is_late
-        if not hides:
+        self._hides |= collector is not None and collector.is_sensitive
+        if not self._hides or (collector and not collector.is_sensitive):
             return event
         rules, before = collector or Collector(), self._digits if collector else ""
         match event:
@@ -102,6 +103,9 @@ class Keypad:
                 self._raw = spoken.digits if event.is_final else ""
                 marks = rules.marks(before if self._is_spoken else "", spoken.digits)
                 return replace(event, text=spoken.hidden(text, marks))
+            case TimerFired(Timer.LATE_DIGITS, serial):
+                self._hides &= self._timers.running.get(Timer.LATE_DIGITS) != serial
+                return event
             case _:
                 return event
 
@@ -125,7 +129,7 @@ class Keypad:
         """Words for the tool that collects, or late ones; None if they are something else."""
         if self.is_collecting:
             return self._take_words(event, event.language or language)
-        is_late = self._hides_late and self.is_late and not self._history.is_answered
+        is_late = self._hides and self.is_late and not self._history.is_answered
         if is_late and _read(event, language, is_sensitive=True).is_entry:
             return [self._append(event.text)], EntryStep.AWAIT
         return None
@@ -176,7 +180,8 @@ class Keypad:
         """The call comes to its end: a tool that collects gets no digits."""
         if not self.is_collecting:
             return []
-        return [*self.complete(), *self._tools.end_collecting(NOT_ENTERED)]
+        stopped = self._timers.stop(Timer.PLAYBACK)  # of the question
+        return [*stopped, *self.complete(), *self._tools.end_collecting(NOT_ENTERED)]
 
     def _take_words(self, event: CallerSpoke, language: str) -> EntryDecision | None:
         collector = self._begin()
@@ -229,8 +234,7 @@ class Keypad:
         return [*self._timers.stop(Timer.DIGITS), *typed]
 
     def _expect_late(self, collector: Collector) -> StartTimer:
-        self._hides_late = collector.is_sensitive
-        after_ms = LATE_MS if self._hides_late else collector.pause_ms
+        after_ms = LATE_MS if collector.is_sensitive else collector.pause_ms
         return self._timers.start(Timer.LATE_DIGITS, after_ms)
 
     def _append(self, text: str, means: InputMode = InputMode.SPEECH) -> Record:

@@ -74,6 +74,7 @@ class _Run:
     start: RunTool
     collector: Collector | None = None
     """The caller has not entered the digits yet, so it has not begun."""
+    latest: int = NOWHERE.answered  # the last call with side effects before it
 
 
 class ToolCalls:
@@ -133,6 +134,8 @@ class ToolCalls:
         """Answer the tool call that waits for digits; nothing if there is none."""
         if (run := self.forget_collecting()) is None:
             return []
+        if self._latest in run.positions:
+            self._latest = run.latest
         return self._complete(run.positions, error_content(why), is_error=True)
 
     def forget_collecting(self) -> _Run | None:
@@ -252,7 +255,10 @@ class ToolCalls:
         run.collector = _collector(spec, call)
         if run.collector is None:
             return [start]
-        self._collecting = run
+        before = (
+            at for at, one in self._history.tool_runs() if at < position and self._is_effect(one)
+        )
+        self._collecting, run.latest = run, max(before, default=NOWHERE.answered)
         return []
 
     def is_effect(self, used: ToolUsed) -> bool:

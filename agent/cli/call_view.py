@@ -80,7 +80,9 @@ class CallView:
                     self._latest = action
                 case StartTimer(Timer.IDLE):
                     self._waits_for_caller = True
-                case StopTimer(Timer.IDLE):
+                case StartTimer(Timer.DIGITS) if not isinstance(moment.event, CallerPressed):
+                    self._waits_for_caller = True  # for the first digit that a tool collects
+                case StopTimer(Timer.IDLE | Timer.DIGITS):
                     self._waits_for_caller = False
                 case _:
                     pass

@@ -161,7 +161,8 @@ class Session:
                 await waiting
         if isinstance(event, ev.CallEnded):
             self._has_left.set()
-        self._deps.observer.observe(ObservedStep(event, received_at, performed))
+        seen = ObservedStep(self._conversation.received, received_at, performed)
+        self._deps.observer.observe(seen)
 
     async def _put(self, event: ev.Event, received_at: float | None = None) -> None:
         at = self._loop.time() if received_at is None else received_at
@@ -358,5 +359,6 @@ class Session:
         """Run a tool; the start of a lasting one is written first, for a process that resumes."""
         if action.is_lasting:
             await self._deps.journal.flush(FLUSH_SECONDS)
-        outcome = await self._deps.configuration.toolbox.run(action.call, action.standing)
+        run = self._deps.configuration.toolbox.run
+        outcome = await run(action.call, action.standing, action.entry)
         await self._put(ev.ToolFinished(action.call.id, outcome))

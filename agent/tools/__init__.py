@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Protocol
 
+from agent.call.collector import Collector
 from agent.call.messages import ToolSpec
 from agent.ports import Channel
 from agent.tools.builtin import TOOLS, language_of, planned_end
@@ -27,6 +28,7 @@ __all__ = [
     "TOOLS",
     "CallContext",
     "CallToolExecutor",
+    "Collector",
     "HttpSender",
     "HttpTools",
     "IdempotencyStore",

@@ -19,8 +19,9 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, tzinfo
 from typing import Any, get_type_hints
 
@@ -28,7 +29,8 @@ import msgspec
 import structlog
 from msgspec import UNSET, Struct, UnsetType
 
-from agent.call.actions import NOWHERE, Effect, Standing, ToolOutcome
+from agent.call.actions import NOWHERE, Effect, Entry, Standing, ToolOutcome
+from agent.call.collector import MARK, Collector
 from agent.call.messages import TOOL_NAME, SideEffect, ToolCall, ToolSpec
 from agent.call.text import whole_json
 from agent.errors import ToolError
@@ -61,6 +63,9 @@ class CallContext:
     """The language the call began in, BCP 47."""
     languages: tuple[str, ...] = ()
     """The other languages of the use case."""
+    digits: str = field(default="", repr=False)
+    """What the caller has entered for the running tool, if it has a collector. If that is
+    sensitive, they belong into no result, item, plan or content of an effect, log line or error."""
     standing: Standing = NOWHERE
     """Positions of the running tool call, see `agent.tools.builtin.caller_profile`."""
 
@@ -121,11 +126,13 @@ def tool(
     filler: str = "",
     rename: Mapping[str, str] | None = None,
     needs: Channel | None = None,
+    collects: Collector | None = None,
 ) -> Callable[[Callable[..., Awaitable[object]]], Tool]:
     """Make a tool of an async function; `ValueError` or `TypeError` if no model could use it.
 
     `filler` is said to the caller when it takes long; empty = one of the use case. `rename` maps a
-    parameter to its property, where that is no Python name.
+    parameter to its property, where that is no Python name. With `collects` the tool runs when the
+    caller has entered the digits, which are in `CallContext.digits`.
     """
     if not TOOL_NAME.fullmatch(name):
         raise ValueError(f"{name!r} is not a tool name: 1-64 letters, digits, underscores")
@@ -138,7 +145,7 @@ def tool(
             raise TypeError(f"{name}: the docstring is what the model reads, and it is missing")
         arguments = _arguments(name, function, rename or {})
         parameters = msgspec.json.encode(schema_of(name, arguments)).decode()
-        spec = ToolSpec(name, description, parameters, side_effect, filler)
+        spec = ToolSpec(name, description, parameters, side_effect, filler, collects)
 
         async def run(call: CallContext, given: Struct) -> object:
             return await function(call, **msgspec.structs.asdict(given))
@@ -206,15 +213,31 @@ class CallToolExecutor:
         self._tools: Mapping[str, Tool] = {each.spec.name: each for each in tools}
         self._context = context
 
-    async def run(self, call: ToolCall, standing: Standing = NOWHERE) -> ToolOutcome:
+    async def run(
+        self, call: ToolCall, standing: Standing = NOWHERE, entry: Entry | None = None
+    ) -> ToolOutcome:
+        digits = entry.digits if entry else ""
+        context = replace(self._context, standing=standing, digits=digits)
+        outcome = await self._outcome(call, context, is_secret=bool(entry and entry.is_sensitive))
+        if entry is None or not entry.is_sensitive:
+            return outcome
+        return replace(outcome, content=without_digits(outcome.content, digits))
+
+    async def _outcome(
+        self, call: ToolCall, context: CallContext, *, is_secret: bool
+    ) -> ToolOutcome:
         try:
-            return await self._run(call, replace(self._context, standing=standing))
+            return await self._run(call, context)
         except _MissingError as error:
             return _failure({"error": str(error), "missing_fields": error.names})
         except ToolError as error:
             return _failure({"error": str(error) or _FAILED})
-        except Exception:  # the tool boundary: a failing tool must not end the call
-            log.exception("tool.failed", tool=call.name, tool_call_id=call.id)
+        except Exception as error:  # the tool boundary: a failing tool must not end the call
+            if is_secret:  # its text may hold the digits
+                kind = type(error).__name__
+                log.error("tool.failed", tool=call.name, tool_call_id=call.id, error=kind)
+            else:
+                log.exception("tool.failed", tool=call.name, tool_call_id=call.id)
             return _failure({"error": _with_doubt(_FAILED, self._tools[call.name])})
 
     async def _run(self, call: ToolCall, context: CallContext) -> ToolOutcome:
@@ -267,6 +290,11 @@ def _with_doubt(text: str, tool: Tool) -> str:
     if tool.spec.side_effect is SideEffect.NONE:
         return text
     return f"{text} It is not known whether it took effect; calling it again the same way is safe."
+
+
+def without_digits(text: str, digits: str) -> str:
+    """The text with marks for digits that were entered, also where they stand in groups."""
+    return re.sub(rf"(?<!\d){r'[ .-]?'.join(digits)}(?!\d)", MARK * len(digits), text)
 
 
 def _failure(content: Mapping[str, object]) -> ToolOutcome:

@@ -26,6 +26,7 @@ from urllib.parse import unquote
 import msgspec
 from msgspec import Meta
 
+from agent.call.collector import Collector
 from agent.call.messages import TOOL_NAME, SideEffect, ToolSpec
 from agent.errors import UseCaseError
 from agent.usecases.host_allowlist import DEFAULT_PORTS, read_host
@@ -35,7 +36,8 @@ Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 Kind = Literal["string", "integer", "number", "boolean"]
 Argument = str | int | float | bool
 
-CALL_FACTS = ("call.caller", "call.called", "call.id", "call.use_case")
+DIGITS = "call.digits"
+CALL_FACTS = ("call.caller", "call.called", "call.id", "call.use_case", DIGITS)
 """What a template may use of the call; never from the model."""
 _LONGEST_EFFECT_SECONDS = 5.0
 """Limit of a tool with side effects; the idempotency store gives up slightly later."""
@@ -169,6 +171,7 @@ class ToolTable(msgspec.Struct, forbid_unknown_fields=True):
     idempotency_key: bool = False
     filler: str = ""
     timeout: Annotated[float, Meta(ge=0.1, le=15)] = 5.0
+    collects: Collector | None = None
 
 
 def read_http_tools(
@@ -209,6 +212,7 @@ def _read(name: str, raw: object, tools_field: str, built_in: Container[str]) ->
             parameters=json.dumps(_schema(parameters), ensure_ascii=False),
             side_effect=SideEffect(effect),
             filler=table.filler,
+            collects=table.collects,
         ),
         method=table.method,
         url=_url(table.url, f"{field}.url"),
@@ -319,12 +323,25 @@ def _check_placeholders(tool: HttpTool, body: object, field: str) -> None:
             if name not in parameters and name not in CALL_FACTS:
                 raise UseCaseError(f"{place}: {{{name}}}: there is no such parameter")
             used.add(name)
+    _check_digits(tool, templates, field)
     for piece in (each for segment in tool.url.path for each in segment):
         parameter = parameters.get(piece.name) if isinstance(piece, Placeholder) else None
         if parameter and not parameter.is_required:
             raise UseCaseError(f"{field}.url: {{{parameter.name}}}: must be required in a path")
     for name in parameters.keys() - used:
         raise UseCaseError(f"{field}.parameters.{name}: is used nowhere")
+
+
+def _check_digits(tool: HttpTool, templates: Iterable[tuple[str, Template]], field: str) -> None:
+    """Collected digits are sent, sensitive ones in the body alone: URLs are logged by others."""
+    collector, at = tool.spec.collects, Placeholder(DIGITS)
+    places = [place for place, template in templates if at in template]
+    if places and collector is None:
+        raise UseCaseError(f"{places[0]}: {{{DIGITS}}}: the tool has no collects")
+    if collector is not None and not places:
+        raise UseCaseError(f"{field}.collects: {{{DIGITS}}} is used nowhere")
+    if collector is not None and collector.is_sensitive and f"{field}.url" in places:
+        raise UseCaseError(f"{field}.url: {{{DIGITS}}}: sensitive digits go into the body")
 
 
 def _texts(value: object) -> Iterator[str]:

@@ -420,3 +420,13 @@ def test_a_language_without_a_table_is_withheld_whole() -> None:
     call.happens(ev.CallerSpoke("よん いち いち いち", language="ja-JP"))
 
     assert words_of(call.facts)[-1] == "(withheld)"
+
+
+def test_a_tool_that_was_not_run_does_not_make_the_one_before_it_new() -> None:
+    call = it.thinking(config=collecting(SECRET, SideEffect.ONCE))
+    call.happens(it.finished(1, it.wants("mark"), it.wants("look_up")), it.done(1))
+    call.happens(it.spoke("No, forget the card."))
+
+    actions = call.happens(it.finished(2, it.wants("mark")))
+
+    assert ran(actions) == []

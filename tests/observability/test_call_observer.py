@@ -15,9 +15,9 @@ from agent.call import actions as act
 from agent.call import events as ev
 from agent.call.conversation import Conversation
 from agent.call.history import AgentSaid, CallerSaid, Summary
+from agent.call.keypad import LONGEST_ENTRY
 from agent.call.messages import StopReason, ToolCall, Usage
 from agent.call.timers import StartTimer, Timer
-from agent.call.turn_taking import LONGEST_ENTRY
 from agent.observability import Telemetry
 from agent.observability.turn_stages import UNTIL_SPEECH, TrackedTurn
 from agent.observability.turn_tracker import Change, FirstSpeech, TurnFinished, TurnTracker

@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from agent.call.collector import MARK, WRONG_MARK
 from agent.call.events import EndReason, TimerFired
 from agent.call.history import AgentSaid, CallerSaid, InputMode, ToolUsed
 from agent.call.resumption import ResumeCause
@@ -176,7 +177,8 @@ class _CallerSteps:
                 case AgentSaid(text, _, is_cut):
                     self._agent_speaks(len(text.split()), is_cut=is_cut)
                 case CallerSaid(text, InputMode.KEYPAD):
-                    self._press(text.replace(" ", ""), entry.at_ms)
+                    keys = text.replace(" ", "")  # 0 stands for a digit that was sensitive
+                    self._press(re.sub(f"[{MARK}{WRONG_MARK}]", "0", keys), entry.at_ms)
                 case CallerSaid(text):
                     self._say(text, entry.at_ms)
                 case _:

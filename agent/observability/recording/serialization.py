@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Generic, TypeVar, get_args
 
@@ -20,9 +20,11 @@ import msgspec
 from agent.call.actions import (
     Action,
     Effect,
+    Entry,
     Handoff,
     HangUp,
     Record,
+    RunTool,
     StartReply,
     Summarize,
     ToolOutcome,
@@ -177,6 +179,12 @@ class ActionForms:
                 return {**form, "reply": reply, **asked}
             case Summarize(summary, messages):
                 return {**form, "summary": summary, "messages": digests(messages)}
+            case RunTool(entry=Entry() as entry):
+                return {
+                    **form,
+                    **_filled(_fields(replace(action, entry=None))),
+                    "entry": entry.shown,
+                }
             case Record(position, fact):
                 return {**form, "position": position, "fact": self._fact(position, fact)}
             case _:

@@ -36,7 +36,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import structlog
 
 from agent import __version__
-from agent.call.actions import Standing, ToolOutcome
+from agent.call.actions import Entry, Standing, ToolOutcome
 from agent.call.messages import ToolCall
 from agent.observability.tracing.call_trace import CallTrace
 from agent.ports import ToolExecutor
@@ -231,10 +231,12 @@ class TracedToolExecutor:
 
     toolbox: ToolExecutor
 
-    async def run(self, call: ToolCall, standing: Standing) -> ToolOutcome:
+    async def run(
+        self, call: ToolCall, standing: Standing, entry: Entry | None = None
+    ) -> ToolOutcome:
         token = _TOOL.set(call.id)
         try:
-            return await self.toolbox.run(call, standing)
+            return await self.toolbox.run(call, standing, entry)
         finally:
             _TOOL.reset(token)
 

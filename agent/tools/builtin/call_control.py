@@ -1,4 +1,4 @@
-"""Tools that act on the call itself: transfer it to a person, end it, change the language.
+"""Tools that act on the call itself: transfer or end it, change the language, take keys.
 
 The conversation performs their effects once the caller has heard the words about it. They are never
 joined: a caller may change to another language, back, and there again.
@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from agent.call.actions import Handoff, HangUp, SwitchLanguage
+from agent.call.collector import Collector
 from agent.call.history import CallerSaid, Fact, Note, ToolUsed
 from agent.call.turn import CALL_GOES_ON
 from agent.errors import ToolError
@@ -107,6 +108,20 @@ async def switch_language(
     )
 
 
+@tool("CollectDigitsFunction", collects=Collector())
+async def collect_digits(
+    call: CallContext,
+    min_digits: Annotated[int, Meta(description="The fewest digits it has.", ge=1, le=20)] = 1,
+    max_digits: Annotated[int, Meta(description="The most digits it has.", ge=1, le=20)] = 20,
+) -> dict[str, str]:
+    """Let the caller type or say a number, such as one of an order, an account or a telephone.
+
+    Ask for the number in the same reply. Not for cards, PINs, passwords or other secrets: you read
+    what is entered.
+    """
+    return {"digits": call.digits}
+
+
 def language_of(facts: Iterable[Fact]) -> str:
     """The language a call has last changed to; empty if it never did."""
     language = ""
@@ -139,4 +154,4 @@ def _primary(tag: str) -> str:
     return tag.casefold().partition("-")[0]
 
 
-TOOLS: tuple[Tool, ...] = (hand_off, end_call, switch_language)
+TOOLS: tuple[Tool, ...] = (hand_off, end_call, switch_language, collect_digits)

@@ -7,7 +7,8 @@
 | otherwise | the connection failed | unknown: it must not be tried again |
 
 An effect is distinguished by its filled request. Its plan is that request without its headers, so
-that no secret is stored, and with the key by which the server recognises a repetition. A status of
+that no secret is stored, and with the key by which the server recognises a repetition. Sensitive
+digits of the caller are filled in when it is sent, and are marked in the response. A status of
 4xx means that nothing was done; 5xx, 408 and a redirect, which is not followed, that this is
 unknown. After an unknown first attempt, a refusal of the second proves nothing.
 
@@ -22,6 +23,7 @@ import asyncio
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import lru_cache, partial
 from http import HTTPStatus
 from time import monotonic
@@ -50,9 +52,10 @@ from agent.tools.http.outbound_http import (
     UnreachableError,
 )
 from agent.tools.idempotency import Plan, Result
-from agent.tools.tool import MAX_RESULT_CHARS, CallContext, Tool, struct_of
+from agent.tools.tool import MAX_RESULT_CHARS, CallContext, Tool, struct_of, without_digits
 from agent.usecases.host_allowlist import HostAllowlist, Secret
 from agent.usecases.http_tool import (
+    DIGITS,
     Argument,
     HttpTool,
     Parameter,
@@ -66,6 +69,7 @@ __all__ = ["HttpSender", "HttpTools", "OutboundHttp", "fault_of"]
 log = structlog.get_logger(__name__)
 
 _MAX_KEPT_CHARS = 16_000
+_SECRET_DIGITS = f"{{{DIGITS}}}"  # stands in a body until it is sent
 _EFFECT_SECONDS = 8.0
 _MARGIN_SECONDS = 1.0
 _PAUSE_SECONDS = 0.1
@@ -172,8 +176,14 @@ class HttpTools:
                 name: value.strip() if isinstance(value, str) else value
                 for name, value in msgspec.to_builtins(given).items()
             }
-            return await self._run(tool, call, {**arguments, **facts_of(call)})
+            values = {**arguments, **facts_of(call)}
+            if is_secret and _SECRET_DIGITS in str(arguments):
+                raise ToolError(f"The arguments of {tool.spec.name} cannot be sent.")
+            if is_secret:
+                values[DIGITS] = _SECRET_DIGITS
+            return await self._run(tool, call, values)
 
+        is_secret = _is_secret(tool)
         properties = [(each.name, _type(each), each.is_required) for each in tool.parameters]
         has_effect = tool.spec.side_effect is not SideEffect.NONE
         seconds = _EFFECT_SECONDS if has_effect else tool.timeout + _MARGIN_SECONDS
@@ -182,22 +192,26 @@ class HttpTools:
     async def _run(self, tool: HttpTool, call: CallContext, values: Values) -> dict[str, object]:
         plan: Plan = {"target": fill_target(tool.url, values), "body": fill_body(tool, values)}
         if tool.spec.side_effect is SideEffect.NONE:
-            return await self._look(tool, plan)
+            return await self._look(tool, call.digits, plan)
         effect = f"http::{tool.spec.name}"
         content = [tool.method, tool.url.origin, plan["target"], plan["body"]]
         plan["key"] = call.idempotency.key(effect, content) if tool.has_key else ""
         return await call.idempotency.once(
-            effect, content, plan, partial(self._perform, tool), repeatable=tool.is_repeatable
+            effect,
+            content,
+            plan,
+            partial(self._perform, tool, call.digits),
+            repeatable=tool.is_repeatable,
         )
 
-    async def _look(self, tool: HttpTool, plan: Plan) -> dict[str, object]:
+    async def _look(self, tool: HttpTool, digits: str, plan: Plan) -> dict[str, object]:
         try:
-            return result_of(tool, await self._accepted(tool, plan))
+            return result_of(tool, await self._accepted(tool, digits, plan))
         except (UnansweredError, UnreadableError) as error:
             _refuse(tool, error)
 
-    async def _perform(self, tool: HttpTool, plan: Plan) -> Result:
-        answer = await self._accepted(tool, plan)
+    async def _perform(self, tool: HttpTool, digits: str, plan: Plan) -> Result:
+        answer = await self._accepted(tool, digits, plan)
         try:
             result = result_of(tool, answer)
         except UnreadableError as error:
@@ -207,11 +221,14 @@ class HttpTools:
             return {"message": "Done.", "beginning": text[:MAX_RESULT_CHARS]}
         return result
 
-    async def _accepted(self, tool: HttpTool, plan: Plan) -> HttpResponse:
+    async def _accepted(self, tool: HttpTool, digits: str, plan: Plan) -> HttpResponse:
         try:
-            answer = await self._send_with_retry(tool, self._request(tool, plan))
+            answer = await self._send_with_retry(tool, self._request(tool, digits, plan))
         except (UnreachableError, CircuitOpenError) as error:
             _refuse(tool, error)
+        if _is_secret(tool):
+            body = without_digits(answer.body.decode("latin-1"), digits)
+            answer = replace(answer, body=body.encode("latin-1"))
         if answer.status >= HTTPStatus.BAD_REQUEST:
             raise refusal_of(tool, answer)
         return answer
@@ -255,16 +272,22 @@ class HttpTools:
             raise
         return answer
 
-    def _request(self, tool: HttpTool, plan: Plan) -> HttpRequest:
+    def _request(self, tool: HttpTool, digits: str, plan: Plan) -> HttpRequest:
         values = {name: secret.value for name, secret in self._secrets.items()}
         headers = {name: filled_header(value, values) for name, value in tool.headers}
         body, key = str(plan["body"]), str(plan.get("key", ""))
+        if _is_secret(tool):
+            body = body.replace(_SECRET_DIGITS, digits)
         if body:
             headers["Content-Type"] = "application/json"
         if key:
             headers["Idempotency-Key"] = key
         url, target = tool.url, str(plan["target"])
         return HttpRequest(tool.method, url.scheme, url.host, url.port, target, headers, body)
+
+
+def _is_secret(tool: HttpTool) -> bool:
+    return tool.spec.collects is not None and tool.spec.collects.is_sensitive
 
 
 def _unanswered(answer: HttpResponse) -> UnansweredError:

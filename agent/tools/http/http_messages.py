@@ -24,6 +24,7 @@ from agent.tools.json_schema import resolve_pointer
 from agent.tools.tool import CallContext
 from agent.usecases.http_tool import (
     CALL_FACTS,
+    DIGITS,
     Argument,
     HttpTool,
     Placeholder,
@@ -51,6 +52,7 @@ def facts_of(call: CallContext) -> dict[str, Argument]:
         "call.called": call.to,
         "call.id": call.call_id,
         "call.use_case": call.use_case,
+        DIGITS: call.digits,
     }
     return {name: value for name, value in facts.items() if value}
 

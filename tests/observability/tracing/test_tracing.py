@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from agent.call.actions import RunTool, Standing, ToolOutcome
+from agent.call.actions import Entry, RunTool, Standing, ToolOutcome
 from agent.call.config import CallConfig
 from agent.call.events import CallerSpoke, EndReason, ToolFinished
 from agent.call.history import CallerSaid
@@ -100,7 +100,9 @@ class Looks:
 
     stage: Stage
 
-    async def run(self, call: ToolCall, standing: Standing) -> ToolOutcome:
+    async def run(
+        self, call: ToolCall, standing: Standing, entry: Entry | None = None
+    ) -> ToolOutcome:
         await asyncio.create_task(self.stage.look(), name="look")
         return ToolOutcome(call.name)
 
