@@ -27,7 +27,7 @@ WITHHELD = "(withheld)"
 """In the place of words that may hold digits, when it is not known how many."""
 _Digits = Annotated[int, Meta(ge=1, le=40)]
 _Wait = Annotated[int, Meta(ge=500, le=60_000)]
-_NUMBER = 3
+NUMBER = 3
 """So many digits in a sentence are an entry, whatever else it says."""
 _WORD = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)*")
 _MARKS = re.compile(rf"{MARK}*[{MARK}{WRONG_MARK}]")
@@ -171,7 +171,7 @@ def spoken_digits(text: str, language: str, *, is_sensitive: bool) -> SpokenDigi
     if is_sensitive and words is None:
         spans = [(0, len(text))]
     digits = "".join(groups)
-    is_entry = bool(digits) and (len(digits) >= _NUMBER or len(groups) >= others)
+    is_entry = bool(digits) and (len(digits) >= NUMBER or len(groups) >= others)
     return SpokenDigits(digits, tuple(spans), is_entry)
 
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 from agent.call.actions import Action, Entry, Record
-from agent.call.collector import Collector, SpokenDigits, spoken_digits
+from agent.call.collector import NUMBER, Collector, SpokenDigits, spoken_digits
 from agent.call.events import CallerPressed, CallerSpoke, Event, TimerFired
 from agent.call.history import CallerBegan, CallerSaid, History, InputMode
 from agent.call.timers import StartTimer, Timer, TimerSet
@@ -35,6 +35,8 @@ LATE_MS = 5_000
 class EntryStep(Enum):
     """What follows input for a collector."""
 
+    LATE = auto()
+    """The words belong to an entry that is over."""
     AWAIT = auto()
     MOMENT = auto()
     """The caller asks for time."""
@@ -130,8 +132,8 @@ class Keypad:
         if self.is_collecting:
             return self._take_words(event, event.language or language)
         is_late = self._hides and self.is_late and not self._history.is_answered
-        if is_late and _read(event, language, is_sensitive=True).is_entry:
-            return [self._append(event.text)], EntryStep.AWAIT
+        if is_late and len(_read(event, language, is_sensitive=True).digits) >= NUMBER:
+            return [self._append(event.text)], EntryStep.LATE
         return None
 
     def run_out(self) -> EntryDecision:

@@ -254,6 +254,8 @@ class Turn:
 
     def enter(self, actions: list[Action], step: EntryStep) -> TurnDecision:
         """Go on after input for the tool that collects; nothing else is to be heard before it."""
+        if step is EntryStep.LATE:
+            return actions, Then.AWAIT
         self._rest = ""
         phrases, stopped = self._config.phrases, self._timers.stop(Timer.PLAYBACK, Timer.YIELD)
         waits = step is EntryStep.AWAIT and self._fillers.is_waiting

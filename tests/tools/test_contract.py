@@ -55,6 +55,7 @@ FITTING: Mapping[str, dict[str, object]] = {
     "LiveAgentHandoffFunction": {"reason": "user-requested"},
     "EndCallFunction": {},
     "SwitchLanguageFunction": {"language": "en-US"},
+    "CollectDigitsFunction": {"min_digits": 4, "max_digits": 6},
     "ConfiguredLook": {"number": "123456"},
     "ConfiguredDeed": {"number": "123456"},
     "ConfiguredRepeatable": {"number": "123456", "urgent": True},

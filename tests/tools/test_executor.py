@@ -13,7 +13,8 @@ import pytest
 from msgspec import Meta
 from structlog.testing import capture_logs
 
-from agent.call.actions import HangUp, ToolOutcome
+from agent.call.actions import Entry, HangUp, ToolOutcome
+from agent.call.collector import Collector
 from agent.call.messages import SideEffect, ToolCall
 from agent.errors import StoreError, ToolError
 from agent.store.memory import MemoryStore
@@ -205,3 +206,65 @@ def test_a_caller_with_a_withheld_number_is_not_known() -> None:
     assert (withheld.is_caller_known, withheld.owner) == (False, "CA1")
     for caller in ("+15550100001", "client:ada"):
         assert call_of(store, caller=caller).owner == caller
+
+
+def declining(error: Exception) -> Tool:
+    @tool("PayFunction", collects=Collector(is_sensitive=True))
+    async def pay(call: CallContext) -> None:
+        """Pay."""
+        assert call.digits == "4111222233334444"
+        raise error
+
+    return pay
+
+
+async def given(made: Tool, entry: Entry) -> ToolOutcome:
+    toolbox = CallToolExecutor([made], call_of(MemoryStore()))
+    return await toolbox.run(ToolCall("call00001", made.spec.name, "{}"), entry=entry)
+
+
+async def test_a_tool_reads_what_was_entered_for_it() -> None:
+    @tool("FindFunction", collects=Collector())
+    async def find(call: CallContext) -> dict[str, str]:
+        """Find."""
+        return {"found": call.digits}
+
+    assert await given(find, Entry("4711")) == ToolOutcome('{"found":"4711"}')
+
+
+@pytest.mark.parametrize(
+    "shown", ["4111222233334444", "4111 2222 3333 4444", "4111-2222-3333.4444"]
+)
+async def test_sensitive_digits_that_a_tool_gives_back_are_marked(shown: str) -> None:
+    outcome = await given(
+        declining(ToolError(f"{shown} is declined")), Entry("4111222233334444", True)
+    )
+
+    assert error_of(outcome) == "xxxxxxxxxxxxxxxx is declined"
+
+
+async def test_digits_in_a_longer_number_are_others() -> None:
+    error = ToolError("94111222233334444 is our reference")
+
+    assert "94111222233334444" in error_of(
+        await given(declining(error), Entry("4111222233334444", True))
+    )
+
+
+async def test_an_error_with_sensitive_digits_is_logged_without_its_text() -> None:
+    with capture_logs() as logs:
+        await given(declining(ValueError("4111222233334444")), Entry("4111222233334444", True))
+
+    assert logs == [
+        {
+            "event": "tool.failed",
+            "log_level": "error",
+            "tool": "PayFunction",
+            "tool_call_id": "call00001",
+            "error": "ValueError",
+        }
+    ]
+
+
+def test_a_context_is_shown_without_the_digits() -> None:
+    assert "4711" not in repr(replace(call_of(MemoryStore()), digits="4711"))

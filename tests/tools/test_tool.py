@@ -10,7 +10,7 @@ import pytest
 from msgspec import Meta
 
 from agent.call.messages import SideEffect, ToolSpec
-from agent.tools import CallContext, tool
+from agent.tools import CallContext, Collector, tool
 
 
 class Topping(msgspec.Struct):
@@ -114,3 +114,12 @@ async def _deep(
 def test_a_function_that_cannot_be_a_tool_is_refused(function: Any, fault: str) -> None:
     with pytest.raises(TypeError, match=fault):
         tool("SomeFunction")(function)
+
+
+def test_a_tool_says_what_the_caller_enters_for_it() -> None:
+    rules = Collector(min_digits=4, max_digits=4, is_sensitive=True)
+
+    made = tool("PinFunction", collects=rules)(described)
+
+    assert made.spec.collects == rules
+    assert "digits" not in json.loads(made.spec.parameters)["properties"]

@@ -255,6 +255,20 @@ def with_parameter(name: str, /, **table: object) -> dict[str, object]:
             {"side_effect": "maybe"},
             "side_effect: Invalid enum value 'maybe', must be one of idempotent, none, once",
         ),
+        (
+            {"collects": {"min_digits": 5, "max_digits": 4}},
+            "collects: min_digits is greater than max_digits",
+        ),
+        (
+            {"collects": {"terminator": "*"}},
+            "collects: terminator and clear_key are the same key",
+        ),
+        ({"collects": {}}, "collects: {call.digits} is used nowhere"),
+        ({"url": f"{URL}&c={{call.digits}}"}, "url: {call.digits}: the tool has no collects"),
+        (
+            {"url": f"{URL}&c={{call.digits}}", "collects": {"sensitive": True}},
+            "url: {call.digits}: sensitive digits go into the body",
+        ),
         (with_parameter("a", **TEXT, required=False), "url: {a}: must be required in a path"),
         (with_parameter("b"), "parameters.b: Object missing required field `description`"),
         (with_parameter("b-c", **TEXT), f"parameters.b-c: {NOT_A_NAME}"),

@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 import structlog
 
+from agent.call.actions import Entry, ToolOutcome
+from agent.call.messages import ToolCall
 from agent.errors import AgentError
 from agent.store.memory import MemoryStore
-from agent.tools import OutboundHttp
+from agent.tools import CallToolExecutor, OutboundHttp
 from agent.tools.http import FAILURES, REST_SECONDS, CircuitOpenError, HostCircuit
 from agent.tools.http.outbound_http import HttpRequest, UnreachableError
 from agent.tools.idempotency import IN_DOUBT, UNKNOWN
@@ -465,3 +467,67 @@ async def test_only_admitted_addresses_are_connected_to(
     assert statuses == told
     reached = [asked.headers["host"] for asked in other.asked]
     assert reached == [f"orders.test:{other.port}"] * told.count(200)
+
+
+CARD = "4111111111111111"
+PAY = {
+    "method": "POST",
+    "body": {"card": "{call.digits}", "for": "{what}"},
+    "parameters": {"what": TEXT},
+    "collects": {"min_digits": 13, "sensitive": True},
+    "error": "/reason",
+}
+
+
+async def _paid(toolbox: CallToolExecutor, what: str = "roses") -> ToolOutcome:
+    call = ToolCall("call00001", "T", json.dumps({"what": what}))
+    return await toolbox.run(call, entry=Entry(CARD, is_sensitive=True))
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (reply(body=f'{{"charged": "{CARD}"}}'), {"charged": "x" * 16}),
+        (
+            reply(402, f'{{"reason": "{CARD} is declined"}}'),
+            {
+                "error": f"T was refused with status 402. The reason given is: {'x' * 16} is declined"
+            },
+        ),
+    ],
+)
+async def test_sensitive_digits_are_sent_and_not_stored(
+    answer: bytes, told: dict[str, object]
+) -> None:
+    """The plan of an effect and its outcome are in the table."""
+    store = MemoryStore()
+    async with standing_in(answer) as other:
+        tool = declared(url=f"{other.origin}/pay", **PAY)
+        async with offering(tool, store=store) as toolbox:
+            outcome = await _paid(toolbox)
+
+    kept = await store.query(CALL_ID)
+    assert json.loads(other.asked[0].body) == {"card": CARD, "for": "roses"}
+    assert said(outcome) == told
+    assert len(kept) == 1
+    assert CARD not in str(kept)
+
+
+async def test_an_argument_cannot_take_sensitive_digits_elsewhere() -> None:
+    async with (
+        standing_in() as other,
+        offering(declared(url=f"{other.origin}/pay", **PAY)) as toolbox,
+    ):
+        outcome = await _paid(toolbox, what="{call.digits}")
+
+    assert other.asked == []
+    assert said(outcome) == {"error": "The arguments of T cannot be sent."}
+
+
+async def test_other_digits_may_be_in_a_path() -> None:
+    async with standing_in() as other:
+        tool = declared(url=f"{other.origin}/orders/{{call.digits}}", collects={})
+        async with offering(tool) as toolbox:
+            await toolbox.run(ToolCall("call00001", "T", "{}"), entry=Entry("4711"))
+
+    assert other.asked[0].line == "GET /orders/4711 HTTP/1.1"
