@@ -289,7 +289,7 @@ class World:
                 assert self.active is None, "2: one reply at a time"
                 assert all(reply > one for one in self.replies), "2: a new reply id"
                 assert not self.is_ending and not self.is_gone, "3: no reply after the end"
-                assert self.awaited_summary is None, "9: no reply beside a summary"
+                assert self.awaited_summary is None, "10: no reply beside a summary"
                 self.replies[reply] = "active"
                 assert_acceptable(messages)
                 if self.check_request is not None:
