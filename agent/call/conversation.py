@@ -186,18 +186,7 @@ class Conversation:
             self._say_last(ending.farewell(self._config.phrases))
             return
         first = first_words(resumption, self._config.phrases, self._config.greeting)
-        if first.sentence:
-            self._actions += self._output.say_whole(first.sentence)
-        if first.note:
-            self._actions.append(self._turn.add_note(first.note))
-        if self._keypad.is_collecting:
-            self._say_last(self._config.phrases.digits_again)
-        elif self._tools.is_awaited:
-            self._actions += self._turn.await_filler(self._config.limits.filler_every_ms)
-        elif first.asks_model:
-            self._actions += self._turn.ask()
-        else:
-            self._end_turn()
+        self._follow_turn(*self._turn.take_up(first))
 
     def _hear(self, event: ev.CallerSpoke) -> None:
         if not event.is_final:

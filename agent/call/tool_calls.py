@@ -256,7 +256,7 @@ class ToolCalls:
         if run.collector is None:
             return [start]
         before = (
-            at for at, one in self._history.tool_runs() if at < position and self._is_effect(one)
+            at for at, one in self._history.tool_runs() if at < position and self.is_effect(one)
         )
         self._collecting, run.latest = run, max(before, default=NOWHERE.answered)
         return []

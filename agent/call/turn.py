@@ -23,16 +23,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from agent.call.actions import Action, CancelReply, Record, StartReply
+from agent.call.actions import Action, Record, StartReply
 from agent.call.agent_output import AgentOutput
 from agent.call.config import CallConfig, KeyBinding
-from agent.call.events import ReplyDelta, ReplyFailed, ReplyFinished
+from agent.call.events import ReplyFinished
 from agent.call.history import AgentSaid, History, Note, SpeechSource
 from agent.call.keypad import EntryStep
 from agent.call.lifecycle import CallLifecycle
 from agent.call.messages import Choice, ForcedTool, StopReason, ToolCall, ToolChoice
 from agent.call.reading_pace import flush_after_ms
-from agent.call.sentence_chunker import SentenceChunker
+from agent.call.reply import Reply, ReplyEvent
+from agent.call.resumption import FirstWords
 from agent.call.timers import Timer, TimerSet
 from agent.call.tool_calls import NOT_ENTERED, ToolCalls
 from agent.call.turn_taking import FillerPolicy
@@ -61,7 +62,6 @@ class Then(Enum):
 
 
 TurnDecision = tuple[list[Action], Then]
-ReplyEvent = ReplyDelta | ReplyFinished | ReplyFailed
 
 
 @dataclass(slots=True)
@@ -295,6 +295,18 @@ class Turn:
         stopped = self._timers.stop(Timer.FILLER, Timer.TOOL)
         return [*stopped, *said, *self.await_filler(self._config.limits.filler_every_ms)]
 
+    def take_up(self, first: FirstWords) -> TurnDecision:
+        """Say how a resumed call goes on, and ask the model if it shall speak."""
+        done = self._output.say_whole(first.sentence) if first.sentence else []
+        done += [self.add_note(first.note)] if first.note else []
+        if self._tools.collector:
+            done += self._output.say_whole(self._config.phrases.digits_again)
+        elif self._tools.is_awaited:
+            return done + self.await_filler(self._config.limits.filler_every_ms), Then.AWAIT
+        elif first.asks_model:
+            return done + self.ask(), Then.AWAIT
+        return done, Then.END_TURN
+
     def add_note(self, text: str) -> Record:
         note = Note(text)
         return Record(self._history.append(note), note)
@@ -387,40 +399,3 @@ class Turn:
         if answered is None:
             return True
         return answered != self._broken_off and not self._history.fact(answered, AgentSaid).is_cut
-
-
-@dataclass(slots=True)
-class Reply:
-    """The latest reply of the model, active or not; numbers begin after `number`."""
-
-    number: int = 0
-    is_active: bool = False
-    choice: ToolChoice = Choice.AUTO
-    chunker: SentenceChunker = field(default_factory=SentenceChunker)
-    withheld: list[ReplyEvent] = field(default_factory=list)
-    held: str = ""  # the words of a reply that has to call a tool, until it has ended
-
-    @property
-    def is_awaited(self) -> bool:
-        """Whether the model still writes it; a finished one may be withheld."""
-        is_over = self.withheld and not isinstance(self.withheld[-1], ReplyDelta)
-        return self.is_active and not is_over
-
-    def start(self, choice: ToolChoice, language: str) -> int:
-        self.number += 1
-        self.is_active = True
-        self.choice = choice
-        self.chunker = SentenceChunker(language)
-        self.withheld, self.held = [], ""
-        return self.number
-
-    def finish(self, stop: StopReason, text: str) -> str:
-        self.is_active = False
-        if stop is StopReason.BLOCKED:
-            return self.chunker.feed(text)
-        return self.chunker.finish(text, is_cut_short=stop is StopReason.LENGTH)
-
-    def cancel(self) -> list[Action]:
-        cancelled: list[Action] = [CancelReply(self.number)] if self.is_awaited else []
-        self.is_active, self.withheld = False, []
-        return cancelled

@@ -491,7 +491,7 @@ async def _paid(toolbox: CallToolExecutor, what: str = "roses") -> ToolOutcome:
         (
             reply(402, f'{{"reason": "{CARD} is declined"}}'),
             {
-                "error": f"T was refused with status 402. The reason given is: {'x' * 16} is declined"
+                "error": "T was refused with status 402. The reason given is: xxxxxxxxxxxxxxxx is declined"
             },
         ),
     ],
