@@ -171,7 +171,7 @@ def spoken_digits(text: str, language: str, *, is_sensitive: bool) -> SpokenDigi
     if is_sensitive and words is None:
         spans = [(0, len(text))]
     digits = "".join(groups)
-    is_entry = bool(digits) and (len(digits) >= NUMBER or len(groups) >= others)
+    is_entry = bool(digits) and (len(digits) >= NUMBER or len(digits) >= others)
     return SpokenDigits(digits, tuple(spans), is_entry)
 
 
