@@ -176,8 +176,7 @@ class Turn:
         left = self.leave() if self._rest else []
         delay = self._timers.stop(Timer.END_OF_TURN_DELAY)
         asked = self.ask() if delay else []
-        sentence = self._config.phrases.may_i_answer
-        said = self._output.say_whole(sentence, interruptible=False)
+        said = self._output.say_whole(self._config.phrases.may_i_answer, interruptible=False)
         return [*left, *delay, *asked, *said]
 
     def follow_key(self, binding: KeyBinding) -> list[Action]:
