@@ -21,7 +21,7 @@ from agent.call.actions import (
     TransportAction,
 )
 from agent.call.config import CallConfig
-from agent.call.events import Event
+from agent.call.events import AllowanceSpent, Event
 from agent.call.history import Recorded
 from agent.call.messages import ReplyPiece, ReplyRequest, ToolCall
 
@@ -208,11 +208,11 @@ class Dialer(Protocol):
 
 
 class Allowance(Protocol):
-    """The tokens that the caller of a call may still use."""
+    """What the models of a call may still use."""
 
     @property
-    def is_spent(self) -> bool:
-        """Whether all are used, as far as this process knows."""
+    def spent(self) -> AllowanceSpent | None:
+        """The limit that is reached, as far as this process knows; None = none."""
 
     async def look(self) -> None:
         """Read what the caller has used in other calls. Never raises."""

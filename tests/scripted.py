@@ -18,7 +18,7 @@ from agent.call.actions import (
 )
 from agent.call.config import CallConfig
 from agent.call.conversation import Conversation
-from agent.call.events import EndReason, Event
+from agent.call.events import AllowanceSpent, EndReason, Event
 from agent.call.history import CallerBegan, Fact, Recorded
 from agent.call.messages import (
     ReplyPiece,
@@ -220,14 +220,14 @@ class ScriptedAllowance:
     spent_at: float
     """Seconds of the loop's clock."""
     look_seconds: float = 0.0
-    is_spent: bool = False
+    spent: AllowanceSpent | None = None
     looks: list[float] = field(default_factory=list)
 
     async def look(self) -> None:
         now = asyncio.get_running_loop().time()
         self.looks.append(now)
         await asyncio.sleep(self.look_seconds)
-        self.is_spent = now >= self.spent_at
+        self.spent = AllowanceSpent() if now >= self.spent_at else None
 
 
 @dataclass(slots=True)

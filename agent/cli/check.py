@@ -78,7 +78,7 @@ async def _run(asked: argparse.Namespace) -> int:
     faults += wrong
     if settings:
         print(_summary(settings))
-        faults += _time_faults(settings, folder, specs) if not wrong else []
+        faults += _limit_faults(settings, folder, specs) if not wrong else []
         faults += await _default_faults(settings)
     if asked.table:
         faults += await _table_faults(asked, specs, usable)
@@ -146,12 +146,18 @@ def _script_faults(folder: Path, specs: Mapping[str, ToolSpec]) -> list[str]:
     return lines
 
 
-def _time_faults(settings: Settings, folder: Path, specs: Mapping[str, ToolSpec]) -> Iterator[str]:
-    """The time limits of models that contradict each other, one line each."""
+def _limit_faults(settings: Settings, folder: Path, specs: Mapping[str, ToolSpec]) -> Iterator[str]:
+    """Time limits that contradict each other, and costs that cannot be limited, one line each."""
+    prices, fallbacks = app.prices_of(settings), settings.fallback_model_identifiers
     for each in use_case_folders(folder):
-        model = parse_use_case(load_record(each, specs), specs)[0].model
-        is_openai = (model.identifier or settings.model_identifier).startswith("openai:")
-        url = settings.openai_base_url if is_openai else ""
+        use_case = parse_use_case(load_record(each, specs), specs)[0]
+        model = use_case.model
+        identifier = model.identifier or settings.model_identifier
+        if use_case.spending.over(settings.spending).call_cost:
+            for name in (identifier, *fallbacks):
+                if name not in {*prices.models, "offline:"}:
+                    yield f"use-cases/{each.name}: a limit of its cost needs a price of {name}"
+        url = settings.openai_base_url if identifier.startswith("openai:") else ""
         limits = time_limits(model.times.over(settings.model_times), url)
         if model.times != NO_TIMES:
             for name, wanted in limits.contradictions():

@@ -57,6 +57,12 @@ class CallObserver:
         return sum(used.total() for used in self._summary.used.values())
 
     @property
+    def cost(self) -> float | None:
+        """What these tokens cost; None = not known, as a model has no price."""
+        costs = self._facts.prices.each(self._summary.used)
+        return sum(costs.values()) if costs.keys() == self._summary.used.keys() else None
+
+    @property
     def is_unanswered(self) -> bool:
         """Whether a turn has failed and none was answered."""
         return self._is_failed and not self._is_answered

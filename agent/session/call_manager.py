@@ -269,7 +269,7 @@ class CallManager:
             self.resources, item, configuration, number, recovered.resumption, self.clock()
         )
         observers.add("view", partial(watch, configuration))
-        allowance = self._limits.allowance(item, lambda: observers.tokens)
+        allowance = self._limits.allowance(item, observers, lambda: configuration.use_case.spending)
         reason = EndReason.ERROR_RELAY
         try:
             began, sequence = resume.started_ms(item), recovered.first_sequence
@@ -284,8 +284,7 @@ class CallManager:
             if reason is EndReason.ERROR_MODEL or observers.is_unanswered:
                 self.outcomes.failed(call_sid, "model")
             self._write_later(self._list(item, reason), name="list of calls")
-            if allowance is not None:
-                self._write_later(allowance.write(), name="caller's tokens")
+            self._write_later(allowance.write(), name="caller's tokens")
         return reason
 
     async def until_quiet(self) -> None:

@@ -1,4 +1,4 @@
-"""Limits of one caller: `CALLER_CALLS_PER_HOUR` and `CALLER_TOKENS_PER_DAY`; 0 = off.
+"""Limits of one caller, `CALLER_CALLS_PER_HOUR` and `CALLER_TOKENS_PER_DAY`, and of one call.
 
 Use is counted in items of `usage::<caller>`, which expire, so limits hold for all processes. A call
 takes one of as many numbered places (`call::<number>`) as the limit allows, written only if absent;
@@ -6,6 +6,10 @@ each connection has its tokens so far (`tokens::<CallSid>::<ms>`), which are che
 The shown number counts, even if it may be forged. Callers without a number and outbound calls have
 no limit; if the table cannot be reached, no caller is refused. No number is logged. Rejected: one
 item with two numbers, which two processes would overwrite.
+
+What one call may spend (`CALL_TOKENS`, `CALL_COST`, `[spending]` of its use case) is counted in the
+process, for all callers, and begins anew with each connection. Both limits are checked before a
+turn: a turn that has begun is not cut off. 0 = no limit.
 """
 
 from __future__ import annotations
@@ -15,14 +19,16 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import chain
-from typing import Literal, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 import structlog
 
+from agent.call.events import AllowanceSpent
 from agent.errors import AgentError, StoreError
 from agent.ports import Item, Store
 from agent.settings import Settings
 from agent.store.call_state import call_item
+from agent.usecases.spending import SpendingLimits
 
 T = TypeVar("T")
 
@@ -50,6 +56,7 @@ class CallerLimits:
     def __init__(self, settings: Settings, store: Store, clock: Callable[[], float]) -> None:
         self._calls = settings.caller_calls_per_hour
         self._tokens = settings.caller_tokens_per_day
+        self._spending = settings.spending
         self._store = store
         self._clock = clock
 
@@ -72,19 +79,68 @@ class CallerLimits:
             raise CallerLimitError("caller_spend")
 
     def allowance(
-        self, item: Mapping[str, object], tokens: Callable[[], int]
-    ) -> CallerAllowance | None:
-        """The token allowance of a connection that begins now; None = no limit."""
+        self, item: Mapping[str, object], used: Used, spending: Callable[[], SpendingLimits]
+    ) -> CallAllowance:
+        """The allowance of a connection that begins now, in a use case with this `spending`."""
         caller = caller_of(item)
-        if not (caller and self._tokens):
-            return None
-        connection = f"{item['pk']}::{int(self._clock() * 1000)}"
-        return CallerAllowance(self._store, self._clock, self._tokens, caller, connection, tokens)
+        of_caller = None
+        if caller and self._tokens:
+            connection = f"{item['pk']}::{int(self._clock() * 1000)}"
+            of_caller = CallerAllowance(
+                self._store, self._clock, self._tokens, caller, connection, lambda: used.tokens
+            )
+        return CallAllowance(lambda: spending().over(self._spending), used, of_caller)
+
+
+class Used(Protocol):
+    """What a connection has used so far."""
+
+    @property
+    def tokens(self) -> int: ...
+
+    @property
+    def cost(self) -> float | None: ...
+
+
+@dataclass(slots=True)
+class CallAllowance:
+    """`ports.Allowance` of one connection."""
+
+    limits: Callable[[], SpendingLimits]
+    used: Used
+    caller: CallerAllowance | None = None
+    has_warned: bool = False
+
+    @property
+    def spent(self) -> AllowanceSpent | None:
+        limits = self.limits()
+        if limits.call_tokens and self.used.tokens >= limits.call_tokens:
+            return AllowanceSpent(of_call=True)
+        if limits.call_cost and self._cost >= limits.call_cost:
+            return AllowanceSpent(of_call=True)
+        return AllowanceSpent() if self.caller and self.caller.is_spent else None
+
+    async def look(self) -> None:
+        if self.caller:
+            await self.caller.look()
+
+    async def write(self) -> None:
+        """Write the tokens used so far, for other calls of the caller; never raises."""
+        if self.caller:
+            await self.caller.write()
+
+    @property
+    def _cost(self) -> float:
+        cost = self.used.cost
+        if cost is None and not self.has_warned:
+            self.has_warned = True
+            log.warning("call.cost_unknown")
+        return cost or 0.0
 
 
 @dataclass(slots=True)
 class CallerAllowance:
-    """`ports.Allowance` of one connection, shared with the other calls of its caller."""
+    """The tokens of one connection, shared with the other calls of its caller."""
 
     store: Store
     clock: Callable[[], float]

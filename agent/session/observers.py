@@ -77,6 +77,11 @@ class CallObservers:
         return self._metrics.tokens if self._metrics is not None else 0
 
     @property
+    def cost(self) -> float | None:
+        """What these tokens cost; None = not known."""
+        return self._metrics.cost if self._metrics is not None else None
+
+    @property
     def is_unanswered(self) -> bool:
         """Whether no model has answered the caller, though one was asked."""
         return self._metrics is not None and self._metrics.is_unanswered

@@ -56,7 +56,7 @@ _INBOX_SIZE = 256  # events; when it is full, children wait until the loop has c
 
 @dataclass(frozen=True, slots=True)
 class CallDependencies:
-    """What one call is given by the process; without `allowance` it has no token limit."""
+    """What one call is given by the process; without `allowance` it has no spending limit."""
 
     transport: Transport
     configuration: Configuration
@@ -264,8 +264,8 @@ class Session:
         asked = [self._children[one] for one in (_REFRESHING, _LOOKING) if one in self._children]
         if asked:
             await asyncio.wait(asked, timeout=LONGEST_WAIT_MS / 1000)
-        if self._deps.allowance is not None and self._deps.allowance.is_spent:
-            await self._put(ev.AllowanceSpent())
+        if self._deps.allowance is not None and (spent := self._deps.allowance.spent):
+            await self._put(spent)
 
     async def _refresh(self) -> None:
         if (config := await self._deps.configuration.refresh()) is not None:

@@ -26,6 +26,7 @@ from agent.settings import setting_types as kinds
 from agent.usecases.caller_identity import ATTESTATIONS
 from agent.usecases.host_allowlist import HostAllowlist, Secret
 from agent.usecases.model_times import ModelTimes, time_limits
+from agent.usecases.spending import SpendingLimits
 
 _OFF = False
 _LOOPBACK = "127.0.0.1"
@@ -221,6 +222,11 @@ class Settings:
     caller_calls_at_once: kinds.Limit = _env(3, "concurrent calls of one caller; 0 = no limit")
     caller_calls_per_hour: kinds.Limit = _env(30, "calls of one caller in an hour; 0 = no limit")
     caller_tokens_per_day: kinds.Limit = _env(3_000_000, "model tokens per caller; 0 = no limit")
+    call_tokens: kinds.Limit = _env(2_000_000, "model tokens in one call; 0 = no limit")
+    call_cost: kinds.Amount = _env(
+        0.0,
+        "most that the models of one call may cost, in the currency of PRICES_FILE; 0 = no limit",
+    )
     task_protection: kinds.Flag = _env(_OFF, "on ECS, prevent scale-in while there are calls")
     ecs_agent_uri: str = _env("", "set by ECS; unset = not on ECS")
     log_level: kinds.Level = _env("info", "the least that is logged")
@@ -259,6 +265,11 @@ class Settings:
             self.model_reply_seconds,
             self.model_hedge_seconds,
         )
+
+    @property
+    def spending(self) -> SpendingLimits:
+        """What one call may spend, unless its use case says otherwise."""
+        return SpendingLimits(self.call_tokens, self.call_cost)
 
     @property
     def is_public(self) -> bool:

@@ -23,6 +23,7 @@ from agent.usecases.caller_identity import (
 from agent.usecases.folders import configuration_folder
 from agent.usecases.host_allowlist import HostAllowlist, SecretRule
 from agent.usecases.model_times import LONGEST_REPLY_SECONDS
+from agent.usecases.spending import MOST_COST
 
 _MODEL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]*")
 _MODEL_ARN = re.compile(r"arn:aws[a-z-]*:(bedrock|sagemaker):[a-z0-9-]+:[0-9]*:[a-z-]+/.+")
@@ -174,6 +175,7 @@ def _model(text: str) -> str:
 Count = Annotated[int, _between(1, 100_000, "a whole number"), "whole number, 1-100000"]
 Days = Annotated[int, _between(1, 365, "a whole number"), "whole number, 1-365"]
 Limit = Annotated[int, _between(0, 1_000_000_000, "a whole number (0 = no limit)"), "whole number"]
+Amount = Annotated[float, _between(0.0, MOST_COST, "an amount (0 = no limit)"), "amount of money"]
 Port = Annotated[int, _between(0, 65_535, "a port number"), "port"]
 Seconds = Annotated[float | None, _between(0.5, 300, "seconds"), "seconds, 0.5-300"]
 ReplySeconds = Annotated[

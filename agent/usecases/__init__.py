@@ -17,6 +17,7 @@ from agent.ports import Item, Store
 from agent.usecases.caller_identity import is_email_address
 from agent.usecases.http_tool import HttpTool
 from agent.usecases.model_times import NO_TIMES, ModelTimes
+from agent.usecases.spending import NO_SPENDING_LIMITS, SpendingLimits
 from agent.usecases.transfer_target import TransferTarget
 from agent.usecases.turn_options import TurnOptions
 from agent.usecases.validation import text_in
@@ -67,6 +68,7 @@ class UseCase:
     model: ModelSettings = ModelSettings()
     phrases: Phrases = field(default_factory=Phrases)
     turn_taking: TurnOptions = field(default_factory=TurnOptions)
+    spending: SpendingLimits = NO_SPENDING_LIMITS
     offline_script: str = ""  # JSON text: the rules of the offline model for this use case
     transfer_target: TransferTarget | None = None
     voicemail: str = ""  # for an answering machine on an outbound call; empty = the default

@@ -53,6 +53,7 @@ from agent.usecases.record import (
     Latency,
     ServiceTier,
 )
+from agent.usecases.spending import SpendingLimits
 from agent.usecases.transfer_target import read_transfer_target
 from agent.usecases.turn_options import TurnOptions
 from agent.usecases.validation import convert
@@ -63,7 +64,7 @@ _END = re.compile(r"<<END\+(\d{1,3})>>")
 
 _SAME = (
     "greeting_known", "handoff_number", "desk", "voicemail", "backup_voice", "backup_transcription",
-    "live_edits", "languages", "phrases", "turn_taking",
+    "live_edits", "languages", "phrases", "turn_taking", "spending",
 )  # fmt: skip
 """Fields of a file that a record holds in camel case."""
 _SAME_OF_MODEL = ("max_tokens", "temperature", "top_p", "guardrail", "service_tier")
@@ -127,6 +128,7 @@ class UseCaseFile(_Strict):
     keypad: dict[str, _Key] = {}
     phrases: dict[str, str | list[str]] = {}
     turn_taking: TurnOptions = TurnOptions()
+    spending: SpendingLimits = SpendingLimits()
 
 
 class ProfileFile(_Strict):

@@ -40,6 +40,7 @@ from agent.usecases.relay_attributes import (
     language_settings,
     relay_attributes,
 )
+from agent.usecases.spending import SpendingLimits
 from agent.usecases.transfer_target import TransferTarget, read_transfer_target
 from agent.usecases.turn_options import TurnOptions
 from agent.usecases.validation import (
@@ -123,6 +124,7 @@ class _Record(msgspec.Struct):
     liveEdits: bool = False  # noqa: N815
     httpTools: Any = None  # noqa: N815
     turnTaking: Any = None  # noqa: N815
+    spending: Any = None
     backupVoice: Any = None  # noqa: N815
     backupTranscription: Any = None  # noqa: N815
 
@@ -237,6 +239,7 @@ def parse_rest(
         model=_model(record, errors),
         phrases=_phrases(record.phrases, errors),
         turn_taking=_options(record.turnTaking, "turnTaking", TurnOptions, errors),
+        spending=_options(record.spending, "spending", SpendingLimits, errors),
         offline_script=errors.read_or(partial(_script, record.offlineScript), ""),
         transfer_target=_transfer_target(record, errors),
         voicemail=record.voicemail,

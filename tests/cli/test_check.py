@@ -408,6 +408,26 @@ def test_time_limits_that_contradict_each_other_are_told(
     assert main(["check"]) == 0
 
 
+def test_a_limit_of_the_cost_needs_prices(
+    bare: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    folder = tmp_path / "own" / "use-cases" / Settings().stack_use_case
+    folder.mkdir(parents=True)
+    (folder / "prompt.md").write_text("Sell pizza.")
+    (folder / "use-case.toml").write_text("[spending]\ncall_cost = 0.5\n")
+    bare.setenv("CONFIGURATION", str(tmp_path / "own"))
+    bare.setenv("AWS_REGION", "us-east-1")
+    bare.setenv("MODEL_IDENTIFIER", "us.amazon.nova-lite-v1:0")
+    assert main(["check"]) == 0
+    capsys.readouterr()
+    bare.setenv("MODEL_IDENTIFIER", "us.example.model-v1:0")
+
+    assert main(["check"]) == 1
+    assert capsys.readouterr().err.splitlines() == [
+        f"use-cases/{folder.name}: a limit of its cost needs a price of us.example.model-v1:0"
+    ]
+
+
 @pytest.mark.parametrize("variant", ["EndCallFuncton", "'{tool}'"])
 def test_unknown_tool_that_a_scenario_expects_is_told(
     bare: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, variant: str

@@ -536,6 +536,28 @@ async def test_call_ends_with_a_goodbye_when_the_tokens_are_spent() -> None:
     assert "goodbye" in str(ending)
 
 
+@pytest.mark.parametrize("limit", [{"CALL_TOKENS": "800"}, {"CALL_COST": "0.003"}])
+async def test_call_ends_with_a_goodbye_when_it_has_spent_its_own_limit(
+    limit: dict[str, str], tmp_path: Path
+) -> None:
+    """Also that of a caller without a number; the next call begins anew."""
+    prices = tmp_path / "prices.toml"
+    prices.write_text(
+        'currency = "EUR"\n[models."costly:"]\ninput = 0.01\noutput = 0.02\n'
+        "cache_read = 0.001\ncache_write = 0.01\n"
+    )
+    async with open_shop({**limit, "PRICES_FILE": str(prices)}) as shop:
+        async with shop.server.twilio.call(From="anonymous") as call:
+            replies = [await call.say("are you open") for _ in range(3)]
+            await heard_out(call)
+        async with shop.server.twilio.call(From="anonymous") as call:
+            again = await call.say("are you open")
+        ended = await shop.server.metric("agent_calls_total", end_reason="call_spend")
+
+    assert [reply.text for reply in replies] == ["Yes.", "Yes.", Phrases().goodbye_spent_call]
+    assert (again.text, ended) == ("Yes.", 1)
+
+
 @pytest.mark.parametrize("is_forged", [False, True])
 async def test_tokens_of_parallel_calls_count_at_once(is_forged: bool) -> None:
     """In another process too, and with a forged number."""

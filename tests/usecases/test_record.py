@@ -17,6 +17,7 @@ from agent.usecases.model_times import ModelTimes
 from agent.usecases.named_tools import handlers_text, tools_text
 from agent.usecases.record import parse_use_case, use_cases
 from agent.usecases.relay_attributes import relay_attributes
+from agent.usecases.spending import SpendingLimits
 from agent.usecases.transfer_target import PhoneTarget
 from agent.usecases.turn_options import TurnOptions
 from agent.usecases.validation import RecordErrors
@@ -119,6 +120,7 @@ def test_our_own_attributes_are_read(additional: object) -> None:
         languages=[{"code": "es-US", "voice": "Lupe", "hints": "x"}],
         phrases={"goodbye": "Bye.", "fillers": ["Hm.", "Well."]},
         modelTimes={"first_event_seconds": Decimal("20"), "hedge_seconds": Decimal("0")},
+        spending={"call_tokens": Decimal("500000"), "call_cost": Decimal("0.5")},
         turnTaking={"silence_ms": [Decimal("9000")], "digits": {"Order number": Decimal("6")}},
         maxTokens=Decimal("250"),
         temperature=Decimal("0.3"),
@@ -139,6 +141,7 @@ def test_our_own_attributes_are_read(additional: object) -> None:
         languages=({"code": "es-US", "voice": "Lupe", "hints": "x"},),
         phrases=Phrases(goodbye="Bye.", fillers=("Hm.", "Well.")),
         turn_taking=TurnOptions(silence_ms=(9_000,), digits={"Order number": 6}),
+        spending=SpendingLimits(500_000, 0.5),
         model=ModelSettings(
             "us.amazon.nova-lite-v1:0",
             250,
@@ -270,6 +273,7 @@ CUT_SHORT = "is not JSON: Input data was truncated"
         ("phrases", {"fillers": []}, ".fillers: is blank"),
         ("phrases", {"fillers": "x"}, ".fillers: Expected `array`, got `str`"),
         ("modelTimes", {"gap_seconds": 0}, ".gap_seconds: Expected `float` >= 0.5"),
+        ("spending", {"call_cost": -1}, ".call_cost: Expected `float` >= 0.0"),
         ("turnTaking", {"moment_ms": []}, ".moment_ms: Expected `array` of length >= 1"),
         ("turnTaking", {"digits": {"zip": 0}}, ".digits[...]: Expected `int` >= 1"),
         ("maxTokens", 0, ": Expected `int` >= 1"),

@@ -66,7 +66,7 @@ EVENTS: list[Event] = [
     ev.ToolFinished("a", act.ToolOutcome("{}", effect=act.SwitchLanguage("es-US"))),
     ev.TimerFired(Timer.IDLE, 7),
     ev.CallConfigChanged(CONFIG),
-    ev.AllowanceSpent(),
+    ev.AllowanceSpent(of_call=True),
     ev.ServiceStopping(ev.ShutdownMode.AT_ONCE),
     ev.CallEnded(ev.EndReason.ERROR_RELAY),
 ]
