@@ -15,6 +15,7 @@ from agent.llm import ModelOptions, OfflineModel, open_models
 from agent.ports import LanguageModel
 from agent.settings import Settings, SettingsError
 from agent.usecases import ModelSettings, UseCase
+from agent.usecases.model_times import ModelTimes
 from tests.emulators.openai import OpenAIEmulator
 from tests.emulators.replies import stall
 from tests.llm import contract
@@ -64,7 +65,10 @@ async def test_process_that_is_busy_asks_no_model_twice() -> None:
     """A hedge would be due after 1.5 s of silence."""
     async with OpenAIEmulator(stall()) as server:
         options = ModelOptions(
-            "openai:small", openai_base_url=server.base_url, may_hedge=lambda: False
+            "openai:small",
+            openai_base_url=server.base_url,
+            times=ModelTimes(hedge_seconds=1.5),
+            may_hedge=lambda: False,
         )
         async with open_models(options) as open_model:
             model = await open_model(use_case())

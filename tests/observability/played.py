@@ -51,6 +51,8 @@ async def service(folder: Path) -> AsyncIterator[Server]:
             "FALLBACK_MODEL_IDENTIFIERS": "offline:",
             "OPENAI_BASE_URL": emulator.base_url,
             "OPENAI_API_KEY": "any",
+            "MODEL_FIRST_EVENT_SECONDS": "2.5",
+            "MODEL_HEDGE_SECONDS": "1.5",
             "MAX_CALLS": str(_MAX_CALLS),
             "MCP_CONFIG": str(sources),
             "DIAL_API_KEYS": _SECRET,

@@ -179,6 +179,18 @@ def test_interrupt_ends_a_beat_at_once() -> None:
     assert streams == [0]
 
 
+def test_caller_who_talks_for_a_minute_is_stopped_and_answered() -> None:
+    """In fragments that each take the turn from a reply; the words that follow count too."""
+    times = [round(1.0 + 0.7 * number, 1) for number in range(87)]
+    said = [(at, CallerSpoke("two and", n % 2 == 0)) for n, at in enumerate(times)]
+    stage = on_stage(said, [0.5, "Yes. ", END], until=70.0)
+
+    run_virtually(stage.play())
+
+    spoken = [(at, one.text) for at, one in stage.line.sent if isinstance(one, Speak) and one.text]
+    assert spoken == [(61.0, PHRASES.may_i_answer), (63.7, "Yes. ")]
+
+
 def test_model_that_hangs_is_given_up_with_a_sentence() -> None:
     """The limits of `agent.usecases.model_times` end it sooner; this one is for all models."""
     turns = [(1.0, CallerSpoke("Hello?")), (624.0, CallerSpoke("Again."))]
