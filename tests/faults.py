@@ -131,8 +131,8 @@ _FAULTS: dict[str, tuple[tuple[str, str, str], ...]] = {
     "call/turn": (
         ("if (name := self._ignored_tool(calls, stop)) and not self._has_retried:",
          "if name := self._ignored_tool(calls, stop):", "a model is asked for a tool once"),
-        ("        asked = self.ask() if delay else []\n        sentence",
-         "        asked = self.ask() if not delay else []\n        sentence",
+        ("        asked = self.ask() if delay else []",
+         "        asked = self.ask() if not delay else []",
          "7: what was said in the longest turn is answered"),
         ("(said[-1][1].is_cut or said[-1][0] == self._broken_off)",
          "said[-1][1].is_cut", "7: an answer that an empty entry broke off is given again"),
