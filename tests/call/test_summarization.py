@@ -202,10 +202,13 @@ def test_a_call_that_ends_is_not_summarised() -> None:
 
 
 def test_one_summary_at_a_time() -> None:
+    """The agent asks again whether the caller is there while it is awaited."""
     call = three_turns()
-    call.happens(it.pressed("5"), it.pressed("*"))
 
-    assert not any(isinstance(one, Summarize) for one in call.fires(Timer.DIGITS))
+    actions = call.fires(Timer.IDLE)
+
+    assert it.spoken(actions) == ["Are you still there?"]
+    assert not any(isinstance(one, Summarize) for one in actions)
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import replace
+from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
 from time import monotonic
@@ -21,7 +23,9 @@ import pytest
 import pytest_asyncio
 
 from agent import app
+from agent.call.config import Phrases
 from agent.call.events import ReplyFault
+from agent.call.history import AgentSaid, CallerSaid, SpeechSource
 from agent.call.messages import (
     Choice,
     Message,
@@ -43,13 +47,51 @@ from agent.llm import open_models
 from agent.observability import Telemetry
 from agent.ports import LanguageModel
 from agent.settings import Settings
+from agent.store.call_state.history_loader import load_history
 from agent.usecases import UseCase
+from agent.usecases.seed import seed
 from tests.llm import contract
 from tests.servers import settings_for
 from tests.waiting import no_longer
 
 MISSING = os.environ.get("LOCAL_MODEL_MISSING", "")
 """Set by `tests/run.sh` where what the model needs cannot be installed."""
+OF_THE_MODEL = ("<|", "|>", "im_start", "im_end", "endoftext", "assistant\n")
+"""Marks of its chat template, or parts of them."""
+SHOP = """
+title = "Bookshop"
+greeting = "Hello, this is the bookshop. How can I help?"
+
+[model]
+max_tokens = 40
+temperature = 0.0
+"""
+SHOP_PROMPT = (
+    "You are a clerk of a small bookshop and speak with a caller on the telephone."
+    " Answer in one short sentence."
+)
+TWENTY_TURNS = [
+    "Hello, who is this?",
+    "Do you sell books for children?",
+    "Which one do you like best?",
+    "Who wrote it?",
+    "Is it long?",
+    "How much is it?",
+    "Do you have it in Spanish?",
+    "My name is Ada Lovelace.",
+    "Can you keep one for me?",
+    "When do you open?",
+    "And on Sundays?",
+    "Where is your shop?",
+    "Is there a bus?",
+    "Do you sell maps?",
+    "What is a good book about the sea?",
+    "And one about the stars?",
+    "My number is 555 201 0100.",
+    "Can you send it to me?",
+    "What is my name?",
+    "Thank you, goodbye.",
+]
 STORY = "Tell me a very long story about the sea."
 _OPENS_AND_WAITS = """
 import asyncio
@@ -185,6 +227,51 @@ async def test_call_in_the_terminal_of_three_turns(local_model: Settings, table:
     assert '  "tools": [],\n' in shown
     assert any("call ended (caller hangup): 3 turns, 0 tools" in line for line in shown)
     assert not any("the model failed" in line for line in shown)
+
+
+async def test_call_of_twenty_turns_learns_no_filler_and_does_not_loop(
+    local_model: Settings, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    """Short replies, and the likeliest tokens; on a busy machine fillers are said in most turns."""
+    shop = tmp_path / "use-cases" / "bookshop"
+    shop.mkdir(parents=True)
+    (shop / "use-case.toml").write_text(SHOP)
+    (shop / "prompt.md").write_text(SHOP_PROMPT)
+    shown: list[str] = []
+    typed: asyncio.Queue[str | None] = asyncio.Queue()
+    for line in (*TWENTY_TURNS, None):
+        typed.put_nowait(line)
+
+    began = monotonic()
+    async with app.open_calls(replace(local_model, store_path=tmp_path / "agent.db")) as opened:
+        calls, store = opened[0], opened[0].resources.store
+        await seed(store, tmp_path, {}, now=datetime.now(UTC))
+        calls.setup.offers_tools = False
+        await TerminalCall(calls, PlainScreen(shown.append), "", is_paced=False).run(
+            "bookshop", typed
+        )
+        facts = (await load_history(store, shown[-1].split()[-1])).facts
+    record_property("local model", f"20 turns in {monotonic() - began:.0f} s")
+
+    replies = [
+        fact.text
+        for fact in facts
+        if isinstance(fact, AgentSaid) and fact.voice is SpeechSource.MODEL
+    ]
+    assert [fact.text for fact in facts if isinstance(fact, CallerSaid)] == TWENTY_TURNS
+    assert len(replies) == 20
+    said = " ".join(replies).casefold()
+    assert [each for each in Phrases().fillers if each.casefold().rstrip(".") in said] == []
+    assert [each for each in OF_THE_MODEL if each in said] == []
+    assert max(map(repeated_sentences, ["", *replies], replies)) <= 2
+
+
+def repeated_sentences(before: str, reply: str) -> int:
+    """How many sentences of a reply were said in it before, or in the reply before it."""
+    sentences = re.split(r"(?<=[.!?])\s+", reply.casefold().strip())
+    known = [*re.split(r"(?<=[.!?])\s+", before.casefold().strip()), *sentences]
+    earlier = len(known) - len(sentences)
+    return sum(each in known[: earlier + at] for at, each in enumerate(sentences))
 
 
 @pytest.mark.usefixtures("local_model")
