@@ -9,7 +9,8 @@ place of the facts before `until`. The rules:
   either: whether it was heard to its end decides what a yes may confirm.
 - A summary covers and replaces the one before it. If it has dropped what that one said, both are
   kept. Names, numbers, orders and promises do not depend on it (`agent.call.facts_block`).
-- A summary never runs beside a reply: that cancels it, and the end of the turn asks for it again.
+- A summary never runs beside a reply: that cancels it, and the end of the turn asks for it again,
+  after three in a row only some turns later, as each costs a request.
 - A text that is no summary of this call (`summary_fault`) is refused and asked for once more.
 - A summary is data, no more trusted than the caller: one bounded line without brackets, so that it
   cannot end its own block.
@@ -123,6 +124,8 @@ class Summarization:
             return actions
         self._until, self._has_refused = 0, False
         self._cancelled += 1
+        if self._cancelled >= _MOST_CANCELLED and not self._needs_room:
+            self._postpone()
         return [*actions[:first], CancelSummary(self._number), *actions[first:]]
 
     def finish(self, text: str) -> list[Action]:
@@ -141,8 +144,11 @@ class Summarization:
             earlier, longest = self._history.summary.text, self._limits.summary_characters
             return self._put_in_force(extract(earlier, self._older, longest))
         self._end_attempt()
-        self._after_turns = len(self._history.turns) + self._limits.kept_turns
+        self._postpone()
         return []
+
+    def _postpone(self) -> None:
+        self._after_turns = len(self._history.turns) + self._limits.kept_turns
 
     def _ask(self, remark: str = "") -> list[Action]:
         self._number += 1
