@@ -72,7 +72,9 @@ _LINE_CHARACTERS = 2_000  # of one fact in a request
 _ITEM_CHARACTERS = 200  # of one fact in an extract
 _MOST_CANCELLED = 3  # attempts, before an extract makes room
 _SHORTEST, _SHORTEST_SHARE = 120, 20  # characters of a summary, or a 20th of what was said
+_SHORT_CALL = 300  # characters; its summary may be longer
 _FEWEST_CONTENT = 4  # words that tell what a text is about
+_MUCH_CONTENT = 20  # so many words of a summary are not all the words of the one who summarizes
 _CONTENT = re.compile(r"\d+|[^\W\d_]{4,}|[A-Z][^\W\d_]{2}")
 _UNSPACED = re.compile(r"(?=([\u0e00-\u109f\u1780-\u17ff\u30a0-\u9fff\uac00-\ud7af]{2}))")
 _STEM = 5  # letters of a word; the rest may be an ending
@@ -230,7 +232,11 @@ def summary_fault(summary: str, earlier: str, facts: Sequence[Fact]) -> str:
         return "it was not in the language of the call"
     if len(summary) < min(_SHORTEST, len(known) // _SHORTEST_SHARE):
         return "it was too short"
-    if len(_content(known)) >= _FEWEST_CONTENT and _differ(_content(summary), _content(known)):
+    if len(summary) > max(_SHORT_CALL, len(known)):
+        return "it was longer than the call"
+    told, about = _content(summary), _content(known)
+    is_invented = len(told) >= _MUCH_CONTENT and 3 * len(told & about) < len(told)
+    if is_invented or (len(about) >= _FEWEST_CONTENT and _differ(told, about)):
         return "it was not about this call"
     return ""
 

@@ -565,6 +565,38 @@ def test_what_is_no_summary_of_the_call_is_refused(
     assert summary_fault(summary, "", facts).startswith(fault)
 
 
+BOOKSHOP: list[Fact] = [
+    CallerSaid("Do you sell books for children? Which one do you like best?"),
+    AgentSaid("Our newest is The Magic Book of Wonder. It costs 12 dollars."),
+    CallerSaid("My name is Ada Lovelace. Can you keep one for me?"),
+    AgentSaid("Yes, I have reserved one for you. We will call you on Friday, on 555 201 0100."),
+]
+INVENTED = (
+    "The Magic Book of Wonder is one of the most famous books of the world. It was sold by a"
+    " company that makes toys for kids, and tells how trains travel across mountains. A young girl"
+    " discovers an ancient temple with stories of different cultures."
+)
+"""Much like what a small model writes: with the title, and about nothing else that was said."""
+
+
+def test_a_summary_that_is_mostly_invented_is_refused() -> None:
+    told = (
+        "The caller Ada Lovelace asked for books for children. The agent likes The Magic Book of"
+        " Wonder best, which costs 12 dollars, has reserved one, and will call on Friday on the"
+        " number 555 201 0100."
+    )
+
+    assert summary_fault(told, "", BOOKSHOP) == ""
+    assert summary_fault(INVENTED, "", BOOKSHOP) == "it was not about this call"
+
+
+def test_a_summary_that_is_longer_than_the_call_is_refused() -> None:
+    rambling = "Ada wants pizzas and a salad for seven. " * 9
+
+    assert summary_fault(rambling, "", ORDER) == "it was longer than the call"
+    assert summary_fault(rambling, "", ORDER * 3) == ""
+
+
 def test_a_refused_summary_is_asked_for_once_more_with_the_reason() -> None:
     call = three_turns()
 
