@@ -36,7 +36,7 @@ from agent.call.actions import (
     ToolOutcome,
 )
 from agent.call.collector import Collector
-from agent.call.history import AgentSaid, CallerSaid, Fact, History, SpeechSource, ToolUsed
+from agent.call.history import AgentSaid, CallerSaid, Fact, History, Note, SpeechSource, ToolUsed
 from agent.call.messages import SideEffect, ToolCall, ToolResult, ToolSpec, tool_name_of
 
 CANCELLED = "The caller went on before this was finished; it was cancelled and had no effect."
@@ -52,6 +52,7 @@ NOT_ANSWERED = (
 NOT_ENTERED = "The caller did not enter the number, but went on to something else."
 NOT_VALID = "The caller has not entered a valid number. Offer another way, or ask what to do."
 NOT_NOW = "Not done: the caller can enter one number at a time. Call this after the other one."
+ENTERED = "{} has finished, with this result: {}"
 NO_RANGE = "min_digits and max_digits must be whole numbers in order, from {} to {}."
 LOST_ENTRY = (
     "The line broke off. It is not known whether this was done, and the number is lost:"
@@ -136,7 +137,8 @@ class ToolCalls:
             return []
         if self._latest in run.positions:
             self._latest = run.latest
-        return self._complete(run.positions, error_content(why), is_error=True)
+        answered = self._complete(run.positions, error_content(why), is_error=True)
+        return [*answered, *(self._tell(run, error_content(why)) if why == NOT_VALID else [])]
 
     def forget_collecting(self) -> _Run | None:
         """The line is lost: the call stays open, to be taken up by `resume`."""
@@ -187,6 +189,7 @@ class ToolCalls:
         """The completed facts, the name of the tool, and whether a turn waited for it."""
         run = self.runs.pop(call_id)
         records = self._complete(run.positions, outcome.content, is_error=outcome.is_error)
+        records += self._tell(run, outcome.content) if run.awaited else []
         self.has_news = self.has_news or not run.awaited
         return records, run.spec.name, bool(run.awaited)
 
@@ -322,6 +325,13 @@ class ToolCalls:
 
     def _refuse(self, reply: int, call: ToolCall, fault: str) -> list[Action]:
         return self._append(reply, call, error_content(fault), is_error=True)
+
+    def _tell(self, run: _Run, content: str) -> list[Action]:
+        """The caller's entry follows the call, so the model reads the result once more after it."""
+        if run.collector is None:
+            return []
+        note = Note(ENTERED.format(run.spec.name, content))
+        return [Record(self._history.append(note), note)]
 
     def _complete(self, positions: list[int], content: str, *, is_error: bool) -> list[Action]:
         for at in positions:

@@ -59,6 +59,7 @@ class CallView:
         self._latest: StartReply | None = None
         self._turns = self._tools = 0
         self._is_heard, self._waits_for_caller = True, False
+        self._waits_for_digit = False  # the first one that a tool collects
         self._changed = asyncio.Event()
 
     @property
@@ -80,9 +81,12 @@ class CallView:
                     self._latest = action
                 case StartTimer(Timer.IDLE):
                     self._waits_for_caller = True
-                case StartTimer(Timer.DIGITS) if not isinstance(moment.event, CallerPressed):
-                    self._waits_for_caller = True  # for the first digit that a tool collects
-                case StopTimer(Timer.IDLE | Timer.DIGITS):
+                case StartTimer(Timer.DIGITS):
+                    is_callers = isinstance(moment.event, CallerPressed | CallerSpoke)
+                    self._waits_for_digit = not is_callers
+                case StopTimer(Timer.DIGITS):
+                    self._waits_for_digit = False
+                case StopTimer(Timer.IDLE):
                     self._waits_for_caller = False
                 case _:
                     pass
@@ -109,7 +113,7 @@ class CallView:
 
     async def until_answered(self) -> None:
         """Wait until the agent has finished and waits for the caller."""
-        while not (self._is_heard and self._waits_for_caller):
+        while not (self._is_heard and (self._waits_for_caller or self._waits_for_digit)):
             self._changed.clear()
             await self._changed.wait()
 

@@ -135,7 +135,10 @@ def test_the_model_reads_the_result_and_goes_on() -> None:
 
     assert it.question(actions).messages[-2:] == (
         it.agent(PHRASES.enter_digits),
-        it.caller("[The caller pressed on the keypad: 4 7 1 1]"),
+        it.caller(
+            "[The caller pressed on the keypad: 4 7 1 1]"
+            ' [look_up has finished, with this result: {"found":true}]'
+        ),
     )
     assert it.result(1, '{"found":true}') in it.question(actions).messages[-3].parts
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -200,3 +201,38 @@ def test_saved_edit_is_loaded_and_a_fault_is_shown(tmp_path: Path) -> None:
     assert "very brief" in str(record["prompt"])
     assert shown[0] == "  - loaded shop: it counts from the next turn\n"
     assert shown[1].startswith("  - not loaded: ")
+
+
+_DESK = {
+    "intents": [
+        {"name": "order", "phrases": ["order"], "when": ["intent.order"],
+         "call": "CollectDigitsFunction"}
+    ],
+    "tools": {
+        "CollectDigitsFunction": {
+            "arguments": {"min_digits": 4, "max_digits": 6},
+            "done": [{"say": "You entered {result.digits}."}],
+        }
+    },
+    "fallback": ["Which order is it?"],
+    "trouble": ["That did not work."],
+    "done": ["That is done."],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("line", ["/dtmf 4711#", "/dtmf 4711", "four seven 11"])
+def test_a_number_is_entered_by_keys_or_words(tmp_path: Path, line: str) -> None:
+    folder = tmp_path / "use-cases" / "desk"
+    folder.mkdir(parents=True)
+    table = 'greeting = "Hello."\ntools = ["CollectDigitsFunction"]\nkeypad.1.reply_text = "One."\n'
+    (folder / "use-case.toml").write_text(table, encoding="utf-8")
+    (folder / "prompt.md").write_text("You know the orders.", encoding="utf-8")
+    (folder / "offline.json").write_text(json.dumps(_DESK), encoding="utf-8")
+    store = MemoryStore()
+    asyncio.run(seed(store, tmp_path, SPECS, now=datetime.now(UTC)))
+    terminal = Terminal(store)
+
+    terminal.type("where is my order", line, use_case="desk")
+
+    assert terminal.said()[2] == "agent: Please enter the number on your keypad."
+    assert terminal.said()[-1] == "agent: You entered 4711."

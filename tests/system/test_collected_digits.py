@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from agent.call.text import NUMBER_WORDS
+from agent.cli.evaluation.recorded_scenario import scenario_text
 from agent.observability import configure_logging
 from agent.observability.recording.replay import replay
 from agent.observability.recording.serialization import read_record
@@ -172,6 +173,7 @@ async def test_sensitive_digits_reach_the_tool_and_nothing_else(
             await server.items(call_sid)
             same = [replay(await read_record(server.store, call_sid)).is_same]
             shown = await read_transcript(server.store, call_sid)
+            scenario = await scenario_text(server.store, call_sid)
     assert shown is not None
     assert call.ending is not None
     with closing(sqlite3.connect(tmp_path / "agent.db")) as table:
@@ -181,6 +183,7 @@ async def test_sensitive_digits_reach_the_tool_and_nothing_else(
             "traces": collector.text,
             "log": "".join(capfd.readouterr()),
             "show": transcript_text(shown) + transcript_json(shown),
+            "scenario": scenario or "",
             "handoff": str(call.ending.fields),
         }
 
