@@ -10,7 +10,7 @@ A record without a name or a prompt raises a `UseCaseError` of one line, `<use c
 - an error (`UseCase.errors`): a value of the wrong type, or out of range. It is left out, as if the
   record did not hold it. `seed` and an edit during a call refuse it.
 - a remark: a valid value without effect here, such as an attribute the relay does not know, a tool
-  that does not exist, or a key for a tool the use case does not offer.
+  that does not exist, or a key for a tool the use case does not offer; or one that is not safe.
 """
 
 from __future__ import annotations
@@ -224,6 +224,9 @@ def parse_rest(
     known = KnownTools({**tools, **usable}, unavailable, reasons)
     offered = known.offered(named, errors)
     names = {spec.name for spec in offered}
+    has_secrets = any(spec.collects and spec.collects.is_sensitive for spec in offered)
+    if has_secrets and relay.get("intelligenceService"):
+        errors.remark(f"{RECORD_FIELD}.intelligenceService: keeps sensitive digits at Twilio")
     use_case = UseCase(
         name,
         prompt="",

@@ -392,3 +392,26 @@ async def test_a_broken_record_does_not_hide_the_others() -> None:
         ("aUseCase", "", ""),
         ("pizzaUseCase", "Pizza", "Takes orders."),
     ]
+
+
+def test_a_transcript_at_twilio_that_would_hold_sensitive_digits_has_a_remark() -> None:
+    pay = {
+        "description": "Pays.",
+        "url": "https://pay.example.com/",
+        "method": "POST",
+        "body": {"card": "{call.digits}"},
+        "collects": {"sensitive": True},
+    }
+    changes = {
+        "tools": [{"toolSpec": {"name": "PayFunction"}}],
+        "httpTools": {"PayFunction": pay},
+        "dtmfHandlers": {},
+        "conversationRelayParams": {"intelligenceService": "GA1"},
+    }
+
+    _, warnings = parse_use_case(predecessor(**changes), TOOLS)
+    _, others = parse_use_case(predecessor(**{**changes, "tools": []}), TOOLS)
+
+    remark = "conversationRelayParams.intelligenceService: keeps sensitive digits at Twilio"
+    assert f"pizzaUseCase.{remark}" in warnings
+    assert f"pizzaUseCase.{remark}" not in others
