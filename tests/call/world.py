@@ -231,10 +231,10 @@ class World:
             assert self.actions == [], f"2: a stale event changes nothing: {event}"
         else:
             self._judge_event(event, before)
-        if has_to_call and isinstance(event, ev.ReplyDelta) and not is_stale:
-            assert self.actions == [], "3: words wait for the tool that a reply has to call"
             if hides:
                 self._judge_secrets(event)
+        if has_to_call and isinstance(event, ev.ReplyDelta) and not is_stale:
+            assert self.actions == [], "3: words wait for the tool that a reply has to call"
         if gives_way and isinstance(event, ev.ReplyDelta | ev.ReplyFinished | ev.ReplyFailed):
             assert self.actions == [], "3: a reply that gives way says and does nothing"
         self._judge_limits(event, is_stale=is_stale, is_unanswered=is_unanswered)
