@@ -556,8 +556,10 @@ class World:
                     shown.append(text)
                 case StartReply(_, messages):
                     shown.append([part for part in messages[-1].parts if isinstance(part, Text)])
-                case RunTool(entry=Entry()) | Speak():
-                    shown.append(repr(action).replace(f"{getattr(action, 'call', '')!r}", ""))
+                case RunTool(entry=Entry() as entry):
+                    shown.append(repr(entry))
+                case Speak(_, text):
+                    shown.append(text)
                 case _:
                     pass
         keys = event.digit if isinstance(event, ev.CallerPressed) else event.text.casefold()
