@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from agent.call.answer_kind import ExpectedAnswer
 from agent.call.messages import ToolSpec
 
 
@@ -95,8 +96,8 @@ class Limits:
     """How long the caller may talk without a word of the agent."""
     resumes_after_noise: bool = True
     """Whether the agent goes on when a noise or a backchannel has stopped it, once in a turn."""
-    number_digits: Mapping[str, int] = field(default_factory=dict)
-    """How long numbers are, by casefolded words of the agent's question."""
+    expects: Mapping[str, ExpectedAnswer] = field(default_factory=dict)
+    """What a complete answer is, by casefolded words of the agent's question."""
     resume_after_ms: int = 2_500
     """From a barge-in until a voice must be reported; else a noise has stopped the agent."""
     digits_ms: int = 3_000

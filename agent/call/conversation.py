@@ -137,6 +137,8 @@ class Conversation:
         match timer:
             case Timer.FLUSH:
                 self._actions += self._turn.flush()
+            case Timer.END_OF_TURN_DELAY if self._turn_taking.grants_moment():
+                self._say_last(self._config.phrases.take_your_time)
             case Timer.END_OF_TURN_DELAY:
                 self._actions += self._turn.ask()
             case Timer.RETRY:
@@ -211,11 +213,8 @@ class Conversation:
             self._stop_yielding()
         elif is_typing or not self._turn_taking.is_backchannel(event, language):
             self._begin_turn()
-            if self._turn_taking.grants_moment(language):
-                self._say_last(self._config.phrases.take_your_time)
-            else:
-                delay = self._turn_taking.delay_answer(language, self._config.limits)
-                self._actions += delay or self._turn.ask()
+            delay = self._turn_taking.delay_answer(language, self._config.limits)
+            self._actions += delay or self._turn.ask()
 
     def _yield_turn(self, heard: str, after_ms: int | None) -> None:
         if self._lifecycle.phase is lifecycle.Phase.CLOSING:

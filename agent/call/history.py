@@ -149,9 +149,10 @@ class History:
         last = self._facts[-1] if self._facts else None
         return last if isinstance(last, CallerSaid) else None
 
-    @property
-    def unanswered(self) -> str:
-        said = takewhile(lambda fact: isinstance(fact, CallerSaid), reversed(self._facts))
+    def unanswered(self, since: int) -> str:
+        """What the caller has said since this position, and since the agent's last words."""
+        latest = self._facts[max(0, since - self.first) :]
+        said = takewhile(lambda fact: isinstance(fact, CallerSaid), reversed(latest))
         return " ".join(reversed([fact.text for fact in said if isinstance(fact, CallerSaid)]))
 
     @property

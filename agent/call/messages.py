@@ -133,6 +133,8 @@ class ToolSpec(WholeText):
     """Said when the tool takes long and nothing else was said; empty = one of the use case."""
     collects: Collector | None = None
     """The caller enters digits before the tool runs; None = it needs none."""
+    expects: tuple[tuple[str, str], ...] = ()
+    """Words of a question that is asked for it, and what a complete answer to it is."""
 
 
 class Choice(StrEnum):

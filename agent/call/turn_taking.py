@@ -56,11 +56,12 @@ class CallerInput:
     _timers: TimerSet
     keypad: Keypad
     _question: str = ""  # what the agent had said when the caller's last words came
+    _since: int = 0  # position after the last words that need no answer
 
     @property
     def unanswered(self) -> tuple[str, str]:
         """All words of the caller since the agent's last ones, and what the agent had asked."""
-        return self._history.unanswered, self._history.question
+        return self._history.unanswered(self._since), self._history.question
 
     @property
     def heard(self) -> str:
@@ -79,10 +80,15 @@ class CallerInput:
         window = self._timers.start(Timer.REPEAT, REPEAT_MS)
         if said is not None and self._is_same_utterance(said, text):
             position = self._history.rephrase(text)
+            self._since = min(self._since, position)
             return [Record(position, self._history[position]), window]
         records = [*self.keypad.complete(), self._append(CallerSaid(text))]
         self._question = self._history.asked
         return [*records, window]
+
+    def pass_over(self) -> None:
+        """The words so far need no answer."""
+        self._since = len(self._history)
 
     @property
     def _replaceable(self) -> str | None:
@@ -120,6 +126,7 @@ class TurnTaking:
     is_callers: bool = False
     caller_is_speaking: bool = False
     _end_of_turn_ms: int = 0
+    _asks_for_moment: bool = False
 
     @property
     def is_quiet(self) -> bool:
@@ -146,14 +153,18 @@ class TurnTaking:
         return [self._timers.start(Timer.LONGEST_TURN, limits.longest_turn_ms)]
 
     def is_backchannel(self, event: CallerSpoke, language: str) -> bool:
+        """Whether these words, which were just recorded, need no answer; then they get none."""
         is_speaking = self._output.open_at is not None or self._output.is_playing
         is_agents = is_speaking or (self._turn.is_under_way and self._output.has_spoken)
         is_nod = is_agents and is_acknowledgement(event.text, language)
-        return is_nod and not asks(self._output.heard_until(event.after_ms))
+        is_backchannel = is_nod and not asks(self._output.heard_until(event.after_ms))
+        if is_backchannel:
+            self._input.pass_over()
+        return is_backchannel
 
-    def grants_moment(self, language: str) -> bool:
+    def grants_moment(self) -> bool:
         """Whether the caller asks for time, and has said nothing else; then it is granted."""
-        self._fillers.is_waiting = asks_for_moment(self._input.unanswered[0], language)
+        self._fillers.is_waiting = self._asks_for_moment
         return self._fillers.is_waiting
 
     def is_nod(self, text: str, language: str) -> bool:
@@ -177,9 +188,15 @@ class TurnTaking:
         return self._timers.start(Timer.IDLE, self._silence_ms)
 
     def delay_answer(self, language: str, limits: Limits) -> list[Action]:
-        """Delay the answer to all that the caller has said, if more may come."""
+        """Delay the answer to all that the caller has said, if more may come.
+
+        More may also come after "hold on", which a caller says while thinking.
+        """
         said, asked = self._input.unanswered
         self._end_of_turn_ms = answer_after_ms(said, asked, language, limits)
+        self._asks_for_moment = asks_for_moment(said, language)
+        if self._asks_for_moment:
+            self._end_of_turn_ms = max(self._end_of_turn_ms, limits.end_of_turn_ms // 2, 1)
         if not self._end_of_turn_ms:
             return []
         return [self._timers.start(Timer.END_OF_TURN_DELAY, self._end_of_turn_ms)]

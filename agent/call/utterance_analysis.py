@@ -52,6 +52,8 @@ _REQUESTS = (
     # Other languages: the particle or the request, where no mark tells.
     r"か(?:[。.]|$)|[吗嗎呢](?:[。.]|$)|(?:까|나요|가요)(?:[。.]|$)",
     r"\b(?:sagen sie|sag mir|drücken sie|nennen sie|bitte|diga|dígame|pulse|presione|por favor)\b",
+    r"\b(?:donnez|il (?:me|nous) faut|besoin (?:de|d'un)|necesit(?:o|amos)|deme|ich br(?:auche"
+    r"|äuchte))\b",
     r"\b(?:dites|appuyez|indiquez|s'il vous plaît|dica|prema|digiti|per favore|prego|pressione)\b",
 )
 _REQUEST = re.compile("|".join(f"(?:{each})" for each in _REQUESTS))
@@ -81,7 +83,8 @@ def _are_nods(words: Sequence[str], nods: frozenset[str]) -> bool:
 def asks_for_moment(text: str, language: str) -> bool:
     """Whether the caller asks for time, perhaps with the reason, and for nothing else."""
     table = turn_words(language)
-    return table is not None and table.moment.fullmatch(" ".join(_words(text))) is not None
+    words = " ".join(_words(text.replace("\u2019", "'")))
+    return table is not None and table.moment.fullmatch(words) is not None
 
 
 def asks(text: str) -> bool:

@@ -18,7 +18,8 @@ from typing import TypeVar, cast
 import structlog
 
 from agent.call.actions import StartReply
-from agent.call.config import CallConfig
+from agent.call.answer_kind import expected_answers
+from agent.call.config import CallConfig, Limits
 from agent.call.messages import ReplyRequest
 from agent.errors import StoreError, UseCaseError
 from agent.llm import OpenModel
@@ -130,10 +131,18 @@ def config_of(use_case: UseCase, item: Item) -> CallConfig:
         tools={spec.name: spec for spec in use_case.tools},
         keypad=use_case.keypad,
         phrases=use_case.phrases,
-        limits=use_case.turn_taking.limits,
+        limits=_limits_of(use_case),
         can_hand_off=use_case.transfer_target is not None,
         language=use_case.relay.get("language", "en-US"),
     )
+
+
+def _limits_of(use_case: UseCase) -> Limits:
+    """Those of the use case, which also knows more of an answer than a tool."""
+    limits = use_case.turn_taking.limits
+    of_tools = expected_answers(dict(pair for spec in use_case.tools for pair in spec.expects))
+    others = {words: kind for words, kind in of_tools.items() if words not in limits.expects}
+    return replace(limits, expects={**limits.expects, **others})
 
 
 def request_of(use_case: UseCase, action: StartReply) -> ReplyRequest:

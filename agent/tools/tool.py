@@ -30,6 +30,7 @@ import structlog
 from msgspec import UNSET, Struct, UnsetType
 
 from agent.call.actions import NOWHERE, Effect, Entry, Standing, ToolOutcome
+from agent.call.answer_kind import expected_answers
 from agent.call.collector import MARK, Collector
 from agent.call.messages import TOOL_NAME, SideEffect, ToolCall, ToolSpec
 from agent.call.text import whole_json
@@ -124,18 +125,22 @@ def tool(
     *,
     side_effect: SideEffect = SideEffect.NONE,
     filler: str = "",
+    expects: Mapping[str, str] | None = None,
     rename: Mapping[str, str] | None = None,
     needs: Channel | None = None,
     collects: Collector | None = None,
 ) -> Callable[[Callable[..., Awaitable[object]]], Tool]:
     """Make a tool of an async function; `ValueError` or `TypeError` if no model could use it.
 
-    `filler` is said to the caller when it takes long; empty = one of the use case. `rename` maps a
-    parameter to its property, where that is no Python name. With `collects` the tool runs when the
-    caller has entered the digits, which are in `CallContext.digits`.
+    `filler` is said to the caller when it takes long; empty = one of the use case. `expects` says
+    what a complete answer to a question of the agent is, by words of the question, as in
+    `{"order number": "6 digits"}` (`agent.call.answer_kind`). `rename` maps a parameter to its
+    property, where that is no Python name. With `collects` the tool runs when the caller has
+    entered the digits, which are in `CallContext.digits`.
     """
     if not TOOL_NAME.fullmatch(name):
         raise ValueError(f"{name!r} is not a tool name: 1-64 letters, digits, underscores")
+    expected_answers(expects or {})
 
     def make(function: Callable[..., Awaitable[object]]) -> Tool:
         if not inspect.iscoroutinefunction(function):
@@ -145,7 +150,8 @@ def tool(
             raise TypeError(f"{name}: the docstring is what the model reads, and it is missing")
         arguments = _arguments(name, function, rename or {})
         parameters = msgspec.json.encode(schema_of(name, arguments)).decode()
-        spec = ToolSpec(name, description, parameters, side_effect, filler, collects)
+        asked = tuple((expects or {}).items())
+        spec = ToolSpec(name, description, parameters, side_effect, filler, collects, asked)
 
         async def run(call: CallContext, given: Struct) -> object:
             return await function(call, **msgspec.structs.asdict(given))

@@ -30,6 +30,7 @@ from agent.call.collector import Collector
 from agent.call.messages import TOOL_NAME, SideEffect, ToolSpec
 from agent.errors import UseCaseError
 from agent.usecases.host_allowlist import DEFAULT_PORTS, read_host
+from agent.usecases.turn_options import Expectation
 from agent.usecases.validation import RaisingErrors, RecordErrors, convert, decoded
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -170,6 +171,7 @@ class ToolTable(msgspec.Struct, forbid_unknown_fields=True):
     side_effect: Literal["none", "idempotent", "once"] | None = None
     idempotency_key: bool = False
     filler: str = ""
+    expects: dict[str, Expectation] = {}
     timeout: Annotated[float, Meta(ge=0.1, le=15)] = 5.0
     collects: Collector | None = None
 
@@ -213,6 +215,7 @@ def _read(name: str, raw: object, tools_field: str, built_in: Container[str]) ->
             side_effect=SideEffect(effect),
             filler=table.filler,
             collects=table.collects,
+            expects=tuple(table.expects.items()),
         ),
         method=table.method,
         url=_url(table.url, f"{field}.url"),

@@ -8,13 +8,15 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from agent.call.answer_kind import EXPECTATION, expected_answers
 from agent.call.config import Limits
 
 _DEFAULTS = Limits()
 _Wait = Annotated[int, Meta(ge=0, le=10_000)]
 _Silences = Annotated[tuple[Annotated[int, Meta(ge=1_000, le=600_000)], ...], Meta(min_length=1)]
 _Turn = Annotated[int, Meta(ge=10_000, le=600_000)]
-_Digits = Annotated[int, Meta(ge=1, le=40)]
+Expectation = Annotated[str, Meta(pattern=EXPECTATION)]
+"""What a complete answer is, as `agent.call.answer_kind.expected_answer` reads it."""
 
 
 class TurnOptions(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -32,8 +34,8 @@ class TurnOptions(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknow
     """How long a caller may talk without a word of the agent, who then takes the turn."""
     resumes_after_noise: bool = True
     """Whether the agent goes on when a noise or a backchannel has stopped it."""
-    digits: dict[str, _Digits] = {}
-    """How long numbers are, by words of the agent's question: `"order number" = 6`."""
+    expects: dict[str, Expectation] = {}
+    """What a complete answer is, by words of the question: `"order number" = "6 digits"`."""
 
     @property
     def limits(self) -> Limits:
@@ -46,5 +48,5 @@ class TurnOptions(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknow
             moment_ms=self.moment_ms,
             longest_turn_ms=self.longest_turn_ms,
             resumes_after_noise=self.resumes_after_noise,
-            number_digits={words.casefold(): digits for words, digits in self.digits.items()},
+            expects=expected_answers(self.expects),
         )

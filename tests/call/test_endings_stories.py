@@ -188,7 +188,7 @@ def test_a_late_hang_up_is_no_longer_wanted() -> None:
 def test_a_late_handoff_still_hands_off() -> None:
     config = replace(it.HELLO, tools={"leave": replace(it.HELLO.tools["order"], name="leave")})
     call = it.using("leave", config=config)
-    call.happens(it.spoke("Wait!"), it.done(1, effect=Handoff("wish", "so")))
+    call.happens(it.spoke("Why?"), it.done(1, effect=Handoff("wish", "so")))
     call.happens(it.delta(2, "Yes?"), it.finished(2))
 
     actions = call.happens(it.agent_off())

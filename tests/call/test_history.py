@@ -423,7 +423,8 @@ def test_last_words_of_the_caller_may_be_heard_anew() -> None:
 
     assert positions == [2, 2]
     assert list(history)[1:] == [CallerSaid("Two"), CallerSaid("large pizzas, please")]
-    assert (history.asked, history.unanswered) == ("Hello.", "Two large pizzas, please")
+    assert (history.asked, history.unanswered(0)) == ("Hello.", "Two large pizzas, please")
+    assert history.unanswered(2) == "large pizzas, please"
 
 
 @pytest.mark.parametrize("facts", [[], [CallerSaid("Two"), Note("A note.")]])

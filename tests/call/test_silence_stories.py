@@ -361,13 +361,15 @@ def test_a_tool_that_was_announced_keeps_its_own_filler() -> None:
 
 @pytest.mark.parametrize("words", ["One moment, please.", "Hold on, I need to find my card."])
 def test_a_caller_who_asks_for_a_moment_has_it(words: str) -> None:
-    """The agent says so without the model, and waits long before it asks."""
+    """The agent says so without the model, unless more words come, and waits long."""
     call = it.listening()
 
-    granted = call.happens(it.spoke(words))
+    said = call.happens(it.spoke(words))
+    granted = call.fires(Timer.END_OF_TURN_DELAY)
     waiting = call.happens(it.agent_off())
     call.fires(Timer.IDLE)
 
+    assert it.starts(Timer.END_OF_TURN_DELAY, 1_000) in said
     assert it.spoken(granted) == ["Of course, take your time."]
     assert waiting[-1] == it.starts(Timer.IDLE, 45_000)
     assert call.happens(it.agent_off())[-1] == it.starts(Timer.IDLE, 60_000)
@@ -375,7 +377,36 @@ def test_a_caller_who_asks_for_a_moment_has_it(words: str) -> None:
 
 def test_the_moment_is_over_with_the_next_words() -> None:
     call = it.listening()
-    call.happens(it.spoke("One moment, please."), it.agent_off(), it.spoke("Two pizzas."))
-    call.happens(it.delta(1, "Fine."), it.finished(1))
+    call.happens(it.spoke("One moment, please."), Timer.END_OF_TURN_DELAY, it.agent_off())
+    call.happens(it.spoke("Two pizzas."), it.delta(1, "Fine."), it.finished(1))
 
     assert call.happens(it.agent_off())[-1] == it.starts(Timer.IDLE, 8_000)
+
+
+def test_who_goes_on_after_hold_on_was_only_thinking() -> None:
+    call = it.listening()
+    call.happens(it.spoke("Hold on."))
+
+    actions = call.happens(it.spoke("Two large pizzas, please."))
+
+    assert it.spoken(actions) == []
+    assert it.question(actions).messages[-1] == it.caller("Hold on. Two large pizzas, please.")
+
+
+def test_a_nod_before_it_does_not_hide_that_the_caller_asks_for_a_moment() -> None:
+    call = it.answered("The dough rests over night.")
+    call.happens(it.agent_on(), it.spoke("Oh good."), it.agent_off())
+
+    call.happens(it.spoke("Just a second, someone is at the door."))
+
+    granted = call.fires(Timer.END_OF_TURN_DELAY)
+    assert it.spoken(granted) == ["Of course, take your time."]
+
+
+def test_a_nod_that_goes_on_is_a_part_of_the_turn() -> None:
+    call = it.answered("The dough rests over night.")
+    call.happens(it.agent_on(), it.spoke("Okay"))
+
+    actions = call.happens(it.spoke("Okay but I want a"))
+
+    assert it.starts(Timer.END_OF_TURN_DELAY, 2_000) in actions

@@ -41,7 +41,11 @@ async def described(
 
 def test_a_signature_and_a_docstring_are_the_whole_declaration() -> None:
     made = tool(
-        "BakeFunction", side_effect=SideEffect.ONCE, filler="Baking.", rename={"how_many": "count"}
+        "BakeFunction",
+        side_effect=SideEffect.ONCE,
+        filler="Baking.",
+        expects={"how many": "2 digits"},
+        rename={"how_many": "count"},
     )(described)
 
     assert made.spec == ToolSpec(
@@ -50,6 +54,7 @@ def test_a_signature_and_a_docstring_are_the_whole_declaration() -> None:
         made.spec.parameters,
         SideEffect.ONCE,
         "Baking.",
+        (("how many", "2 digits"),),
     )
     assert made.timeout == 8.0
     assert json.loads(made.spec.parameters) == {
@@ -72,6 +77,11 @@ def test_a_signature_and_a_docstring_are_the_whole_declaration() -> None:
         "required": ["count", "toppings"],
         "additionalProperties": False,
     }
+
+
+def test_an_answer_of_no_known_kind_is_refused() -> None:
+    with pytest.raises(ValueError, match="'six digits' is not a valid AnswerKind"):
+        tool("BakeFunction", expects={"order number": "six digits"})
 
 
 @pytest.mark.parametrize("name", ["", "has-hyphen", "has space", "ü", "x" * 65, "Name\n"])

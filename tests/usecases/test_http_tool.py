@@ -28,6 +28,7 @@ tools = ["Book"]
 description = "Tells where an order is."
 url = "https://api.example.com/orders/{number}?caller={call.caller}"
 filler = "I am looking."
+expects = { "order number" = "6 digits" }
 timeout = 4
 result = { state = "/status" }
 
@@ -60,6 +61,7 @@ STATUS = HttpTool(
         '"additionalProperties": false}',
         SideEffect.NONE,
         "I am looking.",
+        (("order number", "6 digits"),),
     ),
     method="GET",
     url=UrlTemplate(

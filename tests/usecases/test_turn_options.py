@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from agent.call.answer_kind import AnswerKind, ExpectedAnswer
 from agent.call.config import Limits
 from agent.usecases.turn_options import TurnOptions
 
@@ -20,7 +21,7 @@ def test_options_become_limits() -> None:
         moment_ms=(60_000,),
         longest_turn_ms=90_000,
         resumes_after_noise=False,
-        digits={"Order number": 6},
+        expects={"Order number": "6 digits", "birthday": "date"},
     )
 
     assert options.limits == replace(
@@ -31,5 +32,8 @@ def test_options_become_limits() -> None:
         moment_ms=(60_000,),
         longest_turn_ms=90_000,
         resumes_after_noise=False,
-        number_digits={"order number": 6},
+        expects={
+            "order number": ExpectedAnswer(AnswerKind.NUMBER, 6),
+            "birthday": ExpectedAnswer(AnswerKind.DATE),
+        },
     )

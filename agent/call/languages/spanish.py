@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import re
 
-from agent.call.languages.turn_words import TurnWords, digits, phrases, words
+from agent.call.answer_kind import AnswerKind
+from agent.call.languages.turn_words import (
+    TurnWords,
+    digits,
+    numbers,
+    phrases,
+    words,
+)
+
+_UNIT = r"(?:moment(?:it)?o|segund(?:it)?o|minut(?:it)?o|instante|ratito)s?"
 
 SPANISH = TurnWords(
     digits=digits(
         "cero uno dos tres cuatro cinco seis siete ocho nueve diez once doce trece catorce quince"
-        " dieciséis diecisiete dieciocho diecinueve veinte",
+        " dieciséis diecisiete dieciocho diecinueve veinte veintiuno veintidós veintitrés"
+        " veinticuatro"
+        " veinticinco veintiséis veintisiete veintiocho veintinueve",
         {
             "un": "1",
             "una": "1",
@@ -20,37 +31,80 @@ SPANISH = TurnWords(
             "setenta": "70",
             "ochenta": "80",
             "noventa": "90",
+            "cien": "100",
+            "ciento": "100",
+            "doscientos": "200",
+            "trescientos": "300",
+            "cuatrocientos": "400",
+            "quinientos": "500",
+            "seiscientos": "600",
+            "setecientos": "700",
+            "ochocientos": "800",
+            "novecientos": "900",
+            "mil": "1000",
         },
     ),
+    sums={},
     articles=words("un una uno"),
-    repeated={"doble": 2, "triple": 3},
-    joints=words("y guion guión luego después más"),
-    hesitations=words("eh em este mmm hm ah pues bueno o sea"),
+    repeated={"doble": 2, "triple": 3, "dos veces": 2, "tres veces": 3},
+    joints=words("y por último guion guión luego después más barra letra número es el"),
+    spelling_aids=(("de",), ("como",)),
+    spelling_marks=words("guion guión apóstrofo con acento mayúscula"),
+    email_marks=words("arroba punto"),
+    quantities=words("en a de desde sobre unos unas casi máximo mínimo hasta del los las"),
+    streets=re.compile(
+        r"\b(?:calle|avenida|plaza|paseo|carretera|camino|ronda|travesía|glorieta)\b"
+    ),
+    hesitations=words("eh em este mmm hm ah pues bueno ehm"),
     open_words=words(
         "el la los las un una unos unas mi tu su nuestro nuestra y e o u pero porque si cuando"
-        " aunque de del a al en con por para sin sobre entre hasta desde que muy tan como mis sus"
+        " aunque de del a al en con por para sin sobre entre hasta desde que muy tan como mis"
+        " sus al además algún alguna"
     ),
     stranded=frozenset(),
     transitive=words("quiero necesito cambiar cancelar añadir poner llevar traer tener hacer"),
     auxiliaries=words("es son está están era soy estoy he ha han puedo podría quiero quisiera"),
     subjects=words("yo tú usted él ella"),
     answers=words("sí no claro así"),
+    whole=frozenset(
+        phrases(
+            "eso es|cuánto es|dónde están|dónde está|así es|ya lo tienen|quién es|qué es|cuándo"
+            " es|cuáles son"
+        )
+    ),
+    wishes=frozenset(),
     lead_ins=phrases(
         "quería|me gustaría|quisiera|quiero|necesito|me da|me puede dar|póngame|deme"
         "|dame|voy a querer"
         "|para mí|mi nombre es|me llamo|mi número es|mi dirección es|el número es|la dirección es"
-        "|estoy buscando|estoy llamando|puede|podría|tiene|tienen|hay|creo que|déjeme ver"
+        "|estoy buscando|estoy llamando|podría por favor|puede por favor|no sé si|me pone|ponme"
+        "|me ponga|me pones|estaba pensando|podría decirme"
+        "|cómo se llama|cómo se llamaba|sería posible|me gustaría reservar|nos gustaría|nos"
+        " hace falta"
+        "|y luego|y también|también|somos|es para|sí apunte|apunte|me he equivocado|miento|en"
+        " vez de|en lugar de|a nombre de|no sé si"
+        "|creo que voy a tomar|voy a tomar|voy a pedir|quise decir|quería decir|digamos|puede"
+        "|podría|tiene|tienen|hay|creo que|déjeme ver"
         "|a ver|un momento a ver|déjame pensar|qué tal|otra cosa"
     ),
     corrections=phrases(
-        "bueno no|no espera|no espere|espere|espera|quiero decir|quise decir|espera no|perdón"
+        "un segundo|un momento|déjeme pensar|a ver|bueno no|no no|no con|mejor no|no mejor|digo"
+        " no|miento|me he equivocado|perdone|disculpe|no espera|no espere|espere|espera|quiero"
+        " decir|quise decir|espera no|perdón"
         "|no perdón|perdón no|mejor|mejor dicho|digo|o sea"
         "|en realidad|corrijo|más bien"
     ),
     announces=re.compile(
         r"(?:.* )?(?:(?:quería|quiero|quisiera|gustaría|necesito)"
         r" (?:pedir|preguntar|preguntarle|saber|cambiar|reservar|hacer un pedido)"
-        r"|una (?:pregunta|duda|consulta)(?: sobre [\w ]+)?|lo que pasa es que|el caso es que)"
+        r"|una (?:pregunta|duda|consulta)(?: sobre [\w ]+)?|lo que .* es"
+        r"|(?:lo que pasa|el caso|el problema|la cosa) es(?: que)?"
+        r"|no (?:con|la|el|los|las) (?:\w+ ){1,4}no)|en (?:vez|lugar) de (?:\w+ ){0,2}\w+"
+    ),
+    topics=re.compile(
+        r"(?:(?:y|pues|eh|bueno) )*(?:(?:mi|nuestro|nuestra) \w+|un[oa] de (?:ell[oa]s|l[oa]s dos)"
+        r"|(?:el|la|mi) (?:pedido|reserva|entrega)(?: de \w+)?"
+        r"|(?:la|el) (?:segund|primer|otr|últim)[oa]|primero)"
     ),
     openers=frozenset(
         phrases(
@@ -58,7 +112,12 @@ SPANISH = TurnWords(
             "|hola buenos días|hola buenas tardes|a ver|pues"
         )
     ),
-    consents=frozenset(phrases("sí|claro|vale|ok|okay|bueno|por supuesto|sí claro|sí por favor")),
+    consents=frozenset(
+        phrases(
+            "sí|claro|vale|ok|okay|bueno|por supuesto|sí claro|sí por favor|sí apunte|apunte|sí"
+            " quiero"
+        )
+    ),
     before_clauses=frozenset(),
     questions=words("qué cuál cuáles quién cuándo dónde cómo cuánto cuánta cuántos cuántas"),
     conditions=phrases("porque|si|cuando|mientras|aunque|como"),
@@ -72,32 +131,65 @@ SPANISH = TurnWords(
     offers_help=re.compile(
         r"(?:puedo (?:ayudar|hacer|servir)|algo más|qué más|serle útil|qué desea|ayudarle)"
     ),
-    asks_name=re.compile(r"\bnombre\b"),
+    asks={
+        AnswerKind.EMAIL: re.compile(r"\b(?:correo|e-?mail)\b"),
+        AnswerKind.SPELLING: re.compile(r"\b(?:deletre\w+|letra por letra|cómo se escribe)"),
+        AnswerKind.DATE: re.compile(r"\b(?:nacimiento|nació|naciste|cumpleaños)\b"),
+        AnswerKind.ADDRESS: re.compile(
+            r"\b(?:dirección|calle|domicilio|d[oó]nde .*\b(?:llev\w+|env\w+|viv\w+|entreg\w+))\b"
+        ),
+        AnswerKind.PHONE: re.compile(
+            r"\b(?:teléfono|celular|móvil|llamarle|llamarte|número .*\bllam\w+)\b"
+        ),
+        AnswerKind.NUMBER: re.compile(
+            r"\b(?:números?|dígitos|código|postal|referencia|localizador|dni|nie|matrícula|iban"
+            r"|cuenta|pin)\b"
+        ),
+        AnswerKind.NAME: re.compile(r"\b(?:nombre|quién hablo|quién es)\b"),
+    },
     asks_openly=re.compile(
         r"\b(?:qué|cuál|cuáles|dónde|cuándo|quién|cómo|cuánt[oa]s?|me (?:da|dice|puede dar)"
         r"|dígame|deme|indíqueme|necesito)\b"
     ),
-    asks_number=re.compile(r"\b(?:número|números|dígitos|código|postal|teléfono|celular|móvil)\b"),
     names_number=re.compile(
-        r"\bmi (?:\w+ ){0,2}(?:número|teléfono|código|celular|móvil)\b|\bnúmero es\b"
+        r"\bmi (?:\w+ ){0,2}(?:número|teléfono|código|celular|móvil|dni)\b|\bnúmero\b.*\bes\b"
+        r"|\bll[aá]m[ae]me al\b|\b(?:número|teléfono) (?:de \w+ )?(?:es )?(?:el )?$"
+        r"|\b(?:pedido|factura|reserva|referencia|cliente|localizador)(?: número)?(?: es)?(?: el)?$"
     ),
-    asks_phone=re.compile(r"\b(?:teléfono|celular|móvil|llamarle|llamarte)\b"),
-    asks_address=re.compile(r"\b(?:dirección|calle|domicilio)\b"),
-    asks_spelling=re.compile(r"\b(?:deletre\w+|correo|e-?mail|letra por letra)\b"),
+    negations=words("no nada nunca tampoco"),
+    apologies=words("perdón perdone disculpe"),
     nods=frozenset(
         phrases(
             "mm|mhm|mm hm|ajá|aja|ah|oh|sí|si|ok|okay|vale|claro|ya|bien|muy bien|bueno|de acuerdo"
             "|perfecto|entiendo|entendido|ya veo|qué bien|genial|exacto|por supuesto|estupendo"
-            "|correcto|eso es|qué bueno|suena bien|está bien"
+            "|ya ya|okey|ah bueno|ah ya|eso|así es|listo|dale|órale|fenomenal|gracias|bien bien"
+            "|de nada|sin problema"
+            "|no hay problema|cierto|vaya|exactamente|qué interesante|perfecto gracias|correcto"
+            "|eso es|qué bueno|suena bien|está bien"
         )
     ),
     moment=re.compile(
-        r"(?:(?:eh|ah|sí|vale|perdón|bueno|por favor) )*(?:¿)?(?:(?:puede|puedes|podría) )?"
-        r"(?:un (?:momento|momentito|segundo|minuto|segundito)|espere|espera|esperar|esperarme"
-        r"|deme un \w+|dame un \w+|aguarde|no cuelgue)"
-        r"(?: (?:un|una) (?:momento|momentito|segundo|minuto))?(?: por favor)?"
-        r"(?: (?:tengo que|voy a|que (?:busco|voy|tengo)|estoy \w+ndo|déjeme|hay alguien"
-        r"|es que|necesito|llaman|busco) .*)?"
+        r"(?:(?:eh|ah|sí|vale|perdón|bueno|por favor|ay|claro|ok|okay) )*"
+        r"(?:(?:puede|puedes|podría) )?"
+        rf"(?:un {_UNIT}|(?:espere|espera|espéreme|espérame|esperar|esperarme|aguarde"
+        rf"|aguarda)(?: tantito)?"
+        rf"|(?:deme|dame|me da|permítame|permíteme|necesito|regáleme) (?:un|unos|dos) {_UNIT}"
+        r"|no cuelgue|(?:ahora|enseguida|ya) vuelvo|déj[ea]me (?:mirar|buscar|ver|comprobar)\w*"
+        r"|voy a (?:buscar|mirar|ver|comprobar|preguntar)\b.*)"
+        rf"(?: un {_UNIT})?(?: por favor)?"
+        r"(?: (?:tengo que|voy a|que (?:l[oa] )?(?:busco|miro|voy|tengo)|estoy \w+ndo|hay alguien"
+        r"|déj[ea]me|necesito (?:buscar|mirar)|llaman|suena|busco)\b.*)?"
+    ),
+    phone_digits={"es": 9, "us": 10, "mx": 10, "ar": 10, "co": 10, "cl": 9, "pe": 9},
+    lengths=numbers(
+        {
+            "código postal": 5,
+            "últimos cuatro": 4,
+            "tarjeta de crédito": 16,
+            "su tarjeta": 16,
+            "de la tarjeta": 16,
+            "iban": 24,
+        }
     ),
     promises=re.compile(
         r"\b(?:(?:he|hemos|ha|han|está|están|queda|quedan|quedó) (?:sido )?"
@@ -109,6 +201,4 @@ SPANISH = TurnWords(
         r"^\W*(?:lo siento|perdón|disculpe|no puedo|como (?:modelo|una ia)|hola|buenos días"
         r"|buenas|gracias)\b|\b(?:usted|te|tu|tú|le|su)\b[^.?!]*\?\W*$"
     ),
-    phone_digits=0,
-    lengths={"código postal": 5, "últimos cuatro": 4},
 )

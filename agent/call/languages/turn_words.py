@@ -10,6 +10,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from agent.call.answer_kind import AnswerKind, ExpectedAnswer
+
 
 @dataclass(frozen=True, slots=True)
 class TurnWords:
@@ -17,10 +19,21 @@ class TurnWords:
 
     digits: Mapping[str, str]
     """Words of a dictated number, and the digits each stands for."""
+    sums: Mapping[tuple[str, str], str]
+    """Two numbers that are one together, apart from the likes of 20 and 3: 4 and 20 are 80."""
     articles: frozenset[str]
     """Those of `digits` that also stand for a thing: "I have one"."""
     repeated: Mapping[str, int]
-    """`double`: so many times the next digit."""
+    """`double`: so many times the next digit or letter; one word or two."""
+    spelling_aids: tuple[tuple[str, ...], ...]
+    """Between a letter and a word that begins with it: "as in"."""
+    spelling_marks: frozenset[str]
+    """Words between letters that are spelled: "hyphen"."""
+    email_marks: frozenset[str]
+    """Words of a spoken e-mail address: "at", "dot"."""
+    quantities: frozenset[str]
+    """Words before a price, a time or a year: "about 1500"."""
+    streets: re.Pattern[str]
     joints: frozenset[str]
     """Words between the digits of a number that add none."""
     hesitations: frozenset[str]
@@ -37,12 +50,18 @@ class TurnWords:
     """Of a short answer that stands by itself: "I do"."""
     answers: frozenset[str]
     """First words of any other short answer."""
+    whole: frozenset[str]
+    """Complete utterances that end as an incomplete one does."""
+    wishes: frozenset[str]
+    """Before "to": what is wished is not complete."""
     lead_ins: tuple[str, ...]
     """Phrases that need an object."""
     corrections: tuple[str, ...]
-    """The caller takes something back and has not said what is right."""
+    """The caller takes something back, or thinks, and has not said what is right."""
     announces: re.Pattern[str]
     """The caller says that a request or question comes."""
+    topics: re.Pattern[str]
+    """What a sentence is about, and nothing of it yet: "my order", where nothing was asked."""
     openers: frozenset[str]
     """A whole utterance that usually comes before the request itself."""
     consents: frozenset[str]
@@ -63,15 +82,15 @@ class TurnWords:
     """Last words of a request."""
     offers_help: re.Pattern[str]
     """The agent has asked for anything, and for nothing in particular."""
-    asks_name: re.Pattern[str]
+    asks: Mapping[AnswerKind, re.Pattern[str]]
+    """Questions and requests; the first that fits says what a complete answer is."""
     asks_openly: re.Pattern[str]
     """A question or request that "yes" does not answer."""
-    asks_number: re.Pattern[str]
     names_number: re.Pattern[str]
-    """The caller says a number unasked."""
-    asks_phone: re.Pattern[str]
-    asks_address: re.Pattern[str]
-    asks_spelling: re.Pattern[str]
+    """The caller says a number unasked; searched in the words before its digits."""
+    negations: frozenset[str]
+    apologies: frozenset[str]
+    """Those of `corrections` that may also be an apology: "I can't, sorry"."""
     nods: frozenset[str]
     """Backchannels; several may follow each other."""
     moment: re.Pattern[str]
@@ -80,22 +99,34 @@ class TurnWords:
     """In a sentence of the agent: what it has done or will do, without marks."""
     addresses: re.Pattern[str]
     """How a text begins or ends that speaks to the caller, with its marks."""
-    phone_digits: int
-    """Of a national telephone number; 0 = numbers differ in length."""
-    lengths: Mapping[str, int] = field(default_factory=dict)
-    """Digits of other numbers, by a word of the question."""
+    phone_digits: Mapping[str, int] = field(default_factory=dict)
+    """Of a national telephone number, by the region of the language; "" = it is not given."""
+    lengths: Mapping[str, ExpectedAnswer] = field(default_factory=dict)
+    """The lengths of numbers, by words of the question; the first one that it has counts."""
+
+    def phone_length(self, language: str) -> int:
+        """Digits of a telephone number where this BCP 47 tag is spoken; 0 = they differ."""
+        return self.phone_digits.get(language.partition("-")[2].lower(), 0)
 
 
 def words(text: str) -> frozenset[str]:
     """Words between blanks."""
-    return frozenset(text.split())
+    return frozenset(text.casefold().split())
 
 
 def phrases(text: str) -> tuple[str, ...]:
     """Longest first, one on a line or between bars."""
-    return tuple(sorted((each.strip() for each in text.split("|")), key=len, reverse=True))
+    return tuple(
+        sorted((each.strip() for each in text.casefold().split("|")), key=len, reverse=True)
+    )
 
 
 def digits(text: str, more: Mapping[str, str] | None = None) -> Mapping[str, str]:
     """Words for 0, 1, 2 and so on, and more of them."""
-    return {word: str(value) for value, word in enumerate(text.split())} | dict(more or {})
+    spoken = {word: str(value) for value, word in enumerate(text.split())} | dict(more or {})
+    return {word.casefold(): digits for word, digits in spoken.items()}
+
+
+def numbers(lengths: Mapping[str, int]) -> Mapping[str, ExpectedAnswer]:
+    """Numbers of so many digits, by words of the question."""
+    return {words: ExpectedAnswer(AnswerKind.NUMBER, each) for words, each in lengths.items()}

@@ -1,0 +1,23 @@
+"""What a call takes from its use case."""
+
+from __future__ import annotations
+
+from agent.call.answer_kind import AnswerKind, ExpectedAnswer
+from agent.call.messages import ToolSpec
+from agent.session.live_config import config_of
+from agent.usecases import UseCase
+from agent.usecases.turn_options import TurnOptions
+
+
+def test_tools_and_the_use_case_say_what_a_complete_answer_is() -> None:
+    """The use case knows more of it than a tool."""
+    asked = (("Order number", "9 digits"), ("date of purchase", "date"))
+    status = ToolSpec("OrderStatus", "Tells where an order is.", "{}", expects=asked)
+    options = TurnOptions(expects={"order number": "6 digits"})
+
+    config = config_of(UseCase("shop", "Hi.", tools=(status,), turn_taking=options), {})
+
+    assert config.limits.expects == {
+        "order number": ExpectedAnswer(AnswerKind.NUMBER, 6),
+        "date of purchase": ExpectedAnswer(AnswerKind.DATE),
+    }
