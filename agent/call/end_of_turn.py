@@ -25,7 +25,7 @@ from collections.abc import Mapping, Sequence
 from agent.call.answer_kind import AnswerKind, ExpectedAnswer
 from agent.call.config import Limits
 from agent.call.dictation import dictated
-from agent.call.languages import turn_words
+from agent.call.languages import offers_help, turn_words
 from agent.call.languages.turn_words import TurnWords, words
 from agent.call.utterance_analysis import asks
 
@@ -103,13 +103,14 @@ class _Utterance:
         self._known = (*expects.items(), *words.lengths.items())
         self._dictated = dictated(self._said, words)
         self._before = " ".join(self._said[: self._dictated.begins_at])
-        self._expected = self._asked() if self._is_asked else _WORDS
+        self._asked = self._asked_for() if self._is_asked else None
+        self._expected = self._asked or _WORDS
 
-    def _asked(self) -> ExpectedAnswer:
+    def _asked_for(self) -> ExpectedAnswer | None:
         """What the last sentence asks for; all of them, if it is no question itself."""
         asked = self._kind_in(self._last_sentence)
         is_question = self._question.rstrip().endswith("?")
-        return asked or (None if is_question else self._kind_in(self._question)) or _WORDS
+        return asked or (None if is_question else self._kind_in(self._question))
 
     def _kind_in(self, text: str) -> ExpectedAnswer | None:
         found = next((kind for words, kind in self._known if words in text), None)
@@ -128,7 +129,7 @@ class _Utterance:
     @property
     def is_part_of_number(self) -> bool:
         asked, said = self._expected.kind in _NUMBERS, self._dictated
-        if not asked and self._expected != _WORDS:
+        if not asked and self._asked:
             return False
         has_address = self._words.streets.search(self._before) is not None
         is_named = self._words.names_number.search(self._before) and not has_address
@@ -187,7 +188,8 @@ class _Utterance:
                 has_mark = said[-1] in words.spelling_marks and any(len(one) == 1 for one in said)
                 return has_code or has_mark or (len(said) <= _NAME and self._is_plain_answer)
             case AnswerKind.NAME:
-                return has_code or (len(said) > 1 and said[-1] in words.spelling_marks)
+                is_marked = len(said) > 1 and said[-1] in words.spelling_marks
+                return is_marked or letters > 0 or (has_code and not self._dictated.groups)
             case AnswerKind.WORDS:
                 return letters >= _SPELLED and not is_time
             case _:
@@ -237,7 +239,7 @@ class _Utterance:
     @property
     def _is_free(self) -> bool:
         """The agent has asked for nothing, or for anything."""
-        return not self._is_asked or self._words.offers_help.search(self._question) is not None
+        return not self._is_asked or offers_help(self._question)
 
     @property
     def needs_more(self) -> bool:
@@ -291,6 +293,9 @@ class _Utterance:
         is_number = last in words.digits or last.isdecimal()
         if self._is_free and is_number and self._ending(before, words.lead_ins):
             return True
+        is_town_missing = words.has_town_last and self._dictated.begins_at < len(self._said)
+        if self._expected.kind is AnswerKind.ADDRESS and is_town_missing:
+            return True
         is_place = self._expected.kind is AnswerKind.ADDRESS and len(self._said) <= _SHORT_CLAUSE
         if is_place and self._is_plain_answer:
             return True
@@ -303,7 +308,10 @@ class _Utterance:
         words, passed = self._words, self._words.hesitations | self._words.before_phrases
         first = next((word for word in self._said if word not in passed), "")
         is_short = len(self._said) <= _SHORT_PHRASE and self._said[-1] not in words.courtesies
-        return self._is_free and is_short and first in words.phrase_starts
+        is_question = self._said[0] in words.auxiliaries or not words.questions.isdisjoint(
+            self._said
+        )
+        return self._is_free and is_short and not is_question and first in words.phrase_starts
 
     @property
     def _is_asked_openly(self) -> bool:
@@ -346,6 +354,9 @@ class _Utterance:
         """As in "that is all I need": the phrase ends a clause, and begins none."""
         said, words = self._said, self._words
         length = len(lead_in.split())
+        *earlier, sentence = _SENTENCES.split(_plain(self._text).rstrip(" .!"))
+        if earlier and _TOKEN.findall(sentence.replace("-", " ")) == lead_in.split():
+            return False
         if any(word in words.questions for word in said[:-length]):
             return True
         before = said[-length - 1 : -length]

@@ -95,6 +95,57 @@ def test_letters_and_addresses_wait_for_their_end(said: str, question: str, expe
 
 
 @pytest.mark.parametrize(
+    ("language", "said", "question", "expected"),
+    [
+        ("en-US", "X J 4", "What is the booking reference?", NUMBER),
+        ("en-US", "four one five dash", PHONE, NUMBER),
+        ("en-US", "+44 20 7946 0958", PHONE, NUMBER),
+        ("en-GB", "oh two oh seven nine four six oh nine five", PHONE, NUMBER),
+        ("en-GB", "oh two oh seven nine four six oh nine five eight", PHONE, NOW),
+        ("en-US", "1117", "What is your budget?", NOW),
+        ("en-US", "around 2300", "", NOW),
+        ("en-US", "March 14th", "What is your date of birth?", LONG),
+        ("en-US", "March 14th nineteen eighty seven", "What is your date of birth?", NOW),
+        ("en-US", "ann dot lee at", "What is your e-mail address?", LONG),
+        ("en-US", "Keller with", NAME, LONG),
+        ("en-US", "Elm Court", "Where should we deliver to?", LONG),
+        ("es-ES", "seiscientos doce veintitrés cuarenta", "¿Su teléfono?", NUMBER),
+        ("es-ES", "seiscientos doce 23 45 67", "¿Me da su móvil?", NOW),
+        ("es-ES", "calle Mayor ocho 28014", "¿Cuál es su dirección?", SHORT),
+        ("es-ES", "ana arroba ejemplo punto", "¿Cuál es su correo?", LONG),
+        ("de-DE", "zweiunddreißig", "Und die Postleitzahl?", NUMBER),
+        ("de-DE", "zweiunddreißig vier null eins", "Und die Postleitzahl?", NOW),
+        ("de-DE", "Ja.", "Ist das richtig?", NOW),
+        ("de-DE", "der dritte August", "Wann sind Sie geboren?", LONG),
+        ("fr-FR", "soixante-douze quatre-vingt-dix", "Votre téléphone ?", NUMBER),
+        ("fr-FR", "06 soixante-douze quatre-vingt-dix 12 34", "Votre téléphone ?", NOW),
+        ("fr-FR", "L comme Louis", "Ça s'écrit comment ?", LONG),
+    ],
+)
+def test_the_question_sets_what_a_complete_answer_is(
+    language: str, said: str, question: str, expected: int
+) -> None:
+    assert waits(said, question, language) == expected
+
+
+@pytest.mark.parametrize(
+    ("expects", "said", "expected"),
+    [
+        ("number", "4711", NUMBER), ("phone number", "555 0142", NUMBER), ("date", "May 3", LONG),
+        ("card number", "4000 1234", NUMBER), ("postal code", "K1A 0B", NUMBER),
+        ("postal code", "K1A 0B1", NOW), ("address", "5 Elm", LONG), ("spelling", "Ann", LONG),
+        ("email", "ann", LONG), ("name", "Ann K", LONG), ("words", "four one five", NOW),
+        ("7 digits", "AB471", NUMBER), ("7 digits", "AB 47112 and", NUMBER),
+        ("7 digits", "A B 47112", NOW),
+    ],
+)  # fmt: skip
+def test_a_use_case_may_expect_any_kind_of_answer(expects: str, said: str, expected: int) -> None:
+    limits = replace(LIMITS, expects=expected_answers({"Lucky Charm": expects}))
+
+    assert answer_after_ms(said, "What is your lucky charm?", "en-US", limits) == expected
+
+
+@pytest.mark.parametrize(
     "said",
     [
         "I would like", "I would like a", "Two large pizzas and", "Um", "Well, um", "uh,",

@@ -45,3 +45,8 @@ def nods_of(language: str) -> frozenset[str]:
 def turn_words(language: str) -> TurnWords | None:
     """The table of a BCP 47 tag, English if it is empty; None = only voice and time can tell."""
     return _TABLES.get(language.partition("-")[0].lower() or "en")
+
+
+def offers_help(text: str) -> bool:
+    """Whether these casefolded words of the agent ask for anything, in a language of the tables."""
+    return any(table.offers_help.search(text) for table in _TABLES.values())

@@ -55,7 +55,8 @@ ENGLISH = TurnWords(
         " since to of for with at from by into without between until than as per near very quite"
         " is are was were i'd i'll i'm i've we'd we'll we're you're they're that's it's"
         " there's what's he's she's whether whose"
-        " under on let's such plus i we they he she same other next new different maybe also just"
+        " under on in which let's such plus i we they he she same other next new different"
+        " maybe also just"
     ),
     transitive=words(
         "get find make take give send bring put add want need prefer include contain includes has"
@@ -82,7 +83,9 @@ ENGLISH = TurnWords(
         "|it is|that is|this is|my name is|name is|with extra"
         "|make it|make that|i was|we were|you know|i mean"
         "|let me see|let me think|let's see|let me check|let me look|sort of|kind of|a couple of"
-        "|one more|scratch that|strike that|my mistake|let me change that|i meant|first of all"
+        "|one more|place that|one that|something that|anything that|somewhere that|restaurant"
+        " that|if that|hope that|id like|would like|scratch that|strike that|my mistake|let me"
+        " change that|i meant|first of all"
         "|can i|could i|may i|can we|could we|should we|i'll go with|i will go with|do you know"
         "|could you please|can you please|could you tell me|can you tell me|i was thinking|i'd"
         " love|would it be possible|is it possible"
@@ -110,7 +113,9 @@ ENGLISH = TurnWords(
     topics=re.compile(
         r"(?:(?:so|and|um|uh|well) )*(?:(?:my|our) \w+|my \w+'s order|the problem"
         r"|(?:the|my) (?:order|delivery|table|reservation)(?: from \w+| for \w+)?"
-        r"|one of (?:them|the \w+)|the (?:first|second|third|other|last) one|first of all)"
+        r"|one of (?:them|the \w+)"
+        r"|(?:we|i) (?:(?:was|were) (?:there|here|at|in)|came|ordered|booked)\b(?: \w+){0,5}"
+        r"|the (?:first|second|third|other|last) one|first of all)"
     ),
     openers=frozenset(
         phrases(
@@ -151,7 +156,8 @@ ENGLISH = TurnWords(
         AnswerKind.SPELLING: re.compile(r"\b(?:spell|spelled|spelling|letter by letter)\b"),
         AnswerKind.DATE: re.compile(r"\b(?:date of birth|birth ?date|birthday|you born)\b"),
         AnswerKind.ADDRESS: re.compile(
-            r"\b(?:address|street|house number|deliver(?:ed)? (?:it |that |this )?to"
+            r"\b(?:address|(?:your|which|what|the) street|house number|deliver(?:ed)? (?:it "
+            r"|that |this )?to"
             r"|where .*\b(?:deliver|sent|send|bring)\b|where (?:do|are) you (?:liv|located)\w*"
             r"|you are located|which address)\b"
         ),
@@ -170,6 +176,7 @@ ENGLISH = TurnWords(
         r"|(?:can|could|may) (?:i|we|you)(?: please)? (?:have|get|take|tell|give|say|spell|repeat)"
         r"|(?:tell|give) (?:me|us)|need (?:your|the|a))\b"
     ),
+    has_town_last=False,
     names_number=re.compile(
         r"\bmy (?:\w+ ){0,2}(?:number|zip|pin|code|phone|cell|id)\b|\bnumber\b.*(?:'s| is)\b"
         r"|\b(?:reach|call|text) me (?:back )?(?:at|on)\b|\b(?:order|account|card|phone) number\b"

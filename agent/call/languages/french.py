@@ -66,7 +66,8 @@ FRENCH = TurnWords(
     whole=frozenset(phrases("je crois|il y en a|je peux|c'est quoi|je pense|je suis")),
     wishes=frozenset(),
     lead_ins=phrases(
-        "je voudrais|j'aimerais|je veux|je vais prendre|je prends|j'ai besoin|donnez-moi"
+        "je voudrais|j'en voudrais|j'en prends|j'aimerais|je veux|je vais prendre|je prends"
+        "|j'ai besoin|donnez-moi"
         "|donnez moi|est-ce que|est ce que|est-ce que vous|pouvez-vous|pouvez vous|vous avez"
         "|avez-vous|avez vous|il y a|y a-t-il|je m'appelle|mon nom est|mon numéro est|le numéro est"
         "|mon adresse est|c'est|mon numéro c'est|je cherche|j'appelle|je pense|je crois"
@@ -96,7 +97,9 @@ FRENCH = TurnWords(
     topics=re.compile(
         r"(?:(?:et|alors|euh|donc) )*(?:(?:mon|ma|notre) \w+|une? des (?:deux|trois)"
         r"|(?:la|ma) (?:commande|réservation|livraison)(?: d'hier| de \w+)?"
-        r"|la (?:deuxième|première|seconde|dernière)|tout d'abord)"
+        r"|la (?:deuxième|première|seconde|dernière)|tout d'abord"
+        r"|(?:nous sommes|on est|je suis) venue?s?\b(?: \w+){0,5}"
+        r"|(?:nous étions|on était|j'étais|j'ai commandé|on a commandé)\b(?: \w+){0,5})"
     ),
     openers=frozenset(
         phrases(
@@ -125,7 +128,8 @@ FRENCH = TurnWords(
         AnswerKind.SPELLING: re.compile(r"(?:épel|lettre par|ça s'écrit|s'écrit)"),
         AnswerKind.DATE: re.compile(r"(?:naissance|\bnée?\b|anniversaire)"),
         AnswerKind.ADDRESS: re.compile(
-            r"\b(?:adresse|rue|habite[zs]|domicile|où .*livre\w*|livre\w* où|livrer à)\b"
+            r"\b(?:adresse|(?:quelle|votre|la) rue|habite[zs]|domicile|où .*livre\w*|livre\w*"
+            r" où|livrer à)\b"
         ),
         AnswerKind.PHONE: re.compile(
             r"\b(?:téléphone|portable|mobile|rappeler|joindre|votre numéro(?! (?:de|client)))\b"
@@ -139,6 +143,7 @@ FRENCH = TurnWords(
         r"\b(?:qu'|que |(?:quoi|quels?|quelles?|où|quand|qui|comment|combien|donnez|dites|indiquez"
         r"|donner|besoin|avoir votre)\b)"
     ),
+    has_town_last=True,
     names_number=re.compile(
         r"\bmon (?:\w+ ){0,2}(?:numéro|téléphone|code)\b|\bnuméro\b.*(?:\best|c'est)\b"
         r"|\b(?:rappele[rz]|appele[rz]|joindre)(?: moi)? au$|\b(?:numéro|facture|dossier)$"

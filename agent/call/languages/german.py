@@ -16,8 +16,15 @@ from agent.call.languages.turn_words import (
 _UNIT = r"(?:moment(?:chen|e)?|augenblick|sek(?:unden?|ündchen)|min(?:uten?|ütchen))"
 _ONES = ("ein", "zwei", "drei", "vier", "fünf", "sechs", "sieben", "acht", "neun")
 _TENS = (
-    "zwanzig", "dreißig", "vierzig", "fünfzig", "sechzig", "siebzig", "achtzig", "neunzig",
-)  # fmt: skip
+    "zwanzig",
+    "dreißig",
+    "vierzig",
+    "fünfzig",
+    "sechzig",
+    "siebzig",
+    "achtzig",
+    "neunzig",
+)
 
 GERMAN = TurnWords(
     digits=digits(
@@ -102,7 +109,9 @@ GERMAN = TurnWords(
     topics=re.compile(
         r"(?:(?:und|also|ähm|ja) )*(?:(?:mein|meine|unser|unsere) \w+|(?:eine|einer|eins) davon"
         r"|die (?:bestellung|lieferung|reservierung)(?: von \w+)?"
-        r"|(?:der|die|das) (?:erste|zweite|dritte|andere|letzte)|erst mal|erstens)"
+        r"|(?:der|die|das) (?:erste|zweite|dritte|andere|letzte)|erst mal|erstens"
+        r"|(?:wir waren|ich war) (?:\w+ ){1,4}(?:da|dort|bei ihnen)|(?:ich habe|wir haben)"
+        r" (?:\w+ ){1,5}bestellt)"
     ),
     openers=frozenset(
         phrases(
@@ -136,7 +145,8 @@ GERMAN = TurnWords(
         ),
         AnswerKind.DATE: re.compile(r"\b(?:geboren|geburts(?:datum|tag))"),
         AnswerKind.ADDRESS: re.compile(
-            r"(?:adresse|anschrift|straße|hausnummer|\bwohin .*liefer|\bwo wohn|\bwohin soll)"
+            r"(?:adresse|anschrift|(?:welche|ihre|der) stra(?:ss|ß)e|hausnummer|\bwohin"
+            r" .*liefer|\bwo wohn|\bwohin soll)"
         ),
         AnswerKind.PHONE: re.compile(
             r"(?:telefon|handy|mobil|rückruf|zurückrufen|erreichen|ihre nummer\b)"
@@ -151,6 +161,7 @@ GERMAN = TurnWords(
         r"\b(?:was|welche[rsn]?|wo|wohin|wann|wer|wie|womit|ihre \w*nummer|(?:nennen|geben"
         r"|sagen) sie|brauche)\b"
     ),
+    has_town_last=True,
     names_number=re.compile(
         r"\bmeine (?:\w+ ){0,2}\w*(?:nummer|zahl)\b|nummer\b.*(?:ist|lautet)\b"
         r"|(?:zurück|mich an) unter(?: der)?$|\berreichen mich unter|(?:nummer|bestellung"

@@ -104,7 +104,8 @@ SPANISH = TurnWords(
     topics=re.compile(
         r"(?:(?:y|pues|eh|bueno) )*(?:(?:mi|nuestro|nuestra) \w+|un[oa] de (?:ell[oa]s|l[oa]s dos)"
         r"|(?:el|la|mi) (?:pedido|reserva|entrega)(?: de \w+)?"
-        r"|(?:la|el) (?:segund|primer|otr|últim)[oa]|primero)"
+        r"|(?:la|el) (?:segund|primer|otr|últim)[oa]|primero"
+        r"|(?:estuvimos|estuve|fuimos|pedimos|pedí)\b(?: \w+){0,5})"
     ),
     openers=frozenset(
         phrases(
@@ -136,7 +137,8 @@ SPANISH = TurnWords(
         AnswerKind.SPELLING: re.compile(r"\b(?:deletre\w+|letra por letra|cómo se escribe)"),
         AnswerKind.DATE: re.compile(r"\b(?:nacimiento|nació|naciste|cumpleaños)\b"),
         AnswerKind.ADDRESS: re.compile(
-            r"\b(?:dirección|calle|domicilio|d[oó]nde .*\b(?:llev\w+|env\w+|viv\w+|entreg\w+))\b"
+            r"\b(?:dirección|(?:qué|su|la) calle|domicilio|d[oó]nde .*\b(?:llev\w+|env\w+"
+            r"|viv\w+|entreg\w+))\b"
         ),
         AnswerKind.PHONE: re.compile(
             r"\b(?:teléfono|celular|móvil|llamarle|llamarte|número .*\bllam\w+)\b"
@@ -151,6 +153,7 @@ SPANISH = TurnWords(
         r"\b(?:qué|cuál|cuáles|dónde|cuándo|quién|cómo|cuánt[oa]s?|me (?:da|dice|puede dar)"
         r"|dígame|deme|indíqueme|necesito)\b"
     ),
+    has_town_last=True,
     names_number=re.compile(
         r"\bmi (?:\w+ ){0,2}(?:número|teléfono|código|celular|móvil|dni)\b|\bnúmero\b.*\bes\b"
         r"|\bll[aá]m[ae]me al\b|\b(?:número|teléfono) (?:de \w+ )?(?:es )?(?:el )?$"

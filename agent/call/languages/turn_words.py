@@ -86,6 +86,8 @@ class TurnWords:
     """Questions and requests; the first that fits says what a complete answer is."""
     asks_openly: re.Pattern[str]
     """A question or request that "yes" does not answer."""
+    has_town_last: bool
+    """In an address the town follows the postal code."""
     names_number: re.Pattern[str]
     """The caller says a number unasked; searched in the words before its digits."""
     negations: frozenset[str]
