@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from agent.call import events as ev
-from agent.call.actions import Handoff, HangUp, SwitchLanguage, ToolOutcome
+from agent.call.actions import Handoff, HangUp, Speak, SwitchLanguage, ToolOutcome
+from agent.call.answer_kind import expected_answers
 from agent.call.config import CallConfig, Limits
 from agent.call.events import EndReason, Playback, ReplyFault, ShutdownMode
 from agent.call.messages import StopReason, ToolCall
@@ -28,6 +29,7 @@ WORDS = st.sampled_from([
     "Two large pizzas please.", "yes", "okay", "I would like to and", "no", "", " ", "...", "stop",
     "What is on the menu?", "uh huh", "Pick up at seven, please", "My number is 555 0100",
     "Two large", "two large pizzas please", "I would like to and that", "five five five", "Yes.",
+    "A 4 dash", "soup is my lucky dish", "Hold on.",
 ])  # fmt: skip
 DELTAS = st.sampled_from([
     "Sure", ", ", "that is", " twenty dollars. ", "Anything else?", "", " ", "\n", "<thinking>",
@@ -72,6 +74,7 @@ LIMITS = st.sampled_from(
         Limits(),
         Limits(summarize_after_turns=1, kept_turns=2, turns_without_model=2),
         Limits(summarize_after_turns=2, kept_turns=3),
+        Limits(expects=expected_answers({"anything": "6 digits", "right": "address"})),
         Limits(
             summarize_at_percent=1,
             kept_turns=2,
@@ -81,7 +84,8 @@ LIMITS = st.sampled_from(
         ),
     ]
 )
-"""When a call is summarised: rarely; or soon, after turns or for its length."""
+"""When a call is summarised: rarely; or soon, after turns or for its length. What is expected."""
+GRANTED = CONFIG.phrases.take_your_time
 Turn = tuple[tuple[ToolCall, ...], str | None]
 TURNS = st.tuples(CALLS, st.none() | SUMMARIES)
 ANY = st.integers(min_value=0, max_value=10_000)
@@ -131,7 +135,9 @@ class Adversary(RuleBasedStateMachine):
 
     @rule(text=WORDS, is_final=st.sampled_from([True, True, False]))
     def caller_speaks(self, text: str, is_final: bool) -> None:
-        self.world.happen(ev.CallerSpoke(text, is_final))
+        actions = self.world.happen(ev.CallerSpoke(text, is_final))
+        granted = [each for each in actions if isinstance(each, Speak) and each.text == GRANTED]
+        assert not granted, "a caller who asks for a moment may go on"
 
     @rule(
         words=st.integers(0, 30),
