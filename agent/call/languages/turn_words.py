@@ -20,7 +20,7 @@ class TurnWords:
     digits: Mapping[str, str]
     """Words of a dictated number, and the digits each stands for."""
     sums: Mapping[tuple[str, str], str]
-    """Two numbers that are one together, apart from the likes of 20 and 3: 4 and 20 are 80."""
+    """Two numbers that are one together, where adding zeros does not tell: 4 and 20 are 80."""
     articles: frozenset[str]
     """Those of `digits` that also stand for a thing: "I have one"."""
     repeated: Mapping[str, int]
