@@ -19,6 +19,7 @@ from typing import Annotated, Literal, NamedTuple
 import msgspec
 from msgspec import Meta
 
+from agent.call.dictation import composed
 from agent.call.languages import turn_words
 from agent.call.languages.turn_words import TurnWords
 
@@ -31,8 +32,6 @@ NUMBER = 3
 """So many digits in a sentence are an entry, whatever else it says."""
 _WORD = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)*")
 _MARKS = re.compile(rf"{MARK}*[{MARK}{WRONG_MARK}]")
-_FROM_TWENTY = re.compile("[2-9]0")
-_UNITS = frozenset("123456789")
 _RENAMED = {"is_sensitive": "sensitive", "takes_speech": "speech"}
 
 
@@ -147,19 +146,15 @@ def spoken_digits(text: str, language: str, *, is_sensitive: bool) -> SpokenDigi
     """
     words = turn_words(language)
     passed = words.joints | words.hesitations | words.consents if words else frozenset[str]()
-    groups, spans, others = list[str](), list[tuple[int, int]](), 0
+    groups, spans, others = list[tuple[str, bool]](), list[tuple[int, int]](), 0
     repeated: re.Match[str] | None = None
     for found in _WORD.finditer(text):
         word = found[0].casefold().replace("\u2019", "'")
         if words and word in words.repeated:
             repeated = found
         elif number := _group(found[0], word, words, is_sensitive=is_sensitive):
-            is_unit = number in _UNITS and not word.isdecimal()
-            if groups and is_unit and _FROM_TWENTY.fullmatch(groups[-1]):
-                groups[-1] = groups[-1][0] + number
-            else:
-                times = words.repeated[repeated[0].casefold()] if words and repeated else 1
-                groups.append(number * times)
+            times = words.repeated[repeated[0].casefold()] if words and repeated else 1
+            groups.append((number * times, times == 1 and not word.isdecimal()))
             spans += [repeated.span()] if repeated else []
             spans.append(found.span())
             repeated = None
@@ -170,7 +165,7 @@ def spoken_digits(text: str, language: str, *, is_sensitive: bool) -> SpokenDigi
             repeated = None
     if is_sensitive and words is None:
         spans = [(0, len(text))]
-    digits = "".join(groups)
+    digits = "".join(composed(groups, words) if words else (group for group, _ in groups))
     is_entry = bool(digits) and (len(digits) >= NUMBER or len(digits) >= others)
     return SpokenDigits(digits, tuple(spans), is_entry)
 
@@ -182,9 +177,6 @@ def _group(written: str, word: str, words: TurnWords | None, *, is_sensitive: bo
     numerals = "".join(str(unicodedata.decimal(each)) for each in word if each.isdecimal())
     if numerals or words is None:
         return numerals
-    unit, _, ten = word.partition("und")  # vierundzwanzig
-    if unit in words.digits and _FROM_TWENTY.fullmatch(words.digits.get(ten, "")):
-        return words.digits[ten][0] + words.digits[unit]
     return words.digits.get(word, "")
 
 

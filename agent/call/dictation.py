@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from agent.call.languages.turn_words import TurnWords
 
 _LONGEST_MIXED = 12
-_Element = tuple[str, bool]
+SpokenElement = tuple[str, bool]
 """Digits or letters, and whether they were spoken as a word."""
 
 
@@ -42,7 +42,7 @@ class Dictation:
 
 def dictated(said: Sequence[str], words: TurnWords) -> Dictation:
     """What these casefolded words end with, without marks."""
-    elements, digits = list[_Element](), list[_Element]()
+    elements, digits = list[SpokenElement](), list[SpokenElement]()
     at, begins_at, has_more = len(said), len(said), False
     while at:
         word, read, step = said[at - 1], _element(said[at - 1], words), 1
@@ -72,12 +72,12 @@ def dictated(said: Sequence[str], words: TurnWords) -> Dictation:
         begins_at = at
     if not elements:
         return Dictation(begins_at=len(said))
-    groups = _composed(digits[::-1], words)
-    code = "".join(_composed(elements[::-1], words))
+    groups = composed(digits[::-1], words)
+    code = "".join(composed(elements[::-1], words))
     return Dictation(groups, code, begins_at, has_more)
 
 
-def _element(word: str, words: TurnWords) -> _Element | None:
+def _element(word: str, words: TurnWords) -> SpokenElement | None:
     digits = words.digits.get(word)
     if digits is not None:
         return digits, True
@@ -106,16 +106,16 @@ def _spelling_aid(said: Sequence[str], at: int, words: TurnWords) -> int:
     return 0
 
 
-def _composed(elements: Sequence[_Element], words: TurnWords) -> tuple[str, ...]:
-    """The same with "twenty" and "three" as 23: two digits, not three."""
+def composed(elements: Sequence[SpokenElement], words: TurnWords) -> tuple[str, ...]:
+    """The elements with "twenty" and "three" as 23: two digits, not three."""
     sums = _joined(elements, lambda first, second: words.sums.get((first, second), ""))
     return tuple(group for group, _ in _joined(sums, _sum))
 
 
 def _joined(
-    elements: Sequence[_Element], together: Callable[[str, str], str]
-) -> Sequence[_Element]:
-    groups = list[_Element]()
+    elements: Sequence[SpokenElement], together: Callable[[str, str], str]
+) -> Sequence[SpokenElement]:
+    groups = list[SpokenElement]()
     for element in elements:
         groups.append(element)
         while len(groups) > 1:

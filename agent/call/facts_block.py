@@ -28,6 +28,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from textwrap import wrap
 
+from agent.call.answer_kind import AnswerKind
 from agent.call.history import (
     AgentSaid,
     CallerSaid,
@@ -102,9 +103,8 @@ class _Reader:
     def of_caller(self, said: str) -> Iterator[_Item]:
         words, question = self._words, self.question
         if asked := question.casefold():
-            is_name = words.asks_name.search(asked) is not None
-            wanted = (words.asks_number, words.asks_phone, words.asks_address, words.asks_spelling)
-            if is_name or any(each.search(asked) for each in wanted):
+            is_name = words.asks[AnswerKind.NAME].search(asked) is not None
+            if any(each.search(asked) for each in words.asks.values()):
                 first, *rest = _wrapped(said, _PIECE - len(question)) or [""]
                 yield "Name" if is_name else "Caller", f'asked "{question}": {first}'
                 said = " ".join(rest)

@@ -120,7 +120,7 @@ class Tool:
     """A channel; while it is not configured, the tool is not offered."""
 
 
-def tool(
+def tool(  # noqa: PLR0913 (what a tool may declare)
     name: str,
     *,
     side_effect: SideEffect = SideEffect.NONE,

@@ -136,3 +136,15 @@ def test_no_numeral_is_ever_left(text: str, language: str) -> None:
     assert not any(map(str.isdecimal, hidden))
     again = spoken_digits(hidden, language, is_sensitive=True)
     assert (len(again.digits), again.is_entry) == (len(spoken.digits), spoken.is_entry)
+
+
+@pytest.mark.parametrize(
+    ("language", "said", "digits"),
+    [
+        ("es-ES", "seiscientos doce veintitrés", "61223"),
+        ("fr-FR", "soixante-douze quatre-vingt-dix", "7290"),
+        ("de-DE", "vierundzwanzig dreißig", "2430"),
+    ],
+)
+def test_numbers_are_read_as_each_language_says_them(language: str, said: str, digits: str) -> None:
+    assert spoken_digits(said, language, is_sensitive=False).digits == digits

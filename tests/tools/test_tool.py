@@ -54,7 +54,7 @@ def test_a_signature_and_a_docstring_are_the_whole_declaration() -> None:
         made.spec.parameters,
         SideEffect.ONCE,
         "Baking.",
-        (("how many", "2 digits"),),
+        expects=(("how many", "2 digits"),),
     )
     assert made.timeout == 8.0
     assert json.loads(made.spec.parameters) == {

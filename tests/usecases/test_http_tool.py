@@ -61,7 +61,7 @@ STATUS = HttpTool(
         '"additionalProperties": false}',
         SideEffect.NONE,
         "I am looking.",
-        (("order number", "6 digits"),),
+        expects=(("order number", "6 digits"),),
     ),
     method="GET",
     url=UrlTemplate(
