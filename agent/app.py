@@ -12,7 +12,7 @@ import platform
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic, time
 
@@ -21,6 +21,7 @@ from aiohttp import web
 from agent import SHIPPED_CONFIGURATION, __version__
 from agent.capacity.ecs_task_protection import OnActive, open_protection
 from agent.capacity.load_shedding import Load, keep_memory_trimmed
+from agent.capacity.speculation_budget import SpeculationBudget
 from agent.http import PRIVATE_ROUTES, PUBLIC_ROUTES, WORKER_ROUTES
 from agent.http.action_webhook import SMS_STATUS_PATH
 from agent.http.api import DIAL_KEYS, ON_DRAIN, TOKENS, ApiKeys, TokenService
@@ -207,7 +208,9 @@ async def open_calls(
             stack.push_async_callback(store.close)
         journals = await opened(open_journals(store, clock, count))
         records = await opened(open_records(store, clock, record_days(settings), count))
-        open_model = await opened(open_models(model_options(settings, telemetry, load)))
+        speculation = SpeculationBudget(lambda: load.allows_hedges)
+        options = replace(model_options(settings, telemetry, load), throttled=speculation.empty)
+        open_model = await opened(open_models(options))
         if substitutes.open_model is not None:
             open_model = substitutes.open_model(open_model)
         messenger = MeasuredMessenger(
@@ -226,6 +229,7 @@ async def open_calls(
             messenger,
             telemetry,
             load=load,
+            speculation=speculation,
             records=records,
             prices=prices,
             tracing=tracing,

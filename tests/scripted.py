@@ -29,6 +29,7 @@ from agent.call.messages import (
     ToolCall,
     Usage,
 )
+from agent.capacity.speculation_budget import SpeculationBudget
 from agent.errors import ModelError
 from agent.ports import (
     Allowance,
@@ -242,11 +243,17 @@ class Stage:
     config: CallConfig = GREETING
     edits: list[Edit] = field(default_factory=list)
     allowance: Allowance | None = None
+    speculation: SpeculationBudget = field(default_factory=SpeculationBudget)
 
     def session(self) -> Session:
         configuration = ScriptedConfiguration(self.model, self.toolbox, self.edits)
         around = CallDependencies(
-            self.line, configuration, self.journal, self.observer, self.allowance
+            self.line,
+            configuration,
+            self.journal,
+            self.observer,
+            self.allowance,
+            self.speculation,
         )
         return Session(Conversation(self.config), around)
 

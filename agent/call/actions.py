@@ -24,6 +24,28 @@ class StartReply:
 
 
 @dataclass(frozen=True, slots=True)
+class Speculate:
+    """Ask the model before the caller's final words; at most one such reply runs beside another."""
+
+    reply: int
+    messages: tuple[Message, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AdoptReply:
+    """In place of a `StartReply`: what was asked ahead is the reply, from its first event on."""
+
+    reply: int
+
+
+@dataclass(frozen=True, slots=True)
+class DiscardReply:
+    """Close the stream of a reply that was asked for ahead; nothing of it has had an effect."""
+
+    reply: int
+
+
+@dataclass(frozen=True, slots=True)
 class CancelReply:
     """Close the model's stream; later events of this reply are ignored."""
 
@@ -152,7 +174,9 @@ class EndCall:
 
 
 TransportAction = Speak | Play | SendDigits | SwitchLanguage | EndCall
-ModelAction = StartReply | CancelReply | Summarize | CancelSummary | RunTool | CancelTool
+AheadAction = Speculate | AdoptReply | DiscardReply
+SummaryAction = Summarize | CancelSummary
+ModelAction = StartReply | CancelReply | AheadAction | SummaryAction | RunTool | CancelTool
 Action = ModelAction | TransportAction | Record | StartTimer | StopTimer
 
 

@@ -94,6 +94,8 @@ class Limits:
     """The same after the caller has asked for a moment."""
     longest_turn_ms: int = 60_000
     """How long the caller may talk without a word of the agent."""
+    speculates: bool = True
+    """Whether the model is asked with partial words (`agent.call.speculation`)."""
     resumes_after_noise: bool = True
     """Whether the agent goes on when a noise or a backchannel has stopped it, once in a turn."""
     expects: Mapping[str, ExpectedAnswer] = field(default_factory=dict)

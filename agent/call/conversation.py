@@ -6,9 +6,8 @@
 In an open call a reply, an awaited tool or a timer is always under way, so that the caller is never
 left in silence. The parts return actions; only the conversation decides what follows:
 
-- *Barge-in after the words.* Twilio does not document the order of the two messages. A barge-in in
-  a turn in which the agent has not spoken yet therefore belongs to the turn before: it cuts that
-  speech, and the running reply is asked anew with the corrected history.
+- *Barge-in after the words.* Twilio does not document the order of the two. A barge-in in a turn in
+  which the agent has not spoken yet cuts the speech before it, and the running reply is asked anew.
 - *Unfinished words* delay the reply (`agent.call.end_of_turn`). A caller who goes on before a reply
   was heard takes the turn: its events are withheld, and dropped if words come.
 - *News.* The late result of a side effect is announced when neither side speaks.
@@ -24,6 +23,7 @@ from agent.call.config import CallConfig
 from agent.call.history import History
 from agent.call.keypad import Keypad
 from agent.call.messages import Choice
+from agent.call.reply import Reply
 from agent.call.resumption import Resumption, first_words
 from agent.call.summarization import Summarization
 from agent.call.timers import Timer, TimerSet
@@ -49,8 +49,9 @@ class Conversation:
         self._lifecycle = lifecycle.CallLifecycle(history, timers)
         self._fillers = FillerPolicy(config.phrases, limits)
         parts = (self._lifecycle, timers, self._fillers)
-        self._turn = Turn(history, self._output, self._tools, *parts, config)
-        self._turn_taking = TurnTaking(self._input, self._output, *parts, self._turn)
+        self._reply = reply = Reply(history, timers)
+        self._turn = Turn(history, self._output, self._tools, *parts, config, reply)
+        self._turn_taking = TurnTaking(self._input, self._output, *parts, self._turn, reply.ahead)
         self._summarization = Summarization(history, self._tools, limits)
         self.received: ev.Event = ev.CallStarted()  # with marks for sensitive digits
         self._actions: list[Action] = []
@@ -69,17 +70,21 @@ class Conversation:
         self._actions = []
         self.received = event = self._keypad.screen(event, self._turn.language)
         if self._lifecycle.accepts(event) and not self._is_stale(event):
-            self._decide(event)
+            if not self._reply.keep(event):
+                self._decide(event)
+            for kept in self._reply.release():
+                self._decide(kept)
             self._actions += self._turn_taking.limit_turn(self._actions, self._config.limits)
         leads_on = self._turn.is_under_way or self._timers.lead_on
         is_open = self._lifecycle.phase is lifecycle.Phase.OPEN
+        self._actions[:0] = self._reply.ahead.settle(is_open=is_open and self._keypad.is_idle)
         assert leads_on or not is_open, type(event)  # noqa: S101 (an invariant)
         return self._summarization.give_way(self._actions)
 
     def _is_stale(self, event: ev.Event) -> bool:
         match event:
             case ev.ReplyDelta(reply) | ev.ReplyFinished(reply) | ev.ReplyFailed(reply):
-                return not self._turn.is_current(reply)
+                return not self._reply.is_current(reply)
             case ev.ToolFinished(call_id):
                 return not self._tools.is_running(call_id)
             case ev.TimerFired(timer, serial):
@@ -91,8 +96,6 @@ class Conversation:
 
     def _decide(self, event: ev.Event) -> None:  # noqa: C901, PLR0912 (one case for each event)
         match event:
-            case ev.ReplyDelta() | ev.ReplyFinished() | ev.ReplyFailed() if self._yields:
-                self._turn.withhold(event)
             case ev.ReplyDelta(_, text):
                 self._actions += self._turn.add_delta(text)
             case ev.CallStarted():
@@ -125,7 +128,7 @@ class Conversation:
                 self._wake(timer)
             case ev.CallConfigChanged(config):
                 self._config = config
-                self._turn.set_config(config)
+                self._actions += self._turn.set_config(config)
             case ev.AllowanceSpent():
                 self._leave_with(*self._lifecycle.spend(event, self._config.phrases))
             case ev.ServiceStopping(mode):
@@ -141,6 +144,8 @@ class Conversation:
                 self._say_last(self._config.phrases.take_your_time)
             case Timer.END_OF_TURN_DELAY:
                 self._actions += self._turn.ask()
+            case Timer.SPECULATION:
+                self._actions += self._turn_taking.ask_ahead(self._config.limits)
             case Timer.RETRY:
                 delay = self._turn_taking.delay_retry(self._config.limits)
                 self._actions += delay or self._turn.ask()
@@ -151,7 +156,7 @@ class Conversation:
             case Timer.LONGEST_TURN:
                 self._stop_caller()
             case Timer.FILLER | Timer.TOOL:
-                self._actions += self._turn.say_filler(is_withheld=self._yields)
+                self._actions += self._turn.say_filler()
             case Timer.PLAYBACK:
                 self._finish_playback()
             case Timer.IDLE:
@@ -192,7 +197,7 @@ class Conversation:
 
     def _hear(self, event: ev.CallerSpoke) -> None:
         if not event.is_final:
-            self._actions += self._turn_taking.note_caller(self._config.limits)
+            self._actions += self._turn_taking.note_partial(event, self._config.limits)
         elif has_words(event.text) and (entry := self._keypad.hear(event, self._turn.language)):
             self._turn_taking.end_caller_turn()
             self._follow_turn(*self._turn.enter(*entry))
@@ -291,15 +296,11 @@ class Conversation:
         elif then is Then.GIVE_UP:
             self._leave_with(*self._lifecycle.give_up(self._config))
 
-    @property
-    def _yields(self) -> bool:
-        return Timer.YIELD in self._timers.running
-
     def _stop_yielding(self) -> None:
         """No words have come: what was not heard, or was written meanwhile, is said."""
         self._turn_taking.end_caller_turn()
         self._actions += self._timers.stop(Timer.YIELD)
-        for event in self._turn.release():
+        for event in self._reply.release():
             self._decide(event)
         if self._turn.has_rest:
             self._follow_turn(*self._turn.go_on())

@@ -111,6 +111,8 @@ class ReplyFault(StrEnum):
     DENIED = "denied"
     """No access to this model, no such model, or no valid credentials."""
     INTERNAL = "internal"
+    NOT_ASKED = "not_asked"
+    """A request ahead that the process cannot spare (`agent.call.speculation`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +202,8 @@ class CallEnded:
     reason: EndReason = EndReason.CALLER_HANGUP
 
 
+ReplyEvent = ReplyDelta | ReplyFinished | ReplyFailed
 CallerEvent = CallerSpoke | CallerInterrupted | CallerPressed | PlaybackReported
-ModelEvent = ReplyDelta | ReplyFinished | ReplyFailed | TokensCounted | Summarized | SummaryFailed
+ModelEvent = ReplyEvent | TokensCounted | Summarized | SummaryFailed
 ProcessEvent = CallStarted | CallConfigChanged | AllowanceSpent | ServiceStopping | CallEnded
 Event = CallerEvent | ModelEvent | ToolFinished | TimerFired | ProcessEvent

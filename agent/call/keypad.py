@@ -79,6 +79,11 @@ class Keypad:
         return Timer.DIGITS in self._timers.running and not self.is_collecting
 
     @property
+    def is_idle(self) -> bool:
+        """Whether no entry is under way, and none has ended lately."""
+        return not (self.is_typing or self.is_collecting or self.is_late)
+
+    @property
     def is_empty(self) -> bool:
         return not self._keys
 

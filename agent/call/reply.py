@@ -1,27 +1,36 @@
-"""The latest reply of the model: whether it is written still, and what of it is withheld."""
+"""The replies of the model: the latest one, what of it is withheld, and the one asked ahead."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from agent.call.actions import Action, CancelReply
-from agent.call.events import ReplyDelta, ReplyFailed, ReplyFinished
+from agent.call.actions import Action, CancelReply, StartReply
+from agent.call.events import Event, ReplyDelta, ReplyEvent, ReplyFailed, ReplyFinished
+from agent.call.history import History
 from agent.call.messages import Choice, StopReason, ToolChoice
 from agent.call.sentence_chunker import SentenceChunker
-
-ReplyEvent = ReplyDelta | ReplyFinished | ReplyFailed
+from agent.call.speculation import Speculation
+from agent.call.timers import Timer, TimerSet
 
 
 @dataclass(slots=True)
 class Reply:
-    """The latest reply of the model, active or not; numbers begin after `number`."""
+    """The latest reply of the model, active or not; built before the history forgets anything."""
 
+    _history: History
+    _timers: TimerSet
     number: int = 0
     is_active: bool = False
     choice: ToolChoice = Choice.AUTO
     chunker: SentenceChunker = field(default_factory=SentenceChunker)
     withheld: list[ReplyEvent] = field(default_factory=list)
     held: str = ""  # the words of a reply that has to call a tool, until it has ended
+    ahead: Speculation = field(init=False)
+    _last_number: int = 0
+
+    def __post_init__(self) -> None:
+        self.ahead = Speculation(self._history, self._timers)
+        self._last_number = max((used.reply for _, used in self._history.tool_runs()), default=0)
 
     @property
     def is_awaited(self) -> bool:
@@ -29,13 +38,49 @@ class Reply:
         is_over = self.withheld and not isinstance(self.withheld[-1], ReplyDelta)
         return self.is_active and not is_over
 
-    def start(self, choice: ToolChoice, language: str) -> int:
-        self.number += 1
-        self.is_active = True
-        self.choice = choice
-        self.chunker = SentenceChunker(language)
-        self.withheld, self.held = [], ""
-        return self.number
+    @property
+    def yields(self) -> bool:
+        """Whether the caller speaks, and has heard nothing of it."""
+        return Timer.YIELD in self._timers.running
+
+    def is_current(self, reply: int) -> bool:
+        is_awaited = self.is_awaited and reply == self.number
+        return is_awaited or self.ahead.is_current(reply)
+
+    def ask(self, choice: ToolChoice, language: str, limit: int) -> Action:
+        """Adopt the request that was made ahead, if it is the same; else make this one."""
+        messages = self._history.messages(limit)
+        if choice is Choice.AUTO and (ahead := self.ahead.adopt(messages)):
+            adopted, events = ahead
+            self._start(adopted.reply, choice, language)
+            self.withheld = events
+            return adopted
+        self._last_number += 1
+        self._start(self._last_number, choice, language)
+        return StartReply(self.number, messages, choice)
+
+    def ask_ahead(self, limit: int) -> Action:
+        self._last_number += 1
+        return self.ahead.ask(self._last_number, limit)
+
+    def keep(self, event: Event) -> bool:
+        """Keep an event for `release`: the caller speaks, or it was asked for ahead; else false."""
+        if not isinstance(event, ReplyDelta | ReplyFinished | ReplyFailed):
+            return False
+        if self.ahead.is_current(event.reply):
+            self.ahead.withhold(event)
+        elif self.yields:
+            self.withheld.append(event)
+        else:
+            return False
+        return True
+
+    def release(self) -> list[ReplyEvent]:
+        """What was withheld, to be decided on now; nothing while the caller speaks."""
+        if self.yields or not self.withheld:
+            return []
+        withheld, self.withheld = self.withheld, []
+        return withheld
 
     def finish(self, stop: StopReason, text: str) -> str:
         self.is_active = False
@@ -47,3 +92,10 @@ class Reply:
         cancelled: list[Action] = [CancelReply(self.number)] if self.is_awaited else []
         self.is_active, self.withheld = False, []
         return cancelled
+
+    def _start(self, number: int, choice: ToolChoice, language: str) -> None:
+        self.number = number
+        self.is_active = True
+        self.choice = choice
+        self.chunker = SentenceChunker(language)
+        self.withheld, self.held = [], ""

@@ -31,7 +31,15 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import dropwhile, islice, takewhile
 
-from agent.call.actions import Action, CancelSummary, Record, StartReply, Summarize
+from agent.call.actions import (
+    Action,
+    AdoptReply,
+    CancelSummary,
+    Record,
+    Speculate,
+    StartReply,
+    Summarize,
+)
 from agent.call.config import Limits
 from agent.call.facts_block import facts_block, lines_of
 from agent.call.history import (
@@ -68,6 +76,7 @@ SUMMARY_TOKENS = 600
 LONGEST_SUMMARY = 6_000  # characters of an answer that are read
 _PART = 1_000  # characters that are cleaned at a time
 NOTHING = "Nothing was said that matters."
+_REPLIES = (StartReply, Speculate, AdoptReply)
 _LINE_CHARACTERS = 2_000  # of one fact in a request
 _ITEM_CHARACTERS = 200  # of one fact in an extract
 _MOST_CANCELLED = 3  # attempts, before an extract makes room
@@ -121,7 +130,7 @@ class Summarization:
         """These actions, with the request cancelled before a reply begins."""
         if not self._until:
             return actions
-        first = next((at for at, each in enumerate(actions) if isinstance(each, StartReply)), None)
+        first = next((at for at, each in enumerate(actions) if isinstance(each, _REPLIES)), None)
         if first is None:
             return actions
         self._until, self._has_refused = 0, False

@@ -24,6 +24,8 @@ class Timer(StrEnum):
     """The caller speaks, or has just spoken, and has heard nothing of the reply: it is withheld."""
     LONGEST_TURN = "longest_turn"
     """The caller speaks: the agent says something before it runs out, or takes the turn then."""
+    SPECULATION = "speculation"
+    """The caller's partial words have not changed for a while: ask the model ahead."""
     RETRY = "retry"
     FILLER = "filler"
     """The caller waits for the agent's words: play a filler."""

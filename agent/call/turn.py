@@ -20,10 +20,10 @@ help, so the model is asked again without it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum, auto
 
-from agent.call.actions import Action, Record, StartReply
+from agent.call.actions import Action, Record
 from agent.call.agent_output import AgentOutput
 from agent.call.config import CallConfig, KeyBinding
 from agent.call.events import ReplyFinished
@@ -32,7 +32,7 @@ from agent.call.keypad import EntryStep
 from agent.call.lifecycle import CallLifecycle
 from agent.call.messages import Choice, ForcedTool, StopReason, ToolCall, ToolChoice
 from agent.call.reading_pace import flush_after_ms
-from agent.call.reply import Reply, ReplyEvent
+from agent.call.reply import Reply
 from agent.call.resumption import FirstWords
 from agent.call.timers import Timer, TimerSet
 from agent.call.tool_calls import NOT_ENTERED, ToolCalls
@@ -75,6 +75,7 @@ class Turn:
     _timers: TimerSet
     _fillers: FillerPolicy
     _config: CallConfig
+    _reply: Reply
     language: str = ""  # of the caller, BCP 47
     may_retry: bool = True
     _failures: int = 0
@@ -85,20 +86,15 @@ class Turn:
     _has_gone_on: bool = False
     _rest: str = ""  # of an answer that a barge-in has cut
     _rest_is_all: bool = True  # the model had written no more, and no tool was awaited
-    _reply: Reply = field(init=False)
 
     def __post_init__(self) -> None:
         self.language = self._config.language
-        runs = self._history.tool_runs()
-        self._reply = Reply(max((used.reply for _, used in runs), default=0))
 
-    def set_config(self, config: CallConfig) -> None:
+    def set_config(self, config: CallConfig) -> list[Action]:
         self._config = config
         self._tools.specs = config.tools
         self._fillers.phrases = config.phrases
-
-    def is_current(self, reply: int) -> bool:
-        return self._reply.is_awaited and reply == self._reply.number
+        return self._reply.ahead.discard()
 
     @property
     def is_under_way(self) -> bool:
@@ -139,13 +135,19 @@ class Turn:
         self._tools.has_news = False
         if self._asked_at is None:
             self._asked_at = len(self._history)
-        number = self._reply.start(choice, self.language)
         is_awaited = Timer.FILLER in self._timers.running  # since a request without words
         return [
             *self._timers.stop(Timer.IDLE),
-            StartReply(number, self._history.messages(limits.history_characters), choice),
+            self._reply.ask(choice, self.language, limits.history_characters),
             *([] if is_awaited else self.await_filler(limits.reply_filler_after_ms)),
         ]
+
+    def speculate(self) -> list[Action]:
+        """Ask ahead; not while a tool is awaited, as its result would be in the request."""
+        limits = self._config.limits
+        if self._tools.is_awaited or not limits.speculates:
+            return []
+        return [self._reply.ask_ahead(limits.history_characters)]
 
     def keep_rest(self, rest: str, *, is_all: bool) -> bool:
         """Keep what was not heard, to be said if no words come; whether there is such."""
@@ -223,15 +225,6 @@ class Turn:
             stopped += self._timers.stop(Timer.FILLER)
         return [*stopped, *said, *actions], then
 
-    def withhold(self, event: ReplyEvent) -> None:
-        """Keep an event of the active reply for `release`."""
-        self._reply.withheld.append(event)
-
-    def release(self) -> list[ReplyEvent]:
-        """What was withheld, to be decided on now."""
-        withheld, self._reply.withheld = self._reply.withheld, []
-        return withheld
-
     def fail_reply(self) -> TurnDecision:
         phrases = self._config.phrases
         sorry = phrases.apology if self._output.open_at is None else phrases.lost_thread
@@ -284,9 +277,9 @@ class Turn:
     def flush(self) -> list[Action]:
         return self._say(self._reply.chunker.flush())
 
-    def say_filler(self, *, is_withheld: bool) -> list[Action]:
-        """The next filler; `is_withheld`: the caller speaks, so it waits."""
-        if is_withheld:
+    def say_filler(self) -> list[Action]:
+        """The next filler; while the caller speaks it waits."""
+        if self._reply.yields:
             return self.await_filler(self._config.limits.filler_every_ms)
         of_tool = "" if self._reply.chunker.has_begun else self._tools.filler
         filler = self._fillers.next_filler(of_tool)

@@ -29,6 +29,7 @@ from agent.call.events import CallerSpoke, Playback, PlaybackReported
 from agent.call.history import CallerBegan, CallerSaid, History, InputMode
 from agent.call.keypad import Keypad
 from agent.call.lifecycle import CallLifecycle, Phase
+from agent.call.speculation import Speculation
 from agent.call.timers import StartTimer, Timer, TimerSet
 from agent.call.utterance_analysis import (
     asks,
@@ -112,6 +113,11 @@ class TurnUnderWay(Protocol):
     @property
     def is_under_way(self) -> bool: ...
 
+    @property
+    def language(self) -> str: ...
+
+    def speculate(self) -> list[Action]: ...
+
 
 @dataclass(slots=True)
 class TurnTaking:
@@ -123,6 +129,7 @@ class TurnTaking:
     _timers: TimerSet
     _fillers: FillerPolicy
     _turn: TurnUnderWay
+    _speculation: Speculation
     is_callers: bool = False
     caller_is_speaking: bool = False
     _end_of_turn_ms: int = 0
@@ -201,6 +208,18 @@ class TurnTaking:
             return []
         return [self._timers.start(Timer.END_OF_TURN_DELAY, self._end_of_turn_ms)]
 
+    def ask_ahead(self, limits: Limits) -> list[Action]:
+        """Ask with the partial words if an answer were due at once to them as final ones."""
+        ahead, (said, asked) = self._speculation, self._input.unanswered
+        language, whole = ahead.language or self._turn.language, f"{said} {ahead.words}".strip()
+        is_busy = self._turn.is_under_way and not self._yields
+        is_busy = is_busy or self._output.is_playing or not self._input.keypad.is_idle
+        is_ending = self._lifecycle.ending is not None or self._lifecycle.end_is_final
+        if is_busy or is_ending or asks_for_moment(whole, language):
+            return []
+        is_due = ahead.may_ask and not answer_after_ms(whole, asked, language, limits)
+        return self._turn.speculate() if is_due else []
+
     def delay_retry(self, limits: Limits) -> list[Action]:
         """Wait for the words of a caller who speaks, and for a while after the voice is over."""
         if not self.is_callers:
@@ -217,6 +236,7 @@ class TurnTaking:
 
     def end_caller_turn(self) -> None:
         self.is_callers = self.caller_is_speaking = False
+        self._speculation.end_words()
 
     def follow_playback(
         self, event: PlaybackReported, limits: Limits
@@ -230,12 +250,14 @@ class TurnTaking:
                 return stopped, bool(stopped)
             case Playback.CALLER_ON:
                 self.caller_is_speaking = True
-                return self.note_caller(limits), False
+                begun = self._speculation.note_voice(is_heard=True)
+                return [*self.note_caller(limits), *begun], False
             case Playback.PLAYED:
                 self._output.note_played(event.text)
                 return [], False
             case _:  # CALLER_OFF: the words follow
-                return self._note_voice_over(limits), False
+                over = self._speculation.note_voice(is_heard=False)
+                return [*self._note_voice_over(limits), *over], False
 
     def _note_voice_over(self, limits: Limits) -> list[Action]:
         self.caller_is_speaking = False
@@ -272,6 +294,9 @@ class TurnTaking:
     def note_noise(self) -> Sequence[StartTimer]:
         entry = self._input.keypad.note_voice(LONGEST_VOICE_MS * self.caller_is_speaking)
         return [*self._timers.restart(Timer.IDLE, self._silence_ms), *entry]
+
+    def note_partial(self, event: CallerSpoke, limits: Limits) -> list[Action]:
+        return [*self.note_caller(limits), *self._speculation.hear(event.text, event.language)]
 
     def _note_playing(self) -> list[Action]:
         self._output.note_playing()

@@ -1,9 +1,10 @@
 """Load shedding, by the lag of the event loop; and returning free memory to the system.
 
-When the loop lags, hedges (second requests to a model) are left out first, then new calls are
-rejected; a running call is never touched. The measure is how late a sleep of `SAMPLE_SECONDS` ends:
-the median of the last `SAMPLES`, so that one long pause does not count. A level ends when it is
-below half of the lag at which it began. Rejected: CPU time, which does not say whether calls wait.
+When the loop lags, hedges and requests ahead of the caller's last words are left out first, then
+new calls are rejected; a running call is never touched. The measure is how late a sleep of
+`SAMPLE_SECONDS` ends: the median of the last `SAMPLES`, so that one long pause does not count. A
+level ends when it is below half of the lag at which it began. Rejected: CPU time, which does not
+say whether calls wait.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class Load:
 
     @property
     def allows_hedges(self) -> bool:
-        """Whether a second request to a model may be made."""
+        """Whether a second request to a model may be made, or one ahead of the caller's words."""
         return self.level < LoadLevel.HEDGES_DISABLED
 
     @property

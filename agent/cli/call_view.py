@@ -6,7 +6,7 @@ import asyncio
 
 import msgspec
 
-from agent.call.actions import Record, RunTool, StartReply
+from agent.call.actions import AdoptReply, Record, RunTool, Speculate, StartReply
 from agent.call.events import (
     CallerInterrupted,
     CallerPressed,
@@ -57,6 +57,7 @@ class CallView:
         self._summary = CallSummary(lambda: configuration.model.name)
         self._calls: dict[str, tuple[ToolCall, float]] = {}
         self._latest: StartReply | None = None
+        self._ahead: StartReply | None = None
         self._turns = self._tools = 0
         self._is_heard, self._waits_for_caller = True, False
         self._waits_for_digit = False  # the first one that a tool collects
@@ -67,7 +68,7 @@ class CallView:
         """The latest request to the model; None = there was none."""
         return self._configuration.request(self._latest) if self._latest else None
 
-    def observe(self, moment: ObservedStep) -> None:
+    def observe(self, moment: ObservedStep) -> None:  # noqa: C901 (one case for each action)
         kind = interrupt_kind(moment)
         self._summary.observe(moment, kind)
         for change in self._tracker.observe(moment, kind):
@@ -79,6 +80,10 @@ class CallView:
                     self._calls[call.id] = call, at
                 case StartReply():
                     self._latest = action
+                case Speculate(reply, messages):
+                    self._ahead = StartReply(reply, messages)
+                case AdoptReply():
+                    self._latest = self._ahead
                 case StartTimer(Timer.IDLE):
                     self._waits_for_caller = True
                 case StartTimer(Timer.DIGITS):

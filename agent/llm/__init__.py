@@ -59,6 +59,8 @@ class ModelOptions:
     load_seconds: float = 60.0
     count: Count = uncounted
     may_hedge: Callable[[], bool] = lambda: True
+    throttled: Callable[[], None] = lambda: None
+    """Called when a provider refuses a request for its rate."""
 
     def limits_of(self, identifier: str, times: ModelTimes = NO_TIMES) -> TimeLimits:
         """The limits of a model whose use case has set these times."""
@@ -137,7 +139,7 @@ class _Models:
     def __init__(self, options: ModelOptions, clients: AsyncExitStack) -> None:
         self._options = options
         self._clients = clients
-        self._budget = HedgeBudget(is_allowed=options.may_hedge)
+        self._budget = HedgeBudget(is_allowed=options.may_hedge, throttled=options.throttled)
         self._known: dict[str, tuple[ModelCircuit, ReasoningHabits]] = {}
         self._makers: dict[str, _MakeModel] = {}
         self._opening = asyncio.Lock()

@@ -76,8 +76,10 @@ class CallObserver:
             self._note_event(moment)
             if any(isinstance(one, CancelSummary) for one in moment.actions):
                 self._count("agent_summaries_total", outcome="cancelled")
-        elif event.reply not in self._tracker.under_way and event.text:
+        elif event.text and not self._tracker.awaits(event.reply):
             self._count("agent_llm_stale_pieces_total")
+        if outcome := turns.speculation_outcome(moment, self._tracker.ahead):
+            self._count("agent_llm_speculations_total", outcome=outcome)
         for change in self._tracker.observe(moment, kind):
             self._note_change(change)
         self._summary.observe(moment, kind)

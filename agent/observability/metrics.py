@@ -39,6 +39,10 @@ _COUNTERS_AND_GAUGES = {
     "agent_llm_retries_total{model}": "Requests repeated to the same model.",
     "agent_llm_fallbacks_total{model}": "Requests to a fallback model.",
     "agent_llm_hedges_total{outcome}": "Hedged requests started and won.",
+    "agent_llm_speculations_total{outcome}": (
+        "Replies asked for before the caller's final words: adopted, discarded, failed; refused ="
+        " not asked for lack of budget or under load."
+    ),
     "agent_llm_breaker_open{model}": "1 while the model's circuit breaker is open.",
     "agent_llm_options_refused_total{model,option}": (
         "Request options that a model refused or ignored and is not sent any more."
@@ -82,7 +86,7 @@ _COUNTERS_AND_GAUGES = {
     "agent_connections_cut_total{port,reason}": "Connections closed by this process.",
     "agent_bad_requests_total{reason}": "Requests refused as malformed or too large.",
     "agent_draining": "1 while the process drains.",
-    "agent_load_shedding": "Level of load shedding: 0 none, 1 hedges, 2 new calls.",
+    "agent_load_shedding": "Level of load shedding: 0 none, 1 hedges and speculation, 2 new calls.",
     "agent_tasks": "Tasks of the event loop.",
     "agent_log_lines_lost_total": "Log lines that could not be written.",
 }

@@ -6,6 +6,8 @@ Rules:
   none of its activities is under way.
 - It is reported when it is known whether the caller heard it out: at the end of the playback, at
   an interrupt, with the next words, or at the end of the call.
+- A reply that was asked for ahead belongs to no turn until it is adopted; then it belongs to the
+  turn from the beginning, with its own times.
 - What the agent does by itself (a re-prompt, the result of a tool that outlived its turn) is an
   unprompted turn. It is no turn of the caller: metrics, log and traces leave it out.
 """
@@ -16,7 +18,18 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from agent.call import events as ev
-from agent.call.actions import Action, CancelReply, CancelTool, Record, RunTool, Speak, StartReply
+from agent.call.actions import (
+    Action,
+    AdoptReply,
+    CancelReply,
+    CancelTool,
+    DiscardReply,
+    Record,
+    RunTool,
+    Speak,
+    Speculate,
+    StartReply,
+)
 from agent.call.messages import Usage
 from agent.call.timers import Timer
 from agent.observability.call_summary import by_kind
@@ -27,7 +40,10 @@ ORDER_SECONDS = 0.5
 """Twilio does not document whether it reports the agent's silence before or after the interrupt
 that caused it. An interrupt within this time after that report counts as one of the playback."""
 _INTERRUPTS = frozenset({ev.CallerInterrupted, ev.CallerSpoke, ev.CallerPressed})
-_FOLLOWED = frozenset({StartReply, RunTool, CancelReply, CancelTool, Speak})
+_FOLLOWED = frozenset({
+    StartReply, Speculate, AdoptReply, DiscardReply, RunTool, CancelReply, CancelTool, Speak,
+})  # fmt: skip
+_BEGINS = (StartReply, AdoptReply, RunTool)
 _WAITS_FOR_CALLER = frozenset({Timer.END_OF_TURN_DELAY, Timer.DIGITS, Timer.LONGEST_TURN})
 _ANSWERS_CALLER = _WAITS_FOR_CALLER | {Timer.RETRY}
 """When these run out, what the caller said or pressed is taken as complete and is answered."""
@@ -84,6 +100,8 @@ class TurnTracker:
         self._silent_since: float | None = None
         """When the agent's silence was reported."""
         self.under_way: dict[int | str, Activity] = {}
+        self.ahead: Activity | None = None
+        """The reply that was asked for ahead; its turn is a stand-in."""
         self._finishing: Activity | None = None
         """The request that the present event ends; its last text is written after that."""
         self._changes: list[Change] = []
@@ -99,6 +117,7 @@ class TurnTracker:
             return self._changes
         if kind and kind != "empty":
             self._interrupt(kind, received_at)
+        self._note_ahead(event, received_at)
         self._note_event(event, received_at, step.actions)
         for action, at in timed_actions:
             if type(action) in _FOLLOWED:
@@ -114,6 +133,10 @@ class TurnTracker:
             case _:
                 pass
         return self._changes
+
+    def awaits(self, reply: int) -> bool:
+        """Whether the pieces of this reply count: it is under way, or asked for ahead."""
+        return reply in self.under_way or (self.ahead is not None and self.ahead.key == reply)
 
     def ended(self, now: float) -> list[Change]:
         """The call is over; activities under way stay without an end."""
@@ -163,6 +186,12 @@ class TurnTracker:
         match action:
             case StartReply(reply):
                 self._begin(reply, "", at, self._turn_for(event, received_at))
+            case Speculate(reply):
+                self.ahead = Activity(reply, "", at, TrackedTurn(at))
+            case AdoptReply():
+                self._adopt(at, self._turn_for(event, received_at))
+            case DiscardReply():
+                self.ahead = None
             case RunTool(call):
                 self._begin(call.id, call.name, at, self._turn_for(event, received_at))
             case CancelReply(reply):
@@ -182,7 +211,7 @@ class TurnTracker:
         return self._unprompted
 
     def _hear(self, words: str, at: float, actions: list[Action]) -> None:
-        begins = any(isinstance(action, StartReply | RunTool) for action in actions)
+        begins = any(isinstance(action, _BEGINS) for action in actions)
         if self._turn is not None and self._turn.is_going and begins:
             self._close(self._turn, at)
         if self._turn is None:
@@ -205,12 +234,47 @@ class TurnTracker:
             if turn is not None and any(one.key == reply for one in turn.activities):
                 turn.used.update(by_kind(usage))
 
+    def _note_ahead(self, event: ev.Event, at: float) -> None:
+        if (ahead := self.ahead) is None:
+            return
+        match event:
+            case ev.ReplyDelta(ahead.key, text) if text and ahead.first is None:
+                ahead.first = at
+            case ev.ReplyFinished(ahead.key, calls, stop, text):
+                if ahead.first is None and (calls or text):
+                    ahead.first = at
+                ahead.ended, ahead.outcome, ahead.stop = at, "finished", stop
+                ahead.turn.tool_rounds += bool(calls)
+            case ev.ReplyFailed(ahead.key):
+                self.ahead = None
+            case ev.TokensCounted(ahead.key, usage):
+                ahead.turn.used.update(by_kind(usage))
+            case _:
+                pass
+
+    def _adopt(self, at: float, turn: TrackedTurn) -> None:
+        if self.ahead is None:
+            return
+        ahead, self.ahead = self.ahead, None
+        turn.used.update(ahead.turn.used)
+        turn.tool_rounds += ahead.turn.tool_rounds
+        ahead.turn = turn
+        self._enter(ahead, at)
+        if ahead.first is not None:
+            self._changes.append(FirstToken(ahead))
+        if ahead.ended is not None:
+            self._finishing = self.under_way.pop(ahead.key)
+            self._changes.append(ActivityEnded(ahead))
+
     def _begin(self, key: int | str, tool: str, at: float, turn: TrackedTurn) -> None:
+        self._enter(Activity(key, tool, at, turn), at)
+
+    def _enter(self, activity: Activity, at: float) -> None:
+        turn = activity.turn
         turn.advance(at)
         turn.is_going = True
-        activity = Activity(key, tool, at, turn)
         turn.activities.append(activity)
-        self.under_way[key] = activity
+        self.under_way[activity.key] = activity
         turn.settle()
         self._changes.append(ActivityBegan(activity))
 
@@ -262,6 +326,22 @@ class TurnTracker:
         if self._over is not None:
             self._changes.append(TurnFinished(self._over))
         self._over = self._silent_since = None
+
+
+def speculation_outcome(step: ObservedStep, ahead: Activity | None) -> str:
+    """What a step has made of a reply asked for ahead; empty = nothing.
+
+    `adopted`, `discarded`, `failed` or `refused`: the process had no request to spare. `ahead` is
+    that reply before the step.
+    """
+    if ahead is None:
+        return ""
+    match step.event:
+        case ev.ReplyFailed(reply, fault) if reply == ahead.key:
+            return "refused" if fault is ev.ReplyFault.NOT_ASKED else "failed"
+        case _:
+            kinds = {type(action) for action, _ in step.timed_actions}
+            return "adopted" if AdoptReply in kinds else "discarded" * (DiscardReply in kinds)
 
 
 def interrupt_kind(step: ObservedStep) -> str:

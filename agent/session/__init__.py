@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from agent.capacity.load_shedding import Load
+from agent.capacity.speculation_budget import SpeculationBudget
 from agent.llm import OpenModel
 from agent.observability import NO_PRICES, Prices, Telemetry
 from agent.observability.recording.record_writer import RecordWriter
@@ -25,6 +26,7 @@ class Resources:
     messenger: Messenger
     telemetry: Telemetry
     load: Load = field(default_factory=Load)
+    speculation: SpeculationBudget = field(default_factory=SpeculationBudget)
     records: RecordWriter | None = None
     prices: Prices = NO_PRICES
     tracing: Tracing | None = None

@@ -274,7 +274,8 @@ class CallManager:
         try:
             began, sequence = resume.started_ms(item), recovered.first_sequence
             journal = self.resources.journals.open(call_sid, began, sequence)
-            dependencies = CallDependencies(transport, configuration, journal, observers, allowance)
+            around = (transport, configuration, journal, observers, allowance)
+            dependencies = CallDependencies(*around, self.resources.speculation)
             conversation = Conversation(configuration.config, recovered.resumption)
             session = Session(conversation, dependencies)
             with self.active_calls.in_progress(call_sid, session):

@@ -1,7 +1,7 @@
 """One live call: passes events to the conversation and carries out its actions.
 
 One inbox, one loop, one task group. Only the loop receives events and writes to the transport, so
-no lock is needed. Child tasks (the reader, at most one reply and one summary, tools) never raise;
+no lock is needed. Child tasks (the reader, a reply, one asked ahead, a summary, tools) never raise;
 their last act is to put an event into the inbox. A hang-up is an event, not a cancellation: tools
 with side effects finish first. The journal writes facts off the speech path and outlives the call,
 whose end waits for it for at most `FINAL_FLUSH_SECONDS`.
@@ -13,7 +13,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import aclosing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import structlog
@@ -26,6 +26,7 @@ from agent.call.reading_pace import ReadingPace
 from agent.call.summarization import SUMMARIZE, SUMMARY_TOKENS
 from agent.call.timers import StartTimer, StopTimer, Timer
 from agent.call.turn_preparation import LONGEST_WAIT_MS, PlaybackClock, TurnPreparation
+from agent.capacity.speculation_budget import SpeculationBudget
 from agent.errors import ModelError
 from agent.ports import (
     Allowance,
@@ -63,6 +64,7 @@ class CallDependencies:
     journal: Journal
     observer: Observer
     allowance: Allowance | None = None
+    speculation: SpeculationBudget = field(default_factory=SpeculationBudget)
 
 
 class _Inbox:
@@ -109,7 +111,7 @@ class Session:
         self._children: dict[int | str, asyncio.Task[None]] = {}
         self._timers: dict[Timer, asyncio.TimerHandle] = {}
         self._tasks = asyncio.TaskGroup()
-        self._pace = ReadingPace()  # of the latest reply
+        self._pace = self._pace_ahead = ReadingPace()  # of the latest reply; of the one ahead
         self._is_over = False
         self._has_left = asyncio.Event()
         """Set when the loss of the transport was processed and its facts are in the journal."""
@@ -170,7 +172,7 @@ class Session:
             await asyncio.sleep(_OFFER_AGAIN_SECONDS)
         self._inbox.add(at, event)
 
-    def _carry_out(self, action: act.Action) -> Awaitable[None] | None:  # noqa: C901 (a case each)
+    def _carry_out(self, action: act.Action) -> Awaitable[None] | None:  # noqa: C901, PLR0912 (cases)
         """Begin an action; returns what the next one has to wait for."""
         match action:
             case act.Speak(_, text, is_last):
@@ -189,10 +191,19 @@ class Session:
                 return self._deps.transport.send(action)
             case act.EndCall():
                 return self._end_call(action)
-            case act.StartReply(reply):
+            case act.StartReply():
+                self._deps.speculation.earn()
                 self._pace = ReadingPace()
-                work, failed = partial(self._stream, action), partial(ev.ReplyFailed, reply)
-                self._start(reply, self._ask_model(work, REPLY_SECONDS, failed), name="reply")
+                self._ask_for_reply(action, self._pace)
+            case act.Speculate(reply, messages):
+                if self._may_speculate:
+                    self._pace_ahead = ReadingPace()
+                    self._ask_for_reply(act.StartReply(reply, messages), self._pace_ahead)
+                else:
+                    self._offer(ev.ReplyFailed(reply, ev.ReplyFault.NOT_ASKED))
+            case act.AdoptReply():
+                self._deps.speculation.give_back()
+                self._pace = self._pace_ahead
             case act.RunTool(call):
                 self._start(call.id, self._run_tool(action), name="tool")
             case act.Summarize(summary):
@@ -201,9 +212,20 @@ class Session:
                 self._start(f"summary {summary}", asking, name="summary")
             case act.CancelSummary(summary):
                 self._cancel(f"summary {summary}")
-            case act.CancelReply(child) | act.CancelTool(child):
+            case act.CancelReply(child) | act.DiscardReply(child) | act.CancelTool(child):
                 self._cancel(child)
         return None
+
+    def _ask_for_reply(self, action: act.StartReply, pace: ReadingPace) -> None:
+        work = partial(self._stream, action, pace)
+        asking = self._ask_model(work, REPLY_SECONDS, partial(ev.ReplyFailed, action.reply))
+        self._start(action.reply, asking, name="reply")
+
+    @property
+    def _may_speculate(self) -> bool:
+        allowance = self._deps.allowance
+        has_any = allowance is None or allowance.spent is None
+        return has_any and self._deps.speculation.spend()
 
     async def _end_call(self, action: act.EndCall) -> None:
         """End the call once its facts are written, for a process that continues it."""
@@ -302,9 +324,11 @@ class Session:
             fault = ev.ReplyFault.INTERNAL
         await self._put(failed(fault, reason))
 
-    async def _stream(self, action: act.StartReply, model: LanguageModel) -> bool:
+    async def _stream(
+        self, action: act.StartReply, pace: ReadingPace, model: LanguageModel
+    ) -> bool:
         reply, calls, has_finished = action.reply, list[ToolCall](), False
-        request, pace = self._deps.configuration.request(action), self._pace
+        request = self._deps.configuration.request(action)
         now = self._loop.time
         async with aclosing(model.reply(request, lambda: pace.pause(now()))) as stream:
             async for pieces in stream:

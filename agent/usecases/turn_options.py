@@ -34,6 +34,8 @@ class TurnOptions(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknow
     """How long a caller may talk without a word of the agent, who then takes the turn."""
     resumes_after_noise: bool = True
     """Whether the agent goes on when a noise or a backchannel has stopped it."""
+    speculates: bool = True
+    """Whether the model is asked with partial words, where the relay is asked for them."""
     expects: dict[str, Expectation] = {}
     """What a complete answer is, by words of the question: `"order number" = "6 digits"`."""
 
@@ -47,6 +49,7 @@ class TurnOptions(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknow
             idle_ms=self.silence_ms,
             moment_ms=self.moment_ms,
             longest_turn_ms=self.longest_turn_ms,
+            speculates=self.speculates,
             resumes_after_noise=self.resumes_after_noise,
             expects=expected_answers(self.expects),
         )

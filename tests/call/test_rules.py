@@ -22,6 +22,7 @@ from agent.call.config import CallConfig, Limits
 from agent.call.events import EndReason, Playback, ReplyFault, ShutdownMode
 from agent.call.messages import StopReason, ToolCall
 from agent.call.resumption import ResumeCause
+from agent.call.timers import Timer
 from tests.call.providers import assert_no_provider_refuses
 from tests.call.world import CONFIG, World
 
@@ -73,7 +74,7 @@ LIMITS = st.sampled_from(
     [
         Limits(),
         Limits(summarize_after_turns=1, kept_turns=2, turns_without_model=2),
-        Limits(summarize_after_turns=2, kept_turns=3),
+        Limits(summarize_after_turns=2, kept_turns=3, speculates=False),
         Limits(expects=expected_answers({"anything": "6 digits", "right": "address"})),
         Limits(
             summarize_at_percent=1,
@@ -138,6 +139,36 @@ class Adversary(RuleBasedStateMachine):
         actions = self.world.happen(ev.CallerSpoke(text, is_final))
         granted = [each for each in actions if isinstance(each, Speak) and each.text == GRANTED]
         assert not granted, "a caller who asks for a moment may go on"
+
+    @rule(
+        text=WORDS,
+        events=st.lists(st.sampled_from(["delta", "finish", "fail", "voice"]), max_size=3),
+        calls=CALLS,
+        final=st.sampled_from(["same", "same", "marks", "other", "none"]),
+    )
+    def model_is_asked_ahead(
+        self, text: str, events: list[str], calls: tuple[ToolCall, ...], final: str
+    ) -> None:
+        """Partial words are stable, the model writes, and then the final ones come, or others."""
+        world = self.world
+        world.happen(ev.CallerSpoke(text, is_final=False))
+        if (serial := world.timers.get(Timer.SPECULATION)) is not None:
+            world.happen(ev.TimerFired(Timer.SPECULATION, serial))
+        for event in events:
+            ahead = world.speculation
+            if event == "voice":
+                world.happen(ev.PlaybackReported(Playback.CALLER_OFF))
+            elif ahead is None:
+                break
+            elif event == "delta":
+                world.happen(ev.ReplyDelta(ahead, "Sure, one moment. "))
+            elif event == "finish":
+                world.happen(ev.ReplyFinished(ahead, calls))
+            else:
+                world.happen(ev.ReplyFailed(ahead, ReplyFault.NOT_ASKED))
+        words = {"same": text, "marks": f"{text.capitalize()}!", "other": f"{text} now"}
+        if final in words:
+            world.happen(ev.CallerSpoke(words[final]))
 
     @rule(
         words=st.integers(0, 30),
@@ -260,8 +291,9 @@ class Adversary(RuleBasedStateMachine):
         self.world.happen(ev.CallEnded(reason))
 
     def _reply(self, pick: int, *, stale: bool) -> int:
-        if not stale and self.world.active is not None:
-            return self.world.active
+        running = [one for one in (self.world.active, self.world.speculation) if one is not None]
+        if not stale and running:
+            return running[pick % len(running)]
         replies = list(self.world.replies)
         return replies[pick % len(replies)]
 

@@ -16,9 +16,11 @@ from itertools import takewhile
 from agent.call import events as ev
 from agent.call.actions import (
     Action,
+    AdoptReply,
     CancelReply,
     CancelSummary,
     CancelTool,
+    DiscardReply,
     EndCall,
     Entry,
     Play,
@@ -26,6 +28,7 @@ from agent.call.actions import (
     RunTool,
     SendDigits,
     Speak,
+    Speculate,
     StartReply,
     Summarize,
     SwitchLanguage,
@@ -40,6 +43,7 @@ from agent.call.history import (
     CallerBegan,
     CallerSaid,
     Fact,
+    History,
     InputMode,
     Recorded,
     SpeechSource,
@@ -110,7 +114,10 @@ class World:
     """Judges each request beyond what `assert_acceptable` does."""
     conversation: Conversation = field(init=False)
     replies: dict[int, str] = field(default_factory=dict)
-    """Every reply ever asked for: `active`, `finished` or `cancelled`."""
+    """Every reply ever asked for: `active`, `finished` or `cancelled`; those asked for ahead:
+    `ahead` or `ahead, over` until they are adopted or discarded."""
+    ahead: dict[int, tuple[Message, ...]] = field(default_factory=dict)
+    """What replies were asked ahead."""
     forced: set[int] = field(default_factory=set)
     """The replies that have to call a tool."""
     tools: dict[str, str] = field(default_factory=dict)
@@ -131,6 +138,8 @@ class World:
     """Tool calls, of any reply, that a resumed call waits for before it asks the model."""
     heard_words: list[str] = field(default_factory=list)
     """What the caller said, in order."""
+    adopted: set[int] = field(default_factory=set)
+    """Replies that were asked for ahead."""
     is_started: bool = False
     is_ending: bool = False
     is_gone: bool = False
@@ -147,6 +156,13 @@ class World:
         running = [reply for reply, state in self.replies.items() if state == "active"]
         assert len(running) <= 1, "2: one reply at a time"
         return running[0] if running else None
+
+    @property
+    def speculation(self) -> int | None:
+        """The one reply that was asked for ahead, and is neither adopted nor discarded."""
+        ahead = [reply for reply, state in self.replies.items() if state.startswith("ahead")]
+        assert len(ahead) <= 1, "2: one reply ahead at a time"
+        return ahead[0] if ahead else None
 
     @property
     def open_utterance(self) -> Utterance | None:
@@ -168,11 +184,12 @@ class World:
     @property
     def _has_open_call(self) -> bool:
         """A tool call of the latest reply, or one that runs again, has no result yet."""
-        again = self.awaited_again if len(self.replies) == 1 else set[str]()
+        asked = {one for one in self.replies if one not in self.ahead or one in self.adopted}
+        again = self.awaited_again if len(asked) == 1 else set[str]()
         return any(
             isinstance(fact, ToolUsed)
             and fact.result is None
-            and (fact.reply == max(self.replies) or fact.call.id in again)
+            and (fact.reply == max(asked) or fact.call.id in again)
             for fact in self.journal.values()
         )
 
@@ -205,6 +222,7 @@ class World:
         self.conversation = Conversation(self.config, Resumption(facts, cause, is_cut_off))
         last = max((fact.reply for fact in facts if isinstance(fact, ToolUsed)), default=0)
         self.replies, self.forced = {last: "cancelled"}, set()
+        self.ahead, self.adopted = {}, set()
         unanswered = takewhile(lambda fact: not isinstance(fact, CallerSaid), reversed(facts))
         self.awaited_again = {fact.call.id for fact in unanswered if isinstance(fact, ToolUsed)}
         self.tools = {call: state for call, state in self.tools.items() if state != "running"}
@@ -218,7 +236,7 @@ class World:
         self.is_broken = True
         before, gives_way = dict(self.journal), Timer.YIELD in self.timers
         hides = self._awaits_secret
-        is_stale = self._is_stale(event)
+        is_stale, is_ahead = self._is_stale(event), self._is_ahead(event)
         self._learn(event)
         has_to_call = self.active in self.forced
         is_unanswered = Timer.END_OF_TURN_DELAY in self.timers
@@ -237,15 +255,24 @@ class World:
             assert self.actions == [], "3: words wait for the tool that a reply has to call"
         if gives_way and isinstance(event, ev.ReplyDelta | ev.ReplyFinished | ev.ReplyFailed):
             assert self.actions == [], "3: a reply that gives way says and does nothing"
+        if is_ahead:
+            assert self.actions == [], "2: a reply that was asked for ahead says and does nothing"
         self._judge_limits(event, is_stale=is_stale, is_unanswered=is_unanswered)
         self._judge_state()
         self.is_broken = False
         return self.actions
 
+    def _is_ahead(self, event: ev.Event) -> bool:
+        match event:
+            case ev.ReplyDelta(reply) | ev.ReplyFinished(reply) | ev.ReplyFailed(reply):
+                return self.replies.get(reply) == "ahead"
+            case _:
+                return False
+
     def _is_stale(self, event: ev.Event) -> bool:
         match event:
             case ev.ReplyDelta(reply) | ev.ReplyFinished(reply) | ev.ReplyFailed(reply):
-                return self.replies.get(reply) != "active"
+                return self.replies.get(reply) not in {"active", "ahead"}
             case ev.ToolFinished(call_id):
                 return self.tools.get(call_id) != "running"
             case ev.TimerFired(timer, serial):
@@ -267,7 +294,8 @@ class World:
             case ev.CallStarted():
                 self.is_started = True
             case ev.ReplyFinished(reply) | ev.ReplyFailed(reply):
-                self.replies[reply] = "finished"
+                is_kept = self._is_ahead(event) and isinstance(event, ev.ReplyFinished)
+                self.replies[reply] = "ahead, over" if is_kept else "finished"
             case ev.ToolFinished(call_id):
                 self.tools[call_id] = "finished"
             case ev.TimerFired(timer):
@@ -295,6 +323,12 @@ class World:
                 if self.check_request is not None:
                     self.check_request(action)
                 self._assert_nothing_forgotten(messages)
+            case Speculate(reply, messages):
+                self._ask_ahead(reply, messages)
+            case AdoptReply(reply):
+                self._adopt(reply)
+            case DiscardReply(reply):
+                self._discard(reply)
             case CancelReply(reply):
                 assert self.replies[reply] == "active", "2: only what runs is cancelled"
                 self.replies[reply] = "cancelled"
@@ -346,6 +380,35 @@ class World:
         if entry is not None and collector is not None:
             assert entry.is_sensitive == collector.is_sensitive, "9: a secret stays one"
             assert collector.accepts(entry.digits), "9: a tool gets a valid entry"
+
+    def _ask_ahead(self, reply: int, messages: tuple[Message, ...]) -> None:
+        assert self.speculation is None, "2: one reply ahead at a time"
+        assert all(reply > one for one in self.replies), "2: a new reply id"
+        assert not self.is_ending and not self.is_gone, "3: no reply after the end"
+        assert self.config.limits.speculates, "only where the use case wants it"
+        assert_acceptable(messages)
+        if self.check_request is not None:
+            self.check_request(StartReply(reply, messages))
+        self.replies[reply], self.ahead[reply] = "ahead", messages
+
+    def _discard(self, reply: int) -> None:
+        assert self.replies[reply].startswith("ahead"), "2: only what is ahead is discarded"
+        self.replies[reply] = "cancelled"
+
+    def _adopt(self, reply: int) -> None:
+        """Promise 2: what was asked ahead is what is asked now, but for how words are written."""
+        assert self.active is None, "2: one reply at a time"
+        is_over = self.replies[reply] == "ahead, over"
+        assert is_over or self.replies[reply] == "ahead", "2: only what is ahead is adopted"
+        facts = [self.journal[at] for at in range(len(self.journal))]
+        assert isinstance(facts[-1], CallerSaid), "2: it answers the caller's final words"
+        asked = self.ahead[reply]
+        now = History(facts).messages(self.config.limits.history_characters)
+        self._assert_nothing_forgotten(now)
+        assert asked[:-1] == now[:-1], "2: what came before is the same"
+        assert _letters(asked[-1]) == _letters(now[-1]), "2: and so are the words"
+        self.replies[reply] = "finished" if is_over else "active"
+        self.adopted.add(reply)
 
     def _await_summary(self, action: Summarize) -> None:
         assert self.awaited_summary is None, "10: one summary at a time"
@@ -528,6 +591,8 @@ class World:
                 assert utterance.text.startswith(fact.text), "3: heard is a beginning of said"
             else:
                 assert fact.text == utterance.text, "5: every word spoken is recorded"
+        if self.is_gone or self.is_ending:
+            assert self.speculation is None, "8: nothing was asked ahead that goes on"
         if self.is_gone:
             return
         if self.active is None:
@@ -607,6 +672,16 @@ class World:
 def _said(facts: list[Fact]) -> list[str]:
     """The words of the caller in these facts."""
     return [fact.text for fact in facts if isinstance(fact, CallerSaid) and fact.means == "speech"]
+
+
+def _letters(message: Message) -> list[object]:
+    """A message without marks and capitals."""
+    return [
+        "".join(each for each in part.text.casefold() if each.isalnum() or each in "?%$")
+        if isinstance(part, Text)
+        else part
+        for part in message.parts
+    ]
 
 
 def assert_acceptable(messages: tuple[Message, ...]) -> None:

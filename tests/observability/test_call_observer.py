@@ -33,6 +33,7 @@ ASK_AGAIN = act.StartReply(2, ())
 ORDER = ToolCall("tool00002", "order", "{}")
 DONE = act.ToolOutcome("{}")
 ONE_CALL = {"calls_total caller_hangup pizza": 1.0}
+PARTLY = ev.CallerSpoke("Are you open?", is_final=False)
 PAUSE = "pause"
 BOUND = "3"
 """A key with a meaning of its own."""
@@ -106,6 +107,54 @@ def test_turn_is_counted_and_logged_with_all_its_stages() -> None:
         "tokens": {},
         "stop": "end",
         "fault": "",
+    }
+
+
+def test_reply_that_was_asked_ahead_has_its_own_times_and_the_turn_begins_with_the_words() -> None:
+    """Its pieces before that are not those of a reply that was left; its tokens are the turn's."""
+    steps: Sequence[Step] = [
+        (9.0, PARTLY, [act.Speculate(1, ())]),
+        (9.5, ev.ReplyDelta(1, "Yes. "), []),
+        (9.75, ev.ReplyFinished(1), []),
+        (9.75, ev.TokensCounted(1, Usage(100, 40)), []),
+        (10.0, SPOKE, [act.AdoptReply(1), act.Speak(1, "Yes. ", is_last=True)]),
+    ]
+
+    samples, [line] = samples_of(observed(*steps)), lines_of(*steps)
+
+    assert samples == {
+        **ONE_CALL,
+        "llm_speculations_total adopted": 1.0,
+        "llm_time_to_first_token_seconds scripted: pizza": (1, 0.5),
+        "llm_time_to_first_clause_seconds scripted: pizza": (1, 1.0),
+        "llm_requests_total scripted: finished": 1,
+        "llm_duration_seconds scripted: finished": (1, 0.75),
+        "llm_tokens_total input scripted:": 100.0,
+        "llm_tokens_total output scripted:": 40.0,
+        "turn_time_to_first_speech_seconds pizza": (1, 0.0),
+        "turn_overhead_seconds": (1, 0.0),
+        "turns_total answered pizza": 1,
+    }
+    assert (line["requests"], line["response_ms"], line["stop"]) == (1, 0.0, "end")
+    assert line["tokens"] == {"input": 100, "output": 40, "cache_read": 0, "cache_write": 0}
+
+
+def test_reply_that_was_asked_ahead_in_vain_is_no_interrupt_and_leaves_its_tokens() -> None:
+    steps: Sequence[Step] = [
+        (9.0, PARTLY, [act.Speculate(2, ())]),
+        (9.5, ev.ReplyDelta(2, "Yes. "), []),
+        (9.75, ev.TokensCounted(2, Usage(100, 40)), []),
+        (10.0, SPOKE, [act.DiscardReply(2), ASK]),
+        *YES[1:],
+    ]
+
+    samples, before = samples_of(observed(*steps)), samples_of(observed(*YES))
+
+    assert samples == {
+        **before,
+        "llm_speculations_total discarded": 1.0,
+        "llm_tokens_total input scripted:": 100.0,
+        "llm_tokens_total output scripted:": 40.0,
     }
 
 
@@ -290,6 +339,24 @@ COUNTED: dict[str, tuple[Sequence[Step], dict[str, Any]]] = {
             (11.3, ev.ReplyDelta(1, " open"), []),
         ],
         {"llm_stale_pieces_total": 2.0},
+    ),
+    "llm_speculations": (
+        [
+            (1.0, PARTLY, [act.Speculate(1, ())]),
+            (2.0, ev.ReplyFailed(1, ev.ReplyFault.NOT_ASKED), []),
+            (3.0, PARTLY, [act.Speculate(2, ())]),
+            (4.0, ev.ReplyFailed(2, ev.ReplyFault.TIMEOUT), []),
+            (5.0, PARTLY, [act.Speculate(3, ())]),
+            (6.0, PARTLY, [act.DiscardReply(3), act.Speculate(4, ())]),
+            (7.0, SPOKE, [act.AdoptReply(4)]),
+            (8.0, ev.ReplyFailed(4, ev.ReplyFault.TIMEOUT), []),
+        ],
+        {
+            "llm_speculations_total refused": 1.0,
+            "llm_speculations_total failed": 1.0,
+            "llm_speculations_total discarded": 1.0,
+            "llm_speculations_total adopted": 1.0,
+        },
     ),
     "tool_": (
         [

@@ -38,6 +38,7 @@ END, TOOLS = StopReason.END, StopReason.TOOLS
 LOOK = ToolCall("tool00001", "look_up", "{}")
 BRIEF = CallConfig(greeting="Hello.", tools={"look_up": ToolSpec("look_up", "Looks it up.", "{}")})
 SPOKE = ev.CallerSpoke("Are you open?")
+PARTLY, ELSE = ev.CallerSpoke("are you open?", False), ev.CallerSpoke("Are you near?")
 YES: Sequence[Step] = [0.7, "Yes, ", 0.2, "until nine. ", 1.1, "Bye.", END]
 LOOKS: Sequence[Step] = [0.4, LOOK, TOOLS]
 ANSWERED, CUT = ("answered", 0, False), ("interrupted", 0, False)
@@ -116,6 +117,15 @@ CALLS = {
         turns=[(2.0, 0.0), (10.0, 0.0)],
         outcomes=[ANSWERED, ANSWERED],
     ),
+    "asked ahead": Call([(1.6, PARTLY), (2.3, SPOKE)], turns=[(2.3, 0.0)]),
+    "asked ahead, and there": Call([(0.5, PARTLY), (3.3, SPOKE)], turns=[(3.3, 0.0)]),
+    "asked ahead, with a tool": Call(
+        [(1.5, PARTLY), (2.3, SPOKE)],
+        replies=[LOOKS, YES],
+        turns=[(2.3, 0.0)],
+        outcomes=[("answered", 1, False)],
+    ),
+    "asked ahead in vain": Call([(1.6, PARTLY), (2.3, ELSE)], turns=[(2.3, 0.0)]),
     "words that go on": Call(
         [(2.0, ev.CallerSpoke("I would like a")), (2.3, ev.CallerSpoke("pizza please."))],
         turns=[(2.3, 0.0)],

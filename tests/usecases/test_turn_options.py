@@ -21,6 +21,7 @@ def test_options_become_limits() -> None:
         moment_ms=(60_000,),
         longest_turn_ms=90_000,
         resumes_after_noise=False,
+        speculates=False,
         expects={"Order number": "6 digits", "birthday": "date"},
     )
 
@@ -32,6 +33,7 @@ def test_options_become_limits() -> None:
         moment_ms=(60_000,),
         longest_turn_ms=90_000,
         resumes_after_noise=False,
+        speculates=False,
         expects={
             "order number": ExpectedAnswer(AnswerKind.NUMBER, 6),
             "birthday": ExpectedAnswer(AnswerKind.DATE),

@@ -246,9 +246,15 @@ def _now() -> float:
 class HedgeBudget:
     """The second requests of this process: a share of all. It begins half full."""
 
-    def __init__(self, share: float = 0.05, is_allowed: Callable[[], bool] = lambda: True) -> None:
+    def __init__(
+        self,
+        share: float = 0.05,
+        is_allowed: Callable[[], bool] = lambda: True,
+        throttled: Callable[[], None] = lambda: None,
+    ) -> None:
         self._share = share
         self._is_allowed = is_allowed
+        self._throttled = throttled
         self._saved = _MOST_HEDGES / 2 if share else 0.0
         self._paused_until = float("-inf")
 
@@ -257,6 +263,7 @@ class HedgeBudget:
 
     def pause(self) -> None:
         self._paused_until = _now() + _NO_HEDGES_SECONDS
+        self._throttled()
 
     def spend(self) -> bool:
         """Take a hedge from the budget; whether it may be made."""

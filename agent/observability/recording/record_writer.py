@@ -23,7 +23,7 @@ from contextlib import asynccontextmanager
 from contextvars import Context, copy_context
 from functools import partial
 
-from agent.call.actions import StartReply
+from agent.call.actions import Speculate, StartReply
 from agent.call.events import EndReason
 from agent.observability.recording.serialization import (
     RECORD,
@@ -70,7 +70,7 @@ class CallRecorder:
             "event": event_form(moment.event),
             "did": self._forms.write(moment.actions),
         }
-        if any(isinstance(action, StartReply) for action in moment.actions):
+        if any(isinstance(action, StartReply | Speculate) for action in moment.actions):
             line["asks"] = self._asks()
         self._add(line)
 

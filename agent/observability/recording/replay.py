@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from agent.call.actions import StartReply, Summarize
+from agent.call.actions import Speculate, StartReply, Summarize
 from agent.call.config import CallConfig
 from agent.call.conversation import Conversation
 from agent.call.events import CallConfigChanged
@@ -35,6 +35,7 @@ from agent.observability.recording.serialization import (
 )
 from agent.observability.recording.transcript import COLUMNS, clock, folded, plain_text, shortened
 
+_ASKED = (StartReply, Speculate, Summarize)
 _MOST_CHANGES = 20
 _LEAD = 24  # characters that are shown before two long lines differ
 
@@ -86,7 +87,7 @@ def replay(connections: Sequence[RecordedConnection], today: Today | None = None
             if today and isinstance(event, CallConfigChanged):
                 event = replace(event, config=today.brief)
             actions = conversation.receive(event)
-            asked = (each.messages for each in actions if isinstance(each, StartReply | Summarize))
+            asked = (each.messages for each in actions if isinstance(each, _ASKED))
             did = forms.write(actions)
             departure = _Departure(one.generation, position, step, did, next(asked, ()))
             outcome.events += 1

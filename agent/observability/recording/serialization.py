@@ -25,6 +25,7 @@ from agent.call.actions import (
     HangUp,
     Record,
     RunTool,
+    Speculate,
     StartReply,
     Summarize,
     ToolOutcome,
@@ -177,6 +178,8 @@ class ActionForms:
             case StartReply(reply, messages, choice):
                 asked = {"choice": msgspec.to_builtins(choice), "messages": digests(messages)}
                 return {**form, "reply": reply, **asked}
+            case Speculate(reply, messages):
+                return {**form, "reply": reply, "messages": digests(messages)}
             case Summarize(summary, messages):
                 return {**form, "summary": summary, "messages": digests(messages)}
             case RunTool(entry=Entry() as entry):

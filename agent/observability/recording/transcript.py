@@ -326,6 +326,12 @@ def _actions(forms: Sequence[Form]) -> Iterator[act.Action]:
         match form:
             case {"kind": "StartReply", "reply": int(reply)}:
                 yield act.StartReply(reply, ())
+            case {"kind": "Speculate", "reply": int(reply)}:
+                yield act.Speculate(reply, ())
+            case {"kind": "AdoptReply", "reply": int(reply)}:
+                yield act.AdoptReply(reply)
+            case {"kind": "DiscardReply", "reply": int(reply)}:
+                yield act.DiscardReply(reply)
             case {"kind": "RunTool", "call": {"id": str(call_id), "name": str(name)}}:
                 yield act.RunTool(ToolCall(call_id, name, ""))
             case {"kind": "CancelReply", "reply": int(reply)}:
@@ -339,8 +345,8 @@ def _actions(forms: Sequence[Form]) -> Iterator[act.Action]:
 
 
 def _waterfall(turn: TrackedTurn) -> _Turn:
-    def ms(at: float | None) -> float | None:
-        return None if at is None else round((at - turn.heard_at) * 1000, 1)
+    def ms(at: float | None) -> float | None:  # what was asked ahead began before the words
+        return None if at is None else max(0.0, round((at - turn.heard_at) * 1000, 1))
 
     def bar(one: Activity) -> _Bar:
         end = "" if one.outcome in {"ok", "finished", "running"} else one.outcome

@@ -129,6 +129,8 @@ def test_actions_are_written_without_what_is_known_already() -> None:
     written = forms.write(
         [
             act.StartReply(2, asked, ForcedTool("order")),
+            act.Speculate(3, asked),
+            act.AdoptReply(3),
             act.RunTool(CALL, is_lasting=True),
             act.Speak(1, "One. "),
             act.Record(3, AgentSaid("One. ")),
@@ -139,6 +141,8 @@ def test_actions_are_written_without_what_is_known_already() -> None:
 
     assert [text_of(form) for form in written] == [
         f'{{"kind":"StartReply","reply":2,"choice":{{"name":"order"}},"messages":["{digest}"]}}',
+        f'{{"kind":"Speculate","reply":3,"messages":["{digest}"]}}',
+        '{"kind":"AdoptReply","reply":3}',
         '{"kind":"RunTool","call":{"id":"abc123def","name":"order","arguments":'
         '"{\\"size\\":\\"large\\"}"},"is_lasting":true,"standing":{"position":0,"answered":-1}}',
         '{"kind":"Speak","utterance":1,"text":"One. "}',

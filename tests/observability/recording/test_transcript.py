@@ -12,9 +12,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.call import events as ev
-from agent.call.actions import Action, Record, RunTool, Speak, StartReply, ToolOutcome
+from agent.call.actions import (
+    Action,
+    AdoptReply,
+    DiscardReply,
+    Record,
+    RunTool,
+    Speak,
+    Speculate,
+    StartReply,
+    ToolOutcome,
+)
 from agent.call.config import CallConfig
-from agent.call.events import Event, Playback, PlaybackReported
+from agent.call.events import Event, Playback, PlaybackReported, TimerFired
 from agent.call.history import (
     AgentSaid,
     CallerSaid,
@@ -26,6 +36,7 @@ from agent.call.history import (
     ToolUsed,
 )
 from agent.call.messages import ToolCall, ToolResult
+from agent.call.timers import Timer
 from agent.cli.recorded_calls import shown
 from agent.observability.recording.serialization import RecordedConnection
 from agent.observability.recording.transcript import (
@@ -144,6 +155,31 @@ def test_recorded_call_is_told_with_its_times() -> None:
         "  tool PlaceOrderFunction      1.60 +0.80   |                          =============",
         "  reply 2                      2.40 +0.80   |" + " " * 39 + "..........===",
         "  speech                       1.40 +1.60   |" + " " * 22 + "=" * 27,
+    ]
+
+
+async def asked_ahead(store: MemoryStore) -> None:
+    """A recorded turn whose reply was asked ahead, after another one in vain."""
+    happened: list[tuple[Event, Sequence[Action], float]] = [
+        (ev.CallStarted(), [Record(0, AgentSaid("Hello.", SpeechSource.GREETING))], 0.0),
+        (TimerFired(Timer.SPECULATION, 1), [Speculate(1, ())], 2.0),
+        (ev.CallerSpoke("a salad", False), [DiscardReply(1)], 0.2),
+        (TimerFired(Timer.SPECULATION, 2), [Speculate(2, ())], 0.3),
+        (ev.ReplyDelta(2, "Done."), [], 0.4),
+        (ev.CallerSpoke("A salad"), [AdoptReply(2), Speak(1, "Done.")], 0.1),
+        (ev.ReplyFinished(2), [Speak(1, "", is_last=True)], 0.2),
+    ]
+    await write(store, [Tape(beginning(CallConfig()), happened)])
+
+
+def test_reply_that_was_asked_ahead_is_shown_from_the_words_on() -> None:
+    told: Any = json.loads(transcript_json(transcript_of(asked_ahead)))
+
+    (turn,) = told["lines"][0]["turns"]
+    assert (turn["words"], turn["first_text_ms"]) == ("A salad", 0.0)
+    assert [(span["name"], span["from_ms"], span["to_ms"]) for span in turn["spans"]] == [
+        ("hold", 0.0, 0.0),
+        ("reply 2", 0.0, 200.0),
     ]
 
 
