@@ -331,12 +331,13 @@ def use_case_schema() -> str:
     own = parts["UseCaseFile"]["properties"]
     own["http_tools"]["additionalProperties"] = tool
     parts["ToolTable"]["properties"]["parameters"]["additionalProperties"] = parameter
-    own["phrases"] = phrases
+    parts["Phrases"]["additionalProperties"] = False
+    of_a_language = {"^[a-z]{2,3}(-[A-Za-z0-9]{1,8})*$": phrases}
+    own["phrases"] = {**parts["Phrases"], "patternProperties": of_a_language}
     own["desk"] = desk
     own["keypad"]["propertyNames"] = {"enum": sorted(KEYS)}
     own["relay"]["propertyNames"] = {"enum": sorted(ATTRIBUTES.keys() - {"url", "welcomeGreeting"})}
     own["languages"]["items"]["propertyNames"] = {"enum": sorted(LANGUAGE_ATTRIBUTES)}
-    parts["Phrases"]["additionalProperties"] = False
     del parts["ProfileFile"]
     return schema_text("A use case", {**file, "$defs": parts})
 

@@ -128,6 +128,8 @@ class Speak:
     """Whether the caller can stop it; None = as the use case says."""
     preemptible: bool | None = None
     """Whether later speech cuts it off. Never for a stream: its next piece would cut it off."""
+    language: str = ""
+    """BCP 47; empty = the session's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,9 +152,11 @@ class SendDigits:
 
 @dataclass(frozen=True, slots=True)
 class SwitchLanguage:
-    """Change speech-to-text and text-to-speech together, to a BCP 47 tag."""
+    """Change text-to-speech to a BCP 47 tag, and speech-to-text with it."""
 
     language: str
+    voice_only: bool = False
+    """Speech-to-text goes on finding the language itself."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ class AgentOutput:
         self._audible: list[int] = []
         self._first_unplayed = self._playing_from = 0  # indexes into `_audible`
         self._played = ""
+        self.language = ""  # of what is said next, see `CallConfig.voice_language`
         self.unheard = ""
         """What the latest cut has left out of answers; fillers do not count."""
         self.has_spoken = False
@@ -66,7 +67,7 @@ class AgentOutput:
         else:
             self._history.extend_speech(self.open_at, text)
         growing = Record(self.open_at, self._history[self.open_at], is_growing=True)
-        return [Speak(self._utterance, text), growing]
+        return [self._speak(text), growing]
 
     def close(self, rest: str | None = None) -> list[Action]:
         """Close the open utterance with its last words; say them as a new one if none is open.
@@ -76,7 +77,7 @@ class AgentOutput:
         if self.open_at is None:
             return self.say_whole(rest, SpeechSource.MODEL) if rest else []
         position, self.open_at = self.open_at, None
-        closing: Action = Speak(self._utterance, rest or "", is_last=True)
+        closing: Action = self._speak(rest or "", is_last=True)
         if rest is None:
             return [closing]
         if rest:
@@ -92,7 +93,7 @@ class AgentOutput:
     ) -> list[Action]:
         closing = self.close()
         self._begin_utterance()
-        speak = Speak(self._utterance, text, is_last=True, interruptible=interruptible)
+        speak = self._speak(text, is_last=True, interruptible=interruptible)
         return [*closing, speak, self._append(AgentSaid(text, source))]
 
     def heard_until(self, after_ms: int | None) -> str:
@@ -158,6 +159,11 @@ class AgentOutput:
         self.has_spoken = True
         self._has_later_utterance = self._is_reported_on
         self._utterance += 1
+
+    def _speak(
+        self, text: str, *, is_last: bool = False, interruptible: bool | None = None
+    ) -> Speak:
+        return Speak(self._utterance, text, is_last, interruptible, language=self.language)
 
     def _append(self, said: AgentSaid) -> Record:
         position = self._history.append(said)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from agent.call.answer_kind import ExpectedAnswer
 from agent.call.messages import ToolSpec
@@ -19,7 +19,10 @@ class KeyBinding:
 
 @dataclass(frozen=True, slots=True)
 class Phrases:
-    """Sentences the agent says without a model; a use case may have its own."""
+    """Sentences the agent says without a model, here in English; a use case may have its own.
+
+    The other languages are in `agent.call.built_in_phrases`.
+    """
 
     fillers: tuple[str, ...] = (
         "One moment, please.",
@@ -136,3 +139,22 @@ class CallConfig:
     limits: Limits = Limits()
     can_hand_off: bool = False
     language: str = ""
+    """In force, BCP 47; `multi` = that of each text, which the voice finds out."""
+    translations: Mapping[str, Phrases] = field(default_factory=dict)
+    """The sentences in each language that the call may change to, by its tag."""
+    hears_any_language: bool = False
+    """Speech-to-text finds the language itself; a change leaves it so."""
+    has_other_backup_voice: bool = False
+    """The voice may be replaced by one of another language, until the call changes its own."""
+
+    @property
+    def voice_language(self) -> str:
+        """The language that a piece of speech names; empty = the session's."""
+        return "" if self.has_other_backup_voice else self.language
+
+    def in_language(self, language: str) -> CallConfig:
+        """The same in another language; its sentences stay if there is no translation."""
+        if language == self.language:
+            return self
+        phrases = self.translations.get(language, self.phrases)
+        return replace(self, language=language, phrases=phrases, has_other_backup_voice=False)

@@ -19,6 +19,7 @@ from agent.call import events as ev
 from agent.call import lifecycle
 from agent.call.actions import Action, SwitchLanguage
 from agent.call.agent_output import AgentOutput
+from agent.call.caller_language import CallerLanguage
 from agent.call.config import CallConfig
 from agent.call.history import History
 from agent.call.keypad import Keypad
@@ -39,7 +40,6 @@ class Conversation:
     def __init__(self, config: CallConfig, resumption: Resumption | None = None) -> None:
         limits, timers = config.limits, TimerSet()
         self.history = history = History(resumption.facts if resumption else ())
-        self._config = config
         self._resumption = resumption
         self._timers = timers
         self._tools = ToolCalls(history, config.tools)
@@ -51,6 +51,7 @@ class Conversation:
         parts = (self._lifecycle, timers, self._fillers)
         self._reply = reply = Reply(history, timers)
         self._turn = Turn(history, self._output, self._tools, *parts, config, reply)
+        self._language = CallerLanguage(history, self._turn, self._lifecycle)
         self._turn_taking = TurnTaking(self._input, self._output, *parts, self._turn, reply.ahead)
         self._summarization = Summarization(history, self._tools, limits)
         self.received: ev.Event = ev.CallStarted()  # with marks for sensitive digits
@@ -62,23 +63,26 @@ class Conversation:
         return self._lifecycle.phase is lifecycle.Phase.GONE and not self._tools.runs
 
     @property
+    def _config(self) -> CallConfig:
+        return self._turn.config
+
+    @property
     def end_reason(self) -> ev.EndReason:
         return self._lifecycle.reason
 
     def receive(self, event: ev.Event) -> list[Action]:
         """Take one event; returns what to do now, in this order. A stale event changes nothing."""
         self._actions = []
-        self.received = event = self._keypad.screen(event, self._turn.language)
+        self.received = event = self._keypad.screen(event, self._config.language)
         if self._lifecycle.accepts(event) and not self._is_stale(event):
             if not self._reply.keep(event):
                 self._decide(event)
             for kept in self._reply.release():
                 self._decide(kept)
             self._actions += self._turn_taking.limit_turn(self._actions, self._config.limits)
-        leads_on = self._turn.is_under_way or self._timers.lead_on
         is_open = self._lifecycle.phase is lifecycle.Phase.OPEN
         self._actions[:0] = self._reply.ahead.settle(is_open=is_open and self._keypad.is_idle)
-        assert leads_on or not is_open, type(event)  # noqa: S101 (an invariant)
+        assert not is_open or self._turn.is_under_way or self._timers.lead_on, type(event)  # noqa: S101
         return self._summarization.give_way(self._actions)
 
     def _is_stale(self, event: ev.Event) -> bool:
@@ -127,8 +131,7 @@ class Conversation:
                 self._timers.stop(timer)
                 self._wake(timer)
             case ev.CallConfigChanged(config):
-                self._config = config
-                self._actions += self._turn.set_config(config)
+                self._actions += self._turn.set_config(config.in_language(self._config.language))
             case ev.AllowanceSpent():
                 self._leave_with(*self._lifecycle.spend(event, self._config.phrases))
             case ev.ServiceStopping(mode):
@@ -182,9 +185,7 @@ class Conversation:
             self._actions += self._turn.ask()
 
     def _resume(self, resumption: Resumption) -> None:
-        if resumption.language:
-            self._actions.append(SwitchLanguage(resumption.language))
-            self._turn.language = resumption.language
+        self._actions += self._language.switch(resumption.language)
         self._actions += self._tools.resume()
         if resumption.end is not None:
             self._lifecycle.take_effect(resumption.end, self._config, was_awaited=True)
@@ -198,7 +199,7 @@ class Conversation:
     def _hear(self, event: ev.CallerSpoke) -> None:
         if not event.is_final:
             self._actions += self._turn_taking.note_partial(event, self._config.limits)
-        elif has_words(event.text) and (entry := self._keypad.hear(event, self._turn.language)):
+        elif has_words(event.text) and (entry := self._keypad.hear(event, self._config.language)):
             self._turn_taking.end_caller_turn()
             self._follow_turn(*self._turn.enter(*entry))
         elif not has_words(event.text) or self._input.is_repetition(event.text):
@@ -208,8 +209,9 @@ class Conversation:
             self._take_words(event)
 
     def _take_words(self, event: ev.CallerSpoke) -> None:
-        is_typing, language = self._keypad.is_typing, event.language or self._turn.language
-        self._actions += self._input.add_words(event.text)
+        self._actions += self._language.switch(changed := self._language.change(event))
+        language, is_typing = event.language or self._config.language, self._keypad.is_typing
+        self._actions += self._input.add_words(event.text, changed)
         self._turn_taking.end_caller_turn()
         if self._lifecycle.end_is_final:
             if is_typing:  # nothing else was under way
@@ -314,7 +316,7 @@ class Conversation:
         self._actions += self._lifecycle.take_effect(effect, self._config, was_awaited=was_awaited)
         self._actions += self._keypad.close() if self._lifecycle.ending else []
         if isinstance(effect, SwitchLanguage):
-            self._turn.language = effect.language
+            self._actions += self._language.switch(effect.language)
         if not was_awaited:
             note = self._turn.add_note(LATE_RESULT.format(name, event.outcome.content))
             self._actions.append(note)
@@ -382,8 +384,7 @@ class Conversation:
         self._end_call(self._lifecycle.ending or lifecycle.CUT_SHORT)
 
     def _leave_with(self, words: str, ending: lifecycle.CallEnding) -> None:
-        self._actions += self._turn.leave()
-        self._actions += self._keypad.complete()
+        self._actions += [*self._turn.leave(), *self._keypad.complete()]
         self._lifecycle.ending = ending
         self._say_last(words)
 

@@ -20,7 +20,7 @@ from enum import StrEnum
 from itertools import dropwhile, takewhile
 from typing import TypeVar
 
-from agent.call.messages import Message, Part, Role, Text, ToolCall, ToolResult
+from agent.call.messages import SPEAKS, Message, Part, Role, Text, ToolCall, ToolResult
 from agent.call.text import WholeText
 
 
@@ -48,6 +48,7 @@ class CallerSaid(WholeText):
 
     text: str
     means: InputMode = InputMode.SPEECH
+    language: str = ""  # BCP 47, which the call changes to with these words
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,13 +236,12 @@ class History:
     def cut_speech(self, position: int, heard: str) -> None:
         self._replace(position, AgentSaid(heard, self._uncut(position).voice, is_cut=True))
 
-    def rephrase(self, text: str) -> int:
+    def rephrase(self, text: str, language: str = "") -> int:
         said = self.last_said
         if said is None:
             raise ValueError("the last fact is not the caller's words")
-        position = len(self) - 1
-        self._replace(position, CallerSaid(text, said.means))
-        return position
+        self._replace(len(self) - 1, CallerSaid(text, said.means, language or said.language))
+        return len(self) - 1
 
     def complete_tool(self, position: int, result: ToolResult) -> None:
         used = self.fact(position, ToolUsed)
@@ -309,8 +309,7 @@ class _Projection:
         self._messages: list[tuple[Role, list[Part]]] = []
         """Those after the settled ones; the last two may still grow."""
         self._cut_off = False
-        self._reply: int | None = None
-        """Of the tool run before."""
+        self._reply: int | None = None  # of the tool run before
         if self._summary.text:
             self._add(self._summary)
 
@@ -333,7 +332,8 @@ class _Projection:
     def _add(self, fact: Fact) -> None:
         before, self._reply = self._reply, fact.reply if isinstance(fact, ToolUsed) else None
         match fact:
-            case CallerSaid(text, means):
+            case CallerSaid(text, means, language):
+                self._caller(SPEAKS.format(language) if language else "")
                 self._caller(KEYS_PRESSED.format(text) if means is InputMode.KEYPAD else text)
             case Note(text):
                 self._caller(f"[{text}]")

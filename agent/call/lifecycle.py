@@ -19,7 +19,7 @@ from enum import Enum, StrEnum, auto
 from itertools import accumulate
 
 from agent.call import events as ev
-from agent.call.actions import Action, Effect, EndCall, Handoff, HangUp, SwitchLanguage
+from agent.call.actions import Action, Effect, EndCall, Handoff, HangUp, Play, SendDigits
 from agent.call.config import CallConfig, Limits, Phrases
 from agent.call.events import EndReason, Event
 from agent.call.history import CallerSaid, Fact, History, InputMode
@@ -136,7 +136,6 @@ class CallLifecycle:
     reason: EndReason = EndReason.CALLER_HANGUP
     ending: CallEnding | None = None  # planned
     warnings: int = 0  # at the second one the time is up
-    _language: str = ""
 
     @property
     def end_is_final(self) -> bool:
@@ -181,9 +180,7 @@ class CallLifecycle:
             self.ending = BY_AGENT
         elif isinstance(effect, Handoff):
             self.ending = self._transfer(effect, config)
-        elif isinstance(effect, SwitchLanguage):
-            self._language = effect.language
-        return [] if effect is None or isinstance(effect, HangUp | Handoff) else [effect]
+        return [effect] if isinstance(effect, Play | SendDigits) else []
 
     def give_up(self, config: CallConfig) -> tuple[str, CallEnding]:
         if config.can_hand_off:
@@ -213,7 +210,7 @@ class CallLifecycle:
         return [*self._timers.stop(*Timer)]
 
     def _transfer(self, handoff: Handoff, config: CallConfig) -> CallEnding:
-        return transfer(handoff, self._history, self._language or config.language)
+        return transfer(handoff, self._history, config.language)
 
 
 def _fitting(slots: Mapping[str, str]) -> Iterator[tuple[str, str]]:

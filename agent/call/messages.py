@@ -18,6 +18,9 @@ from agent.call.text import WholeText
 
 _W = TypeVar("_W")
 
+SPEAKS = "[The caller speaks {} now. Answer in this language.]"
+"""To a model, before the words with which the call changes its language."""
+
 
 class Role(StrEnum):
     """Who a message comes from: `user` and `assistant` of the providers."""

@@ -74,9 +74,8 @@ class Turn:
     _lifecycle: CallLifecycle
     _timers: TimerSet
     _fillers: FillerPolicy
-    _config: CallConfig
+    config: CallConfig
     _reply: Reply
-    language: str = ""  # of the caller, BCP 47
     may_retry: bool = True
     _failures: int = 0
     _round: int = 0
@@ -88,12 +87,13 @@ class Turn:
     _rest_is_all: bool = True  # the model had written no more, and no tool was awaited
 
     def __post_init__(self) -> None:
-        self.language = self._config.language
+        self._output.language = self.config.voice_language
 
     def set_config(self, config: CallConfig) -> list[Action]:
-        self._config = config
+        self.config = config
         self._tools.specs = config.tools
         self._fillers.phrases = config.phrases
+        self._output.language = config.voice_language
         return self._reply.ahead.discard()
 
     @property
@@ -131,27 +131,27 @@ class Turn:
         return [*self._reply.cancel(), *stopped]
 
     def ask(self, choice: ToolChoice = Choice.AUTO) -> list[Action]:
-        limits = self._config.limits
+        limits = self.config.limits
         self._tools.has_news = False
         if self._asked_at is None:
             self._asked_at = len(self._history)
         is_awaited = Timer.FILLER in self._timers.running  # since a request without words
         return [
             *self._timers.stop(Timer.IDLE),
-            self._reply.ask(choice, self.language, limits.history_characters),
+            self._reply.ask(choice, self.config.language, limits.history_characters),
             *([] if is_awaited else self.await_filler(limits.reply_filler_after_ms)),
         ]
 
     def speculate(self) -> list[Action]:
         """Ask ahead; not while a tool is awaited, as its result would be in the request."""
-        limits = self._config.limits
+        limits = self.config.limits
         if self._tools.is_awaited or not limits.speculates:
             return []
         return [self._reply.ask_ahead(limits.history_characters)]
 
     def keep_rest(self, rest: str, *, is_all: bool) -> bool:
         """Keep what was not heard, to be said if no words come; whether there is such."""
-        if self._config.limits.resumes_after_noise and not self._has_gone_on:
+        if self.config.limits.resumes_after_noise and not self._has_gone_on:
             self._rest, self._rest_is_all = rest, is_all
         return bool(self._rest)
 
@@ -178,7 +178,7 @@ class Turn:
         left = self.leave() if self._rest else []
         delay = self._timers.stop(Timer.END_OF_TURN_DELAY)
         asked = self.ask() if delay else []
-        said = self._output.say_whole(self._config.phrases.may_i_answer, interruptible=False)
+        said = self._output.say_whole(self.config.phrases.may_i_answer, interruptible=False)
         return [*left, *delay, *asked, *said]
 
     def follow_key(self, binding: KeyBinding) -> list[Action]:
@@ -206,7 +206,7 @@ class Turn:
             return [*said, *self._timers.stop(Timer.FLUSH)]
         if Timer.FLUSH in self._timers.running and not said:
             return said
-        usual_ms = self._config.limits.flush_after_ms
+        usual_ms = self.config.limits.flush_after_ms
         after_ms = flush_after_ms(usual_ms, self._reply.chunker.given)
         return [*said, self._timers.start(Timer.FLUSH, after_ms)]
 
@@ -226,7 +226,7 @@ class Turn:
         return [*stopped, *said, *actions], then
 
     def fail_reply(self) -> TurnDecision:
-        phrases = self._config.phrases
+        phrases = self.config.phrases
         sorry = phrases.apology if self._output.open_at is None else phrases.lost_thread
         self._reply.is_active = False
         if not self._lifecycle.ending:  # in a call that ends anyway it does not matter
@@ -241,7 +241,7 @@ class Turn:
         ending = self._lifecycle.ending
         if ending and self._reply.chunker.has_begun:
             return stopped, Then.END_TURN
-        is_last = ending or self._round >= self._config.limits.tool_rounds
+        is_last = ending or self._round >= self.config.limits.tool_rounds
         return [*stopped, *self.ask(Choice.NONE if is_last else Choice.AUTO)], Then.AWAIT
 
     def enter(self, actions: list[Action], step: EntryStep) -> TurnDecision:
@@ -249,7 +249,7 @@ class Turn:
         if step is EntryStep.LATE:
             return actions, Then.AWAIT
         self._rest = ""
-        phrases, stopped = self._config.phrases, self._timers.stop(Timer.PLAYBACK, Timer.YIELD)
+        phrases, stopped = self.config.phrases, self._timers.stop(Timer.PLAYBACK, Timer.YIELD)
         waits = step is EntryStep.AWAIT and self._fillers.is_waiting
         self._fillers.is_waiting = waits or step is EntryStep.MOMENT
         done = [*stopped, *actions]
@@ -268,7 +268,7 @@ class Turn:
 
     def await_tool(self) -> list[Action]:
         """A tool runs, and nothing was said since the caller's last input."""
-        limits, may_fill = self._config.limits, self._fillers.may_fill
+        limits, may_fill = self.config.limits, self._fillers.may_fill
         return [self._timers.start(Timer.TOOL, limits.filler_after_ms)] if may_fill else []
 
     def await_filler(self, after_ms: int) -> list[Action]:
@@ -280,21 +280,21 @@ class Turn:
     def say_filler(self) -> list[Action]:
         """The next filler; while the caller speaks it waits."""
         if self._reply.yields:
-            return self.await_filler(self._config.limits.filler_every_ms)
+            return self.await_filler(self.config.limits.filler_every_ms)
         of_tool = "" if self._reply.chunker.has_begun else self._tools.filler
         filler = self._fillers.next_filler(of_tool)
         said = self._output.say_whole(filler, SpeechSource.FILLER)
         stopped = self._timers.stop(Timer.FILLER, Timer.TOOL)
-        return [*stopped, *said, *self.await_filler(self._config.limits.filler_every_ms)]
+        return [*stopped, *said, *self.await_filler(self.config.limits.filler_every_ms)]
 
     def take_up(self, first: FirstWords) -> TurnDecision:
         """Say how a resumed call goes on, and ask the model if it shall speak."""
         done = self._output.say_whole(first.sentence) if first.sentence else []
         done += [self.add_note(first.note)] if first.note else []
         if self._tools.collector:
-            done += self._output.say_whole(self._config.phrases.digits_again)
+            done += self._output.say_whole(self.config.phrases.digits_again)
         elif self._tools.is_awaited:
-            return done + self.await_filler(self._config.limits.filler_every_ms), Then.AWAIT
+            return done + self.await_filler(self.config.limits.filler_every_ms), Then.AWAIT
         elif first.asks_model:
             return done + self.ask(), Then.AWAIT
         return done, Then.END_TURN
@@ -312,7 +312,7 @@ class Turn:
         return "" if is_called or choice.name not in self._tools.specs else choice.name
 
     def _after_reply(self, calls: Sequence[ToolCall], stop: StopReason) -> TurnDecision:
-        phrases = self._config.phrases
+        phrases = self.config.phrases
         if stop is StopReason.BLOCKED:
             return self._stand_in(phrases.blocked)
         if calls and self._reply.choice is not Choice.NONE:
@@ -327,13 +327,13 @@ class Turn:
         return [*noted, *self.ask(self._reply.choice)], Then.AWAIT
 
     def _after_failure(self, sorry: str) -> TurnDecision:
-        limits, sentences = self._config.limits, self._config.phrases.trying_again
+        limits, sentences = self.config.limits, self.config.phrases.trying_again
         if self._lifecycle.ending:
             return self._stand_in(sorry)
         if self._failures == 1:
             limit = self._timers.start(Timer.MODEL_FAILURE, limits.model_failure_ms)
             return [*self._output.say_whole(sorry), limit], Then.END_TURN
-        if self._config.can_hand_off or not self.may_retry:
+        if self.config.can_hand_off or not self.may_retry:
             return [], Then.GIVE_UP
         said = self._output.say_whole(sentences[min(self._failures - 2, len(sentences) - 1)])
         again_after_ms = self._output.playing_ms + limits.retry_after_ms
@@ -341,7 +341,7 @@ class Turn:
 
     def _stand_in(self, sentence: str) -> TurnDecision:
         ending = self._lifecycle.ending
-        words = ending.farewell(self._config.phrases) if ending else sentence
+        words = ending.farewell(self.config.phrases) if ending else sentence
         return self._output.say_whole(words), Then.END_TURN
 
     def _use_tools(self, calls: Iterable[ToolCall]) -> TurnDecision:
@@ -359,11 +359,11 @@ class Turn:
             return [*accepted, *actions], then
         has_spoken = self._reply.chunker.has_begun
         if collector := self._tools.collector:
-            prompt = collector.prompt or self._config.phrases.enter_digits
+            prompt = collector.prompt or self.config.phrases.enter_digits
             said = [] if has_spoken else self._output.say_whole(prompt)
             return [*self._timers.stop(Timer.FILLER), *accepted, *said], Then.END_TURN
         if has_spoken:
-            return [*accepted, *self.await_filler(self._config.limits.filler_every_ms)], Then.AWAIT
+            return [*accepted, *self.await_filler(self.config.limits.filler_every_ms)], Then.AWAIT
         return [*accepted, *self.await_tool()], Then.AWAIT
 
     def _end_wait(self) -> Sequence[Action]:

@@ -23,7 +23,7 @@ from typing import Protocol
 
 from agent.call.actions import Action, Record, Speak
 from agent.call.agent_output import AgentOutput
-from agent.call.config import Limits, Phrases
+from agent.call.config import CallConfig, Limits, Phrases
 from agent.call.end_of_turn import answer_after_ms
 from agent.call.events import CallerSpoke, Playback, PlaybackReported
 from agent.call.history import CallerBegan, CallerSaid, History, InputMode
@@ -66,7 +66,7 @@ class CallerInput:
 
     @property
     def heard(self) -> str:
-        """What the caller heard before these words."""
+        """What the caller answers."""
         return self._history.asked
 
     def record_beginning(self) -> Action:
@@ -76,14 +76,15 @@ class CallerInput:
         said = self._replaceable
         return said is not None and repeats(said, text) and self._is_same_utterance(said, text)
 
-    def add_words(self, text: str) -> list[Action]:
+    def add_words(self, text: str, language: str = "") -> list[Action]:
+        """The words become a fact; `language`: the call changes to it with them."""
         said = self._replaceable
         window = self._timers.start(Timer.REPEAT, REPEAT_MS)
         if said is not None and self._is_same_utterance(said, text):
-            position = self._history.rephrase(text)
+            position = self._history.rephrase(text, language)
             self._since = min(self._since, position)
             return [Record(position, self._history[position]), window]
-        records = [*self.keypad.complete(), self._append(CallerSaid(text))]
+        records = [*self.keypad.complete(), self._append(CallerSaid(text, language=language))]
         self._question = self._history.asked
         return [*records, window]
 
@@ -114,7 +115,7 @@ class TurnUnderWay(Protocol):
     def is_under_way(self) -> bool: ...
 
     @property
-    def language(self) -> str: ...
+    def config(self) -> CallConfig: ...
 
     def speculate(self) -> list[Action]: ...
 
@@ -211,7 +212,10 @@ class TurnTaking:
     def ask_ahead(self, limits: Limits) -> list[Action]:
         """Ask with the partial words if an answer were due at once to them as final ones."""
         ahead, (said, asked) = self._speculation, self._input.unanswered
-        language, whole = ahead.language or self._turn.language, f"{said} {ahead.words}".strip()
+        language, whole = (
+            ahead.language or self._turn.config.language,
+            f"{said} {ahead.words}".strip(),
+        )
         is_busy = self._turn.is_under_way and not self._yields
         is_busy = is_busy or self._output.is_playing or not self._input.keypad.is_idle
         is_ending = self._lifecycle.ending is not None or self._lifecycle.end_is_final

@@ -38,6 +38,7 @@ from agent.store.call_state.call_list import listing
 from agent.tools import CallContext, IdempotencyStore
 from agent.twilio.speech_failover import SpeechHealth
 from agent.usecases import UseCase, prompt
+from agent.usecases.relay_attributes import language_of_voice
 
 log = structlog.get_logger(__name__)
 
@@ -384,7 +385,7 @@ class CallManager:
             messenger=self.messenger,
             clock=self.clock,
             time_zone=self._settings.time_zone,
-            language=use_case.relay.get("language", "en-US"),
+            language=language_of_voice(use_case.relay),
             languages=tuple(language["code"] for language in use_case.languages),
         )
         executor = self.resources.tool_registry.executor(use_case, context)

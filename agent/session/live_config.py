@@ -28,6 +28,7 @@ from agent.session.call_setup import CallSetup
 from agent.store.call_state import call_item
 from agent.usecases import UseCase, prompt
 from agent.usecases import record as records
+from agent.usecases.relay_attributes import hears_any_language, language_of_voice
 from agent.usecases.validation import plain
 
 log = structlog.get_logger(__name__)
@@ -126,6 +127,8 @@ class LiveConfiguration:
 
 def config_of(use_case: UseCase, item: Item) -> CallConfig:
     """What the conversation needs of a use case, in the call of this session item."""
+    language = language_of_voice(use_case.relay)
+    backup = use_case.backup_voice.get("ttsLanguage", "")
     return CallConfig(
         greeting=prompt.greeting(use_case, call_item.profile_of(item)),
         tools={spec.name: spec for spec in use_case.tools},
@@ -133,7 +136,10 @@ def config_of(use_case: UseCase, item: Item) -> CallConfig:
         phrases=use_case.phrases,
         limits=_limits_of(use_case),
         can_hand_off=use_case.transfer_target is not None,
-        language=use_case.relay.get("language", "en-US"),
+        language=language,
+        translations=use_case.translations,
+        hears_any_language=hears_any_language(use_case.relay),
+        has_other_backup_voice=backup not in {"", language},
     )
 
 

@@ -223,6 +223,7 @@ MAX_LOOP = 1000  # of `play`; 0 stands for this many
 class _TextFrame(_Frame, tag="text"):
     token: str
     last: bool
+    lang: str | UnsetType = UNSET
     interruptible: bool | UnsetType = UNSET
     preemptible: bool | UnsetType = UNSET
 
@@ -240,7 +241,7 @@ class _SendDigitsFrame(_Frame, tag="sendDigits"):
 
 class _LanguageFrame(_Frame, tag="language"):
     tts_language: str
-    transcription_language: str
+    transcription_language: str | UnsetType = UNSET
 
 
 class _EndFrame(_Frame, tag="end"):
@@ -261,6 +262,7 @@ def _frame(action: TransportAction) -> _Frame:
             return _TextFrame(
                 _characters(action.text),
                 action.is_last,
+                lang=_tag(action.language) if action.language else UNSET,
                 interruptible=_given(action.interruptible),
                 preemptible=_given(action.preemptible),
             )
@@ -277,12 +279,17 @@ def _frame(action: TransportAction) -> _Frame:
             if not re.fullmatch("[0-9*#w]+", digits):
                 raise ValueError("digits to send are one or more of 0-9, *, # and w")
             return _SendDigitsFrame(digits)
-        case SwitchLanguage(language):
-            if not LANGUAGE_TAG.fullmatch(language):
-                raise ValueError(f"not a language tag: {language!r}")
-            return _LanguageFrame(tts_language=language, transcription_language=language)
+        case SwitchLanguage(language, voice_only):
+            tag = _tag(language)
+            return _LanguageFrame(tag, UNSET if voice_only else tag)
         case _:  # an EndCall; mypy reports here an action that was added and not handled
             return _EndFrame(_characters(action.handoff) or UNSET)
+
+
+def _tag(language: str) -> str:
+    if not LANGUAGE_TAG.fullmatch(language):
+        raise ValueError(f"not a language tag: {language!r}")
+    return language
 
 
 def _given(flag: bool | None) -> bool | UnsetType:

@@ -66,7 +66,8 @@ class UseCase:
     relay: Mapping[str, str] = field(default_factory=dict)  # attributes, as in the TwiML
     languages: tuple[Mapping[str, str], ...] = ()  # attributes of each `<Language>`, validated
     model: ModelSettings = ModelSettings()
-    phrases: Phrases = field(default_factory=Phrases)
+    translations: Mapping[str, Phrases] = field(default_factory=lambda: {"en-US": Phrases()})
+    """The sentences in each of its languages, by its tag; a call begins in the first one."""
     turn_taking: TurnOptions = field(default_factory=TurnOptions)
     spending: SpendingLimits = NO_SPENDING_LIMITS
     offline_script: str = ""  # JSON text: the rules of the offline model for this use case
@@ -76,6 +77,11 @@ class UseCase:
     """Attributes of `<ConversationRelay>` while the text-to-speech provider is down."""
     backup_transcription: Mapping[str, str] = field(default_factory=dict)
     errors: tuple[str, ...] = ()  # what is wrong in its record and was left out, one line each
+
+    @property
+    def phrases(self) -> Phrases:
+        """The sentences in the language that a call begins in."""
+        return next(iter(self.translations.values()))
 
 
 @dataclass(frozen=True, slots=True)

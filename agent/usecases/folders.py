@@ -31,7 +31,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from agent.call.config import KeyBinding, Phrases
+from agent.call.config import KeyBinding
 from agent.call.messages import ToolSpec
 from agent.errors import UseCaseError
 from agent.ports import Item
@@ -126,7 +126,7 @@ class UseCaseFile(_Strict):
     relay: dict[str, str | bool | int | float] = {}
     languages: list[dict[str, str | bool]] = []
     keypad: dict[str, _Key] = {}
-    phrases: dict[str, str | list[str]] = {}
+    phrases: dict[str, str | list[str] | dict[str, str | list[str]]] = {}
     turn_taking: TurnOptions = TurnOptions()
     spending: SpendingLimits = SpendingLimits()
 
@@ -254,7 +254,6 @@ def _check(file: UseCaseFile, tools: Mapping[str, ToolSpec]) -> None:
     if "welcomeGreeting" in file.relay:
         raise UseCaseError("relay.welcomeGreeting: is called greeting, above [relay]")
     read_transfer_target(file.desk, file.handoff_number, "handoff_number")
-    convert(file.phrases, Phrases, "phrases")
 
 
 def _camel_case(name: str) -> str:

@@ -18,7 +18,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, TypeVar
@@ -26,7 +26,6 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from msgspec import Meta
 
-from agent.call.config import Phrases
 from agent.call.messages import ToolSpec
 from agent.errors import UseCaseError
 from agent.ports import Item, Store
@@ -37,11 +36,13 @@ from agent.usecases.named_tools import KnownTools, named_tools, usable_everywher
 from agent.usecases.relay_attributes import (
     LANGUAGES_FIELD,
     RECORD_FIELD,
+    language_of_voice,
     language_settings,
     relay_attributes,
 )
 from agent.usecases.spending import SpendingLimits
 from agent.usecases.transfer_target import TransferTarget, read_transfer_target
+from agent.usecases.translations import read_translations
 from agent.usecases.turn_options import TurnOptions
 from agent.usecases.validation import (
     RecordErrors,
@@ -215,6 +216,7 @@ def parse_rest(
         for index, each in enumerate(elements(record.languages, LANGUAGES_FIELD, errors))
     ]
     further = language_settings(languages, relay, errors)
+    tags = tuple(dict.fromkeys([language_of_voice(relay), *(each["code"] for each in further)]))
     named = named_tools(record.tools, errors)
     built_in = {*tools, *unavailable}
     read = partial(read_http_tools, record.httpTools, "httpTools", built_in, errors)
@@ -240,7 +242,7 @@ def parse_rest(
         relay=relay,
         languages=further,
         model=_model(record, errors),
-        phrases=_phrases(record.phrases, errors),
+        translations=read_translations(record.phrases, tags, errors),
         turn_taking=_options(record.turnTaking, "turnTaking", TurnOptions, errors),
         spending=_options(record.spending, "spending", SpendingLimits, errors),
         offline_script=errors.read_or(partial(_script, record.offlineScript), ""),
@@ -323,27 +325,10 @@ def _object_text(field: str, raw: object, wanted: Any, errors: RecordErrors) -> 
     return json.dumps(valid, ensure_ascii=False) if valid else ""
 
 
-def _phrases(raw: object, errors: RecordErrors) -> Phrases:
-    phrases = Phrases()
-    for name, sentence in table(raw, "phrases", errors).items():
-        phrases = errors.read_or(partial(_with_phrase, phrases, name, sentence), phrases)
-    return phrases
-
-
 def _options(raw: object, field: str, wanted: type[_Options], errors: RecordErrors) -> _Options:
     """A table of options; each that is wrong is left out."""
     given = table(raw, field, errors)
     return errors.read_or(partial(tolerant, given, wanted, field, errors), wanted())
-
-
-def _with_phrase(phrases: Phrases, name: str, raw: object) -> Phrases:
-    if name not in {field.name for field in fields(Phrases)}:
-        raise UseCaseError(f"phrases.{name}: there is no such sentence")
-    said = getattr(convert({name: raw}, Phrases, "phrases"), name)
-    sentences = (said,) if isinstance(said, str) else said
-    if not (sentences and all(sentence.strip() for sentence in sentences)):
-        raise UseCaseError(f"phrases.{name}: is blank")
-    return replace(phrases, **{name: said})
 
 
 def _backup(

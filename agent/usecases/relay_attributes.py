@@ -306,6 +306,16 @@ def _with_defaults(given: Mapping[str, str]) -> dict[str, str]:
     return attributes
 
 
+def language_of_voice(attributes: Mapping[str, str]) -> str:
+    """The language that a session of these attributes speaks, BCP 47; or `multi`."""
+    return _language(attributes, "ttsLanguage")
+
+
+def hears_any_language(attributes: Mapping[str, str]) -> bool:
+    """Whether speech-to-text finds the language of the caller itself."""
+    return _language(attributes, "transcriptionLanguage").lower() == "multi"
+
+
 def _language(attributes: Mapping[str, str], name: str) -> str:
     return attributes.get(name) or attributes.get("language", DEFAULT_LANGUAGE)
 

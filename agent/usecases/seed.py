@@ -33,6 +33,7 @@ from agent.usecases.http_tool import HttpTool
 from agent.usecases.named_tools import usable_everywhere
 from agent.usecases.prompt import GREETING_PLACEHOLDERS, PROMPT_PLACEHOLDERS, unknown_placeholders
 from agent.usecases.record import CONFIGURATION, USE_CASE, parse_use_case
+from agent.usecases.translations import lacking
 from agent.usecases.validation import size_error
 from agent.usecases.versions import (
     VERSION_PREFIX,
@@ -189,7 +190,8 @@ async def check_table(
 
     def note(record: Item, place: str = "") -> None:
         try:
-            _, found = parse_use_case(record, tools, unusable_reason=unusable_reason)
+            use_case, found = parse_use_case(record, tools, unusable_reason=unusable_reason)
+            found = (*found, *(f"{use_case.name}.{line}" for line in lacking(use_case)))
         except UseCaseError as error:
             found = (str(error),)
         lines.extend(place + line for line in found)
@@ -296,7 +298,7 @@ def _record_errors(
         (f"{file}: greeting_known", use_case.greeting_known, GREETING_PLACEHOLDERS),
     )
     return [
-        *(f"{file}: {warning.removeprefix(name)}" for warning in warnings),
+        *(f"{file}: {warning.removeprefix(name)}" for warning in (*warnings, *lacking(use_case))),
         *(
             f"{file}: http_tools.{tool.spec.name}.{reason}"
             for tool in use_case.http_tools

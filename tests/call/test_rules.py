@@ -18,7 +18,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from agent.call import events as ev
 from agent.call.actions import Handoff, HangUp, Speak, SwitchLanguage, ToolOutcome
 from agent.call.answer_kind import expected_answers
-from agent.call.config import CallConfig, Limits
+from agent.call.built_in_phrases import phrases_in
+from agent.call.config import CallConfig, Limits, Phrases
 from agent.call.events import EndReason, Playback, ReplyFault, ShutdownMode
 from agent.call.messages import StopReason, ToolCall
 from agent.call.resumption import ResumeCause
@@ -32,6 +33,8 @@ WORDS = st.sampled_from([
     "Two large", "two large pizzas please", "I would like to and that", "five five five", "Yes.",
     "A 4 dash", "soup is my lucky dish", "Hold on.",
 ])  # fmt: skip
+LANGUAGES = st.sampled_from(["", "en", "es", "es", "de", "fr"])
+"""What speech-to-text takes the words for; the use case speaks the first three."""
 DELTAS = st.sampled_from([
     "Sure", ", ", "that is", " twenty dollars. ", "Anything else?", "", " ", "\n", "<thinking>",
     "hm", "</thinking>", "**",
@@ -86,7 +89,12 @@ LIMITS = st.sampled_from(
     ]
 )
 """When a call is summarised: rarely; or soon, after turns or for its length. What is expected."""
-GRANTED = CONFIG.phrases.take_your_time
+SPOKEN = replace(
+    CONFIG,
+    language="en-US",
+    translations={tag: phrases_in(tag) or Phrases() for tag in ("en-US", "es-US", "de-DE")},
+)
+GRANTED = {each.take_your_time for each in (CONFIG.phrases, *SPOKEN.translations.values())}
 Turn = tuple[tuple[ToolCall, ...], str | None]
 TURNS = st.tuples(CALLS, st.none() | SUMMARIES)
 ANY = st.integers(min_value=0, max_value=10_000)
@@ -109,7 +117,7 @@ class Adversary(RuleBasedStateMachine):
     )
     def begin(self, is_prompt: bool, greeted: bool, limits: Limits, turns: list[Turn]) -> None:
         """Perhaps in a call that has gone on for some turns, whose calls were all answered."""
-        config = replace(CONFIG if greeted else _silent(CONFIG), limits=limits)
+        config = replace(SPOKEN if greeted else _silent(SPOKEN), limits=limits)
         self.world = self.world_type(config, assert_no_provider_refuses)
         if is_prompt:
             self.world.happen(ev.CallStarted())
@@ -134,10 +142,10 @@ class Adversary(RuleBasedStateMachine):
     def call_starts(self) -> None:
         self.world.happen(ev.CallStarted())
 
-    @rule(text=WORDS, is_final=st.sampled_from([True, True, False]))
-    def caller_speaks(self, text: str, is_final: bool) -> None:
-        actions = self.world.happen(ev.CallerSpoke(text, is_final))
-        granted = [each for each in actions if isinstance(each, Speak) and each.text == GRANTED]
+    @rule(text=WORDS, is_final=st.sampled_from([True, True, False]), language=LANGUAGES)
+    def caller_speaks(self, text: str, is_final: bool, language: str) -> None:
+        actions = self.world.happen(ev.CallerSpoke(text, is_final, language))
+        granted = [each for each in actions if isinstance(each, Speak) and each.text in GRANTED]
         assert not granted, "a caller who asks for a moment may go on"
 
     @rule(

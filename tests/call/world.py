@@ -101,6 +101,7 @@ class Utterance:
 
     number: int
     text: str = ""
+    language: str = ""
     is_closed: bool = False
     is_stale: bool = False
 
@@ -136,6 +137,8 @@ class World:
     """A spending limit has ended the call."""
     awaited_again: set[str] = field(default_factory=set)
     """Tool calls, of any reply, that a resumed call waits for before it asks the model."""
+    language: str | None = None
+    """The one that the call has last changed to; None = it never did."""
     heard_words: list[str] = field(default_factory=list)
     """What the caller said, in order."""
     adopted: set[int] = field(default_factory=set)
@@ -219,7 +222,9 @@ class World:
         """The line is lost; the call is taken up from what was recorded, perhaps elsewhere."""
         facts = [self.journal[at] for at in range(len(self.journal))]
         is_cut_off = self.began_at == len(facts)
-        self.conversation = Conversation(self.config, Resumption(facts, cause, is_cut_off))
+        self.conversation = Conversation(
+            self.config, Resumption(facts, cause, is_cut_off, language=self.language or "")
+        )
         last = max((fact.reply for fact in facts if isinstance(fact, ToolUsed)), default=0)
         self.replies, self.forced = {last: "cancelled"}, set()
         self.ahead, self.adopted = {}, set()
@@ -371,7 +376,10 @@ class World:
                 assert self.active is None, "3: nothing runs when the call is ended"
                 assert self.open_utterance is None, "6: no utterance stays open"
                 self.is_ending = True
-            case Play() | SendDigits() | SwitchLanguage():
+            case SwitchLanguage(language):
+                assert not self.is_ending and not self.is_gone, "nothing is sent after the end"
+                self.language = language
+            case Play() | SendDigits():
                 assert not self.is_ending and not self.is_gone, "nothing is sent after the end"
 
     def _assert_entered(self, collector: Collector | None, entry: Entry | None) -> None:
@@ -427,9 +435,11 @@ class World:
         if current is None:
             assert piece.text, "6: none is opened empty"
             assert all(piece.utterance > one.number for one in self.utterances), "6: a new number"
-            current = Utterance(piece.utterance)
+            current = Utterance(piece.utterance, language=piece.language)
             self.utterances.append(current)
         assert piece.utterance == current.number, "6: pieces belong to the open utterance"
+        in_force = self.config.voice_language if self.language is None else self.language
+        assert piece.language == in_force, "speech names the language in force"
         assert not (piece.text and current.is_stale), "3: nothing more of an abandoned reply"
         current.text += piece.text
         current.is_closed = piece.is_last
@@ -548,6 +558,7 @@ class World:
 
     def _judge_event(self, event: ev.Event, before: dict[int, Fact]) -> None:
         self._judge_words(event, before)
+        self._judge_language(event)
         self._judge_interrupt(event, before)
         self._judge_tools(event)
 
@@ -632,6 +643,23 @@ class World:
             assert not re.search(rf"\b{secret}\b", repr(shown).casefold()), (
                 "9: a secret reaches nothing but the tool"
             )
+
+    def _judge_language(self, event: ev.Event) -> None:
+        """The caller's words change the language by sentences, never by a word or a number."""
+        changes = [each.language for each in self.actions if isinstance(each, SwitchLanguage)]
+        match event:
+            case ev.CallerSpoke(text, True, reported) if changes:
+                is_long = len(text.split()) >= 3 or not text.isascii()
+                assert is_long, "a few words change no language"
+                spoken = [tag for tag in self.config.translations if tag[:2] == reported[:2]]
+                assert changes == spoken, "a call changes to a language that is spoken"
+                said = self.journal[max(self.journal)]
+                assert isinstance(said, CallerSaid), "a change is recorded with the words"
+                assert said.language == changes[0], "a change is recorded with the words"
+            case ev.ToolFinished() | ev.CallStarted():
+                assert len(changes) <= 1
+            case _:
+                assert not changes, "nothing else changes the language"
 
     def _judge_interrupt(self, event: ev.Event, before: dict[int, Fact]) -> None:
         if not isinstance(event, ev.CallerInterrupted):

@@ -274,11 +274,16 @@ SOUND = "https://assets.example.com/typing.mp3"
             Play(LOOP, loop=0, preemptible=False, interruptible=True),
             frame("play", source=LOOP, loop=0, preemptible=False, interruptible=True),
         ),
+        (
+            Speak(1, "Claro.", is_last=True, language="es-US"),
+            frame("text", token="Claro.", last=True, lang="es-US"),
+        ),
         (SendDigits("1w2#*"), frame("sendDigits", digits="1w2#*")),
         (
             SwitchLanguage("es-US"),
             frame("language", ttsLanguage="es-US", transcriptionLanguage="es-US"),
         ),
+        (SwitchLanguage("es-US", voice_only=True), frame("language", ttsLanguage="es-US")),
         (EndCall(), '{"type":"end"}'),
         (
             EndCall('{"v":1,"reason":"human"}'),
@@ -300,6 +305,7 @@ def test_every_action_of_the_transport_has_its_frame(action: TransportAction, wr
         *map(Play, ("https://[x.mp3", "https://a.example/a b.mp3", "https://a.example/a\n.mp3")),
         *(Play("https://a.example/ä.mp3"), Play(SOUND, loop=-1), Play(SOUND, loop=1001)),
         *map(SwitchLanguage, ("", "en US", "en_US", "en-US\n")),
+        Speak(1, "Claro.", language="es_US"),
     ],
 )
 def test_a_frame_the_relay_would_refuse_is_not_written(action: TransportAction) -> None:
@@ -309,12 +315,13 @@ def test_a_frame_the_relay_would_refuse_is_not_written(action: TransportAction) 
 
 
 _FLAGS = st.none() | st.booleans()
+_TAGS = st.sampled_from(["en-US", "multi", "cmn-CN"]) | _ANY_TEXT
 _SOURCES = _ANY_TEXT.map("https://assets.example.com/".__add__) | _ANY_TEXT
 _ACTIONS: st.SearchStrategy[TransportAction] = st.one_of(
-    st.builds(Speak, st.integers(), _ANY_TEXT, st.booleans(), _FLAGS, _FLAGS),
+    st.builds(Speak, st.integers(), _ANY_TEXT, st.booleans(), _FLAGS, _FLAGS, _TAGS),
     st.builds(Play, _SOURCES, st.integers(-1, 1001), st.booleans(), _FLAGS),
     st.builds(SendDigits, st.text("0123456789*#wA\n")),
-    st.builds(SwitchLanguage, st.sampled_from(["en-US", "multi", "cmn-CN"]) | _ANY_TEXT),
+    st.builds(SwitchLanguage, _TAGS, st.booleans()),
     st.builds(EndCall, _ANY_TEXT),
 )
 

@@ -8,6 +8,7 @@ from decimal import Decimal
 
 import pytest
 
+from agent.call.built_in_phrases import SPANISH_PHRASES
 from agent.call.config import KeyBinding, Phrases
 from agent.call.messages import SideEffect, ToolSpec
 from agent.errors import UseCaseError
@@ -118,7 +119,12 @@ def test_our_own_attributes_are_read(additional: object) -> None:
     read = parsed(
         greetingKnown="Hello <<FIRST_NAME>>!",
         languages=[{"code": "es-US", "voice": "Lupe", "hints": "x"}],
-        phrases={"goodbye": "Bye.", "fillers": ["Hm.", "Well."]},
+        phrases={
+            "goodbye": "Bye.",
+            "fillers": ["Hm.", "Well."],
+            "es-US": {"goodbye": "Adiós."},
+            "es": {"goodbye": "Hasta luego.", "apology": "Perdón."},
+        },
         modelTimes={"first_event_seconds": Decimal("20"), "hedge_seconds": Decimal("0")},
         spending={"call_tokens": Decimal("500000"), "call_cost": Decimal("0.5")},
         turnTaking={"silence_ms": [Decimal("9000")], "expects": {"Order number": "6 digits"}},
@@ -139,7 +145,10 @@ def test_our_own_attributes_are_read(additional: object) -> None:
         parsed(),
         greeting_known="Hello <<FIRST_NAME>>!",
         languages=({"code": "es-US", "voice": "Lupe", "hints": "x"},),
-        phrases=Phrases(goodbye="Bye.", fillers=("Hm.", "Well.")),
+        translations={
+            "en-US": Phrases(goodbye="Bye.", fillers=("Hm.", "Well.")),
+            "es-US": replace(SPANISH_PHRASES, goodbye="Adiós.", apology="Perdón."),
+        },
         turn_taking=TurnOptions(silence_ms=(9_000,), expects={"Order number": "6 digits"}),
         spending=SpendingLimits(500_000, 0.5),
         model=ModelSettings(
@@ -270,6 +279,7 @@ CUT_SHORT = "is not JSON: Input data was truncated"
         ("languages", [{"voice": "Lupe"}], "[0].code: missing"),
         ("phrases", {"hello": "x"}, ".hello: there is no such sentence"),
         ("phrases", {"goodbye": " "}, ".goodbye: is blank"),
+        ("phrases", {"en": {"goodbye": " "}}, ".en.goodbye: is blank"),
         ("phrases", {"fillers": []}, ".fillers: is blank"),
         ("phrases", {"fillers": "x"}, ".fillers: Expected `array`, got `str`"),
         ("modelTimes", {"gap_seconds": 0}, ".gap_seconds: Expected `float` >= 0.5"),

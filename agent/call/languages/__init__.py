@@ -1,9 +1,12 @@
-"""What the core knows of languages: a table for each, by the language of a BCP 47 tag."""
+"""What the core knows of languages: a table for each, by the language of a BCP 47 tag.
+
+Its sentences are in `agent.call.built_in_phrases`.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from agent.call.languages.english import ENGLISH
 from agent.call.languages.french import FRENCH
@@ -12,7 +15,7 @@ from agent.call.languages.spanish import SPANISH
 from agent.call.languages.turn_words import TurnWords
 
 _TABLES: Mapping[str, TurnWords] = {"en": ENGLISH, "es": SPANISH, "de": GERMAN, "fr": FRENCH}
-
+LANGUAGES = tuple(_TABLES)
 
 _WORDLESS = frozenset({"mm", "mhm", "mm hm", "hm", "hmm", "ah", "oh", "uh huh", "ok", "okay"})
 """Backchannels of any language."""
@@ -44,9 +47,26 @@ def nods_of(language: str) -> frozenset[str]:
 
 def turn_words(language: str) -> TurnWords | None:
     """The table of a BCP 47 tag, English if it is empty; None = only voice and time can tell."""
-    return _TABLES.get(language.partition("-")[0].lower() or "en")
+    return _TABLES.get(primary(language) or "en")
 
 
 def offers_help(text: str) -> bool:
     """Whether these casefolded words of the agent ask for anything, in a language of the tables."""
     return any(table.offers_help.search(text) for table in _TABLES.values())
+
+
+def primary(tag: str) -> str:
+    """The language of a BCP 47 tag, without its region."""
+    return tag.strip().partition("-")[0].casefold()
+
+
+def is_same_language(tag: str, other: str) -> bool:
+    """Whether two BCP 47 tags name one language, perhaps of two regions."""
+    return primary(tag) == primary(other)
+
+
+def closest_tag(wanted: str, spoken: Iterable[str]) -> str:
+    """The one of the spoken BCP 47 tags that is meant: exactly, or of another region; or none."""
+    tags = tuple(spoken)
+    exact = (tag for tag in tags if tag.casefold() == wanted.strip().casefold())
+    return next(exact, next((tag for tag in tags if is_same_language(tag, wanted)), ""))

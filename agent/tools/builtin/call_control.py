@@ -16,6 +16,7 @@ from msgspec import Meta
 from agent.call.actions import Handoff, HangUp, SwitchLanguage
 from agent.call.collector import Collector
 from agent.call.history import CallerSaid, Fact, Note, ToolUsed
+from agent.call.languages import closest_tag
 from agent.call.turn import CALL_GOES_ON
 from agent.errors import ToolError
 from agent.tools.tool import CallContext, Tool, WithEffect, tool
@@ -97,14 +98,10 @@ async def switch_language(
     Use it when the caller speaks or asks for another language; then go on in that language.
     """
     spoken = (call.language, *call.languages)
-    wanted = language.strip().casefold()
-    exact = [tag for tag in spoken if tag.casefold() == wanted]
-    similar = [tag for tag in spoken if _primary(tag) == _primary(wanted)]
-    if not (found := exact or similar):
+    if not (tag := closest_tag(language, spoken)):
         raise ToolError(f"This agent speaks only: {', '.join(spoken)}.")
     return WithEffect(
-        {"language": found[0], "message": f"Answer in {found[0]} from now on."},
-        SwitchLanguage(found[0]),
+        {"language": tag, "message": f"Answer in {tag} from now on."}, SwitchLanguage(tag)
     )
 
 
@@ -126,6 +123,8 @@ def language_of(facts: Iterable[Fact]) -> str:
     """The language a call has last changed to; empty if it never did."""
     language = ""
     for fact in facts:
+        if isinstance(fact, CallerSaid):
+            language = fact.language or language
         if not (isinstance(fact, ToolUsed) and fact.call.name == switch_language.spec.name):
             continue
         if fact.result is not None and not fact.result.is_error:
@@ -148,10 +147,6 @@ def planned_end(facts: Sequence[Fact]) -> Handoff | HangUp | None:
             with suppress(msgspec.MsgspecError):
                 return msgspec.json.decode(fact.call.arguments, type=_Asked).handoff
     return None
-
-
-def _primary(tag: str) -> str:
-    return tag.casefold().partition("-")[0]
 
 
 TOOLS: tuple[Tool, ...] = (hand_off, end_call, switch_language, collect_digits)

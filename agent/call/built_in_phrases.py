@@ -1,0 +1,170 @@
+"""The built-in sentences (`Phrases`) by language; the English ones are the defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from agent.call.config import Phrases
+from agent.call.languages import primary
+
+SPANISH_PHRASES = Phrases(
+    fillers=(
+        "Un momento, por favor.",
+        "Sigo con ello.",
+        "Gracias por esperar, ya falta poco.",
+    ),
+    apology="Lo siento, ahora mismo no he podido obtener una respuesta. ¿Me lo puede repetir?",
+    trying_again=(
+        "Lo siento, tenemos un problema técnico. No cuelgue, por favor, lo intento de nuevo.",
+        "Sigo intentándolo. Gracias por su paciencia.",
+    ),
+    lost_thread="Disculpe, he perdido el hilo. ¿Qué me decía?",
+    not_understood="Disculpe, no le he entendido bien. ¿Me lo puede decir de otra manera?",
+    blocked="Lo siento, de eso no puedo hablar. ¿Puedo ayudarle en algo más?",
+    still_there=("¿Sigue ahí?", "Sigo aquí, por si necesita algo."),
+    take_your_time="Claro, tómese su tiempo.",
+    goodbye_idle="Ya no le oigo, así que voy a colgar. Adiós.",
+    goodbye="Gracias por llamar. Adiós.",
+    goodbye_trouble="Lo siento, tenemos problemas técnicos. Llame más tarde, por favor. Adiós.",
+    transfer="Le paso ahora con una persona.",
+    almost_over="Le aviso de que esta llamada tiene que terminar en un minuto, más o menos.",
+    goodbye_duration="Lo siento, se nos ha acabado el tiempo. Vuelva a llamar, por favor. Adiós.",
+    goodbye_spent=(
+        "Lo siento, ha llegado al límite de nuestro servicio por hoy."
+        " Vuelva a llamar mañana, por favor. Adiós."
+    ),
+    goodbye_stopping="Lo siento, tengo que terminar aquí la llamada. Vuelva a llamar, por favor.",
+    resumed="Disculpe, la línea se ha cortado un momento.",
+    resumed_quiet="Sigo aquí, continúe, por favor.",
+    resumed_unheard="Disculpe, la línea se ha cortado mientras hablaba. ¿Qué me decía?",
+    nobody_free=(
+        "Lo siento, en este momento nadie puede atender su llamada. ¿Puedo ayudarle en algo más?"
+    ),
+    may_i_answer="Perdone que le interrumpa. Déjeme comprobar que le he entendido.",
+    goodbye_spent_call=(
+        "Lo siento, esta llamada ha llegado al límite de nuestro servicio."
+        " Vuelva a llamar, por favor. Adiós."
+    ),
+    enter_digits="Introduzca el número con el teclado, por favor.",
+    digits_again="Lo siento, no he recibido ese número. Introdúzcalo otra vez, por favor.",
+)
+
+GERMAN_PHRASES = Phrases(
+    fillers=(
+        "Einen Moment, bitte.",
+        "Ich bin noch dabei.",
+        "Danke, dass Sie warten, es dauert nicht mehr lange.",
+    ),
+    apology=(
+        "Es tut mir leid, ich habe gerade keine Antwort bekommen. Können Sie das bitte noch einmal"
+        " sagen?"
+    ),
+    trying_again=(
+        "Es tut mir leid, wir haben ein technisches Problem. Bitte bleiben Sie dran, ich versuche"
+        " es noch einmal.",
+        "Ich versuche es weiter. Danke für Ihre Geduld.",
+    ),
+    lost_thread="Entschuldigung, ich habe den Faden verloren. Was sagten Sie?",
+    not_understood=(
+        "Entschuldigung, das habe ich nicht ganz verstanden. Können Sie es anders sagen?"
+    ),
+    blocked=("Es tut mir leid, darüber kann ich nicht sprechen. Kann ich sonst etwas für Sie tun?"),
+    still_there=("Sind Sie noch da?", "Ich bin noch da, falls Sie etwas brauchen."),
+    take_your_time="Natürlich, lassen Sie sich Zeit.",
+    goodbye_idle="Ich höre Sie nicht mehr und lege deshalb jetzt auf. Auf Wiederhören.",
+    goodbye="Danke für Ihren Anruf. Auf Wiederhören.",
+    goodbye_trouble=(
+        "Es tut mir leid, wir haben technische Probleme. Bitte rufen Sie später noch einmal an."
+        " Auf Wiederhören."
+    ),
+    transfer="Ich verbinde Sie jetzt mit einem Menschen.",
+    almost_over="Nur damit Sie es wissen: Das Gespräch muss in etwa einer Minute enden.",
+    goodbye_duration=(
+        "Es tut mir leid, unsere Zeit ist um. Bitte rufen Sie wieder an. Auf Wiederhören."
+    ),
+    goodbye_spent=(
+        "Es tut mir leid, für heute haben Sie die Grenze unseres Dienstes erreicht."
+        " Bitte rufen Sie morgen wieder an. Auf Wiederhören."
+    ),
+    goodbye_stopping=(
+        "Es tut mir leid, ich muss das Gespräch hier beenden. Bitte rufen Sie noch einmal an."
+    ),
+    resumed="Entschuldigung, die Leitung war einen Moment unterbrochen.",
+    resumed_quiet="Ich bin noch da, bitte sprechen Sie weiter.",
+    resumed_unheard=(
+        "Entschuldigung, die Leitung war unterbrochen, während Sie sprachen. Was sagten Sie?"
+    ),
+    nobody_free=("Es tut mir leid, im Moment ist niemand frei. Kann ich sonst etwas für Sie tun?"),
+    may_i_answer="Entschuldigung, dass ich unterbreche. Ich möchte sichergehen, dass ich folge.",
+    goodbye_spent_call=(
+        "Es tut mir leid, dieses Gespräch hat die Grenze unseres Dienstes erreicht."
+        " Bitte rufen Sie noch einmal an. Auf Wiederhören."
+    ),
+    enter_digits="Bitte geben Sie die Nummer über die Tasten ein.",
+    digits_again=(
+        "Es tut mir leid, ich habe die Nummer nicht bekommen. Bitte geben Sie sie noch einmal ein."
+    ),
+)
+
+FRENCH_PHRASES = Phrases(
+    fillers=(
+        "Un instant, s'il vous plaît.",
+        "Je m'en occupe toujours.",
+        "Merci de patienter, ce ne sera plus très long.",
+    ),
+    apology="Je suis désolé, je n'ai pas pu obtenir de réponse. Pouvez-vous répéter ?",
+    trying_again=(
+        "Je suis désolé, nous avons un problème technique. Restez en ligne, s'il vous plaît,"
+        " j'essaie encore.",
+        "J'essaie toujours. Merci de votre patience.",
+    ),
+    lost_thread="Excusez-moi, j'ai perdu le fil. Que disiez-vous ?",
+    not_understood="Excusez-moi, je n'ai pas bien compris. Pouvez-vous le dire autrement ?",
+    blocked=(
+        "Je suis désolé, je ne peux pas parler de cela. Puis-je vous aider pour autre chose ?"
+    ),
+    still_there=("Êtes-vous toujours là ?", "Je suis toujours là si vous avez besoin de moi."),
+    take_your_time="Bien sûr, prenez votre temps.",
+    goodbye_idle="Je ne vous entends plus, je vais donc raccrocher. Au revoir.",
+    goodbye="Merci de votre appel. Au revoir.",
+    goodbye_trouble=(
+        "Je suis désolé, nous avons des problèmes techniques. Rappelez plus tard, s'il vous plaît."
+        " Au revoir."
+    ),
+    transfer="Je vous mets en relation avec une personne.",
+    almost_over="Je vous préviens, cet appel doit se terminer dans une minute environ.",
+    goodbye_duration=(
+        "Je suis désolé, notre temps est écoulé. Rappelez-nous, s'il vous plaît. Au revoir."
+    ),
+    goodbye_spent=(
+        "Je suis désolé, vous avez atteint la limite de notre service pour aujourd'hui."
+        " Rappelez demain, s'il vous plaît. Au revoir."
+    ),
+    goodbye_stopping=(
+        "Je suis désolé, je dois mettre fin à l'appel ici. Rappelez-nous, s'il vous plaît."
+    ),
+    resumed="Excusez-moi, la ligne a été coupée un instant.",
+    resumed_quiet="Je suis toujours là, continuez, je vous en prie.",
+    resumed_unheard=(
+        "Excusez-moi, la ligne a été coupée pendant que vous parliez. Que disiez-vous ?"
+    ),
+    nobody_free=(
+        "Je suis désolé, personne n'est libre pour le moment. Puis-je vous aider pour autre chose ?"
+    ),
+    may_i_answer="Pardon de vous interrompre. Je voudrais être sûr de bien vous suivre.",
+    goodbye_spent_call=(
+        "Je suis désolé, cet appel a atteint la limite de notre service."
+        " Rappelez-nous, s'il vous plaît. Au revoir."
+    ),
+    enter_digits="Veuillez saisir le numéro sur votre clavier.",
+    digits_again="Je suis désolé, je n'ai pas reçu ce numéro. Veuillez le saisir de nouveau.",
+)
+
+_PHRASES: Mapping[str, Phrases] = {
+    "en": Phrases(), "es": SPANISH_PHRASES, "de": GERMAN_PHRASES, "fr": FRENCH_PHRASES,
+}  # fmt: skip
+
+
+def phrases_in(language: str) -> Phrases | None:
+    """The built-in sentences of a BCP 47 tag, English if it is empty; None = there are none."""
+    return _PHRASES.get(primary(language) or "en")
