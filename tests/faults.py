@@ -120,6 +120,15 @@ _FAULTS: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("if self._failures <= collector.retries:", "if self._failures < collector.retries:",
          "a wrong entry is asked for again"),
     ),
+    "call/caller_language": (
+        ("_ENOUGH = 3\n", "_ENOUGH = 1\n", "a short word changes no language"),
+        ("_IN_A_ROW = 2\n", "_IN_A_ROW = 1\n", "a short sentence changes no language"),
+        (" or _asks_for_name(question, config.language):",
+         ":", "a name or an address changes no language"),
+        ("config.language):\n            self._tag, self._prompts = \"\", 0\n",
+         "config.language):\n",
+         "a sentence in the language of the call breaks the row"),
+    ),
     "call/utterance_analysis": (
         ("if not old or not new or _is_group(old, new):",
          "if not old or not new:", "5: equal groups of a number are not one group"),
@@ -130,6 +139,8 @@ _FAULTS: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("        asked = self.ask() if delay else []",
          "        asked = self.ask() if not delay else []",
          "7: what was said in the longest turn is answered"),
+        ("phrases\n        self._output.language = config.voice_language\n",
+         "phrases\n", "speech names the language in force"),
         ("(said[-1][1].is_cut or said[-1][0] == self._broken_off)",
          "said[-1][1].is_cut", "7: an answer that an empty entry broke off is given again"),
         ("            return self.await_filler(self.config.limits.filler_every_ms)\n        of_",
@@ -235,6 +246,8 @@ _FAULTS: dict[str, tuple[tuple[str, str, str], ...]] = {
     "call/turn_taking": (
         ("return is_open and (self.is_callers or is_waiting)",
          "return is_open and self.is_callers", "7: fragments without end have a limit"),
+        ("not question or is_ambiguous:", "not question:",
+         "a yes to \"Are you still there?\" confirms nothing"),
         ("LONGEST_END_OF_TURN_MS if is_speaking else self._end_of_turn_ms",
          "self._end_of_turn_ms", "a caller who speaks has time for the words"),
         ("after_ms = LONGEST_END_OF_TURN_MS if self.caller_is_speaking else limits.transcript_ms",

@@ -354,7 +354,7 @@ class Conversation:
             self._stop_yielding()
         elif self._use_silence():
             return
-        elif words := self._fillers.next_reprompt():
+        elif words := self._turn_taking.next_reprompt(self._config.language):
             self._say_last(words)
         else:
             self._leave_with(self._config.phrases.goodbye_idle, lifecycle.IDLE)

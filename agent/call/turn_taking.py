@@ -35,6 +35,8 @@ from agent.call.utterance_analysis import (
     asks,
     asks_for_moment,
     is_acknowledgement,
+    is_answered_by_yes,
+    open_question,
     questions,
     repeats,
     retells,
@@ -178,6 +180,10 @@ class TurnTaking:
     def is_nod(self, text: str, language: str) -> bool:
         """Whether it answers nothing of what was heard before a barge-in."""
         return is_acknowledgement(text, language) and not asks(self._input.heard)
+
+    def next_reprompt(self, language: str) -> str:
+        """What breaks the silence; empty = it has been broken often enough."""
+        return self._fillers.next_reprompt(open_question(self._input.unanswered[1]), language)
 
     def await_words(self, limits: Limits) -> list[Action]:
         """After a barge-in: wait for the words of the voice that is heard, if there is one."""
@@ -328,6 +334,7 @@ class FillerPolicy:
     _limits: Limits
     _fillers: int = 0
     _reprompts: int = 0
+    _has_asked_again: bool = False
     is_waiting: bool = False
     """The caller has asked for a moment."""
 
@@ -342,7 +349,7 @@ class FillerPolicy:
 
     def begin_turn(self) -> None:
         self._fillers = self._reprompts = 0
-        self.is_waiting = False
+        self.is_waiting = self._has_asked_again = False
 
     def next_filler(self, of_tool: str) -> str:
         """The tool's own filler first, if it is not empty."""
@@ -351,8 +358,17 @@ class FillerPolicy:
             return of_tool
         return self.phrases.fillers[(self._fillers - 1) % len(self.phrases.fillers)]
 
-    def next_reprompt(self) -> str:
+    def next_reprompt(self, question: str, language: str) -> str:
+        """The first one repeats the question that is open.
+
+        If "yes" may answer both that and "Are you still there?", the next one does.
+        """
         if self._reprompts >= len(self._limits.idle_ms):
             return ""
         self._reprompts += 1
-        return self.phrases.still_there[(self._reprompts - 1) % len(self.phrases.still_there)]
+        words = self.phrases.still_there[(self._reprompts - 1) % len(self.phrases.still_there)]
+        is_ambiguous = asks(words) and is_answered_by_yes(question, language)
+        if self._has_asked_again or not question or is_ambiguous:
+            return words
+        self._has_asked_again = True
+        return f"{words} {question}"

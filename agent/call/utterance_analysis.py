@@ -12,6 +12,7 @@ import re
 from collections.abc import Sequence
 
 from agent.call.languages import nods_of, turn_words
+from agent.call.languages.turn_words import TurnWords
 
 _MOST_OF_A_BACKCHANNEL = 6  # words
 _LONGEST_REQUEST = 2_000  # characters at the end: about two minutes of speech
@@ -61,6 +62,10 @@ _REQUEST = re.compile("|".join(f"(?:{each})" for each in _REQUESTS))
 _DIGITS = {word: str(value) for value, word in enumerate(
     ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 )} | {"oh": "0", "o": "0", "nought": "0"}  # fmt: skip
+_LONGEST_QUESTION = 200
+_LONGEST_PREPOSITION = 3  # letters, as in "for which"
+_BETWEEN_CLAUSES = re.compile(r"[,:;\u00bf\u2014]")
+_BETWEEN_SENTENCES = re.compile(r"(?<=[.!?\u2026])\s+|(?<=[\u3002\uff01\uff1f])")
 _SHORTEST_BEGINNING = 3  # letters of a word that was cut; fewer are a word of their own
 
 
@@ -94,6 +99,32 @@ def asks(text: str) -> bool:
     latest = text[-_LONGEST_REQUEST:].casefold().replace("\u2019", "'")
     plain = _WAITING.sub(" ", " ".join(latest.split()))
     return _REQUEST.search(plain) is not None
+
+
+def open_question(text: str) -> str:
+    """The last sentence of the agent's words that asks for something, to be asked again.
+
+    Empty if there is none, if it was cut off, or is longer than `_LONGEST_QUESTION` characters.
+    """
+    sentences = reversed(_BETWEEN_SENTENCES.split(text.strip()))
+    question = next((each for each in sentences if asks(each)), "")
+    is_whole = question.endswith((*_QUESTION_MARKS, ".", "!", "\u3002", "\uff01"))
+    return question if is_whole and len(question) <= _LONGEST_QUESTION else ""
+
+
+def is_answered_by_yes(question: str, language: str) -> bool:
+    """Whether "yes" may answer it; not if a clause of it begins like "which" or "to which"."""
+    words = turn_words(language)
+    if words is None:
+        return True
+    clauses = _BETWEEN_CLAUSES.split(question.casefold().replace("\u2019", "'"))
+    return not any(_begins_openly(clause.strip(), words) for clause in clauses)
+
+
+def _begins_openly(clause: str, words: TurnWords) -> bool:
+    found = words.asks_openly.search(clause)
+    before = clause[: found.start()].split() if found else [clause]
+    return not before or (len(before) == 1 and len(before[0]) <= _LONGEST_PREPOSITION)
 
 
 def retells(before: str, now: str) -> bool:

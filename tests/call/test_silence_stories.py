@@ -37,6 +37,63 @@ def test_silence_is_broken_twice_then_the_call_ends() -> None:
     assert call.world.conversation.end_reason is EndReason.IDLE
 
 
+@pytest.mark.parametrize(
+    ("said", "first", "second"),
+    [
+        ("Two pizzas. What size would you like?", " What size would you like?", ""),
+        ("Which one? It takes an hour.", " Which one?", ""),
+        ("For the pizza, which size?", " For the pizza, which size?", ""),
+        ("To which address shall it go?", " To which address shall it go?", ""),
+        ("Tell me your order number.", " Tell me your order number.", ""),
+        ("Two pizzas. Shall I place the order?", "", " Shall I place the order?"),
+        ("Is that what you want?", "", " Is that what you want?"),
+        ("We are open until nine.", "", ""),
+        ("Which one: " + "the very large one, " * 12 + "or none?", "", ""),
+    ],
+)
+def test_silence_repeats_the_open_question_where_a_yes_answers_only_that(
+    said: str, first: str, second: str
+) -> None:
+    call = it.answered(said)
+    call.happens(it.agent_off())
+
+    asked = call.fires(Timer.IDLE)
+    call.happens(it.agent_off())
+    asked_again = call.fires(Timer.IDLE)
+
+    assert it.spoken(asked) == [f"Are you still there?{first}"]
+    assert it.spoken(asked_again) == [f"I am still here if you need anything.{second}"]
+
+
+@pytest.mark.parametrize(
+    ("language", "question", "is_repeated"),
+    [
+        ("es", "¿A qué hora la quiere?", True),
+        ("es", "Muy bien, ¿qué tamaño prefiere?", True),
+        ("de", "Welche Größe möchten Sie?", True),
+        ("de", "Soll ich bestellen?", False),
+        ("fr", "Quelle taille voulez-vous ?", True),
+        ("fr", "Est-ce que c'est correct ?", False),
+        ("it", "Che cosa desidera?", False),
+    ],
+)
+def test_an_open_question_is_known_in_four_languages(
+    language: str, question: str, is_repeated: bool
+) -> None:
+    call = it.answered(question, replace(it.HELLO, language=language))
+    call.happens(it.agent_off())
+
+    assert (question in it.spoken(call.fires(Timer.IDLE))[0]) is is_repeated
+
+
+def test_a_question_that_was_cut_is_not_repeated() -> None:
+    config = it.limited(Limits(resumes_after_noise=False))
+    call = it.answered("Sure. Is this for pickup or delivery?", config)
+    call.happens(it.interrupted("Sure. Is this for"))
+
+    assert it.spoken(call.fires(Timer.IDLE)) == ["Are you still there?"]
+
+
 def test_a_caller_who_speaks_has_all_the_silence_again() -> None:
     call = it.listening()
     call.fires(Timer.IDLE)
