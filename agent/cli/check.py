@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -31,6 +32,8 @@ from agent.usecases.http_tool import HttpTool
 from agent.usecases.model_times import NO_TIMES, time_limits
 from agent.usecases.named_tools import usable_everywhere
 from agent.usecases.record import CONFIGURATION, parse_use_case
+
+_OF_LANGUAGE = re.compile(r"languages\.([^.]+)\.")
 
 
 def add(commands: Commands) -> None:
@@ -131,17 +134,23 @@ def _script_faults(folder: Path, specs: Mapping[str, ToolSpec]) -> list[str]:
     lines = list[str]()
     for each in use_case_folders(folder):
         use_case, _ = parse_use_case(load_record(each, specs), specs)
-        place = f"use-cases/{each.name}/offline.json"
+        place = f"use-cases/{each.name}/offline."
         try:
             script = load(use_case.offline_script or NO_SCRIPT)
         except UseCaseError as error:
-            lines.append(f"{place}: {str(error).removeprefix('offlineScript').removeprefix('.')}")
+            fault = str(error).removeprefix("offlineScript").removeprefix(".")
+            of_language = _OF_LANGUAGE.match(fault)
+            file = f"{of_language[1]}.json" if of_language else "json"
+            lines.append(f"{place}{file}: {_OF_LANGUAGE.sub('', fault)}")
             continue
         offered = _tools_of(use_case)
+        scripts = {f"{place}json": script}
+        scripts |= {f"{place}{name}.json": other for name, other in script.languages.items()}
         lines += [
-            f"{place}: tools.{name}: is not a tool of the use case; there are:"
+            f"{file}: tools.{name}: is not a tool of the use case; there are:"
             f" {', '.join(sorted(offered))}"
-            for name in sorted(script.tools.keys() - offered - {"*"})
+            for file, one in scripts.items()
+            for name in sorted(one.tools.keys() - offered - {"*"})
         ]
     return lines
 

@@ -61,6 +61,12 @@ def add(commands: Commands) -> None:
         "--from", dest="caller", default="", metavar="NUMBER", help="calls from this number"
     )
     talking.add_argument(
+        "--language",
+        default="",
+        metavar="TAG",
+        help="what you type is reported as this language, for example es-US",
+    )
+    talking.add_argument(
         "--local-model",
         action="store_true",
         help=f"a small model on this machine, without tools; as {USE_CASE} unless told otherwise",
@@ -109,7 +115,9 @@ async def _run(asked: argparse.Namespace) -> int:
                 await _require(calls, asked.use_case)
             use_case: str | None = asked.use_case or (USE_CASE if asked.local_model else "")
             while use_case is not None:
-                call = TerminalCall(calls, screen, asked.caller, is_paced=is_paced)
+                call = TerminalCall(
+                    calls, screen, asked.caller, is_paced=is_paced, language=asked.language
+                )
                 use_case = await call.run(use_case, typed)
     return 0
 
@@ -161,14 +169,21 @@ class TerminalCall:
     """One call; `is_paced`: the agent speaks at a pace, and a line interrupts it."""
 
     def __init__(
-        self, calls: CallManager, screen: Screen, caller: str, *, is_paced: bool = True
+        self,
+        calls: CallManager,
+        screen: Screen,
+        caller: str,
+        *,
+        is_paced: bool = True,
+        language: str = "",
     ) -> None:
         self._calls = calls
         self._screen = screen
         self._caller = caller
         self._is_paced = is_paced
         self._call_sid = f"CA{secrets.token_hex(16)}"
-        self._line = TerminalTransport(screen, CHARACTERS_PER_SECOND if is_paced else 0)
+        pace = CHARACTERS_PER_SECOND if is_paced else 0
+        self._line = TerminalTransport(screen, pace, language)
         self._view: asyncio.Future[CallView] = asyncio.get_running_loop().create_future()
         self._next: str | None = None
 

@@ -27,12 +27,19 @@ KEYS = frozenset("0123456789*#")
 
 
 class TerminalTransport:
-    """`ports.Transport` on a screen; 0 characters per second = all at once."""
+    """`ports.Transport` on a screen; 0 characters per second = all at once.
+
+    The caller's words are reported as `language`, BCP 47; empty = no language is reported.
+    """
 
     def __init__(
-        self, screen: Screen, characters_per_second: float = CHARACTERS_PER_SECOND
+        self,
+        screen: Screen,
+        characters_per_second: float = CHARACTERS_PER_SECOND,
+        language: str = "",
     ) -> None:
         self._screen = screen
+        self._language = language
         self._pace = 1 / characters_per_second if characters_per_second else 0.0
         self._events: asyncio.Queue[Event] = asyncio.Queue()
         self._unspoken: asyncio.Queue[Speak | EndCall] = asyncio.Queue()
@@ -87,7 +94,7 @@ class TerminalTransport:
         """The caller speaks, and interrupts the agent."""
         self._interrupt()
         self._screen.caller(words)
-        self._events.put_nowait(CallerSpoke(words))
+        self._events.put_nowait(CallerSpoke(words, language=self._language))
 
     def say_at(self, word: int, words: str) -> None:
         """The caller speaks when this many words of the agent's next utterance were heard."""

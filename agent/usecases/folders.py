@@ -3,6 +3,7 @@
     configuration/use-cases/<name>/use-case.toml   the record; the folder's name is its name
                                    prompt.md       the system prompt
                                    offline.json    optional: the script of the offline model
+                                   offline.es.json optional: its script in Spanish, and so on
                                    items.json      optional: further items, such as free slots
     configuration/profiles/*.toml                  example callers
 
@@ -268,9 +269,16 @@ def _prompt(path: Path) -> str:
 
 
 def _offline(path: Path) -> str:
+    """The script with those of other languages, `offline.es.json`, under `languages`."""
     if not path.exists():
         return ""
-    return json.dumps(_parsed(path, json.loads, object), ensure_ascii=False)
+    script = _parsed(path, json.loads, dict[str, object])
+    others = {
+        file.name.split(".")[1]: _parsed(file, json.loads, object)
+        for file in sorted(path.parent.glob("offline.*.json"))
+    }
+    script |= {"languages": others} if others else {}
+    return json.dumps(script, ensure_ascii=False)
 
 
 def _json_text(table: Mapping[str, object]) -> str:

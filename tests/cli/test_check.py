@@ -365,10 +365,12 @@ SCRIPT: dict[str, object] = {
         ({"tolls": {}}, "Object contains unknown field `tolls`"),
     ],
 )
+@pytest.mark.parametrize("file", ["offline.json", "offline.es.json"])
 def test_unknown_name_in_an_offline_script_is_told(
     bare: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
+    file: str,
     change: dict[str, object],
     line: str,
 ) -> None:
@@ -380,12 +382,12 @@ def test_unknown_name_in_an_offline_script_is_told(
 
     (folder / "offline.json").write_text(json.dumps(SCRIPT))
     assert main(["check"]) == 0
-    (folder / "offline.json").write_text(json.dumps(SCRIPT | change))
+    (folder / file).write_text(json.dumps(SCRIPT | change))
     capsys.readouterr()
 
     assert main(["check"]) == 1
     [err] = capsys.readouterr().err.splitlines()
-    assert err.startswith(f"use-cases/{folder.name}/offline.json: ")
+    assert err.startswith(f"use-cases/{folder.name}/{file}: ")
     assert line in err
 
 

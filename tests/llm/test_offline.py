@@ -13,6 +13,7 @@ from agent.call.history import (
     CALLER_WAITS,
     CUT_OFF,
     KEYS_PRESSED,
+    SPEAKS,
     STILL_RUNNING,
     SUMMARY,
 )
@@ -422,3 +423,51 @@ async def test_any_request_gets_a_well_formed_reply_and_always_the_same(
 
     contract.assert_well_formed(pieces, asked)
     assert await contract.pieces_of(model, asked) == pieces
+
+
+SPANISH = {
+    "lists": {"and": "y"},
+    "words": {"minutes": "minutos"},
+    "intents": [{"name": "lamp", "phrases": ["lámpara"], "say": "Una lámpara."}],
+    "tools": {"Look": {"done": [{"when": ["result.time"], "say": "En {result.time}."}]}},
+    "fallback": ["¿Cómo?"],
+    "trouble": ["Roto."],
+    "done": ["Hecho."],
+}
+SWITCHED = (
+    caller("spanish"),
+    agent(ToolCall("9", "SwitchLanguageFunction", '{"language":"es-US"}')),
+    caller(ToolResult("9", '{"language":"es-US"}')),
+    agent("Claro."),
+)
+BACK = (
+    agent(ToolCall("8", "SwitchLanguageFunction", '{"language":"en-US"}')),
+    caller(ToolResult("8", '{"language":"en-US"}')),
+    agent("Sure."),
+)
+
+
+@pytest.mark.parametrize(
+    ("messages", "answer"),
+    [
+        ((caller("hm"),), "What?"),
+        ((*SWITCHED, caller("una lámpara")), "Una lámpara."),
+        ((*SWITCHED, caller("hm")), "¿Cómo?"),
+        ((*SWITCHED, caller("hm"), *BACK, caller("hm")), "What?"),
+        ((caller(f"{SPEAKS.format('es-MX')} una lámpara"),), "Una lámpara."),
+        ((caller(f"{SPEAKS.format('fr-FR')} hm"),), "What?"),
+        ((*SWITCHED, caller("hm"), agent(LOOK),
+          caller(ToolResult("1", '{"time": "20 minutes", "count": 20}'))), "En 20 minutos."),
+    ],
+)  # fmt: skip
+async def test_the_script_of_the_language_of_the_call_answers(
+    messages: tuple[Message, ...], answer: str
+) -> None:
+    assert await words(*messages, model=lamps(languages={"es": SPANISH})) == answer
+
+
+def test_a_fault_in_the_script_of_another_language_is_named() -> None:
+    wrong = {**SPANISH, "done": ["{slot.size}"]}
+
+    with pytest.raises(UseCaseError, match=r"offlineScript\.languages\.es\.done\[0\]: there is no"):
+        lamps(languages={"es": wrong})

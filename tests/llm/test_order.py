@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from agent.llm.offline.order import MAX_LINES, OfflineMenu, Order, OrderReader
+from agent.llm.offline.offline_menu import OfflineMenu
+from agent.llm.offline.order import MAX_LINES, Order, OrderReader
 from agent.llm.offline.words import normalise
 
 MENU = msgspec.convert(
@@ -143,3 +144,40 @@ def test_earlier_order_is_added_at_the_prices_of_the_menu(
 
 def test_order_has_a_most_lines() -> None:
     assert len(after("candles and " * 60).lines) == MAX_LINES
+
+
+def test_an_order_is_said_in_the_words_of_its_menu() -> None:
+    menu = msgspec.convert(
+        {
+            "items": [
+                {"name": "desk lamp", "heard": ["lámpara"], "spoken": "lámpara de mesa",
+                 "plural": "lámparas de mesa", "price": {"red": 20, "blue": 20}},
+            ],
+            "toppings": [
+                {"name": "timer", "heard": ["reloj"], "spoken": "reloj", "price": 3},
+                {"name": "dimmer", "heard": ["regulador"], "spoken": "regulador", "price": 5},
+            ],
+            "sizes": {"red": ["roja"], "blue": ["azul"]},
+            "quantities": {"dos": 2},
+            "spoken": {
+                "line": "{quantity} {name} {size}",
+                "sizes": {"red": ["roja", "rojas"]},
+                "adding": "con",
+                "leavingOut": "sin",
+                "conjunction": "y",
+            },
+            "words": {"with": ["con"], "without": ["sin"]},
+        },
+        OfflineMenu,
+    )  # fmt: skip
+    reader = OrderReader(menu)
+
+    two = reader.read("dos lámparas rojas con reloj y regulador", Order()).view()
+    one = reader.read("una lámpara azul sin reloj", Order()).view()
+
+    assert two["lines"] == ["2 lámparas de mesa rojas con reloj y regulador"]
+    assert two["items"] == [
+        {"line_item": "desk lamp", "size": "red", "toppings": ["timer", "dimmer"],
+         "quantity": 2, "line_amount": 56},
+    ]  # fmt: skip
+    assert one["lines"] == ["1 lámpara de mesa blue sin reloj"]

@@ -18,7 +18,8 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
-from agent.call.history import CALLER_WAITS, CUT_OFF, STILL_RUNNING
+from agent.call.history import CALLER_WAITS, CUT_OFF, SPEAKS, STILL_RUNNING
+from agent.call.languages import primary
 from agent.call.messages import (
     Choice,
     ForcedTool,
@@ -70,6 +71,7 @@ NO_SCRIPT = """{
 
 _WORD = re.compile(r"\S+\s*")
 _KEYS = re.compile(r"\[The caller pressed on the keypad: ([0-9*#]+)\]")
+_SPEAKS = re.compile(re.escape(SPEAKS).replace(r"\{\}", "([A-Za-z0-9-]+)"))
 _ANSWER_WITH = "Answer with this text"  # begins the note about a key with a fixed answer
 _LAST_RESORT = "I am sorry, I do not know what to say."
 _LONG = 500  # characters of a message after which the model yields to the event loop
@@ -81,8 +83,9 @@ class OfflineModel:
     name = "offline:"
 
     def __init__(self, script_json: str) -> None:
-        self._script = load(script_json)
-        self._reader = OrderReader(self._script.menu)
+        script = load(script_json)
+        scripts = {"": script, **script.languages}
+        self._scripts = {tag: (each, OrderReader(each.menu)) for tag, each in scripts.items()}
 
     async def warm(self) -> None:
         """Nothing to connect to."""
@@ -103,7 +106,9 @@ class OfflineModel:
     async def _answer(self, request: ReplyRequest) -> Answer:
         if request.system == SUMMARIZE:
             return Answer("")
-        dialogue = Dialogue(self._script, self._reader, request)
+        scripts = self._scripts
+        script, reader = scripts.get(_language_of(request.messages), scripts[""])
+        dialogue = Dialogue(script, reader, request)
         for message in request.messages:
             dialogue.read(message)
             if sum(len(_text(part)) for part in message.parts) > _LONG:
@@ -200,13 +205,21 @@ class Dialogue:
                 self._asked_before = self.asked
 
     def _read_result(self, name: str, content: str, *, is_error: bool) -> None:
-        self.tool, self.result, self.failed = name, json_object(content) or {}, is_error
+        result = json_object(content) or {}
+        self.tool, self.failed = name, is_error
+        self.result = {name: self._translated(value) for name, value in result.items()}
         self.asked = self._topic = ""
         self._is_running = content == STILL_RUNNING
         self._ran.add(name)
         if not is_error:
             self.called[name] = True
         self._update()
+
+    def _translated(self, value: object) -> object:
+        words = self._script.words
+        if not (words and isinstance(value, str)):
+            return value
+        return " ".join(words.get(word, word) for word in value.split(" "))
 
     def _read_caller(self, text: str) -> None:
         script = self._script
@@ -329,6 +342,20 @@ class Dialogue:
         if root == "question":
             return self._pick(self._script.questions[names[0]])
         return look_up(getattr(self, root), names)
+
+
+def _language_of(messages: Iterable[Message]) -> str:
+    """The language that the call has changed to, without its region; empty = it never did."""
+    language, switches = "", set[str]()
+    for part in (part for message in messages for part in message.parts):
+        match part:
+            case ToolCall(call_id, "SwitchLanguageFunction"):
+                switches.add(call_id)
+            case ToolResult(call_id, content) if call_id in switches:
+                language = str((json_object(content) or {}).get("language", language))
+            case Text(text) if found := _SPEAKS.findall(text):
+                language = found[-1]
+    return primary(language)
 
 
 def _says_nothing_new(message: Message) -> bool:

@@ -13,10 +13,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
-import msgspec
-
+from agent.llm.offline.offline_menu import OfflineMenu, OfflineMenuItem, OrderWords, Topping
 from agent.llm.offline.words import join, normalise
 
 MAX_LINES = 40
@@ -25,46 +23,7 @@ _INSTEAD = re.compile(r"\binstead(?: please)?$")
 _COUNT = re.compile(r"(?:no )?(?:\d+|a (?:couple|pair))(?: of (?:those|them|these))?(?: please)?")
 _ONLY_SIZE = re.compile(r"(?: (?:is|will|would|be|enough|fine|ok|good|please|1|1s|then|instead))*")
 _JOINER = re.compile(r"\b(?:and|with|on|then|to|for)\b")
-_ARTICLES = {"a": 1, "an": 1, "another": 1, "a couple of": 2, "a couple": 2, "a pair of": 2}
 _EXPECTS_TOPPING = {"with", "without", "topping", "add"}
-
-
-class Topping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A topping; `heard` has other words for it."""
-
-    name: str
-    price: float
-    heard: tuple[str, ...] = ()
-
-
-class OfflineMenuItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A dish; one with a price per size needs a size and takes toppings."""
-
-    name: str
-    price: float | dict[str, float]
-    heard: tuple[str, ...] = ()
-    spoken: str = ""  # how the agent says it; empty = the name
-    about: str = ""
-
-    @property
-    def has_sizes(self) -> bool:
-        return isinstance(self.price, dict)
-
-
-class OfflineMenu(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """What can be ordered, and the words that change an order."""
-
-    items: tuple[OfflineMenuItem, ...]
-    toppings: tuple[Topping, ...] = ()
-    sizes: dict[str, tuple[str, ...]] = {}  # size → other words for it
-    words: dict[
-        Literal["add", "remove", "drop", "without", "with", "change", "not", "onto", "all"],
-        tuple[str, ...],
-    ] = {}
-    """`drop` takes off the last line with a size; `onto` comes before the item that gets the
-    toppings; after `all`, a size is for all lines."""
-    closed_by: str = ""  # the tool after whose success the order does not change
-    read_back: tuple[str, ...] = ()  # questions after which an item said again is the same line
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +34,8 @@ class Line:
     quantity: int = 1
     size: str = ""
     toppings: tuple[Topping, ...] = ()
-    left_out: tuple[str, ...] = ()  # unwanted toppings that the line did not have
+    left_out: tuple[Topping, ...] = ()  # unwanted ones that the line did not have
+    words: OrderWords = field(default=OrderWords(), compare=False)
 
     @property
     def lacks_size(self) -> bool:
@@ -84,7 +44,8 @@ class Line:
     @property
     def name(self) -> str:
         name = self.item.spoken or self.item.name
-        return name if self.quantity == 1 or name.endswith("s") else f"{name}s"
+        is_same = self.quantity == 1 or name.endswith("s")
+        return name if is_same else self.item.plural or f"{name}s"
 
     @property
     def amount(self) -> float:
@@ -96,10 +57,15 @@ class Line:
     @property
     def spoken(self) -> str:
         """The line in words: `2 large Garden pizzas with bacon without red onion`."""
-        toppings = join([each.name for each in self.toppings])
-        said = " ".join(filter(None, (str(self.quantity), self.size, self.name)))
-        said += f" with {toppings}" if toppings else ""
-        return said + (f" without {join(self.left_out)}" if self.left_out else "")
+        words = self.words
+        toppings = join([each.said for each in self.toppings], words.conjunction)
+        left_out = join([each.said for each in self.left_out], words.conjunction)
+        sizes = words.sizes.get(self.size, (self.size,))
+        size = sizes[0 if self.quantity == 1 else -1]
+        said = words.line.format(quantity=self.quantity, size=size, name=self.name)
+        said = " ".join(said.split())
+        said += f" {words.adding} {toppings}" if toppings else ""
+        return said + (f" {words.leaving_out} {left_out}" if left_out else "")
 
     @property
     def arguments(self) -> dict[str, object]:
@@ -108,7 +74,9 @@ class Line:
             "size": self.size,
             "toppings": [each.name for each in self.toppings],
             "quantity": self.quantity,
-            "additional_details": f"no {' or '.join(self.left_out)}" if self.left_out else "",
+            "additional_details": (
+                f"no {' or '.join(each.name for each in self.left_out)}" if self.left_out else ""
+            ),
             "line_amount": self.amount,
         }
         return {name: value for name, value in arguments.items() if value}
@@ -120,7 +88,7 @@ class Line:
         """The line without a topping, or with a remark if it did not have it."""
         if topping in self.toppings:
             return replace(self, toppings=tuple(t for t in self.toppings if t != topping))
-        return replace(self, left_out=tuple(dict.fromkeys((*self.left_out, topping.name))))
+        return replace(self, left_out=tuple(dict.fromkeys((*self.left_out, topping))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,8 +137,9 @@ class OrderReader:
             self._learn((size, *phrases), "size", size)
         for item in menu.items:
             self._learn((item.name, *item.heard), "item", item)
-        for words, quantity in _ARTICLES.items():
+        for words, quantity in menu.quantities.items():
             self._learn((words,), "quantity", quantity)
+        self._words = menu.spoken
         longest_first = sorted(map(re.escape, self._phrases), key=len, reverse=True)
         self._expression = re.compile(
             rf"\b(?:({'|'.join(longest_first)})(?:'s|e?s)?|(?P<number>\d{{1,2}}))\b"
@@ -185,7 +154,7 @@ class OrderReader:
     def read(self, text: str, before: Order, *, is_repeating: bool = False) -> Order:
         """The order after normalised words; while repeating, an item said again is no new line."""
         mentions = _items_first(map(self._mention, self._expression.finditer(text)))
-        return _Utterance(mentions, text, before, is_repeating=is_repeating).read()
+        return _Utterance(mentions, text, before, self._words, is_repeating=is_repeating).read()
 
     def read_earlier(self, texts: Iterable[object], before: Order) -> Order:
         """The order with the lines of an earlier one; what is no text is ignored."""
@@ -207,11 +176,18 @@ class OrderReader:
 
 class _Utterance:
     def __init__(
-        self, mentions: list[_Mention], text: str, before: Order, *, is_repeating: bool
+        self,
+        mentions: list[_Mention],
+        text: str,
+        before: Order,
+        words: OrderWords,
+        *,
+        is_repeating: bool,
     ) -> None:
         self._mentions = mentions
         self._text = text
         self._before = before
+        self._words = words
         self._is_repeating = is_repeating
         self._lines = list(before.lines)
         self._size = before.size
@@ -300,7 +276,7 @@ class _Utterance:
         elif known is not None and (self._is_repeating or self._lines[known].lacks_size):
             self._complete(known)
         elif len(self._lines) < MAX_LINES:
-            self._lines.append(Line(item))
+            self._lines.append(Line(item, words=self._words))
             self._complete(len(self._lines) - 1)
         self._named, self._quantity = item, 0
         if self._mode == "without":
@@ -314,7 +290,9 @@ class _Utterance:
             self._target = len(self._lines) - 1 if self._target is None else self._target
             old = self._lines[self._target]
             kept = replace(old, item=item, left_out=())
-            self._lines[self._target] = kept if item.has_sizes else Line(item, old.quantity)
+            self._lines[self._target] = (
+                kept if item.has_sizes else Line(item, old.quantity, words=self._words)
+            )
         self._complete(self._target)
 
     def _complete(self, position: int) -> None:

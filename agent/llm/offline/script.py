@@ -12,6 +12,9 @@ arguments of each tool and the answers to its result; `updates` change slots.
   with a value that is unknown or empty is left out. The formats are `money`, `day`, `title`, and
   the names in `lists`, each a text for one element of a list.
 
+In `lists`, `and` is the word before the last of several values. A script for another language of
+the use case is a file of its own, `offline.es.json`; it answers when the call has changed to it.
+
 `load` checks every name in a script, so a mistyped name stops the start and not a call.
 """
 
@@ -27,7 +30,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from agent.errors import UseCaseError
-from agent.llm.offline.order import OfflineMenu
+from agent.llm.offline.offline_menu import OfflineMenu
 from agent.llm.offline.words import find_date, find_time, join, normalise
 
 MAX_CHARACTERS = 600  # of one value in a text: a tool may return a page
@@ -112,6 +115,7 @@ class Script(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     prompt: dict[str, str] = {}  # name → expression with named groups: its matches in the prompt
     questions: dict[str, Wordings] = {}  # recognised in what the caller has heard
     lists: dict[str, str] = {}
+    words: dict[str, str] = {}  # English words in results of tools → words of the script's language
     tools: dict[str, ScriptTool] = {}  # `*` stands for every tool that is not listed
     updates: tuple[Update, ...] = ()
     intents: tuple[Intent, ...]
@@ -119,6 +123,7 @@ class Script(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     waiting: Texts = ("One moment, please.",)  # said while a tool is still running
     done: Texts  # said after a result of a tool to which no answer applies
     trouble: Texts  # the same after a failure
+    languages: dict[str, Script] = {}  # scripts for other languages of the call, by language
 
 
 _PATTERNS = {"phrases", "answer", "values", "prompt"}
@@ -142,6 +147,13 @@ def load(script_json: str) -> Script:
         what, _, where = str(error).partition(" - at `")
         place = where.strip("`").removeprefix("$").strip(".") or "script"
         raise UseCaseError(f"offlineScript.{place}: {what}") from error
+    _check(script, "")
+    for language, other in script.languages.items():
+        _check(other, f".languages.{language}")
+    return script
+
+
+def _check(script: Script, place: str) -> None:
     known = {
         "slot": {*script.slots, *(name for each in script.updates for name in each.set), "order"},
         "fresh": set(script.slots),
@@ -154,15 +166,15 @@ def load(script_json: str) -> Script:
     }
     for text, key, where in _strings(script, "", ""):
         for fault in _faults(text, key, known, script.lists):
-            raise UseCaseError(f"offlineScript{where}: {fault}")
-    return script
+            raise UseCaseError(f"offlineScript{place}{where}: {fault}")
 
 
 def _strings(value: object, key: str, where: str) -> Iterator[tuple[str, str, str]]:
     match value:
         case msgspec.Struct():
             for name in value.__struct_fields__:
-                yield from _strings(getattr(value, name), name, f"{where}.{name}")
+                if name != "languages":  # checked by themselves
+                    yield from _strings(getattr(value, name), name, f"{where}.{name}")
         case dict():
             for name, each in value.items():
                 yield name, f"{key}:", where
@@ -332,8 +344,10 @@ def speak(value: object, spec: str, lists: Mapping[str, str]) -> str:
             elements = value[: int(count or MAX_ELEMENTS)]
             if name in lists:
                 rows = [each for each in elements if isinstance(each, dict)]
-                return join([render(lists[name], row.get, lists) for row in rows])
-            return join([speak(each, name, lists) for each in elements])
+                return join(
+                    [render(lists[name], row.get, lists) for row in rows], lists.get("and", "and")
+                )
+            return join([speak(each, name, lists) for each in elements], lists.get("and", "and"))
         case str() | bool():
             text = ("yes" if value else "") if isinstance(value, bool) else value
         case int() | float() if abs(value) < 10**9:

@@ -227,7 +227,7 @@ def _clock(hour_text: str, minute_text: str | None, half: str) -> str | None:
     return f"{hour}:{minute:02} {'AM' if is_morning else 'PM'}"
 
 
-def join(texts: Sequence[str]) -> str:
+def join(texts: Sequence[str], conjunction: str = "and") -> str:
     """A list as people say it: "one, two and three"."""
     said = [text for text in texts if text]
-    return " and ".join(filter(None, [", ".join(said[:-1]), *said[-1:]]))
+    return f" {conjunction} ".join(filter(None, [", ".join(said[:-1]), *said[-1:]]))
