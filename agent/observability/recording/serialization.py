@@ -25,6 +25,7 @@ from agent.call.actions import (
     HangUp,
     Record,
     RunTool,
+    Speak,
     Speculate,
     StartReply,
     Summarize,
@@ -188,6 +189,8 @@ class ActionForms:
                     **_filled(_fields(replace(action, entry=None))),
                     "entry": entry.shown,
                 }
+            case Speak():  # in the language that the beginning and the changes tell
+                return {**form, **_filled({**_fields(action), "language": None})}
             case Record(position, fact):
                 return {**form, "position": position, "fact": self._fact(position, fact)}
             case _:

@@ -30,7 +30,8 @@ class TapedWorld(World):
         facts = [self.journal[at] for at in range(len(self.journal))]
         is_cut_off = self.began_at == len(facts)
         super().resume(cause)
-        resumption = Resumption(facts, cause, is_cut_off)
+        language = self.language or ""
+        resumption = Resumption(facts, cause, is_cut_off, language=language)
         self.tapes.append(Tape(beginning(self.config, resumption)))
 
 

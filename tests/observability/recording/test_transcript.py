@@ -186,7 +186,7 @@ def test_reply_that_was_asked_ahead_is_shown_from_the_words_on() -> None:
 def test_machines_are_told_the_same() -> None:
     told: Any = json.loads(transcript_json(transcript_of(ordered)))
 
-    said = {"kind": "CallerSaid", "text": "a large pizza and", "means": "speech"}
+    said = {"kind": "CallerSaid", "text": "a large pizza and", "means": "speech", "language": ""}
     assert told["facts"][1] == {"at_ms": 2000.0, "line": 0, **said}
     (turn,) = told["lines"][0]["turns"]
     assert turn["first_text_ms"] == 1400.0
