@@ -13,11 +13,11 @@ from agent.call.history import (
     CALLER_WAITS,
     CUT_OFF,
     KEYS_PRESSED,
-    SPEAKS,
     STILL_RUNNING,
     SUMMARY,
 )
 from agent.call.messages import (
+    SPEAKS,
     Choice,
     ForcedTool,
     Message,

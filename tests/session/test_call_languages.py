@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.call.languages.spanish import SPANISH_PHRASES
+from agent.call.built_in_phrases import SPANISH_PHRASES
 from agent.session.live_config import config_of
 from agent.usecases import UseCase
 from agent.usecases.record import parse_use_case

@@ -18,9 +18,10 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
-from agent.call.history import CALLER_WAITS, CUT_OFF, SPEAKS, STILL_RUNNING
+from agent.call.history import CALLER_WAITS, CUT_OFF, STILL_RUNNING
 from agent.call.languages import primary
 from agent.call.messages import (
+    SPEAKS,
     Choice,
     ForcedTool,
     Message,
