@@ -119,12 +119,13 @@ async def _pay(server: Server, typed: str, said: Sequence[str] = ()) -> TwilioCa
         await call.play_out()
         for key in typed:
             await call.press(key)
+        if typed.endswith("#"):
+            await call.reply()
+            await call.play_out()
         for words in said:
             await call.prompt(words[:20], is_final=False)
             await call.prompt(words)
-        if typed and said:
-            await call.settle()  # the answer may come before the words
-        else:
+        if said:
             await call.reply()
         await call.say("a person, please")
         await heard_out(call)
