@@ -160,7 +160,7 @@ def test_a_call_in_spanish_asks_waits_and_says_goodbye_in_spanish() -> None:
 
     filler = call.fires(Timer.FILLER)
     call.happens(it.delta(1, "Claro."), it.finished(1), it.agent_off())
-    moment = call.happens(says("un momento por favor", "es"))
+    moment = call.happens(says("un momento por favor", "es"), Timer.END_OF_TURN_DELAY)
     call.happens(it.agent_off())
     reprompts = [call.happens(Timer.IDLE), call.happens(it.agent_off(), Timer.IDLE)]
     goodbye = call.happens(it.agent_off(), Timer.IDLE)
