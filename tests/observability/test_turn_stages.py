@@ -125,7 +125,7 @@ CALLS = {
         turns=[(2.3, 0.0)],
         outcomes=[("answered", 1, False)],
     ),
-    "asked ahead in vain": Call([(1.6, PARTLY), (2.3, ELSE)], turns=[(2.3, 0.0)]),
+    "asked ahead and discarded": Call([(1.6, PARTLY), (2.3, ELSE)], turns=[(2.3, 0.0)]),
     "words that go on": Call(
         [(2.0, ev.CallerSpoke("I would like a")), (2.3, ev.CallerSpoke("pizza please."))],
         turns=[(2.3, 0.0)],

@@ -159,7 +159,7 @@ def test_recorded_call_is_told_with_its_times() -> None:
 
 
 async def asked_ahead(store: MemoryStore) -> None:
-    """A recorded turn whose reply was asked ahead, after another one in vain."""
+    """A recorded turn whose reply was asked ahead, after another one that was discarded."""
     happened: list[tuple[Event, Sequence[Action], float]] = [
         (ev.CallStarted(), [Record(0, AgentSaid("Hello.", SpeechSource.GREETING))], 0.0),
         (TimerFired(Timer.SPECULATION, 1), [Speculate(1, ())], 2.0),
