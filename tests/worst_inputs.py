@@ -24,6 +24,7 @@ from agent.call.config import CallConfig, Limits
 from agent.call.conversation import Conversation
 from agent.call.facts_block import lines_of
 from agent.call.heard_alignment import heard_until
+from agent.call.heard_confirmation import Exchange
 from agent.call.history import AgentSaid, CallerSaid, Fact, History, ToolUsed
 from agent.call.messages import (
     Message,
@@ -235,7 +236,7 @@ _ORDER = ToolSpec("order", "Orders.", '{"type":"object"}', side_effect=SideEffec
 def _taken_up(spell: Callable[[int], str], count: int) -> Work:
     runs = ToolCalls(History(), {"order": _ORDER})
     calls = [ToolCall("x", "order", spell(number)) for number in range(count)]
-    return lambda: runs.accept(1, calls, is_confirmed=True)
+    return lambda: runs.accept(1, calls, Exchange())
 
 
 def _resumed_calls(count: int) -> Work:

@@ -138,6 +138,10 @@ class ToolSpec(WholeText):
     """The caller enters digits before the tool runs; None = it needs none."""
     expects: tuple[tuple[str, str], ...] = ()
     """Words of a question that is asked for it, and what a complete answer to it is."""
+    needs_heard_confirmation: bool = False
+    """It runs only after a read-back that was heard and a yes (`agent.call.heard_confirmation`)."""
+    read_back: tuple[str, ...] = ()
+    """The arguments, at any depth, whose values the read-back must name."""
 
 
 class Choice(StrEnum):

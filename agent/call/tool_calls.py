@@ -8,9 +8,9 @@
    is called: after it, equal arguments may mean something else, and the tool checks itself what it
    has done (`agent.tools.idempotency`).
 
-Answered at once with an error: an unknown tool, arguments that are no JSON object, an order whose
-question was cut off or never finished, and a call that claims a confirmation when the caller has
-said nothing since the same tool was called without it.
+Answered at once with an error: an unknown tool, arguments that are no JSON object, a call without
+the confirmation it needs (`agent.call.heard_confirmation`), and any other order whose question was
+cut off or never finished.
 
 A tool that collects digits is accepted, and runs when the caller has entered them
 (`agent.call.keypad`), one at a time. If the line is lost before its result is there, the digits
@@ -36,19 +36,12 @@ from agent.call.actions import (
     ToolOutcome,
 )
 from agent.call.collector import Collector
+from agent.call.heard_confirmation import NOT_HEARD, Exchange, fault_of
 from agent.call.history import AgentSaid, CallerSaid, Fact, History, Note, SpeechSource, ToolUsed
 from agent.call.messages import SideEffect, ToolCall, ToolResult, ToolSpec, tool_name_of
 
 CANCELLED = "The caller went on before this was finished; it was cancelled and had no effect."
 NOT_AN_OBJECT = "The arguments were not a JSON object. Call the tool again with correct arguments."
-NOT_HEARD = (
-    "Not done: the caller interrupted your last sentence, so a yes may not mean this."
-    " Say again briefly what you are about to do and ask."
-)
-NOT_ANSWERED = (
-    "Not done: the caller has not answered since you called this without a confirmation. Say what"
-    " is to be confirmed, ask, and wait for the answer before you call this again."
-)
 NOT_ENTERED = "The caller did not enter the number, but went on to something else."
 NOT_VALID = "The caller has not entered a valid number. Offer another way, or ask what to do."
 NOT_NOW = "Not done: the caller can enter one number at a time. Call this after the other one."
@@ -61,6 +54,8 @@ LOST_ENTRY = (
 LONGEST_ARGUMENTS = 64_000  # characters
 _DEEPEST = 32  # levels of objects and lists in arguments
 _CONFIRMED = re.compile("confirmed|^confirm$", re.IGNORECASE)
+_CLAIM = re.compile(r'"(?:\w*confirmed|confirm)"\s*:', re.IGNORECASE)
+"""A property of a schema by which a call claims a confirmation."""
 _YES = frozenset({"true", "1"})  # what tools read as true (`agent.tools.tool`)
 _MINTED = re.compile(r"tool([0-9]{5})")
 
@@ -88,7 +83,6 @@ class ToolCalls:
         ids = (_MINTED.fullmatch(used.call.id) for _, used in history.tool_runs())
         self._minted = max((int(minted[1]) for minted in ids if minted), default=0)
         self._latest = NOWHERE.answered  # position of the last call with side effects
-        self._asked: dict[str, int] = {}  # position of each tool's last call not confirmed
         self._done: dict[_Key, str] = {}  # the last forgotten run that had an effect
         self._answered = NOWHERE.answered  # `Standing.answered` of the calls being accepted
         self.has_news = False
@@ -153,18 +147,16 @@ class ToolCalls:
         self,
         reply: int,
         calls: Iterable[ToolCall],
-        *,
-        is_confirmed: bool,
-        answered: int | None = None,
+        exchange: Exchange,
     ) -> list[Action]:
-        """`answered`: the words that the caller answers; `is_confirmed`: they were heard out."""
-        self._answered = NOWHERE.answered if answered is None else answered
+        """Run, join or answer the calls of a reply that was asked for after this exchange."""
+        self._answered = exchange.position
         actions: list[Action] = []
         for call in calls:
             self._minted += 1
             name, arguments = safe_name(call.name), call.arguments or "{}"
             accepted = ToolCall(f"tool{self._minted:05d}", name, arguments)
-            actions += self._accept(reply, accepted, is_confirmed=is_confirmed)
+            actions += self._accept(reply, accepted, exchange)
         return sorted(actions, key=lambda action: isinstance(action, RunTool))
 
     def resume(self) -> list[Action]:
@@ -210,7 +202,7 @@ class ToolCalls:
         return actions
 
     def _accept(  # noqa: C901 (one branch for each rule)
-        self, reply: int, call: ToolCall, *, is_confirmed: bool
+        self, reply: int, call: ToolCall, exchange: Exchange
     ) -> list[Action]:
         spec, key = self.specs.get(call.name), _key(call)
         if not key[1]:
@@ -219,11 +211,8 @@ class ToolCalls:
         if spec is None:
             fault = f"There is no tool {call.name}. Tools: {', '.join(self.specs) or 'none'}."
             return self._refuse(reply, call, fault)
-        asked = self._asked.get(call.name, NOWHERE.answered)
-        is_answered = asked < self._history.first or asked <= self._answered
-        if claims_confirmation(key[1]) and not is_answered:
-            return self._refuse(reply, call, NOT_ANSWERED)
-        if spec.side_effect is SideEffect.NONE:
+        needs_confirmation = _needs_confirmation(spec, key[1])
+        if spec.side_effect is SideEffect.NONE and not needs_confirmation:
             return self._start(reply, call, spec)
         if self._latest < self._history.first:
             if key in self._done:
@@ -233,7 +222,9 @@ class ToolCalls:
                 return self._join(reply, call, self._latest)
             if not last.result.is_error:
                 return self._append(reply, call, last.result.content)
-        if spec.side_effect is SideEffect.ONCE and not is_confirmed:
+        if needs_confirmation and (fault := fault_of(spec, call, exchange, self._confirmed)):
+            return self._refuse(reply, call, fault)
+        if spec.side_effect is SideEffect.ONCE and not exchange.is_heard_out:
             return self._refuse(reply, call, NOT_HEARD)
         return self._start(reply, call, spec)
 
@@ -313,8 +304,16 @@ class ToolCalls:
     def _note(self, position: int, used: ToolUsed) -> None:
         if self.is_effect(used):
             self._latest = position
-        if not claims_confirmation(used.call.arguments):
-            self._asked[used.call.name] = position
+
+    @property
+    def _confirmed(self) -> list[tuple[int, ToolUsed]]:
+        """The calls so far that needed a confirmation, with their positions."""
+        return [
+            (position, used)
+            for position, used in self._history.tool_runs()
+            if (spec := self.specs.get(used.call.name))
+            and _needs_confirmation(spec, used.call.arguments)
+        ]
 
     def _join(self, reply: int, call: ToolCall, other: int) -> list[Action]:
         position = len(self._history)
@@ -372,6 +371,12 @@ def _collector(spec: ToolSpec, call: ToolCall) -> Collector | None:
         return spec.collects.narrowed(call.arguments) if spec.collects else None
     except ValueError:
         return None
+
+
+def _needs_confirmation(spec: ToolSpec, arguments: str) -> bool:
+    """Also of a call that claims one; a tool that can be called without it only prepares then."""
+    has_claim = _CLAIM.search(spec.parameters) is not None
+    return claims_confirmation(arguments) or (spec.needs_heard_confirmation and not has_claim)
 
 
 def claims_confirmation(arguments: str) -> bool:

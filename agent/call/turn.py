@@ -27,6 +27,7 @@ from agent.call.actions import Action, Record
 from agent.call.agent_output import AgentOutput
 from agent.call.config import CallConfig, KeyBinding
 from agent.call.events import ReplyFinished
+from agent.call.heard_confirmation import exchange_before
 from agent.call.history import AgentSaid, History, Note, SpeechSource
 from agent.call.keypad import EntryStep
 from agent.call.lifecycle import CallLifecycle
@@ -346,12 +347,10 @@ class Turn:
 
     def _use_tools(self, calls: Iterable[ToolCall]) -> TurnDecision:
         self._round += 1
-        accepted = self._tools.accept(
-            self._reply.number,
-            calls,
-            is_confirmed=self._was_heard_out,
-            answered=self._history.answered_before(self._asked_until, is_heard=True),
-        )
+        asked = (self._asked_at or len(self._history), self._broken_off)
+        languages = (self.language, self._config.language)
+        exchange = exchange_before(self._history, *asked, *languages)
+        accepted = self._tools.accept(self._reply.number, calls, exchange)
         if self._lifecycle.ending:
             accepted += self._tools.end_collecting(NOT_ENTERED)
         if not self._tools.is_awaited:
@@ -379,15 +378,3 @@ class Turn:
         if not words:
             return []
         return [*self._timers.stop(Timer.FILLER), *self._output.say(words)]
-
-    @property
-    def _asked_until(self) -> int:
-        return self._asked_at or len(self._history)
-
-    @property
-    def _was_heard_out(self) -> bool:
-        """Finished and not cut off: no barge-in is reported for words that were not yet played."""
-        answered = self._history.answered_before(self._asked_until)
-        if answered is None:
-            return True
-        return answered != self._broken_off and not self._history.fact(answered, AgentSaid).is_cut

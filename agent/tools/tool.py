@@ -75,11 +75,6 @@ class CallContext:
         return bool(self.caller)
 
     @property
-    def has_answered(self) -> bool:
-        """Whether the caller has answered words of the model: before, nothing was agreed to."""
-        return self.standing.answered > NOWHERE.answered
-
-    @property
     def owner(self) -> str:
         """The partition of the caller's items: the number, or the call's if it is withheld."""
         return self.caller if self.is_caller_known else self.call_id
@@ -120,7 +115,7 @@ class Tool:
     """A channel; while it is not configured, the tool is not offered."""
 
 
-def tool(  # noqa: PLR0913 (what a tool may declare)
+def tool(  # noqa: PLR0913 (each is one property of the tool)
     name: str,
     *,
     side_effect: SideEffect = SideEffect.NONE,
@@ -129,6 +124,7 @@ def tool(  # noqa: PLR0913 (what a tool may declare)
     rename: Mapping[str, str] | None = None,
     needs: Channel | None = None,
     collects: Collector | None = None,
+    read_back: tuple[str, ...] | None = None,
 ) -> Callable[[Callable[..., Awaitable[object]]], Tool]:
     """Make a tool of an async function; `ValueError` or `TypeError` if no model could use it.
 
@@ -136,7 +132,9 @@ def tool(  # noqa: PLR0913 (what a tool may declare)
     what a complete answer to a question of the agent is, by words of the question, as in
     `{"order number": "6 digits"}` (`agent.call.answer_kind`). `rename` maps a parameter to its
     property, where that is no Python name. With `collects` the tool runs when the caller has
-    entered the digits, which are in `CallContext.digits`.
+    entered the digits, which are in `CallContext.digits`. A tool with `read_back`,
+    also an empty one, needs a heard confirmation: a question that names the values of these
+    properties, at any depth, and a yes to it (`agent.call.heard_confirmation`).
     """
     if not TOOL_NAME.fullmatch(name):
         raise ValueError(f"{name!r} is not a tool name: 1-64 letters, digits, underscores")
@@ -151,7 +149,17 @@ def tool(  # noqa: PLR0913 (what a tool may declare)
         arguments = _arguments(name, function, rename or {})
         parameters = msgspec.json.encode(schema_of(name, arguments)).decode()
         asked = tuple((expects or {}).items())
-        spec = ToolSpec(name, description, parameters, side_effect, filler, collects, asked)
+        spec = ToolSpec(
+            name,
+            description,
+            parameters,
+            side_effect,
+            filler,
+            collects,
+            asked,
+            read_back is not None,
+            read_back or (),
+        )
 
         async def run(call: CallContext, given: Struct) -> object:
             return await function(call, **msgspec.structs.asdict(given))

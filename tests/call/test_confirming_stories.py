@@ -8,9 +8,10 @@ from __future__ import annotations
 import pytest
 
 from agent.call.actions import Action, Record, RunTool, Standing
+from agent.call.heard_confirmation import NOT_AGREED, Exchange
 from agent.call.history import AgentSaid, CallerSaid, Fact, History, ToolUsed
 from agent.call.timers import Timer
-from agent.call.tool_calls import NOT_ANSWERED, ToolCalls, claims_confirmation, error_content
+from agent.call.tool_calls import ToolCalls, claims_confirmation, error_content
 from tests.call import builders as it
 from tests.call.world import SPECS
 
@@ -43,7 +44,7 @@ def test_a_model_does_not_confirm_in_the_turn_in_which_it_asks(tool: str) -> Non
     actions = call.happens(it.finished(2, it.wants(tool, YES)))
 
     assert runs(actions) == []
-    assert results(actions) == [error_content(NOT_ANSWERED)]
+    assert results(actions) == [error_content(NOT_AGREED)]
 
 
 @pytest.mark.parametrize("yes", ['{"confirmed":"true"}', '{"is_confirmed":1}', '{"confirm":true}'])
@@ -53,7 +54,7 @@ def test_a_confirmation_is_seen_in_any_spelling(yes: str) -> None:
     actions = call.happens(it.finished(1, it.wants("mark"), it.wants("mark", yes)))
 
     assert runs(actions) == ["mark"]
-    assert error_content(NOT_ANSWERED) in results(actions)
+    assert error_content(NOT_AGREED) in results(actions)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +139,7 @@ def test_a_call_that_was_resumed_knows_what_was_answered() -> None:
     heard: list[Fact] = [*asked, AgentSaid(READ_BACK), CallerSaid("Yes.")]
     confirming = ToolUsed(2, it.use(2, "mark", YES))
 
-    refused = ToolCalls(History(asked), SPECS).accept(2, [it.wants("mark", YES)], is_confirmed=True)
+    refused = ToolCalls(History(asked), SPECS).accept(2, [it.wants("mark", YES)], Exchange())
     resumed = ToolCalls(History([*heard, confirming]), SPECS).resume()
 
     assert runs(refused) == []
@@ -196,7 +197,7 @@ def test_only_the_last_effect_is_remembered_when_facts_are_forgotten() -> None:
     def asked_for(name: str) -> list[str]:
         tools = ToolCalls(History(), SPECS)
         tools.remember(forgotten)
-        return runs(tools.accept(4, [it.wants(name)], is_confirmed=True))
+        return runs(tools.accept(4, [it.wants(name)], Exchange()))
 
     assert asked_for("mark") == []
     assert asked_for("order") == ["order"]

@@ -225,6 +225,26 @@ class Adversary(RuleBasedStateMachine):
     ) -> None:
         self.world.happen(ev.ReplyFinished(self._reply(pick, stale=stale), calls, stop, text))
 
+    @rule(
+        says=st.sampled_from(["twenty", "thirty"]),
+        is_cut=st.booleans(),
+        answer=st.sampled_from(["yes", "okay then", "no", "stop", "Two large", "wait, no"]),
+        dollars=st.sampled_from([20, 30]),
+    )
+    def model_commits(self, says: str, is_cut: bool, answer: str, dollars: int) -> None:
+        """It reads something back, hears an answer, and commits to something, perhaps other."""
+        world = self.world
+        world.happen(ev.CallerSpoke("I would like to buy it now."))
+        if world.active is not None:
+            world.happen(ev.ReplyDelta(world.active, f"That is {says} dollars. Shall I buy it? "))
+            world.happen(ev.ReplyFinished(world.active))
+        if is_cut:
+            world.happen(ev.CallerInterrupted("That"))
+        world.happen(ev.CallerSpoke(answer))
+        if world.active is not None:
+            buy = ToolCall("a", "buy", f'{{"dollars":{dollars}}}')
+            world.happen(ev.ReplyFinished(world.active, (buy,)))
+
     @precondition(lambda self: self.world.replies)
     @rule(pick=ANY, fault=st.sampled_from(ReplyFault))
     def model_fails(self, pick: int, fault: ReplyFault) -> None:

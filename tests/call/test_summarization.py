@@ -19,6 +19,7 @@ from agent.call.actions import (
 )
 from agent.call.config import CallConfig, Limits
 from agent.call.conversation import Conversation
+from agent.call.heard_confirmation import NOT_HEARD, Exchange
 from agent.call.history import (
     AgentSaid,
     CallerSaid,
@@ -41,7 +42,7 @@ from agent.call.summarization import (
     with_earlier,
 )
 from agent.call.timers import Timer
-from agent.call.tool_calls import NOT_HEARD, ToolCalls, error_content
+from agent.call.tool_calls import ToolCalls, error_content
 from tests.call import builders as it
 from tests.call.world import SPECS, assert_acceptable
 
@@ -397,7 +398,7 @@ def test_a_call_that_goes_on_elsewhere_remembers_what_was_done() -> None:
     runs = ToolCalls(history, SPECS)
     Summarization(history, runs, Limits())
 
-    actions = runs.accept(9, [it.wants("order")], is_confirmed=True)
+    actions = runs.accept(9, [it.wants("order")], Exchange())
 
     assert history.first == 2
     assert [type(action) for action in actions] == [Record]

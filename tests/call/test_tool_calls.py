@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.call.actions import Record
+from agent.call.heard_confirmation import Exchange
 from agent.call.history import History, ToolUsed
 from agent.call.messages import ToolSpec
 from agent.call.tool_calls import ToolCalls, canonical, error_content
@@ -44,7 +45,7 @@ def test_any_text_of_a_model_can_be_looked_at(text: str) -> None:
 def test_without_tools_the_error_says_so() -> None:
     runs = ToolCalls(History(), {})
 
-    actions = runs.accept(1, [it.wants("look_up")], is_confirmed=True)
+    actions = runs.accept(1, [it.wants("look_up")], Exchange())
 
     told = error_content("There is no tool look_up. Tools: none.")
     assert actions == [
@@ -59,9 +60,9 @@ def test_the_filler_is_that_of_a_tool_the_turn_waits_for() -> None:
     }
     runs = ToolCalls(History(), specs)
     none = runs.filler
-    runs.accept(1, [it.wants("order")], is_confirmed=True)
+    runs.accept(1, [it.wants("order")], Exchange())
     runs.leave()
     left = runs.filler
-    runs.accept(1, [it.wants("mark"), it.wants("look_up")], is_confirmed=True)
+    runs.accept(1, [it.wants("mark"), it.wants("look_up")], Exchange())
 
     assert (none, left, runs.filler) == ("", "", "mark works.")

@@ -9,10 +9,11 @@ import pytest
 from agent.call import events as ev
 from agent.call.actions import CancelTool, Record, RunTool, Speak, SwitchLanguage
 from agent.call.config import Limits
+from agent.call.heard_confirmation import NOT_HEARD
 from agent.call.history import AgentSaid, CallerSaid, Note, ToolUsed
 from agent.call.messages import Choice, ToolCall
 from agent.call.timers import StopTimer, Timer
-from agent.call.tool_calls import CANCELLED, NOT_AN_OBJECT, NOT_HEARD, error_content
+from agent.call.tool_calls import CANCELLED, NOT_AN_OBJECT, error_content
 from tests.call import builders as it
 
 BEGINS = "[The call begins.]"

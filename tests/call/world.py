@@ -78,7 +78,16 @@ PAY = ToolSpec(
     side_effect=SideEffect.ONCE,
     collects=Collector(min_digits=2, max_digits=3, validator="luhn", is_sensitive=True),
 )
-SPECS = {spec.name: spec for spec in (LOOK, MARK, ORDER, LEAVE, ENTER, PAY)}
+BUY = ToolSpec(
+    "buy",
+    "Buys.",
+    '{"type":"object"}',
+    SideEffect.ONCE,
+    needs_heard_confirmation=True,
+    read_back=("dollars",),
+)
+SPECS = {spec.name: spec for spec in (LOOK, MARK, ORDER, LEAVE, ENTER, PAY, BUY)}
+REFUSALS = ("no", "stop", "wait", "cancel")
 CONFIG = CallConfig(
     greeting="Hello, this is the pizza place. How can I help?",
     tools=SPECS,
@@ -504,6 +513,7 @@ class World:
 
     def _assert_first_run(self, call: ToolCall) -> None:
         """Promise 4: the last call with side effects is not run again, unless it has failed."""
+        self._assert_agreed(call)
         if SPECS[call.name].side_effect is SideEffect.NONE:
             return
         last: ToolUsed | None = None
@@ -523,6 +533,21 @@ class World:
         same = last.call.name == call.name
         same = same and canonical(last.call.arguments) == canonical(call.arguments)
         assert not same, "4: runs once"
+
+    def _assert_agreed(self, call: ToolCall) -> None:
+        """Promise 10: what it commits was said by the model, heard to its end, and not refused."""
+        if not SPECS[call.name].needs_heard_confirmation:
+            return
+        facts = list(takewhile(lambda fact: not _is_call(fact, call.id), self.journal.values()))
+        answers = [fact.text.lower() for fact in facts if isinstance(fact, CallerSaid)]
+        assert answers, "10: the caller has said something"
+        assert not answers[-1].startswith(REFUSALS), f"10: that is a no: {answers[-1]!r}"
+        names = {20: "twenty", 30: "thirty"}[json.loads(call.arguments)["dollars"]]
+        assert any(
+            not fact.is_cut and names in fact.text
+            for fact in facts
+            if isinstance(fact, AgentSaid) and fact.voice is SpeechSource.MODEL
+        ), "10: what is committed was read back and heard"
 
     def _assert_nothing_forgotten(self, messages: tuple[Message, ...]) -> None:
         """The model learns of each result and reads the caller's words in order.
@@ -695,6 +720,10 @@ class World:
         has_open_call = self._has_open_call and (runs or not self._collecting)
         assert leads_on or has_open_call, "7: the caller is never left in silence"
         assert Timer.DURATION in self.timers, "7: a call does not last for ever"
+
+
+def _is_call(fact: Fact, call_id: str) -> bool:
+    return isinstance(fact, ToolUsed) and fact.call.id == call_id
 
 
 def _said(facts: list[Fact]) -> list[str]:

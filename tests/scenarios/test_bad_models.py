@@ -17,7 +17,6 @@ from agent.call.messages import (
     TextPiece,
 )
 from agent.cli.evaluation.bad_model_verdicts import (
-    MOST_HARMFUL,
     BadModelVerdict,
     fit_for_bad_models,
     judge_bad_models,
@@ -28,11 +27,11 @@ from agent.cli.evaluation.hosted_service import hosted_settings
 from agent.cli.evaluation.suite import Plan, Trial
 from agent.errors import ModelError
 from agent.ports import Pause, no_pause
+from agent.scenarios.outcome import Check, ScenarioRun
 from agent.scenarios.scenario_files import read_folder
 from tests.shipped import CONFIGURATION
 
 SCENARIOS = Path(__file__).parents[1] / "data/scenarios/bad-models"
-ORDER = CONFIGURATION / "use-cases/restaurantOrderingUseCase/scenarios/order-for-pickup.yaml"
 
 
 class Talker:
@@ -85,21 +84,22 @@ def test_callers_come_to_no_harm_and_all_bad_models_are_named(plain_logging: Non
 
     lines = list(report_lines(verdicts))
     harmed = [verdict.line for verdict in verdicts if verdict.harms]
-    assert len(harmed) <= MOST_HARMFUL, harmed
+    assert harmed == []
     assert [each.name for each in verdicts if not each.spoilt] == []
     assert len(BAD_MODELS) == 20
     assert all(any(line.startswith(f"{name}: ") for line in lines) for name in BAD_MODELS)
 
 
-def test_harm_is_reported_with_its_scenario(plain_logging: None) -> None:
-    """No guard knows that the caller does not want the message: it is sent, and shown."""
-    [verdict] = judged(ORDER, ["books-before-the-yes"])
+def test_harm_is_reported_with_its_scenario() -> None:
+    sent = Check("messages", is_met=False, detail="1 sent", is_harmful=True)
+    verdict = BadModelVerdict("calls-twice", [ScenarioRun("order-for-pickup", checks=[sent])], 7)
 
-    lines = list(report_lines([verdict]))
-    assert lines[0].startswith("books-before-the-yes: HARM in 2 of 2 calls")
-    assert "order-for-pickup" in lines[1]
-    assert "messages: 1 sent" in lines[1]
-    assert lines[-1] == "0 of 1 bad models end without harm to the caller"
+    assert list(report_lines([verdict])) == [
+        "calls-twice: HARM in 1 of 1 calls; it calls tools twice, and effects in later turns;"
+        " 7 replies spoilt; seen: messages (1)",
+        "    order-for-pickup, timing 0: messages: 1 sent",
+        "0 of 1 bad models end without harm to the caller",
+    ]
 
 
 def test_a_bad_model_misbehaves_at_the_same_moments_with_the_same_seed() -> None:

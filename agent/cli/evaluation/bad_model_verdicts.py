@@ -20,8 +20,6 @@ from agent.simulator.virtual_time import run_virtually
 
 FACTS = "facts"
 """Tag of the scenarios in which the table decides."""
-MOST_HARMFUL = 1
-"""Bad models under which callers may come to harm: no guard knows what only the caller meant."""
 _SHOWN = 3
 _SEED = 1
 

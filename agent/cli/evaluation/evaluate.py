@@ -27,7 +27,6 @@ from agent.cli.command import (
     write_files,
 )
 from agent.cli.evaluation.bad_model_verdicts import (
-    MOST_HARMFUL,
     BadModelVerdict,
     fit_for_bad_models,
     judge_bad_models,
@@ -118,7 +117,7 @@ def add(commands: Commands) -> None:
         "--bad-models",
         action="store_true",
         help="play what the table decides under 20 bad models, and judge only harm to callers; exit"
-        f" status 0 if they come to harm under at most {MOST_HARMFUL} of the models, else 1",
+        " status 0 if they come to harm under none of the models, else 1",
     )
     other.add_argument(
         "--day",
@@ -192,7 +191,7 @@ async def _judge_bad_models(whole: Plan, asked: argparse.Namespace) -> int:
     runs = [run for verdict in verdicts for run in verdict.reported]
     remarks = [verdict.line for verdict in verdicts]
     _write(EvalReport(runs, [*BAD_MODELS], _facts(plan, asked), remarks), asked)
-    return int(sum(bool(verdict.harms) for verdict in verdicts) > MOST_HARMFUL)
+    return int(any(verdict.harms for verdict in verdicts))
 
 
 def _require_playable(plan: Plan) -> None:

@@ -45,10 +45,6 @@ _NAMES = {"day": "date", "start": "time", "kind": "type", "layout": "apartmentTy
 _FREE = "availableApartmentAppointments"
 _KEPT_SECONDS = 7 * 24 * 60 * 60
 _SHOWN_SLOTS = 6
-_NOT_AGREED = (
-    "Not booked: the caller has not answered you yet, so this tour cannot be agreed. Say day and "
-    "time, ask, and call this after a yes."
-)
 _TAKEN = "This slot is not free. Check the availability again and offer another."
 
 
@@ -181,6 +177,7 @@ async def check_availability(
     side_effect=SideEffect.IDEMPOTENT,
     filler="One moment, I am booking that for you.",
     rename=_NAMES,
+    read_back=("date", "time", "type", "apartmentType"),
 )
 async def schedule_tour(
     call: CallContext, day: _Day, start: _Time, kind: _Kind, layout: _Layout
@@ -189,8 +186,6 @@ async def schedule_tour(
 
     Use it alone, after availability was confirmed and the caller has agreed to day and time.
     """
-    if not call.has_answered:
-        raise ToolError(_NOT_AGREED)
     slot = TourSlot(read_day(day, call.now), read_time(start), layout, kind)
     try:
         return await call.idempotency.once(

@@ -111,7 +111,13 @@ class Restaurant(msgspec.Struct, frozen=True):
         return ", ".join(f"{day} {hours}" for day, hours in self.hours.items())
 
 
-@tool("SendRestaurantSmsFunction", side_effect=SideEffect.ONCE, filler=_FILLER, needs="sms")
+@tool(
+    "SendRestaurantSmsFunction",
+    side_effect=SideEffect.ONCE,
+    filler=_FILLER,
+    needs="sms",
+    read_back=(),
+)
 async def send_restaurant_sms(
     call: CallContext,
     message_type: Annotated[
@@ -178,6 +184,7 @@ async def send_restaurant_email(
     side_effect=SideEffect.ONCE,
     filler=_FILLER,
     needs="sms",
+    read_back=(),
     rename={"appointment": "appointmentDetails"},
 )
 async def send_appointment_sms(

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
-from agent.call.actions import NOWHERE
 from agent.store.memory import MemoryStore
 from agent.tools import CallContext
 from tests.tools.failing_processes import DEATHS, DiedError, Fate, Mortal, mortal_store
@@ -222,16 +220,6 @@ async def test_two_callers_never_get_the_same_slot() -> None:
 
     assert sorted(task.result()["available"] for task in racing) == [False, True]
     assert len(await store.query_index("apartmentAppointment")) == 1
-
-
-async def test_a_tour_is_refused_before_the_caller_has_answered_the_model() -> None:
-    store = await seeded()
-    call = replace(call_of(store), standing=NOWHERE)
-
-    refusal = await refused(call, "ScheduleTourFunction", **tour())
-
-    assert "call this after a yes" in refusal
-    assert await store.query(ADA, "apartmentAppointment::") == []
 
 
 async def test_booking_again_is_not_a_second_booking() -> None:

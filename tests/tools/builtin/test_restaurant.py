@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 import pytest
 
-from agent.call.actions import NOWHERE
 from agent.ports import Item, Store
 from agent.store.memory import MemoryStore
 from agent.tools import CallContext
@@ -54,19 +52,6 @@ async def refuse(
     """Place an order that is refused; the error."""
     arguments |= {"current_order": lines, "order_type": order_type}
     return await refused(call_of(store or await seeded()), "PlaceOrderFunction", **arguments)
-
-
-async def test_an_order_is_refused_before_the_caller_has_answered_the_model() -> None:
-    """A model that orders in its first breath cannot have a yes."""
-    store = await seeded()
-    call = replace(call_of(store), standing=NOWHERE)
-
-    refusal = await refused(
-        call, "PlaceOrderFunction", current_order=[{"line_item": "Calzone"}], order_type="pickup"
-    )
-
-    assert "Read back all items" in refusal
-    assert await orders(store) == []
 
 
 async def orders(store: MemoryStore, owner: str = ADA) -> list[Item]:

@@ -42,10 +42,6 @@ OrderType = Annotated[
 ]
 
 NO_ORDER = "No order was placed in this call, so there is none to send."
-_NOT_AGREED = (
-    "Not placed: the caller has not answered you yet, so this order is not agreed. Read back all "
-    "items with the total, ask, and call this after a yes."
-)
 _DAY = 24 * 60 * 60
 _SHOWN_ORDERS = 3
 
@@ -54,6 +50,7 @@ _SHOWN_ORDERS = 3
     "PlaceOrderFunction",
     side_effect=SideEffect.ONCE,
     filler="One moment, I am sending your order to the kitchen.",
+    read_back=("line_item", "size", "toppings", "quantity", "order_total", "delivery_address"),
 )
 async def place_order(
     call: CallContext,
@@ -73,8 +70,6 @@ async def place_order(
     Use it once and alone, after you have read back all items with the total and the caller has
     agreed. Prices and the total come from the menu: tell the caller the total of the result.
     """
-    if not call.has_answered:
-        raise ToolError(_NOT_AGREED)
     address = free_text(delivery_address, "An address") if order_type == "delivery" else ""
     if order_type == "delivery" and not address:
         raise ToolError("A delivery needs an address. Ask the caller for it.")
