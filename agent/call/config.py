@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from agent.call.answer_kind import ExpectedAnswer
 from agent.call.messages import ToolSpec
+from agent.call.spoken_values import KnownNumbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,12 @@ class Phrases:
     """To a caller who asks for a moment."""
     enter_digits: str = "Please enter the number on your keypad."
     digits_again: str = "I am sorry, I did not get that number. Please enter it again."
+    shall_i_go_on: str = "Shall I go on?"
+    """After an answer that was stopped because it was too long."""
+    not_certain: str = (
+        "I am sorry, I cannot say that for certain. What else would you like to know?"
+    )
+    """In place of a claim, a price or a time that nothing supports."""
     goodbye_idle: str = "I cannot hear you any more, so I will hang up now. Goodbye."
     goodbye: str = "Thank you for calling. Goodbye."
     goodbye_trouble: str = (
@@ -103,6 +110,10 @@ class Limits:
     """Whether the agent goes on when a noise or a backchannel has stopped it, once in a turn."""
     expects: Mapping[str, ExpectedAnswer] = field(default_factory=dict)
     """What a complete answer is, by casefolded words of the agent's question."""
+    guards_commitments: bool = False
+    """Whether claims, prices and times are said only if a tool or the prompt says so."""
+    longest_reply: int = 1_000
+    """Characters of an answer after which it ends with its sentence; 0 = no limit."""
     resume_after_ms: int = 2_500
     """From a barge-in until a voice must be reported; else a noise has stopped the agent."""
     digits_ms: int = 3_000
@@ -146,6 +157,8 @@ class CallConfig:
     """Speech-to-text finds the language itself; a change leaves it so."""
     has_other_backup_voice: bool = False
     """The voice may be replaced by one of another language, until the call changes its own."""
+    known: KnownNumbers = field(default_factory=KnownNumbers)
+    """Of the prompt; empty unless `Limits.guards_commitments`."""
 
     @property
     def voice_language(self) -> str:

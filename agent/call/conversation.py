@@ -24,12 +24,12 @@ from agent.call.config import CallConfig
 from agent.call.history import History
 from agent.call.keypad import Keypad
 from agent.call.messages import Choice
-from agent.call.reply import Reply
+from agent.call.reply import Reply, Then
 from agent.call.resumption import Resumption, first_words
 from agent.call.summarization import Summarization
 from agent.call.timers import Timer, TimerSet
 from agent.call.tool_calls import ToolCalls
-from agent.call.turn import CALL_GOES_ON, LATE_RESULT, Then, Turn
+from agent.call.turn import CALL_GOES_ON, LATE_RESULT, Turn
 from agent.call.turn_taking import CallerInput, FillerPolicy, TurnTaking
 from agent.call.utterance_analysis import has_words
 
@@ -210,7 +210,7 @@ class Conversation:
 
     def _take_words(self, event: ev.CallerSpoke) -> None:
         self._actions += self._language.switch(changed := self._language.change(event))
-        language, is_typing = event.language or self._config.language, self._keypad.is_typing
+        language, is_typing = self._turn.hear(event.language), self._keypad.is_typing
         self._actions += self._input.add_words(event.text, changed)
         self._turn_taking.end_caller_turn()
         if self._lifecycle.end_is_final:

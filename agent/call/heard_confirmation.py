@@ -82,8 +82,9 @@ def exchange_before(
         facts.pop()
     said = [at for at, fact in enumerate(facts) if _is_models(fact)]
     last = next((at for at in reversed(said) if _text_of(facts[at])), None)
+    unheard = [at for at in said[-1:] if _is_cut(facts[at]) or history.first + at == broken_off]
     if last is None:
-        return Exchange(language=language, first_language=first_language)
+        return Exchange(-1, "", False, not unheard, (), language, first_language)
     turns: list[str] = []
     start, is_in_force = last + 1, True
     while is_in_force:
@@ -92,13 +93,11 @@ def exchange_before(
         caller, start = start, _turn_start(facts, start, is_callers=True)
         between = [fact.text for fact in facts[start:caller] if isinstance(fact, CallerSaid)]
         is_in_force = start > 0 and bool(between) and _only_asks(between, language)
-    latest = facts[said[-1]]
-    is_cut = isinstance(latest, AgentSaid) and latest.is_cut
     return Exchange(
         history.first + last,
         " ".join(reversed(turns)),
         asks(turns[0]),
-        not is_cut and history.first + said[-1] != broken_off,
+        not unheard,
         _answers(facts[last + 1 :], turns[0], language),
         language,
         first_language,
@@ -177,6 +176,10 @@ def _asks(answer: str, table: CommitmentWords) -> bool:
 
 def _is_models(fact: Fact) -> bool:
     return isinstance(fact, AgentSaid) and fact.voice is SpeechSource.MODEL
+
+
+def _is_cut(fact: Fact) -> bool:
+    return isinstance(fact, AgentSaid) and fact.is_cut
 
 
 def _text_of(fact: Fact) -> str:

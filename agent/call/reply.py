@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import Enum, auto
 
 from agent.call.actions import Action, CancelReply, StartReply
 from agent.call.events import Event, ReplyDelta, ReplyEvent, ReplyFailed, ReplyFinished
@@ -10,7 +11,20 @@ from agent.call.history import History
 from agent.call.messages import Choice, StopReason, ToolChoice
 from agent.call.sentence_chunker import SentenceChunker
 from agent.call.speculation import Speculation
+from agent.call.speech_guard import GuardRules, SpeechGuard
 from agent.call.timers import Timer, TimerSet
+
+
+class Then(Enum):
+    """What follows a step of a turn."""
+
+    AWAIT = auto()
+    END_TURN = auto()
+    GIVE_UP = auto()
+    """The model has failed for good; the caller does not know it yet."""
+
+
+TurnDecision = tuple[list[Action], Then]
 
 
 @dataclass(slots=True)
@@ -23,6 +37,7 @@ class Reply:
     is_active: bool = False
     choice: ToolChoice = Choice.AUTO
     chunker: SentenceChunker = field(default_factory=SentenceChunker)
+    guard: SpeechGuard = field(default_factory=lambda: SpeechGuard(GuardRules("")))
     withheld: list[ReplyEvent] = field(default_factory=list)
     held: str = ""  # the words of a reply that has to call a tool, until it has ended
     ahead: Speculation = field(init=False)
@@ -31,6 +46,11 @@ class Reply:
     def __post_init__(self) -> None:
         self.ahead = Speculation(self._history, self._timers)
         self._last_number = max((used.reply for _, used in self._history.tool_runs()), default=0)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether words of it were said."""
+        return self.guard.has_begun
 
     @property
     def is_awaited(self) -> bool:
@@ -47,16 +67,16 @@ class Reply:
         is_awaited = self.is_awaited and reply == self.number
         return is_awaited or self.ahead.is_current(reply)
 
-    def ask(self, choice: ToolChoice, language: str, limit: int) -> Action:
+    def ask(self, choice: ToolChoice, language: str, limit: int, rules: GuardRules) -> Action:
         """Adopt the request that was made ahead, if it is the same; else make this one."""
         messages = self._history.messages(limit)
         if choice is Choice.AUTO and (ahead := self.ahead.adopt(messages)):
             adopted, events = ahead
-            self._start(adopted.reply, choice, language)
+            self._start(adopted.reply, choice, language, rules)
             self.withheld = events
             return adopted
         self._last_number += 1
-        self._start(self._last_number, choice, language)
+        self._start(self._last_number, choice, language, rules)
         return StartReply(self.number, messages, choice)
 
     def ask_ahead(self, limit: int) -> Action:
@@ -82,20 +102,28 @@ class Reply:
         withheld, self.withheld = self.withheld, []
         return withheld
 
+    def feed(self, delta: str) -> str:
+        return self.guard.feed(self.chunker.feed(delta))
+
+    def flush(self) -> str:
+        return self.guard.feed(self.chunker.flush())
+
     def finish(self, stop: StopReason, text: str) -> str:
         self.is_active = False
         if stop is StopReason.BLOCKED:
-            return self.chunker.feed(text)
-        return self.chunker.finish(text, is_cut_short=stop is StopReason.LENGTH)
+            return self.guard.finish(self.chunker.feed(text))
+        is_cut_short = stop is StopReason.LENGTH
+        return self.guard.finish(self.chunker.finish(text, is_cut_short=is_cut_short))
 
     def cancel(self) -> list[Action]:
         cancelled: list[Action] = [CancelReply(self.number)] if self.is_awaited else []
         self.is_active, self.withheld = False, []
         return cancelled
 
-    def _start(self, number: int, choice: ToolChoice, language: str) -> None:
+    def _start(self, number: int, choice: ToolChoice, language: str, rules: GuardRules) -> None:
         self.number = number
         self.is_active = True
         self.choice = choice
         self.chunker = SentenceChunker(language)
+        self.guard = SpeechGuard(rules)
         self.withheld, self.held = [], ""

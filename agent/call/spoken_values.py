@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import date
 
 from text_to_num import alpha2digit  # type: ignore[import-untyped] # it has no types
@@ -31,6 +32,8 @@ _WORD = re.compile(r"[^\W_]+")
 _STEM = 4
 """Letters by which two forms of a word are the same."""
 _SHORT = 2
+PRICE = re.compile(r"\d[\d,]*\.\d\d(?!\d)")
+"""An amount of money by its form."""
 _ORDINALS = ("st", "nd", "rd", "th")
 
 
@@ -155,3 +158,24 @@ def leaves(value: object, names: frozenset[str], name: str = "") -> Iterator[tup
         case _:
             if name and value not in (None, ""):
                 yield name, value
+
+
+def all_numbers(text: str, language: str) -> frozenset[float]:
+    """All numbers, also the halves of a time such as `7:30`."""
+    lines = [in_digits(line, language) for line in text.split("\n")]
+    halves = (float(each) for line in lines for each in re.findall(r"\d{1,6}", line))
+    return frozenset().union(halves, *map(numbers_in, lines))
+
+
+@dataclass(frozen=True, slots=True)
+class KnownNumbers:
+    """The numbers of a prompt, and those of them that are prices."""
+
+    numbers: frozenset[float] = frozenset()
+    prices: frozenset[float] = frozenset()
+
+
+def known_numbers(text: str) -> KnownNumbers:
+    """The numbers of a prompt in English or in digits."""
+    prices = frozenset(float(each.replace(",", "")) for each in PRICE.findall(text))
+    return KnownNumbers(all_numbers(text, "en"), prices)

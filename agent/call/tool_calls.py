@@ -308,12 +308,9 @@ class ToolCalls:
     @property
     def _confirmed(self) -> list[tuple[int, ToolUsed]]:
         """The calls so far that needed a confirmation, with their positions."""
-        return [
-            (position, used)
-            for position, used in self._history.tool_runs()
-            if (spec := self.specs.get(used.call.name))
-            and _needs_confirmation(spec, used.call.arguments)
-        ]
+        specs, needs = self.specs, _needs_confirmation
+        runs = ((at, run, specs.get(run.call.name)) for at, run in self._history.tool_runs())
+        return [(at, run) for at, run, spec in runs if spec and needs(spec, run.call.arguments)]
 
     def _join(self, reply: int, call: ToolCall, other: int) -> list[Action]:
         position = len(self._history)

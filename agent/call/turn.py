@@ -1,10 +1,10 @@
 """The turn in progress: what the agent does about the caller's last words, until all is said.
 
-After `tool_rounds` rounds the model is asked without tools. A reply without words and calls, or
-with a tool call as text, is requested once more, then a sentence of the use case stands in: a
-goodbye when the call is about to end. A turn that is left runs nothing but tools with side effects.
-The words of a reply that has to call a tool wait for its end: without the call they are not said,
-and the tool is asked for once more.
+After `tool_rounds` rounds the model is asked without tools. A reply without words and calls, with a
+tool call as text, or with words it must not say (`agent.call.speech_guard`) is requested once more,
+then a sentence of the use case stands in: a goodbye when the call is about to end. A turn that is
+left runs nothing but tools with side effects. The words of a reply that has to call a tool wait for
+its end: without the call they are not said, and the tool is asked for once more.
 
 | the model has failed | the caller hears | then |
 |---|---|---|
@@ -21,7 +21,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from enum import Enum, auto
 
 from agent.call.actions import Action, Record
 from agent.call.agent_output import AgentOutput
@@ -33,11 +32,13 @@ from agent.call.keypad import EntryStep
 from agent.call.lifecycle import CallLifecycle
 from agent.call.messages import Choice, ForcedTool, StopReason, ToolCall, ToolChoice
 from agent.call.reading_pace import flush_after_ms
-from agent.call.reply import Reply
+from agent.call.reply import Reply, Then, TurnDecision
 from agent.call.resumption import FirstWords
+from agent.call.speech_guard import Verdict, rules_for
 from agent.call.timers import Timer, TimerSet
 from agent.call.tool_calls import NOT_ENTERED, ToolCalls
 from agent.call.turn_taking import FillerPolicy
+from agent.call.utterance_analysis import asks
 
 ANSWER_WITH = "Answer with this text, in the caller's language: {}"
 CALL_GOES_ON = (
@@ -53,18 +54,6 @@ CALL_AS_TEXT = (
 )
 
 
-class Then(Enum):
-    """What follows a step of a turn."""
-
-    AWAIT = auto()
-    END_TURN = auto()
-    GIVE_UP = auto()
-    """The model has failed for good; the caller does not know it yet."""
-
-
-TurnDecision = tuple[list[Action], Then]
-
-
 @dataclass(slots=True)
 class Turn:
     """The agent's side of one call; built before the history forgets anything."""
@@ -77,6 +66,7 @@ class Turn:
     _fillers: FillerPolicy
     config: CallConfig
     _reply: Reply
+    spoken: str = ""  # language of the caller's last words, BCP 47
     may_retry: bool = True
     _failures: int = 0
     _round: int = 0
@@ -84,18 +74,26 @@ class Turn:
     _asked_at: int | None = None  # length of the history when the turn first asked
     _has_retried: bool = False
     _has_gone_on: bool = False
+    _has_been_stopped: bool = False
     _rest: str = ""  # of an answer that a barge-in has cut
     _rest_is_all: bool = True  # the model had written no more, and no tool was awaited
 
     def __post_init__(self) -> None:
         self._output.language = self.config.voice_language
+        self.spoken = self.config.language
 
     def set_config(self, config: CallConfig) -> list[Action]:
+        self.spoken = self.spoken if config.language == self.config.language else config.language
         self.config = config
         self._tools.specs = config.tools
         self._fillers.phrases = config.phrases
         self._output.language = config.voice_language
         return self._reply.ahead.discard()
+
+    def hear(self, language: str) -> str:
+        """Note the language of the caller's words, BCP 47, or that it was not reported."""
+        self.spoken = language or self.config.language
+        return self.spoken
 
     @property
     def is_under_way(self) -> bool:
@@ -114,7 +112,7 @@ class Turn:
         self._fillers.begin_turn()
         self._asked_at = None
         self._round = 0
-        self._has_retried = self._has_gone_on = False
+        self._has_retried = self._has_gone_on = self._has_been_stopped = False
         return left
 
     def leave(self, *, is_entering: bool = False) -> list[Action]:
@@ -136,10 +134,12 @@ class Turn:
         self._tools.has_news = False
         if self._asked_at is None:
             self._asked_at = len(self._history)
+        is_strict = self._has_been_stopped
+        rules = rules_for(self.config, self._history, self.spoken, is_strict=is_strict)
         is_awaited = Timer.FILLER in self._timers.running  # since a request without words
         return [
             *self._timers.stop(Timer.IDLE),
-            self._reply.ask(choice, self.config.language, limits.history_characters),
+            self._reply.ask(choice, self.config.language, limits.history_characters, rules),
             *([] if is_awaited else self.await_filler(limits.reply_filler_after_ms)),
         ]
 
@@ -202,7 +202,7 @@ class Turn:
         if isinstance(self._reply.choice, ForcedTool):
             self._reply.held += delta
             return []
-        said = self._say(self._reply.chunker.feed(delta))
+        said = self._say(self._reply.feed(delta))
         if not self._reply.chunker.is_pending:
             return [*said, *self._timers.stop(Timer.FLUSH)]
         if Timer.FLUSH in self._timers.running and not said:
@@ -240,7 +240,7 @@ class Turn:
     def continue_after_tools(self) -> TurnDecision:
         stopped = [*self._timers.stop(Timer.TOOL), *self._end_wait()]
         ending = self._lifecycle.ending
-        if ending and self._reply.chunker.has_begun:
+        if ending and self._reply.has_begun:
             return stopped, Then.END_TURN
         is_last = ending or self._round >= self.config.limits.tool_rounds
         return [*stopped, *self.ask(Choice.NONE if is_last else Choice.AUTO)], Then.AWAIT
@@ -276,13 +276,13 @@ class Turn:
         return [self._timers.start(Timer.FILLER, after_ms)] if self._fillers.may_fill else []
 
     def flush(self) -> list[Action]:
-        return self._say(self._reply.chunker.flush())
+        return self._say(self._reply.flush())
 
     def say_filler(self) -> list[Action]:
         """The next filler; while the caller speaks it waits."""
         if self._reply.yields:
             return self.await_filler(self.config.limits.filler_every_ms)
-        of_tool = "" if self._reply.chunker.has_begun else self._tools.filler
+        of_tool = "" if self._reply.has_begun else self._tools.filler
         filler = self._fillers.next_filler(of_tool)
         said = self._output.say_whole(filler, SpeechSource.FILLER)
         stopped = self._timers.stop(Timer.FILLER, Timer.TOOL)
@@ -318,7 +318,9 @@ class Turn:
             return self._stand_in(phrases.blocked)
         if calls and self._reply.choice is not Choice.NONE:
             return self._use_tools(calls)
-        if self._reply.chunker.has_begun and not self._reply.chunker.has_call:
+        if verdict := self._reply.guard.verdict:
+            return self._after_verdict(verdict)
+        if self._reply.has_begun and not self._reply.chunker.has_call:
             self._failures, self.may_retry = 0, True
             return [*self._timers.stop(Timer.MODEL_FAILURE)], Then.END_TURN
         if self._has_retried:
@@ -326,6 +328,19 @@ class Turn:
         self._has_retried = True
         noted = [self.add_note(CALL_AS_TEXT)] if self._reply.chunker.has_call else []
         return [*noted, *self.ask(self._reply.choice)], Then.AWAIT
+
+    def _after_verdict(self, verdict: Verdict) -> TurnDecision:
+        """The reply was stopped: it is asked for again, or ends with a question."""
+        noted, words = self.add_note(self._reply.guard.note), self.config.phrases
+        if not verdict.is_end and not self._has_been_stopped:
+            self._has_been_stopped = True
+            return [noted, *self.ask(self._reply.choice)], Then.AWAIT
+        self._failures, self.may_retry = 0, True
+        stopped = [noted, *self._timers.stop(Timer.MODEL_FAILURE)]
+        if verdict.is_end and asks(self._history.question):
+            return stopped, Then.END_TURN
+        said, then = self._stand_in(words.shall_i_go_on if verdict.is_end else words.not_certain)
+        return [*stopped, *said], then
 
     def _after_failure(self, sorry: str) -> TurnDecision:
         limits, sentences = self.config.limits, self.config.phrases.trying_again
@@ -348,15 +363,14 @@ class Turn:
     def _use_tools(self, calls: Iterable[ToolCall]) -> TurnDecision:
         self._round += 1
         asked = (self._asked_at or len(self._history), self._broken_off)
-        languages = (self.language, self._config.language)
-        exchange = exchange_before(self._history, *asked, *languages)
+        exchange = exchange_before(self._history, *asked, self.spoken, self.config.language)
         accepted = self._tools.accept(self._reply.number, calls, exchange)
         if self._lifecycle.ending:
             accepted += self._tools.end_collecting(NOT_ENTERED)
         if not self._tools.is_awaited:
             actions, then = self.continue_after_tools()
             return [*accepted, *actions], then
-        has_spoken = self._reply.chunker.has_begun
+        has_spoken = self._reply.has_begun
         if collector := self._tools.collector:
             prompt = collector.prompt or self.config.phrases.enter_digits
             said = [] if has_spoken else self._output.say_whole(prompt)
@@ -367,7 +381,7 @@ class Turn:
 
     def _end_wait(self) -> Sequence[Action]:
         """The caller has words to listen to; without any, the wait goes on with the next reply."""
-        return self._timers.stop(Timer.FILLER) if self._reply.chunker.has_begun else []
+        return self._timers.stop(Timer.FILLER) if self._reply.has_begun else []
 
     def _break_off(self) -> list[Action]:
         if self._output.open_at is not None:

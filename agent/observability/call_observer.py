@@ -13,8 +13,9 @@ import structlog
 
 from agent.call import events as ev
 from agent.call.actions import Action, CancelSummary, Record, Speak
-from agent.call.history import AgentSaid, CallerSaid, InputMode
+from agent.call.history import AgentSaid, CallerSaid, InputMode, Note
 from agent.call.messages import Usage
+from agent.call.speech_guard import verdict_of
 from agent.call.timers import Timer
 from agent.observability import turn_tracker as turns
 from agent.observability.call_summary import CallFacts, CallSummary, by_kind
@@ -73,6 +74,7 @@ class CallObserver:
         event, kind = moment.event, ""
         if type(event) is not ev.ReplyDelta:
             kind = self._note_input(moment)
+            self._note_verdicts(moment)
             self._note_event(moment)
             if any(isinstance(one, CancelSummary) for one in moment.actions):
                 self._count("agent_summaries_total", outcome="cancelled")
@@ -116,6 +118,12 @@ class CallObserver:
         if reason := _entry_reason(moment):
             self._count("agent_keypad_entries_total", reason=reason)
         return kind
+
+    def _note_verdicts(self, moment: ObservedStep) -> None:
+        facts = (action.fact for action in moment.actions if isinstance(action, Record))
+        for guard in (verdict_of(fact) for fact in facts if isinstance(fact, Note)):
+            if guard is not None:
+                self._count("agent_guard_total", use_case=self._use_case, guard=guard)
 
     def _note_event(self, moment: ObservedStep) -> None:
         match moment.event:

@@ -62,6 +62,7 @@ _COUNTERS_AND_GAUGES = {
         "Calls not set up, or ended by a fault of the service, each counted once."
     ),
     "agent_calls_total{use_case,end_reason}": "Calls ended.",
+    "agent_guard_total{use_case,guard}": "Replies stopped by a guard, by its reason.",
     "agent_calls_refused_total{reason}": "Calls refused.",
     "agent_call_resumes_total{cause,outcome}": "Calls resumed on a new socket.",
     "agent_outbound_calls_total{outcome}": "Outbound calls: requested, answered, ended.",

@@ -21,6 +21,7 @@ from agent.call.actions import StartReply
 from agent.call.answer_kind import expected_answers
 from agent.call.config import CallConfig, Limits
 from agent.call.messages import ReplyRequest
+from agent.call.spoken_values import KnownNumbers, known_numbers
 from agent.errors import StoreError, UseCaseError
 from agent.llm import OpenModel
 from agent.ports import Item, Key, LanguageModel, Store, ToolExecutor
@@ -137,6 +138,7 @@ def config_of(use_case: UseCase, item: Item) -> CallConfig:
         limits=_limits_of(use_case),
         can_hand_off=use_case.transfer_target is not None,
         language=language,
+        known=_known(use_case) if use_case.turn_taking.guards_commitments else KnownNumbers(),
         translations=use_case.translations,
         hears_any_language=hears_any_language(use_case.relay),
         has_other_backup_voice=backup not in {"", language},
@@ -149,6 +151,13 @@ def _limits_of(use_case: UseCase) -> Limits:
     of_tools = expected_answers(dict(pair for spec in use_case.tools for pair in spec.expects))
     others = {words: kind for words, kind in of_tools.items() if words not in limits.expects}
     return replace(limits, expects={**limits.expects, **others})
+
+
+def _known(use_case: UseCase) -> KnownNumbers:
+    """The numbers that the model is given, or the agent says by itself."""
+    keys = (key.reply_text for key in use_case.keypad.values())
+    said = (use_case.greeting, use_case.context, *keys)
+    return known_numbers("\n".join((use_case.prompt, *said)))
 
 
 def request_of(use_case: UseCase, action: StartReply) -> ReplyRequest:

@@ -9,6 +9,7 @@ so a prompt that was edited in one session item is not seen as a change.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cache, partial
 from hashlib import sha256
 from pathlib import Path
@@ -171,7 +172,9 @@ async def today(setup: CallSetup, began: Beginning, model: str) -> Today:
     }
     request = request_of(use_case, _NOTHING_ASKED)
     stamp = _stamp(use_case.name, item, template, request)
-    return Today(config_of(use_case, item), stamp, asks_digest(template, request))
+    # The numbers of the filled prompt are compared by its digest.
+    config = replace(config_of(use_case, item), known=began.brief.known)
+    return Today(config, stamp, asks_digest(template, request))
 
 
 def _stamp(

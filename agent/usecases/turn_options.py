@@ -36,6 +36,11 @@ class TurnOptions(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknow
     """Whether the agent goes on when a noise or a backchannel has stopped it."""
     speculates: bool = True
     """Whether the model is asked with partial words, where the relay is asked for them."""
+    guards_commitments: bool = False
+    """Whether prices, times and claims such as "it is booked" are said only if a tool of this call
+    or the prompt says so; see `agent.call.speech_guard`."""
+    longest_reply: Annotated[int, Meta(ge=0, le=20_000)] = _DEFAULTS.longest_reply
+    """Characters after which an answer ends with its sentence and a question; 0 = no limit."""
     expects: dict[str, Expectation] = {}
     """What a complete answer is, by words of the question: `"order number" = "6 digits"`."""
 
@@ -52,4 +57,6 @@ class TurnOptions(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknow
             speculates=self.speculates,
             resumes_after_noise=self.resumes_after_noise,
             expects=expected_answers(self.expects),
+            guards_commitments=self.guards_commitments,
+            longest_reply=self.longest_reply,
         )

@@ -39,7 +39,7 @@ DELTAS = st.sampled_from([
     "Sure", ", ", "that is", " twenty dollars. ", "Anything else?", "", " ", "\n", "<thinking>",
     "hm", "</thinking>", "**",
     "One large pizza, one small salad and a drink, is that right? ", "😀", "... ", "— ",
-    "Say yes. ",
+    "Say yes. ", "Your order is placed. ",
 ])  # fmt: skip
 CALLS = st.lists(
     st.builds(
@@ -86,9 +86,11 @@ LIMITS = st.sampled_from(
             facts_characters=60,
             turns_without_model=4,
         ),
+        Limits(guards_commitments=True, longest_reply=60),
     ]
 )
-"""When a call is summarised: rarely; or soon, after turns or for its length. What is expected."""
+"""When a call is summarised: rarely; or soon, after turns or for its length.
+With what is expected, and the guards."""
 SPOKEN = replace(
     CONFIG,
     language="en-US",

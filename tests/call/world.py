@@ -227,6 +227,14 @@ class World:
         specs = self._collecting if self.is_started else []
         return any(spec.collects is not None and spec.collects.is_sensitive for spec in specs)
 
+    @property
+    def _has_done(self) -> bool:
+        """Whether a tool with side effects has succeeded."""
+        runs = (fact for fact in self.journal.values() if isinstance(fact, ToolUsed))
+        done = (one for one in runs if one.result is not None and not one.result.is_error)
+        specs = (SPECS.get(one.call.name) for one in done)
+        return any(spec is not None and spec.side_effect is not SideEffect.NONE for spec in specs)
+
     def resume(self, cause: ResumeCause) -> None:
         """The line is lost; the call is taken up from what was recorded, perhaps elsewhere."""
         facts = [self.journal[at] for at in range(len(self.journal))]
@@ -451,6 +459,10 @@ class World:
         assert piece.language == in_force, "speech names the language in force"
         assert not (piece.text and current.is_stale), "3: nothing more of an abandoned reply"
         current.text += piece.text
+        is_guarded = self.config.limits.guards_commitments and "is placed" in current.text
+        assert not is_guarded or self._has_done or self.summary, (
+            "11: nothing is claimed that no tool has done"
+        )
         current.is_closed = piece.is_last
 
     def _write(self, position: int, fact: Recorded) -> None:
@@ -536,8 +548,8 @@ class World:
 
     def _assert_agreed(self, call: ToolCall) -> None:
         """Promise 10: what it commits was said by the model, heard to its end, and not refused."""
-        if not SPECS[call.name].needs_heard_confirmation:
-            return
+        if not SPECS[call.name].needs_heard_confirmation or call.id in self.calls:
+            return  # the latter runs again after a break
         facts = list(takewhile(lambda fact: not _is_call(fact, call.id), self.journal.values()))
         answers = [fact.text.lower() for fact in facts if isinstance(fact, CallerSaid)]
         assert answers, "10: the caller has said something"

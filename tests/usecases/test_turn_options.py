@@ -23,6 +23,8 @@ def test_options_become_limits() -> None:
         resumes_after_noise=False,
         speculates=False,
         expects={"Order number": "6 digits", "birthday": "date"},
+        guards_commitments=True,
+        longest_reply=600,
     )
 
     assert options.limits == replace(
@@ -38,4 +40,6 @@ def test_options_become_limits() -> None:
             "order number": ExpectedAnswer(AnswerKind.NUMBER, 6),
             "birthday": ExpectedAnswer(AnswerKind.DATE),
         },
+        guards_commitments=True,
+        longest_reply=600,
     )

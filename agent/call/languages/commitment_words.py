@@ -73,8 +73,8 @@ _ENGLISH = CommitmentWords(
     ),
     claims=_line(
         "(?:is|are|has been|have been|'s|was|it's|that's|you're|you are) (?:now |all |already |just"
-        " )*(?:booked|reserved|scheduled|sent|texted|emailed|saved|stored|ordered|placed|confirmed"
-        "|cancelled|canceled|changed|updated|done|on its way|set)"
+        " )*(?:booked|reserved|scheduled|sent|texted|emailed|saved|ordered|placed|confirmed"
+        "|cancelled|canceled|on its way)"
         "|(?:i|we|i've|we've)(?: have)? (?:just |now |already )*(?:booked|reserved|scheduled|sent"
         "|texted|emailed|saved|stored|ordered|placed|cancelled|canceled|changed|updated)"
     ),
@@ -112,9 +112,9 @@ _SPANISH = CommitmentWords(
     ),
     claims=_line(
         "(?:está|están|queda|quedó|ha sido|han sido|fue) (?:ya )?(?:reservad|enviad|guardad|pedid"
-        "|confirmad|realizad|hech|cancelad|cambiad|list)[oa]s?"
-        "|(?:he|hemos) (?:reservado|enviado|guardado|pedido|hecho|confirmado|cancelado|cambiado)"
-        "|(?:reservé|envié|guardé|pedí|confirmé|hice)"
+        "|confirmad|cancelad|cambiad)[oa]s?"
+        "|(?:he|hemos) (?:reservado|enviado|guardado|pedido|confirmado|cancelado|cambiado)"
+        "|(?:reservé|envié|guardé|pedí|confirmé)"
     ),
     no_claim=_line(
         "no|nada|si|cuando|antes|después|hasta|una vez|en cuanto|será|serán|quiere|puede|puedo"
@@ -147,7 +147,7 @@ _GERMAN = CommitmentWords(
     ),
     claims=_line(
         "(?:ist|sind|wurde|wurden|habe|haben) (?:[\\wäöüß]+ ){0,6}(?:gebucht|reserviert|gesendet"
-        "|geschickt|verschickt|gespeichert|bestellt|aufgegeben|bestätigt|erledigt|storniert"
+        "|geschickt|verschickt|gespeichert|bestellt|aufgegeben|bestätigt|storniert"
         "|geändert|unterwegs)"
     ),
     no_claim=_line(
@@ -185,7 +185,7 @@ _FRENCH = CommitmentWords(
     ),
     claims=_line(
         "(?:est|sont|a été|ont été) (?:bien |maintenant |déjà )*(?:réservé|envoyé|enregistré"
-        "|commandé|passé|confirmé|fait|annulé|modifié)(?:e|s|es)?"
+        "|commandé|confirmé|annulé|modifié)(?:e|s|es)?"
         "|(?:j'ai|nous avons) (?:bien )?(?:réservé|envoyé|enregistré|commandé|passé|confirmé"
         "|annulé|modifié)"
     ),

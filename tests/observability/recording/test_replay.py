@@ -150,7 +150,7 @@ def test_what_has_changed_is_listed_by_name() -> None:
     assert changes(line, stamp, brief) == [
         "prompt: p0 -> p1",
         "code: c0 -> c1",
-        "brief.tools.look_up: {'name': 'look_up', 'description': '... (134 characters) -> nothing",
+        "brief.tools.look_up: {'name': 'look_up', 'description': '... (201 characters) -> nothing",
         "brief.limits.tool_rounds: 5 -> 4",
     ]
     assert changes(line, STAMP, BRIEF) == []

@@ -1,0 +1,357 @@
+"""What a model must not say: commitments that nothing supports, loops, rambling, another language.
+
+`SpeechGuard` stands between the chunker and the output. It passes pieces as they come. A sentence
+that begins to commit (a price, a time, "is booked") or to repeat an earlier one is held until its
+end, then said or not; after the first sentence that is not said, nothing more of the reply is.
+
+| verdict | what is not said | what follows (`agent.call.turn`) |
+|---|---|---|
+| commitment | what no tool has done; an unknown price or time | asked again, then a phrase |
+| language | words that are surely of another language | the same |
+| repetition | a sentence of the same reply again | a question, if none was asked |
+| length | all after the sentence in which the limit is reached | "Shall I go on?" |
+
+A number is known if the prompt, a result of a tool, or the caller has it; a price also if known
+prices add up to it, because the model reads back a total before the tool computes one. A claim is
+supported by a tool with side effects that succeeded in this call, or a result that says the same.
+Rejected: a second model as a judge, which callers would wait for.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from math import gcd
+
+from agent.call.config import CallConfig
+from agent.call.history import CallerSaid, History, Note
+from agent.call.languages.commitment_words import (
+    CommitmentWords,
+    commitment_words,
+    language_of_words,
+    primary,
+)
+from agent.call.messages import SideEffect, ToolSpec
+from agent.call.spoken_values import (
+    PRICE,
+    KnownNumbers,
+    all_numbers,
+    in_digits,
+    numbers_in,
+    squeezed,
+    words_of,
+)
+
+_SENTENCE = re.compile(r".*?(?:[.!?\u2026\u3002\uff01\uff1f][\"')\]\u201d\u2019]*\s+|$)", re.DOTALL)
+_ABBREVIATED = re.compile(r"(?:\b[A-Za-z]|\b(?:Mr|Mrs|Ms|Dr|St|No|Nr|vs|approx))\.\s+$")
+_NUMBER = re.compile(r"\d")
+_LONE_ONE = re.compile(r"\b1(?:st)?\b")
+_PART = r"\d[\d.,:]*\d|\d"
+_CENTS = r"(?:cents?|centavos?|c\u00e9ntimos?|centimes?)"
+_FEWEST_WORDS = 4
+"""Of a sentence that is not said twice; shorter ones may be."""
+_MOST_LINES = 12
+"""Prices that are added up to a total, each one or as many times as the caller has said."""
+_MOST_OF_ONE = 100
+_LARGEST_TOTAL = 20_000
+"""In the largest unit that all prices are multiples of."""
+
+
+class Verdict(StrEnum):
+    """Why a reply was stopped."""
+
+    COMMITMENT = "commitment"
+    LANGUAGE = "language"
+    REPETITION = "repetition"
+    LENGTH = "length"
+
+    @property
+    def is_end(self) -> bool:
+        """Whether what was said is an answer, so that the model is not asked again."""
+        return self in {Verdict.LENGTH, Verdict.REPETITION}
+
+
+NOTES = {
+    Verdict.COMMITMENT: (
+        "Not said, because no tool result and nothing you were told says so: {}. Say only what is"
+        " known, call the tool, or say that you do not know."
+    ),
+    Verdict.LANGUAGE: "Not said, because it is not in the language of the call: {}. Use that one.",
+    Verdict.REPETITION: "Not said, because you had just said it: {}. Do not repeat yourself.",
+    Verdict.LENGTH: "You were stopped after {}: too long. Say less, and ask.",
+}
+"""What the model reads about a reply that was stopped."""
+_BEGINNINGS = {note.partition("{}")[0]: verdict for verdict, note in NOTES.items()}
+_SHOWN = 160
+
+
+def verdict_of(note: Note) -> Verdict | None:
+    """The verdict that a note tells of; None for any other note."""
+    found = (verdict for text, verdict in _BEGINNINGS.items() if note.text.startswith(text))
+    return next(found, None)
+
+
+class Sources:
+    """What supports a commitment: the prompt, and the call so far."""
+
+    def __init__(self, prompt: KnownNumbers, history: History) -> None:
+        self._prompt = prompt
+        self._history = history
+
+    def supports_number(self, number: float, language: str) -> bool:
+        return number in self._prompt.numbers or number in self._of_call(language)
+
+    def supports_price(self, price: float, language: str) -> bool:
+        if self.supports_number(price, language):
+            return True
+        found = PRICE.findall(" ".join(self._results))
+        told = {float(each.replace(",", "")) for each in found} | set(_json_numbers(self._results))
+        said = all_numbers(" ".join(self._said), language)
+        counts = (count for count in said if 1 < count <= _MOST_OF_ONE and count.is_integer())
+        return _is_sum(price, self._prompt.prices | told, [1, *map(int, counts)])
+
+    def supports_claim(self, table: CommitmentWords, specs: Iterable[ToolSpec]) -> bool:
+        """Also after a summary, because what it stands for is not known in detail."""
+        effects = {spec.name for spec in specs if spec.side_effect is not SideEffect.NONE}
+        done = (
+            used.call.name in effects and not _says_no(used.result.content)
+            for _, used in self._history.tool_runs()
+            if used.result is not None and not used.result.is_error
+        )
+        told = (table.claims.search(words_of(result)) for result in self._results)
+        return self._history.first > 0 or any(done) or any(told)
+
+    @property
+    def _said(self) -> list[str]:
+        return [fact.text for fact in self._history if isinstance(fact, CallerSaid)]
+
+    @property
+    def _results(self) -> list[str]:
+        runs = (used.result for _, used in self._history.tool_runs())
+        return [result.content for result in runs if result is not None and not result.is_error]
+
+    def _of_call(self, language: str) -> frozenset[float]:
+        summary = self._history.summary.text
+        texts = (all_numbers(text, language) for text in (*self._results, *self._said, summary))
+        return frozenset().union(*texts)
+
+
+@dataclass(frozen=True, slots=True)
+class GuardRules:
+    """What holds for one reply."""
+
+    language: str
+    """Of the caller's words or else of the call, BCP 47."""
+    caller: str = ""
+    """The caller's last words: a reply in their language is none in a wrong one."""
+    longest: int = 0
+    """Characters after which a reply ends with its sentence; 0 = no limit."""
+    sources: Sources | None = None
+    """None: commitments are not judged."""
+    specs: tuple[ToolSpec, ...] = ()
+    is_strict: bool = False
+    """Each sentence is held until its end: the reply before this one was stopped."""
+
+
+@dataclass(slots=True)
+class SpeechGuard:
+    """The words of one reply; not reusable."""
+
+    rules: GuardRules
+    verdict: Verdict | None = None
+    unsaid: str = ""
+    """The words that led to the verdict; what the reply held after them is not kept."""
+    given: int = 0  # characters
+    _sentence: str = ""
+    _held: str = ""
+    _said: list[str] = field(default_factory=list)  # whole sentences, squeezed
+    _words: frozenset[str] = frozenset()
+
+    @property
+    def has_begun(self) -> bool:
+        return self.given > 0
+
+    def feed(self, piece: str) -> str:
+        """What of this piece, and of what was held, is said now."""
+        return self._give("".join(self._take(part) for part in _parts(piece)))
+
+    def finish(self, rest: str) -> str:
+        """The same for the last piece."""
+        said = "".join(self._take(part) for part in _parts(rest))
+        return self._give((said + self._end()).rstrip())
+
+    def _give(self, text: str) -> str:
+        self.given += len(text)
+        return text
+
+    def _take(self, part: str) -> str:
+        if self.verdict is not None or not part:
+            return ""
+        if self._is_full and part.strip():
+            return self._stop(Verdict.LENGTH, self._said[-1] if self._said else "")
+        self._sentence += part
+        self._words |= frozenset(words_of(part).split())
+        if self._is_foreign:
+            return self._stop(Verdict.LANGUAGE, self._sentence)
+        if self._held or self.rules.is_strict or self._may_be_stopped:
+            self._held += part
+            part = ""
+        return part + (self._end() if _ends_sentence(self._sentence) else "")
+
+    def _end(self) -> str:
+        """The sentence is complete: what was held of it, if it may be said."""
+        sentence, held = self._sentence, self._held
+        self._sentence = self._held = ""
+        if held and squeezed(sentence) in self._said and _is_long(sentence):
+            return self._stop(Verdict.REPETITION, sentence)
+        if held and self._is_unsupported(sentence):
+            return self._stop(Verdict.COMMITMENT, sentence)
+        if sentence.strip():
+            self._said.append(squeezed(sentence))
+        return held
+
+    def _stop(self, verdict: Verdict, unsaid: str) -> str:
+        self.verdict, self.unsaid = verdict, unsaid.strip()[:_SHOWN]
+        self._held = ""
+        return ""
+
+    @property
+    def note(self) -> str:
+        """What the model reads about the verdict."""
+        shown = json.dumps(self.unsaid, ensure_ascii=False)
+        return NOTES[self.verdict].format(shown) if self.verdict else ""
+
+    @property
+    def _is_full(self) -> bool:
+        return not self._sentence and 0 < self.rules.longest <= self.given
+
+    @property
+    def _is_foreign(self) -> bool:
+        language = language_of_words(self._words)
+        if not language or commitment_words(self.rules.language) is None:
+            return False
+        callers = language_of_words(frozenset(words_of(self.rules.caller).split()))
+        return language not in {primary(self.rules.language), callers}
+
+    @property
+    def _may_be_stopped(self) -> bool:
+        begun = squeezed(self._sentence)
+        if _is_long(self._sentence) and any(each.startswith(begun) for each in self._said):
+            return True
+        table = commitment_words(self.rules.language)
+        if self.rules.sources is None or table is None:
+            return False
+        digits = _LONE_ONE.sub(" ", in_digits(self._sentence, self.rules.language))
+        claims = table.claims.search(words_of(self._sentence)) is not None
+        return claims or _NUMBER.search(digits) is not None
+
+    def _is_unsupported(self, sentence: str) -> bool:
+        rules, table = self.rules, commitment_words(self.rules.language)
+        if rules.sources is None or table is None:
+            return False
+        line = words_of(sentence)
+        is_claim = table.claims.search(line) and not table.no_claim.search(line)
+        if is_claim and "?" not in sentence:
+            known = rules.sources.supports_claim(table, rules.specs)
+            if not known:
+                return True
+        digits = in_digits(sentence, rules.language)
+        prices, times = _prices(digits, table), _times(digits, table)
+        return not (
+            all(rules.sources.supports_price(each, rules.language) for each in prices)
+            and all(rules.sources.supports_number(each, rules.language) for each in times)
+        )
+
+
+def rules_for(
+    config: CallConfig, history: History, language: str, *, is_strict: bool
+) -> GuardRules:
+    """What holds for the reply that answers this history, in a language (BCP 47)."""
+    limits, tools = config.limits, tuple(config.tools.values())
+    sources = Sources(config.known, history) if limits.guards_commitments else None
+    caller = history.unanswered(0)
+    return GuardRules(language, caller, limits.longest_reply, sources, tools, is_strict=is_strict)
+
+
+def _parts(text: str) -> Iterator[str]:
+    """The text, split after the ends of sentences."""
+    part = ""
+    for found in _SENTENCE.findall(text):
+        part += found
+        if _ends_sentence(part):
+            yield part
+            part = ""
+    if part:
+        yield part
+
+
+def _ends_sentence(text: str) -> bool:
+    is_end = text[-1:].isspace() and text.rstrip(" \n\"')]\u201d\u2019")[-1:] in set(
+        ".!?\u2026\u3002\uff01\uff1f"
+    )
+    return is_end and _ABBREVIATED.search(text) is None
+
+
+def _is_long(sentence: str) -> bool:
+    return len(sentence.split()) >= _FEWEST_WORDS
+
+
+def _prices(digits: str, table: CommitmentWords) -> list[float]:
+    """Amounts of money in a sentence whose numbers are digits."""
+    amount = re.compile(
+        rf"[$\u20ac\u00a3]\s?({_PART})()|({_PART})\s?([$\u20ac\u00a3]|(?:{table.money})\b)"
+        rf"(?:(?: (?:and|y|con|und|et))? (\d\d?)(?!\d)(?:\s?{_CENTS}\b)?)?",
+        re.IGNORECASE,
+    )
+    found: list[float] = []
+    for signed, _, named, unit, rest in amount.findall(digits):
+        share = 100 if re.fullmatch(_CENTS, unit, re.IGNORECASE) else 1
+        found += [each / share + int(rest or 0) / 100 for each in numbers_in(signed or named)]
+    return found
+
+
+def _times(digits: str, table: CommitmentWords) -> list[float]:
+    """Hours and minutes of times of day in a sentence whose numbers are digits."""
+    clock = re.compile(
+        rf"\b(\d{{1,2}})[:.h]?(\d\d)?\s?(?:{table.clock})(?!\w)|\b(\d{{1,2}}):(\d\d)\b",
+        re.IGNORECASE,
+    )
+    parts = (part for found in clock.findall(digits) for part in found if part)
+    return [float(part) for part in parts if int(part)]
+
+
+def _json_numbers(results: Iterable[str]) -> Iterator[float]:
+    for result in results:
+        yield from (
+            float(each) for each in re.findall(r":\s?(\d{1,5}(?:\.\d{1,2})?)[,}\]]", result)
+        )
+
+
+def _is_sum(price: float, prices: Iterable[float], counts: Iterable[int]) -> bool:
+    """Whether at most `_MOST_LINES` prices, each one of these numbers of times, add up to it."""
+    cents = round(price * 100)
+    lines = {round(each * 100) * count for each in prices for count in counts if each > 0}
+    unit = gcd(cents, *lines)
+    if not lines or not 0 < cents <= _LARGEST_TOTAL * unit:
+        return False
+    target = cents // unit
+    reached, mask = 1, (1 << (target + 1)) - 1
+    for _ in range(_MOST_LINES):
+        before = reached
+        for line in lines:
+            reached |= (before << line // unit) & mask if line <= cents else 0
+        if reached >> target & 1:
+            return True
+    return False
+
+
+def _says_no(result: str) -> bool:
+    """Whether a result says itself that nothing was done, as `"saved": false`."""
+    try:
+        value = json.loads(result)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(value, dict) and any(each is False for each in value.values())
