@@ -336,7 +336,7 @@ class Turn:
             self._has_been_stopped = True
             return [noted, *self.ask(self._reply.choice)], Then.AWAIT
         self._failures, self.may_retry = 0, True
-        stopped = [noted, *self._timers.stop(Timer.MODEL_FAILURE)]
+        stopped: list[Action] = [noted, *self._timers.stop(Timer.MODEL_FAILURE)]
         if verdict.is_end and asks(self._history.question):
             return stopped, Then.END_TURN
         said, then = self._stand_in(words.shall_i_go_on if verdict.is_end else words.not_certain)
