@@ -152,6 +152,8 @@ class GuardRules:
     sources: Sources | None = None
     """None: commitments are not judged."""
     specs: tuple[ToolSpec, ...] = ()
+    session: str = ""
+    """The language in which the session listens and speaks, BCP 47: never a wrong one."""
     is_strict: bool = False
     """Each sentence is held until its end: the reply before this one was stopped."""
 
@@ -234,7 +236,7 @@ class SpeechGuard:
         if not language or commitment_words(self.rules.language) is None:
             return False
         callers = language_of_words(frozenset(words_of(self.rules.caller).split()))
-        return language not in {primary(self.rules.language), callers}
+        return language not in {primary(self.rules.language), primary(self.rules.session), callers}
 
     @property
     def _may_be_stopped(self) -> bool:
@@ -267,13 +269,14 @@ class SpeechGuard:
 
 
 def rules_for(
-    config: CallConfig, history: History, language: str, *, is_strict: bool
+    config: CallConfig, history: History, languages: tuple[str, str], *, is_strict: bool
 ) -> GuardRules:
-    """What holds for the reply that answers this history, in a language (BCP 47)."""
+    """What holds for the reply to this history; languages of the caller and the session, BCP 47."""
     limits, tools = config.limits, tuple(config.tools.values())
     sources = Sources(config.known, history) if limits.guards_commitments else None
-    caller = history.unanswered(0)
-    return GuardRules(language, caller, limits.longest_reply, sources, tools, is_strict=is_strict)
+    language, session = languages
+    common = (language, history.unanswered(0), limits.longest_reply, sources, tools)
+    return GuardRules(*common, session, is_strict=is_strict)
 
 
 def _parts(text: str) -> Iterator[str]:

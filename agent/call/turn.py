@@ -134,8 +134,8 @@ class Turn:
         self._tools.has_news = False
         if self._asked_at is None:
             self._asked_at = len(self._history)
-        is_strict = self._has_been_stopped
-        rules = rules_for(self.config, self._history, self.spoken, is_strict=is_strict)
+        call, languages = (self.config, self._history), (self.spoken, self.config.language)
+        rules = rules_for(*call, languages, is_strict=self._has_been_stopped)
         is_awaited = Timer.FILLER in self._timers.running  # since a request without words
         return [
             *self._timers.stop(Timer.IDLE),
