@@ -22,6 +22,7 @@ from agent.call.actions import Action, Entry, Record
 from agent.call.collector import NUMBER, Collector, SpokenDigits, spoken_digits
 from agent.call.events import CallerPressed, CallerSpoke, Event, TimerFired
 from agent.call.history import CallerBegan, CallerSaid, History, InputMode
+from agent.call.languages import is_same_language
 from agent.call.timers import StartTimer, Timer, TimerSet
 from agent.call.tool_calls import NOT_ENTERED, NOT_VALID, ToolCalls
 from agent.call.utterance_analysis import asks_for_moment, is_acknowledgement
@@ -250,7 +251,19 @@ class Keypad:
 
 
 def _read(event: CallerSpoke, language: str, *, is_sensitive: bool) -> SpokenDigits:
-    return spoken_digits(event.text, event.language or language, is_sensitive=is_sensitive)
+    """The digits in the language reported, which is a guess: sensitive ones in the call's, too."""
+    read = spoken_digits(event.text, event.language or language, is_sensitive=is_sensitive)
+    if not (is_sensitive and event.language) or is_same_language(event.language, language):
+        return read
+    other = spoken_digits(event.text, language, is_sensitive=True)
+    spans = list[tuple[int, int]]()
+    for start, end in sorted({*read.spans, *other.spans}):
+        if spans and start < spans[-1][1]:
+            spans[-1] = (spans[-1][0], max(end, spans[-1][1]))
+        else:
+            spans.append((start, end))
+    most = max(read, other, key=lambda one: len(one.digits))
+    return most._replace(spans=tuple(spans))
 
 
 def _is_harmless(text: str, language: str) -> bool:

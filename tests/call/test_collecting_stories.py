@@ -364,6 +364,8 @@ SPOKEN = "My card is four one one one, one one one one, double one one one 1111.
         [*typed("411"), ev.ServiceStopping(ev.ShutdownMode.AT_ONCE)],
         [*typed("411"), ev.AllowanceSpent()],
         [it.spoke("vier eins eins eins"), Timer.DIGITS],
+        [ev.CallerSpoke(SPOKEN, language="es"), Timer.DIGITS],
+        [ev.CallerSpoke("vier eins eins eins", language="en"), Timer.DIGITS],
     ],
 )
 def test_sensitive_digits_are_in_no_fact_and_no_message(steps: Sequence[it.Step]) -> None:
