@@ -47,6 +47,8 @@ SPANISH_PHRASES = Phrases(
     ),
     enter_digits="Introduzca el número con el teclado, por favor.",
     digits_again="Lo siento, no he recibido ese número. Introdúzcalo otra vez, por favor.",
+    shall_i_go_on="¿Sigo?",
+    not_certain="Lo siento, no se lo puedo asegurar. ¿Qué más desea saber?",
 )
 
 GERMAN_PHRASES = Phrases(
@@ -104,6 +106,8 @@ GERMAN_PHRASES = Phrases(
     digits_again=(
         "Es tut mir leid, ich habe die Nummer nicht bekommen. Bitte geben Sie sie noch einmal ein."
     ),
+    shall_i_go_on="Soll ich weitermachen?",
+    not_certain="Das kann ich leider nicht sicher sagen. Was möchten Sie sonst wissen?",
 )
 
 FRENCH_PHRASES = Phrases(
@@ -158,6 +162,8 @@ FRENCH_PHRASES = Phrases(
     ),
     enter_digits="Veuillez saisir le numéro sur votre clavier.",
     digits_again="Je suis désolé, je n'ai pas reçu ce numéro. Veuillez le saisir de nouveau.",
+    shall_i_go_on="Je continue ?",
+    not_certain="Je suis désolé, je ne peux pas l'affirmer. Que voulez-vous savoir d'autre ?",
 )
 
 _PHRASES: Mapping[str, Phrases] = {
