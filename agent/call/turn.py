@@ -67,6 +67,7 @@ class Turn:
     config: CallConfig
     _reply: Reply
     spoken: str = ""  # language of the caller's last words, BCP 47
+    _first_language: str = ""  # in which the call began
     may_retry: bool = True
     _failures: int = 0
     _round: int = 0
@@ -80,7 +81,7 @@ class Turn:
 
     def __post_init__(self) -> None:
         self._output.language = self.config.voice_language
-        self.spoken = self.config.language
+        self.spoken = self._first_language = self.config.language
 
     def set_config(self, config: CallConfig) -> list[Action]:
         self.spoken = self.spoken if config.language == self.config.language else config.language
@@ -363,7 +364,7 @@ class Turn:
     def _use_tools(self, calls: Iterable[ToolCall]) -> TurnDecision:
         self._round += 1
         asked = (self._asked_at or len(self._history), self._broken_off)
-        exchange = exchange_before(self._history, *asked, self.spoken, self.config.language)
+        exchange = exchange_before(self._history, *asked, self.spoken, self._first_language)
         accepted = self._tools.accept(self._reply.number, calls, exchange)
         if self._lifecycle.ending:
             accepted += self._tools.end_collecting(NOT_ENTERED)
