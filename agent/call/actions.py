@@ -141,6 +141,8 @@ class Play:
     """0 = 1,000 times."""
     preemptible: bool = True
     interruptible: bool | None = None
+    lasts_ms: int = 0
+    """How long it takes to play; 0 = not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +200,22 @@ class Handoff:
     slots: Mapping[str, str] = field(default_factory=dict)
 
 
-Effect = HangUp | Handoff | Play | SendDigits | SwitchLanguage
+@dataclass(frozen=True, slots=True)
+class RepeatLast:
+    """Say the agent's last words again in place of an answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Wait silently for a caller who needs a moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class SkipTurn:
+    """Say nothing: it is the caller's turn again."""
+
+
+Effect = HangUp | Handoff | Play | SendDigits | SwitchLanguage | RepeatLast | Hold | SkipTurn
 
 
 @dataclass(frozen=True, slots=True)

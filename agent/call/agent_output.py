@@ -27,10 +27,13 @@ class AgentOutput:
         self.open_at: int | None = None
         self._audible: list[int] = []
         self._first_unplayed = self._playing_from = 0  # indexes into `_audible`
+        self._audio_ms = 0
         self._played = ""
         self.language = ""  # of what is said next, see `CallConfig.voice_language`
         self.unheard = ""
         """What the latest cut has left out of answers; fillers do not count."""
+        self.cut_words = ""
+        """The answer that was cut latest, as it was before."""
         self.has_spoken = False
         self._is_reported_on = self.is_playing = self._has_later_utterance = False
 
@@ -40,10 +43,10 @@ class AgentOutput:
 
     @property
     def playing_ms(self) -> int:
-        """The longest time that the speech since the last silence can take to play."""
+        """The longest time that speech and audio since the last silence can take to play."""
         playing = self._audible[self._first_unplayed :]
         length = sum(letters(self._history.fact(position, AgentSaid).text) for position in playing)
-        return length * 1000 // self._characters_per_second
+        return self._audio_ms + length * 1000 // self._characters_per_second
 
     @property
     def audible_text(self) -> str:
@@ -55,6 +58,12 @@ class AgentOutput:
         """Whether all that was said since the caller's last words has been played, if anything."""
         is_played = self._first_unplayed == len(self._audible) and not self.is_playing
         return self.open_at is None and (is_played or not self.has_spoken)
+
+    @property
+    def has_no_answer(self) -> bool:
+        """Whether all that was said since the caller's last words are the service's sentences."""
+        said = (self._history.fact(position, AgentSaid) for position in self._audible)
+        return self.has_spoken and not any(each.is_answer for each in said)
 
     def greet(self, text: str) -> list[Action]:
         self._begin_utterance()
@@ -105,6 +114,11 @@ class AgentOutput:
         heard_ms = max(0, after_ms - _WORDS_MS)
         return " ".join([*before, playing[: heard_ms * self._characters_per_second // 1000]])
 
+    def note_audio(self, lasts_ms: int) -> None:
+        """An audio file plays, after what was said; an interrupt is none of earlier words."""
+        self._begin_turn()
+        self._audio_ms += lasts_ms
+
     def note_playing(self) -> None:
         self._playing_from = self._first_unplayed
         self._is_reported_on = self.is_playing = True
@@ -116,6 +130,7 @@ class AgentOutput:
         return is_last
 
     def note_all_played(self) -> None:
+        self._audio_ms = 0
         self._first_unplayed = len(self._audible)
         self.is_playing = False
 
@@ -141,6 +156,8 @@ class AgentOutput:
                 rest.append(text[max(0, end - start) :].lstrip(_BETWEEN_SENTENCES).rstrip())
             is_open_ended = position == positions[-1] and not is_complete
             if end < start + len(text) or is_open_ended:
+                is_answer = self._history.fact(position, AgentSaid).is_answer
+                self.cut_words = text if is_answer else self.cut_words
                 self._history.cut_speech(position, text[: max(0, end - start)].rstrip())
                 records.append(self._record(position))
             start += len(text) + 1
@@ -149,16 +166,19 @@ class AgentOutput:
 
     def _clear_audible(self) -> None:
         self._audible.clear()
-        self._first_unplayed = self._playing_from = 0
+        self._first_unplayed = self._playing_from = self._audio_ms = 0
         self._played = ""
 
     def _begin_utterance(self) -> None:
         """Count a new utterance; the first of a turn replaces what was audible."""
+        self._begin_turn()
+        self._has_later_utterance = self._is_reported_on
+        self._utterance += 1
+
+    def _begin_turn(self) -> None:
         if not self.has_spoken:
             self._clear_audible()
         self.has_spoken = True
-        self._has_later_utterance = self._is_reported_on
-        self._utterance += 1
 
     def _speak(
         self, text: str, *, is_last: bool = False, interruptible: bool | None = None

@@ -33,6 +33,7 @@ class AnswerKind(StrEnum):
     """Nothing in particular."""
 
 
+NUMBERS = {AnswerKind.NUMBER, AnswerKind.PHONE, AnswerKind.CARD, AnswerKind.POSTAL_CODE}
 EXPECTATION = rf"^(?:([1-9]|[1-3]\d|40) (?:digits?|characters?)|{'|'.join(AnswerKind)})$"
 """What `expected_answer` reads, as a regular expression."""
 _CARD_DIGITS = 16

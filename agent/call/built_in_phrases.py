@@ -45,6 +45,14 @@ SPANISH_PHRASES = Phrases(
         "Lo siento, esta llamada ha llegado al límite de nuestro servicio."
         " Vuelva a llamar, por favor. Adiós."
     ),
+    no_person="Lo siento, no puedo pasarle con una persona. ¿Puedo ayudarle en algo más?",
+    wait_or_person=(
+        "Lo siento, esto tarda más de lo normal. ¿Quiere seguir esperando o le paso con una"
+        " persona?"
+    ),
+    wait_or_go_on=(
+        "Lo siento, esto tarda más de lo normal. ¿Quiere seguir esperando o pasamos a otra cosa?"
+    ),
     enter_digits="Introduzca el número con el teclado, por favor.",
     digits_again="Lo siento, no he recibido ese número. Introdúzcalo otra vez, por favor.",
     shall_i_go_on="¿Sigo?",
@@ -101,6 +109,18 @@ GERMAN_PHRASES = Phrases(
     goodbye_spent_call=(
         "Es tut mir leid, dieses Gespräch hat die Grenze unseres Dienstes erreicht."
         " Bitte rufen Sie noch einmal an. Auf Wiederhören."
+    ),
+    no_person=(
+        "Es tut mir leid, ich kann Sie nicht mit einem Menschen verbinden. Kann ich sonst etwas"
+        " für Sie tun?"
+    ),
+    wait_or_person=(
+        "Es tut mir leid, das dauert länger als sonst. Möchten Sie weiter warten, oder soll ich Sie"
+        " mit einem Menschen verbinden?"
+    ),
+    wait_or_go_on=(
+        "Es tut mir leid, das dauert länger als sonst. Möchten Sie weiter warten, oder machen wir"
+        " mit etwas anderem weiter?"
     ),
     enter_digits="Bitte geben Sie die Nummer über die Tasten ein.",
     digits_again=(
@@ -159,6 +179,18 @@ FRENCH_PHRASES = Phrases(
     goodbye_spent_call=(
         "Je suis désolé, cet appel a atteint la limite de notre service."
         " Rappelez-nous, s'il vous plaît. Au revoir."
+    ),
+    no_person=(
+        "Je suis désolé, je ne peux pas vous passer une personne. Puis-je vous aider pour autre"
+        " chose ?"
+    ),
+    wait_or_person=(
+        "Je suis désolé, cela prend plus de temps que d'habitude. Voulez-vous continuer à attendre,"
+        " ou dois-je vous passer une personne ?"
+    ),
+    wait_or_go_on=(
+        "Je suis désolé, cela prend plus de temps que d'habitude. Voulez-vous continuer à attendre,"
+        " ou passons-nous à autre chose ?"
     ),
     enter_digits="Veuillez saisir le numéro sur votre clavier.",
     digits_again="Je suis désolé, je n'ai pas reçu ce numéro. Veuillez le saisir de nouveau.",

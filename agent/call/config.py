@@ -57,6 +57,20 @@ class Phrases:
         "I am sorry, we have technical trouble. Please call again later. Goodbye."
     )
     transfer: str = "I will connect you with a person now."
+    no_person: str = (
+        "I am sorry, I cannot connect you with a person. Can I help you with anything else?"
+    )
+    """To a caller who asks for a person, without a transfer target."""
+    wait_or_person: str = (
+        "I am sorry, this takes longer than usual. Would you like to keep waiting,"
+        " or shall I connect you with a person?"
+    )
+    """After a long wait. A use case with a tool for call backs may offer one here."""
+    wait_or_go_on: str = (
+        "I am sorry, this takes longer than usual. Would you like to keep waiting,"
+        " or shall we go on with something else?"
+    )
+    """The same without a transfer target."""
     almost_over: str = "Just so you know, this call has to end in about a minute."
     goodbye_duration: str = "I am sorry, our time is up. Please call again. Goodbye."
     goodbye_spent: str = (
@@ -85,6 +99,10 @@ class Limits:
     filler_after_ms: int = 800
     filler_every_ms: int = 5_000
     filler_count: int = 3
+    choice_after_ms: int = 15_000
+    """Of a wait, until the caller is offered a choice; also between fillers after that."""
+    skips: int = 2
+    """How many turns in a row a model may leave unanswered."""
     reply_filler_after_ms: int = 3_000
     """Of a reply without its first word; `filler_after_ms` is for tools."""
     retry_after_ms: int = 5_000

@@ -8,8 +8,7 @@ left in silence. The parts return actions; only the conversation decides what fo
 
 - *Barge-in after the words.* Twilio does not document the order of the two. A barge-in in a turn in
   which the agent has not spoken yet cuts the speech before it, and the running reply is asked anew.
-- *Unfinished words* delay the reply (`agent.call.end_of_turn`). A caller who goes on before a reply
-  was heard takes the turn: its events are withheld, and dropped if words come.
+- *Unfinished words* delay the reply. A caller who goes on before one was heard takes the turn.
 - *News.* The late result of a side effect is announced when neither side speaks.
 """
 
@@ -20,12 +19,15 @@ from agent.call import lifecycle
 from agent.call.actions import Action, SwitchLanguage
 from agent.call.agent_output import AgentOutput
 from agent.call.caller_language import CallerLanguage
+from agent.call.caller_wishes import PERSON, CallerWishes, Granted
 from agent.call.config import CallConfig
 from agent.call.history import History
 from agent.call.keypad import Keypad
+from agent.call.lifecycle import CallEnding
 from agent.call.messages import Choice
 from agent.call.reply import Reply, Then
 from agent.call.resumption import Resumption, first_words
+from agent.call.stale_events import StaleEvents
 from agent.call.summarization import Summarization
 from agent.call.timers import Timer, TimerSet
 from agent.call.tool_calls import ToolCalls
@@ -40,8 +42,7 @@ class Conversation:
     def __init__(self, config: CallConfig, resumption: Resumption | None = None) -> None:
         limits, timers = config.limits, TimerSet()
         self.history = history = History(resumption.facts if resumption else ())
-        self._resumption = resumption
-        self._timers = timers
+        self._resumption, self._timers = resumption, timers
         self._tools = ToolCalls(history, config.tools)
         self._keypad = Keypad(history, timers, self._tools)
         self._input = CallerInput(history, timers, self._keypad)
@@ -53,7 +54,9 @@ class Conversation:
         self._turn = Turn(history, self._output, self._tools, *parts, config, reply)
         self._language = CallerLanguage(history, self._turn, self._lifecycle)
         self._turn_taking = TurnTaking(self._input, self._output, *parts, self._turn, reply.ahead)
+        self._wishes = CallerWishes(history, *parts)
         self._summarization = Summarization(history, self._tools, limits)
+        self._stale = StaleEvents(reply, self._tools, timers, self._summarization)
         self.received: ev.Event = ev.CallStarted()  # with marks for sensitive digits
         self._actions: list[Action] = []
         self._is_stopping = False
@@ -74,7 +77,7 @@ class Conversation:
         """Take one event; returns what to do now, in this order. A stale event changes nothing."""
         self._actions = []
         self.received = event = self._keypad.screen(event, self._config.language)
-        if self._lifecycle.accepts(event) and not self._is_stale(event):
+        if self._lifecycle.accepts(event) and not self._stale.holds(event):
             if not self._reply.keep(event):
                 self._decide(event)
             for kept in self._reply.release():
@@ -84,19 +87,6 @@ class Conversation:
         self._actions[:0] = self._reply.ahead.settle(is_open=is_open and self._keypad.is_idle)
         assert not is_open or self._turn.is_under_way or self._timers.lead_on, type(event)  # noqa: S101
         return self._summarization.give_way(self._actions)
-
-    def _is_stale(self, event: ev.Event) -> bool:
-        match event:
-            case ev.ReplyDelta(reply) | ev.ReplyFinished(reply) | ev.ReplyFailed(reply):
-                return not self._reply.is_current(reply)
-            case ev.ToolFinished(call_id):
-                return not self._tools.is_running(call_id)
-            case ev.TimerFired(timer, serial):
-                return self._timers.running.get(timer) != serial
-            case ev.Summarized(summary) | ev.SummaryFailed(summary):
-                return not self._summarization.is_current(summary)
-            case _:
-                return False
 
     def _decide(self, event: ev.Event) -> None:  # noqa: C901, PLR0912 (one case for each event)
         match event:
@@ -158,8 +148,8 @@ class Conversation:
                 self._stop_yielding()
             case Timer.LONGEST_TURN:
                 self._stop_caller()
-            case Timer.FILLER | Timer.TOOL:
-                self._actions += self._turn.say_filler()
+            case Timer.FILLER | Timer.TOOL | Timer.WAIT:
+                self._actions += self._turn.fill_wait(timer)
             case Timer.PLAYBACK:
                 self._finish_playback()
             case Timer.IDLE:
@@ -213,20 +203,28 @@ class Conversation:
         language, is_typing = self._turn.hear(event.language), self._keypad.is_typing
         self._actions += self._input.add_words(event.text, changed)
         self._turn_taking.end_caller_turn()
+        is_nod = self._turn.has_whole_rest and self._turn_taking.is_nod(event.text, language)
         if self._lifecycle.end_is_final:
-            if is_typing:  # nothing else was under way
-                self._actions += self._turn.ask(Choice.NONE)
-        elif self._turn.has_whole_rest and self._turn_taking.is_nod(event.text, language):
+            self._actions += self._turn.ask(Choice.NONE) if is_typing else []
+        elif is_nod or self._wishes.keeps_waiting(event.text, language):
             self._stop_yielding()
+            self._actions += self._turn.fill_wait() if self._fillers.has_offered else []
         elif is_typing or not self._turn_taking.is_backchannel(event, language):
             self._begin_turn()
+            self._answer(self._wishes.grant(self._input, language, self._config), language)
+
+    def _answer(self, granted: Granted | None, language: str) -> None:
+        if granted is not None:
+            self._leave_with(granted.words, granted.ending, *granted.records)
+        else:
             delay = self._turn_taking.delay_answer(language, self._config.limits)
             self._actions += delay or self._turn.ask()
 
     def _yield_turn(self, heard: str, after_ms: int | None) -> None:
         if self._lifecycle.phase is lifecycle.Phase.CLOSING:
             self._actions += self._output.cut(heard, after_ms, is_complete=True)
-        elif self._turn.has_rest:  # the same barge-in, reported again
+        elif self._turn.has_rest or (self._turn.is_under_way and self._output.has_no_answer):
+            self._actions += self._output.cut(heard, after_ms, is_complete=True)
             self._actions += self._turn_taking.await_words(self._config.limits)
         elif self._output.has_spoken:
             is_complete, is_all = self._output.open_at is None, not self._turn.is_under_way
@@ -238,12 +236,10 @@ class Conversation:
             else:
                 is_kept = not ending and self._turn.keep_rest(self._output.unheard, is_all=is_all)
                 self._revoke_end()
-                self._actions.append(self._turn_taking.await_caller())
-                if is_kept:
-                    self._actions += self._turn_taking.await_words(self._config.limits)
+                words = self._turn_taking.await_words(self._config.limits) if is_kept else []
+                self._actions += [self._turn_taking.await_caller(), *words]
         elif records := self._output.cut(heard, after_ms, is_complete=True):
-            self._actions += records
-            self._actions += self._turn.ask_anew()
+            self._actions += [*records, *self._turn.ask_anew()]
 
     def _take_key(self, digit: str) -> None:
         self._turn_taking.end_caller_turn()
@@ -251,10 +247,13 @@ class Conversation:
             pass
         elif self._keypad.is_collecting:
             self._follow_turn(*self._turn.enter(*self._keypad.press(digit)))
-        elif binding := self._config.keypad.get(digit):
+        elif binding := self._wishes.binding(digit, self._config.language, self._config):
             self._actions += self._keypad.press_bound(digit)
             self._begin_turn()
-            self._actions += self._turn.follow_key(binding)
+            if binding is PERSON:
+                self._answer(self._wishes.find_person(self._config), self._config.language)
+            else:
+                self._actions += self._turn.follow_key(binding)
         else:
             if not self._keypad.is_typing:
                 self._begin_turn()
@@ -317,6 +316,7 @@ class Conversation:
         self._actions += self._keypad.close() if self._lifecycle.ending else []
         if isinstance(effect, SwitchLanguage):
             self._actions += self._language.switch(effect.language)
+        self._turn.closing.take(effect, was_awaited=was_awaited)
         if not was_awaited:
             note = self._turn.add_note(LATE_RESULT.format(name, event.outcome.content))
             self._actions.append(note)
@@ -383,12 +383,12 @@ class Conversation:
             self._lifecycle.ending = lifecycle.STOPPED
         self._end_call(self._lifecycle.ending or lifecycle.CUT_SHORT)
 
-    def _leave_with(self, words: str, ending: lifecycle.CallEnding) -> None:
-        self._actions += [*self._turn.leave(), *self._keypad.complete()]
+    def _leave_with(self, words: str, ending: CallEnding | None, *records: Action) -> None:
+        self._actions += [*self._turn.leave(), *self._keypad.complete(), *records]
         self._lifecycle.ending = ending
         self._say_last(words)
 
-    def _end_call(self, ending: lifecycle.CallEnding) -> None:
+    def _end_call(self, ending: CallEnding) -> None:
         self._actions += self._lifecycle.close(ending, self._config.limits)
 
     def _lose_connection(self, reason: ev.EndReason) -> None:

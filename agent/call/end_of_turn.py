@@ -22,7 +22,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from agent.call.answer_kind import AnswerKind, ExpectedAnswer
+from agent.call.answer_kind import NUMBERS, AnswerKind, ExpectedAnswer
 from agent.call.config import Limits
 from agent.call.dictation import dictated
 from agent.call.languages import offers_help, turn_words
@@ -54,7 +54,6 @@ _ROUND_OR_YEAR = re.compile(r"\d+00|(?:19|20)\d\d")
 _FULL_DATE = re.compile(r"(?:19|20)\d\d|\d{6,8}|.*(?:19|20)\d\d")
 _POSTAL_CODE = re.compile(r"\d{5}(?:\d{4})?|[a-z]{1,2}\d[a-z\d]?\d[a-z]{2}|(?:[a-z]\d){3}")
 """Of the United States, Spain, Germany, France; of the United Kingdom; of Canada."""
-_NUMBERS = {AnswerKind.NUMBER, AnswerKind.PHONE, AnswerKind.CARD, AnswerKind.POSTAL_CODE}
 _WORDS = ExpectedAnswer(AnswerKind.WORDS)
 
 
@@ -128,7 +127,7 @@ class _Utterance:
 
     @property
     def is_part_of_number(self) -> bool:
-        asked, said = self._expected.kind in _NUMBERS, self._dictated
+        asked, said = self._expected.kind in NUMBERS, self._dictated
         if not asked and self._asked:
             return False
         has_address = self._words.streets.search(self._before) is not None

@@ -184,7 +184,7 @@ class CallLifecycle:
 
     def give_up(self, config: CallConfig) -> tuple[str, CallEnding]:
         if config.can_hand_off:
-            return config.phrases.transfer, self._transfer(Handoff("technical trouble"), config)
+            return config.phrases.transfer, self.transfer("technical trouble", config)
         return config.phrases.goodbye_trouble, MODEL_FAILED
 
     def spend(self, event: ev.AllowanceSpent, phrases: Phrases) -> tuple[str, CallEnding]:
@@ -192,6 +192,10 @@ class CallLifecycle:
         if event.of_call:
             return phrases.goodbye_spent_call, CALL_SPENT
         return phrases.goodbye_spent, SPENT
+
+    def transfer(self, reason: str, config: CallConfig) -> CallEnding:
+        """The end at which a person takes over, with the caller's last words as its summary."""
+        return self._transfer(Handoff(reason), config)
 
     def close(self, ending: CallEnding, limits: Limits) -> list[Action]:
         self.phase = Phase.CLOSING

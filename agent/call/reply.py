@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from agent.call.actions import Action, CancelReply, StartReply
 from agent.call.events import Event, ReplyDelta, ReplyEvent, ReplyFailed, ReplyFinished
 from agent.call.history import History
-from agent.call.messages import Choice, StopReason, ToolChoice
+from agent.call.messages import Choice, ForcedTool, StopReason, ToolCall, ToolChoice
 from agent.call.sentence_chunker import SentenceChunker
 from agent.call.speculation import Speculation
 from agent.call.speech_guard import GuardRules, SpeechGuard
@@ -114,6 +115,16 @@ class Reply:
             return self.guard.finish(self.chunker.feed(text))
         is_cut_short = stop is StopReason.LENGTH
         return self.guard.finish(self.chunker.finish(text, is_cut_short=is_cut_short))
+
+    def ignored_tool(
+        self, calls: Iterable[ToolCall], stop: StopReason, known: Container[str]
+    ) -> str:
+        """The tool that it had to call and has not called; empty = none."""
+        if not isinstance(self.choice, ForcedTool) or stop is StopReason.BLOCKED:
+            return ""
+        name = self.choice.name
+        is_called = any(call.name == name for call in calls)
+        return "" if is_called or name not in known else name
 
     def cancel(self) -> list[Action]:
         cancelled: list[Action] = [CancelReply(self.number)] if self.is_awaited else []

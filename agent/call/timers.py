@@ -31,6 +31,8 @@ class Timer(StrEnum):
     """The caller waits for the agent's words: play a filler."""
     TOOL = "tool"
     """A tool takes long, and nothing was said before it: play a filler."""
+    WAIT = "wait"
+    """The caller has waited for long: offer a choice."""
     PLAYBACK = "playback"
     """The latest time at which all speech has been played."""
     IDLE = "idle"

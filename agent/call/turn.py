@@ -20,10 +20,11 @@ help, so the model is asked again without it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from agent.call.actions import Action, Record
 from agent.call.agent_output import AgentOutput
+from agent.call.caller_wait import CallerWait
 from agent.call.config import CallConfig, KeyBinding
 from agent.call.events import ReplyFinished
 from agent.call.heard_confirmation import exchange_before
@@ -37,6 +38,7 @@ from agent.call.resumption import FirstWords
 from agent.call.speech_guard import Verdict, rules_for
 from agent.call.timers import Timer, TimerSet
 from agent.call.tool_calls import NOT_ENTERED, ToolCalls
+from agent.call.turn_closing import ANSWER_NOW, TurnClosing
 from agent.call.turn_taking import FillerPolicy
 from agent.call.utterance_analysis import asks
 
@@ -78,14 +80,18 @@ class Turn:
     _has_been_stopped: bool = False
     _rest: str = ""  # of an answer that a barge-in has cut
     _rest_is_all: bool = True  # the model had written no more, and no tool was awaited
+    wait: CallerWait = field(init=False)
+    closing: TurnClosing = field(init=False)
 
     def __post_init__(self) -> None:
         self._output.language = self.config.voice_language
         self.spoken = self._first_language = self.config.language
+        self.wait = CallerWait(self._output, self._timers, self._fillers, self.config)
+        self.closing = TurnClosing(self._history, self._output, self._fillers)
 
     def set_config(self, config: CallConfig) -> list[Action]:
         self.spoken = self.spoken if config.language == self.config.language else config.language
-        self.config = config
+        self.config = self.wait.config = config
         self._tools.specs = config.tools
         self._fillers.phrases = config.phrases
         self._output.language = config.voice_language
@@ -109,6 +115,7 @@ class Turn:
 
     def begin(self) -> list[Action]:
         left = self.leave()
+        self.closing.drop()
         self._output.has_spoken = False
         self._fillers.begin_turn()
         self._asked_at = None
@@ -128,7 +135,7 @@ class Turn:
 
     def drop_reply(self) -> list[Action]:
         stopped = self._timers.stop(Timer.FLUSH, Timer.FILLER, Timer.TOOL, Timer.YIELD)
-        return [*self._reply.cancel(), *stopped]
+        return [*self._reply.cancel(), *stopped, *self.wait.end()]
 
     def ask(self, choice: ToolChoice = Choice.AUTO) -> list[Action]:
         limits = self.config.limits
@@ -141,7 +148,8 @@ class Turn:
         return [
             *self._timers.stop(Timer.IDLE),
             self._reply.ask(choice, self.config.language, limits.history_characters, rules),
-            *([] if is_awaited else self.await_filler(limits.reply_filler_after_ms)),
+            *([] if is_awaited else self.wait.await_filler(limits.reply_filler_after_ms)),
+            *self.wait.await_choice(),
         ]
 
     def speculate(self) -> list[Action]:
@@ -214,17 +222,17 @@ class Turn:
 
     def finish_reply(self, event: ReplyFinished) -> TurnDecision:
         calls, stop = event.calls, event.stop
-        if (name := self._ignored_tool(calls, stop)) and not self._has_retried:
+        name = self._reply.ignored_tool(calls, stop, self._tools.specs)
+        if name and not self._has_retried:
             self._has_retried, self._reply.is_active = True, False
-            return [
-                self.add_note(TOOL_FIRST.format(name)),
-                *self.ask(self._reply.choice),
-            ], Then.AWAIT
+            noted = self.add_note(TOOL_FIRST.format(name))
+            return [noted, *self.ask(self._reply.choice)], Then.AWAIT
         said = self._output.close(self._reply.finish(stop, self._reply.held + event.text))
-        stopped = [*self._timers.stop(Timer.FLUSH), *self._end_wait()]
+        wait = self.wait.end() if self._reply.has_begun else []
+        stopped = [*self._timers.stop(Timer.FLUSH), *wait]
         actions, then = self._after_reply(calls, stop)
         if then is Then.END_TURN:
-            stopped += self._timers.stop(Timer.FILLER)
+            stopped += self.wait.end()
         return [*stopped, *said, *actions], then
 
     def fail_reply(self) -> TurnDecision:
@@ -233,18 +241,25 @@ class Turn:
         self._reply.is_active = False
         if not self._lifecycle.ending:  # in a call that ends anyway it does not matter
             self._failures += 1
-        stopped = self._timers.stop(Timer.FLUSH, Timer.FILLER)
+        stopped = [*self._timers.stop(Timer.FLUSH), *self.wait.end()]
         closed = self._break_off()
         actions, then = self._after_failure(sorry)
         return [*stopped, *closed, *actions], then
 
     def continue_after_tools(self) -> TurnDecision:
-        stopped = [*self._timers.stop(Timer.TOOL), *self._end_wait()]
-        ending = self._lifecycle.ending
-        if ending and self._reply.has_begun:
-            return stopped, Then.END_TURN
-        is_last = ending or self._round >= self.config.limits.tool_rounds
-        return [*stopped, *self.ask(Choice.NONE if is_last else Choice.AUTO)], Then.AWAIT
+        ending, has_words = self._lifecycle.ending, self._reply.has_begun
+        fillers = self._timers.stop(Timer.FILLER) if has_words else []
+        stopped = [*self._timers.stop(Timer.TOOL), *fillers]
+        if ending and has_words:
+            return [*stopped, *self.wait.end()], Then.END_TURN
+        closed = None if ending else self.closing.close(self.config, has_words=has_words)
+        if closed is not None:
+            return [*stopped, *self.wait.end(), *self._succeed(), *closed], Then.END_TURN
+        must_answer = self.closing.must_answer(self.config)
+        noted = [self.add_note(ANSWER_NOW)] if must_answer else []
+        is_last = ending or must_answer or self._round >= self.config.limits.tool_rounds
+        asked = self.ask(Choice.NONE if is_last else Choice.AUTO)
+        return [*stopped, *noted, *asked], Then.AWAIT
 
     def enter(self, actions: list[Action], step: EntryStep) -> TurnDecision:
         """Go on after input for the tool that collects; nothing else is to be heard before it."""
@@ -261,33 +276,21 @@ class Turn:
             case EntryStep.AGAIN:
                 return [*done, *self._output.say_whole(phrases.digits_again)], Then.END_TURN
             case EntryStep.BEGUN:
-                return [*done, *self.await_tool()], Then.AWAIT
+                return [*done, *self.wait.await_tool()], Then.AWAIT
             case EntryStep.FAILED if not self._tools.is_awaited:
                 after, then = self.continue_after_tools()
                 return [*done, *after], then
             case _:
                 return done, Then.AWAIT
 
-    def await_tool(self) -> list[Action]:
-        """A tool runs, and nothing was said since the caller's last input."""
-        limits, may_fill = self.config.limits, self._fillers.may_fill
-        return [self._timers.start(Timer.TOOL, limits.filler_after_ms)] if may_fill else []
-
-    def await_filler(self, after_ms: int) -> list[Action]:
-        return [self._timers.start(Timer.FILLER, after_ms)] if self._fillers.may_fill else []
-
     def flush(self) -> list[Action]:
         return self._say(self._reply.flush())
 
-    def say_filler(self) -> list[Action]:
-        """The next filler; while the caller speaks it waits."""
-        if self._reply.yields:
-            return self.await_filler(self.config.limits.filler_every_ms)
-        of_tool = "" if self._reply.has_begun else self._tools.filler
-        filler = self._fillers.next_filler(of_tool)
-        said = self._output.say_whole(filler, SpeechSource.FILLER)
-        stopped = self._timers.stop(Timer.FILLER, Timer.TOOL)
-        return [*stopped, *said, *self.await_filler(self.config.limits.filler_every_ms)]
+    def fill_wait(self, timer: Timer = Timer.FILLER) -> list[Action]:
+        """A filler, or the choice after a long wait; while the caller speaks they wait."""
+        if timer is Timer.WAIT:
+            return self.wait.offer_choice()
+        return self.wait.say_filler("" if self._reply.has_begun else self._tools.filler)
 
     def take_up(self, first: FirstWords) -> TurnDecision:
         """Say how a resumed call goes on, and ask the model if it shall speak."""
@@ -296,7 +299,7 @@ class Turn:
         if self._tools.collector:
             done += self._output.say_whole(self.config.phrases.digits_again)
         elif self._tools.is_awaited:
-            return done + self.await_filler(self.config.limits.filler_every_ms), Then.AWAIT
+            return done + self.wait.await_filler(self.config.limits.filler_every_ms), Then.AWAIT
         elif first.asks_model:
             return done + self.ask(), Then.AWAIT
         return done, Then.END_TURN
@@ -304,14 +307,6 @@ class Turn:
     def add_note(self, text: str) -> Record:
         note = Note(text)
         return Record(self._history.append(note), note)
-
-    def _ignored_tool(self, calls: Iterable[ToolCall], stop: StopReason) -> str:
-        """The tool that the reply had to call and has not called; empty = none."""
-        choice = self._reply.choice
-        if not isinstance(choice, ForcedTool) or stop is StopReason.BLOCKED:
-            return ""
-        is_called = any(call.name == choice.name for call in calls)
-        return "" if is_called or choice.name not in self._tools.specs else choice.name
 
     def _after_reply(self, calls: Sequence[ToolCall], stop: StopReason) -> TurnDecision:
         phrases = self.config.phrases
@@ -322,8 +317,8 @@ class Turn:
         if verdict := self._reply.guard.verdict:
             return self._after_verdict(verdict)
         if self._reply.has_begun and not self._reply.chunker.has_call:
-            self._failures, self.may_retry = 0, True
-            return [*self._timers.stop(Timer.MODEL_FAILURE)], Then.END_TURN
+            self.closing.note_answer()
+            return self._succeed(), Then.END_TURN
         if self._has_retried:
             return self._stand_in(phrases.not_understood)
         self._has_retried = True
@@ -336,12 +331,16 @@ class Turn:
         if not verdict.is_end and not self._has_been_stopped:
             self._has_been_stopped = True
             return [noted, *self.ask(self._reply.choice)], Then.AWAIT
-        self._failures, self.may_retry = 0, True
-        stopped: list[Action] = [noted, *self._timers.stop(Timer.MODEL_FAILURE)]
+        self.closing.note_answer()
+        stopped: list[Action] = [noted, *self._succeed()]
         if verdict.is_end and asks(self._history.question):
             return stopped, Then.END_TURN
         said, then = self._stand_in(words.shall_i_go_on if verdict.is_end else words.not_certain)
         return [*stopped, *said], then
+
+    def _succeed(self) -> list[Action]:
+        self._failures, self.may_retry = 0, True
+        return [*self._timers.stop(Timer.MODEL_FAILURE)]
 
     def _after_failure(self, sorry: str) -> TurnDecision:
         limits, sentences = self.config.limits, self.config.phrases.trying_again
@@ -371,18 +370,15 @@ class Turn:
         if not self._tools.is_awaited:
             actions, then = self.continue_after_tools()
             return [*accepted, *actions], then
-        has_spoken = self._reply.has_begun
+        limits, has_spoken = self.config.limits, self._reply.has_begun
         if collector := self._tools.collector:
             prompt = collector.prompt or self.config.phrases.enter_digits
             said = [] if has_spoken else self._output.say_whole(prompt)
-            return [*self._timers.stop(Timer.FILLER), *accepted, *said], Then.END_TURN
+            return [*self.wait.end(), *accepted, *said], Then.END_TURN
         if has_spoken:
-            return [*accepted, *self.await_filler(self.config.limits.filler_every_ms)], Then.AWAIT
-        return [*accepted, *self.await_tool()], Then.AWAIT
-
-    def _end_wait(self) -> Sequence[Action]:
-        """The caller has words to listen to; without any, the wait goes on with the next reply."""
-        return self._timers.stop(Timer.FILLER) if self._reply.has_begun else []
+            wait = self.wait.await_filler(limits.filler_every_ms)
+            return [*accepted, *wait, *self.wait.await_choice()], Then.AWAIT
+        return [*accepted, *self.wait.await_tool()], Then.AWAIT
 
     def _break_off(self) -> list[Action]:
         if self._output.open_at is not None:
@@ -392,4 +388,4 @@ class Turn:
     def _say(self, words: str) -> list[Action]:
         if not words:
             return []
-        return [*self._timers.stop(Timer.FILLER), *self._output.say(words)]
+        return [*self.wait.end(), *self._output.say(words)]

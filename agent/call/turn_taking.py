@@ -188,7 +188,7 @@ class TurnTaking:
     def await_words(self, limits: Limits) -> list[Action]:
         """After a barge-in: wait for the words of the voice that is heard, if there is one."""
         after_ms = LONGEST_END_OF_TURN_MS if self.caller_is_speaking else limits.resume_after_ms
-        return [self._timers.start(Timer.YIELD, after_ms)]
+        return [*self.begin_caller_turn(), self._timers.start(Timer.YIELD, after_ms)]
 
     def await_playback(self, limit_ms: int) -> list[Action]:
         """All is said: the agent has the turn until it is played, for `limit_ms` at most."""
@@ -286,7 +286,7 @@ class TurnTaking:
         return [
             *began,
             *self._timers.restart(Timer.END_OF_TURN_DELAY, delay_ms),
-            *self._timers.restart(Timer.FILLER, limits.filler_every_ms),
+            *self._timers.restart(Timer.FILLER, self._fillers.every_ms),
             *self._timers.restart(Timer.TOOL, limits.filler_every_ms),
             *(self._withhold(limits) if self._yields else []),
             *self.note_noise(),
@@ -337,10 +337,17 @@ class FillerPolicy:
     _has_asked_again: bool = False
     is_waiting: bool = False
     """The caller has asked for a moment."""
+    has_offered: bool = False
+    """The caller, who still waits, was offered a choice."""
 
     @property
     def may_fill(self) -> bool:
-        return self._fillers < self._limits.filler_count
+        return self.has_offered or self._fillers < self._limits.filler_count
+
+    @property
+    def every_ms(self) -> int:
+        limits = self._limits
+        return limits.choice_after_ms if self.has_offered else limits.filler_every_ms
 
     @property
     def idle_ms(self) -> int:
@@ -349,7 +356,7 @@ class FillerPolicy:
 
     def begin_turn(self) -> None:
         self._fillers = self._reprompts = 0
-        self.is_waiting = self._has_asked_again = False
+        self.is_waiting = self.has_offered = self._has_asked_again = False
 
     def next_filler(self, of_tool: str) -> str:
         """The tool's own filler first, if it is not empty."""
@@ -357,6 +364,11 @@ class FillerPolicy:
         if of_tool and self._fillers == 1:
             return of_tool
         return self.phrases.fillers[(self._fillers - 1) % len(self.phrases.fillers)]
+
+    def offer_choice(self, *, can_hand_off: bool) -> str:
+        """The question to a caller who has waited for long; once in a wait."""
+        self.has_offered = True
+        return self.phrases.wait_or_person if can_hand_off else self.phrases.wait_or_go_on
 
     def next_reprompt(self, question: str, language: str) -> str:
         """The first one repeats the question that is open.

@@ -11,10 +11,15 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from agent.call.answer_kind import NUMBERS
 from agent.call.languages import nods_of, turn_words
 from agent.call.languages.turn_words import TurnWords
 
 _MOST_OF_A_BACKCHANNEL = 6  # words
+_LONGEST_WISH = 16  # words
+_NO = re.compile(r"^\W*(?:no|nein|non)[.,;!]+\s", re.IGNORECASE)
+"""Before a wish; without a mark it may be the negation of what follows."""
+_SENTENCE_ENDS = re.compile(r"[.!?]\s")
 _LONGEST_REQUEST = 2_000  # characters at the end: about two minutes of speech
 _QUESTION_MARKS = frozenset("?¿？؟՞፧⁇⁈⁉\u037e")  # noqa: RUF001 (also of other scripts)
 _WAITING = re.compile(
@@ -90,6 +95,37 @@ def asks_for_moment(text: str, language: str) -> bool:
     table = turn_words(language)
     words = " ".join(_words(text.replace("\u2019", "'")))
     return table is not None and table.moment.fullmatch(words) is not None
+
+
+def asks_for_person(text: str, question: str, language: str) -> bool:
+    """Whether the caller asks for a person, and for nothing else.
+
+    A noun alone ("operator") is none after a question of the agent about persons or numbers.
+    """
+    table, words = turn_words(language), _words(_NO.sub("", text.replace("\u2019", "'")))
+    if table is None or not 0 < len(words) <= _LONGEST_WISH:
+        return False
+    line = " ".join(words)
+    if table.person.fullmatch(line):
+        return True
+    asked = _SENTENCE_ENDS.split(question.casefold().rstrip(" .!?\u2026"))[-1]
+    is_answer = asks(question) and table.about_persons.search(asked) is not None
+    return not is_answer and table.person_alone.fullmatch(line) is not None
+
+
+def asks_for_number(question: str, language: str) -> bool:
+    """Whether the agent has asked for a number, so that a key is one of its digits."""
+    if (table := turn_words(language)) is None or not asks(question):
+        return False
+    asked = question.casefold()
+    return any(kind in NUMBERS and words.search(asked) for kind, words in table.asks.items())
+
+
+def goes_on_waiting(text: str, language: str) -> bool:
+    """Whether a caller who has the choice goes on waiting."""
+    table = turn_words(language)
+    waits = table is not None and table.waits.fullmatch(" ".join(_words(text))) is not None
+    return waits or asks_for_moment(text, language) or is_acknowledgement(text, language)
 
 
 def asks(text: str) -> bool:

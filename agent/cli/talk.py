@@ -38,6 +38,8 @@ from agent.usecases.caller_identity import identify
 HELP = {
     "/help": "this list",
     "/dtmf KEYS": "press keys: /dtmf 12#",
+    "WORDS ...": "a line that ends in three dots: you go on speaking",
+    "/silence SECONDS": "let time pass, which is quick: /silence 9",
     "/noise": "interrupt without words",
     "/say-while-speaking N WORDS": "say WORDS when N words of the next utterance were heard",
     "/quiet": "hide or show the notes",
@@ -47,8 +49,28 @@ HELP = {
     "/hangup, /exit": "end the call; also Ctrl-C and Ctrl-D",
 }
 HINT = "Type to speak, also while the agent speaks. /help lists commands, Ctrl-C ends the call."
+_LONGEST_SILENCE_SECONDS = 600
+_STEP_SECONDS = 0.1
+_STEPS_TAKE_SECONDS = 0.005
+"""Of real time: what happens in a step, such as a request to the table, has its turn."""
 _VERIFIED = "TN-Validation-Passed-A"
 """The caller's number counts as verified: the operator chose it."""
+
+
+class TalkLoop(asyncio.SelectorEventLoop):
+    """An event loop whose clock can be put forward."""
+
+    _ahead = 0.0
+
+    def time(self) -> float:
+        return super().time() + self._ahead
+
+    async def let_pass(self, seconds: float) -> None:
+        """Return after so many seconds of this clock, much earlier on any other."""
+        until = self.time() + seconds
+        while (left := until - self.time()) > 0:
+            self._ahead += min(left, _STEP_SECONDS)
+            await asyncio.sleep(_STEPS_TAKE_SECONDS)
 
 
 def add(commands: Commands) -> None:
@@ -79,7 +101,7 @@ def add(commands: Commands) -> None:
         " no effect with TABLE_NAME",
     )
     add_config(talking)
-    talking.set_defaults(run=_run)
+    talking.set_defaults(run=_run, loop=TalkLoop)
 
 
 async def _run(asked: argparse.Namespace) -> int:
@@ -228,7 +250,7 @@ class TerminalCall:
         if not self._is_paced:
             await (await self._view).until_answered()
 
-    async def take(self, typed: str) -> None:  # noqa: C901 (one case for each command)
+    async def take(self, typed: str) -> None:  # noqa: C901, PLR0912 (one case for each command)
         """Act on a typed line: a command, or the caller's words."""
         command, _, rest = typed.partition(" ")
         words = rest.split()
@@ -238,6 +260,8 @@ class TerminalCall:
             case "/dtmf" if words and set("".join(words)) <= KEYS:
                 (await self._view).caller_acts()
                 self._line.press("".join(words))
+            case "/silence" if len(words) == 1 and words[0].isdecimal():
+                await self._let_pass(min(int(words[0]), _LONGEST_SILENCE_SECONDS))
             case "/noise":
                 self._line.make_noise()
             case "/say-while-speaking" if len(words) > 1 and words[0].isdecimal():
@@ -255,9 +279,17 @@ class TerminalCall:
                 self._line.hang_up()
             case _ if command.startswith("/"):
                 self._screen.answer("\n".join(f"{name:30}{does}" for name, does in HELP.items()))
+            case _ if typed.endswith("..."):
+                self._line.say_piece(typed.rstrip(". "))
             case _:
                 (await self._view).caller_acts()
                 self._line.say(typed)
+
+    async def _let_pass(self, seconds: float) -> None:
+        """Time in which only the agent speaks; it begins when the agent has answered."""
+        await (await self._view).until_answered()
+        loop = asyncio.get_running_loop()
+        await (loop.let_pass(seconds) if isinstance(loop, TalkLoop) else asyncio.sleep(seconds))
 
     async def _change_model(self, identifier: str) -> None:
         Settings.read({"MODEL_IDENTIFIER": identifier})

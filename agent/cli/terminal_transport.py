@@ -46,6 +46,8 @@ class TerminalTransport:
         self._shown = ""
         self._is_speaking = False
         self._is_closed = False
+        self._pieces = ""
+        self._is_caller_speaking = False
         self._barge_in: tuple[int, str] | None = None
 
     async def events(self) -> AsyncGenerator[Event, None]:
@@ -91,10 +93,24 @@ class TerminalTransport:
         self._unspoken.put_nowait(Speak(0, greeting, is_last=True))
 
     def say(self, words: str) -> None:
-        """The caller speaks, and interrupts the agent."""
+        """The caller speaks, and interrupts the agent; after pieces these are the last words."""
         self._interrupt()
         self._screen.caller(words)
-        self._events.put_nowait(CallerSpoke(words, language=self._language))
+        if self._is_caller_speaking:
+            self._events.put_nowait(PlaybackReported(Playback.CALLER_OFF))
+        self._events.put_nowait(
+            CallerSpoke(f"{self._pieces} {words}".strip(), language=self._language)
+        )
+        self._pieces, self._is_caller_speaking = "", False
+
+    def say_piece(self, words: str) -> None:
+        """The caller says some words and goes on speaking: partial transcripts."""
+        self._interrupt()
+        self._screen.caller(f"{words} ...")
+        if not self._is_caller_speaking:
+            self._events.put_nowait(PlaybackReported(Playback.CALLER_ON))
+        self._pieces, self._is_caller_speaking = f"{self._pieces} {words}".strip(), True
+        self._events.put_nowait(CallerSpoke(self._pieces, False, self._language))
 
     def say_at(self, word: int, words: str) -> None:
         """The caller speaks when this many words of the agent's next utterance were heard."""

@@ -387,6 +387,7 @@ class CallManager:
             time_zone=self._settings.time_zone,
             language=language_of_voice(use_case.relay),
             languages=tuple(language["code"] for language in use_case.languages),
+            audio=use_case.audio,
         )
         executor = self.resources.tool_registry.executor(use_case, context)
         return TracedToolExecutor(executor) if self.resources.tracing else executor

@@ -38,7 +38,7 @@ from agent.errors import ToolError
 from agent.ports import Channel, Messenger, Store
 from agent.tools.idempotency import IdempotencyStore
 from agent.tools.json_schema import plain_schema
-from agent.usecases import Profile
+from agent.usecases import AudioFile, Profile
 
 log = structlog.get_logger(__name__)
 
@@ -67,6 +67,8 @@ class CallContext:
     digits: str = field(default="", repr=False)
     """What the caller has entered for the running tool, if it has a collector. If that is
     sensitive, they belong into no result, item, plan or content of an effect, log line or error."""
+    audio: Mapping[str, AudioFile] = field(default_factory=dict)
+    """The audio files of the use case, by name."""
     standing: Standing = NOWHERE
     """Positions of the running tool call, see `agent.tools.builtin.caller_profile`."""
 

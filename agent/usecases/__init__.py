@@ -9,6 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
 
 from agent.call.config import KeyBinding, Phrases
 from agent.call.messages import ToolSpec
@@ -48,6 +52,13 @@ class ModelSettings:
     times: ModelTimes = NO_TIMES
 
 
+class AudioFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An audio file that the agent may play."""
+
+    url: Annotated[str, Meta(pattern=r"^https://[!-.0-?A-~]+/[!-~]*$", max_length=2_048)]
+    seconds: Annotated[int, Meta(ge=1, le=600)]
+
+
 @dataclass(frozen=True, slots=True)
 class UseCase:
     """The configuration of one agent."""
@@ -71,6 +82,7 @@ class UseCase:
     turn_taking: TurnOptions = field(default_factory=TurnOptions)
     spending: SpendingLimits = NO_SPENDING_LIMITS
     offline_script: str = ""  # JSON text: the rules of the offline model for this use case
+    audio: Mapping[str, AudioFile] = field(default_factory=dict)  # by name
     transfer_target: TransferTarget | None = None
     voicemail: str = ""  # for an answering machine on an outbound call; empty = the default
     backup_voice: Mapping[str, str] = field(default_factory=dict)

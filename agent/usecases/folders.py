@@ -36,7 +36,7 @@ from agent.call.config import KeyBinding
 from agent.call.messages import ToolSpec
 from agent.errors import UseCaseError
 from agent.ports import Item
-from agent.usecases import Profile, profile_from_item, profile_item
+from agent.usecases import AudioFile, Profile, profile_from_item, profile_item
 from agent.usecases.http_tool import read_http_tools
 from agent.usecases.model_times import ModelTimes
 from agent.usecases.named_tools import (
@@ -65,7 +65,7 @@ _END = re.compile(r"<<END\+(\d{1,3})>>")
 
 _SAME = (
     "greeting_known", "handoff_number", "desk", "voicemail", "backup_voice", "backup_transcription",
-    "live_edits", "languages", "phrases", "turn_taking", "spending",
+    "live_edits", "languages", "phrases", "turn_taking", "spending", "audio",
 )  # fmt: skip
 """Fields of a file that a record holds in camel case."""
 _SAME_OF_MODEL = ("max_tokens", "temperature", "top_p", "guardrail", "service_tier")
@@ -130,6 +130,7 @@ class UseCaseFile(_Strict):
     phrases: dict[str, str | list[str] | dict[str, str | list[str]]] = {}
     turn_taking: TurnOptions = TurnOptions()
     spending: SpendingLimits = SpendingLimits()
+    audio: dict[str, AudioFile] = {}
 
 
 class ProfileFile(_Strict):

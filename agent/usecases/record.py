@@ -29,7 +29,7 @@ from msgspec import Meta
 from agent.call.messages import ToolSpec
 from agent.errors import UseCaseError
 from agent.ports import Item, Store
-from agent.usecases import ModelSettings, UseCase
+from agent.usecases import AudioFile, ModelSettings, UseCase
 from agent.usecases.http_tool import HttpTool, read_http_tools
 from agent.usecases.model_times import ModelTimes
 from agent.usecases.named_tools import KnownTools, named_tools, usable_everywhere
@@ -126,6 +126,7 @@ class _Record(msgspec.Struct):
     httpTools: Any = None  # noqa: N815
     turnTaking: Any = None  # noqa: N815
     spending: Any = None
+    audio: Any = None
     backupVoice: Any = None  # noqa: N815
     backupTranscription: Any = None  # noqa: N815
 
@@ -245,6 +246,7 @@ def parse_rest(
         translations=read_translations(record.phrases, tags, errors),
         turn_taking=_options(record.turnTaking, "turnTaking", TurnOptions, errors),
         spending=_options(record.spending, "spending", SpendingLimits, errors),
+        audio=_audio(record.audio, errors),
         offline_script=errors.read_or(partial(_script, record.offlineScript), ""),
         transfer_target=_transfer_target(record, errors),
         voicemail=record.voicemail,
@@ -329,6 +331,14 @@ def _options(raw: object, field: str, wanted: type[_Options], errors: RecordErro
     """A table of options; each that is wrong is left out."""
     given = table(raw, field, errors)
     return errors.read_or(partial(tolerant, given, wanted, field, errors), wanted())
+
+
+def _audio(raw: object, errors: RecordErrors) -> Mapping[str, AudioFile]:
+    read = {
+        name: errors.read_or(partial(convert, each, AudioFile, f"audio.{name}"), None)
+        for name, each in table(raw, "audio", errors).items()
+    }
+    return {name: file for name, file in read.items() if file is not None}
 
 
 def _backup(

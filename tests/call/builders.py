@@ -38,7 +38,7 @@ HELLO = replace(CONFIG, greeting="Hello.")
 """Its greeting takes 400 ms to play."""
 
 
-_LEFT_OUT = frozenset({Timer.REPEAT, Timer.LONGEST_TURN, Timer.SPECULATION})
+_LEFT_OUT = frozenset({Timer.REPEAT, Timer.LONGEST_TURN, Timer.SPECULATION, Timer.WAIT})
 Step = ev.Event | Timer
 """What happens; a timer of this name runs out."""
 
@@ -69,8 +69,8 @@ class Call:
     def happens(self, *steps: Step) -> list[Action]:
         """Send events; returns the actions after the last one, with serial 0 in every timer.
 
-        Left out are `CallerBegan` (see `world.began_at`), and the timers REPEAT, LONGEST_TURN and
-        SPECULATION (see `running`).
+        Left out are `CallerBegan` (see `world.began_at`), and the timers REPEAT, LONGEST_TURN,
+        SPECULATION and WAIT (see `running`).
         """
         actions: list[Action] = []
         for step in steps:

@@ -16,7 +16,18 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from agent.call import events as ev
-from agent.call.actions import Handoff, HangUp, Speak, SwitchLanguage, ToolOutcome
+from agent.call.actions import (
+    Handoff,
+    HangUp,
+    Hold,
+    Play,
+    RepeatLast,
+    SendDigits,
+    SkipTurn,
+    Speak,
+    SwitchLanguage,
+    ToolOutcome,
+)
 from agent.call.answer_kind import expected_answers
 from agent.call.built_in_phrases import phrases_in
 from agent.call.config import CallConfig, Limits, Phrases
@@ -25,13 +36,14 @@ from agent.call.messages import StopReason, ToolCall
 from agent.call.resumption import ResumeCause
 from agent.call.timers import Timer
 from tests.call.providers import assert_no_provider_refuses
-from tests.call.world import CONFIG, World
+from tests.call.world import CONFIG, WISH, World
 
 WORDS = st.sampled_from([
     "Two large pizzas please.", "yes", "okay", "I would like to and", "no", "", " ", "...", "stop",
     "What is on the menu?", "uh huh", "Pick up at seven, please", "My number is 555 0100",
     "Two large", "two large pizzas please", "I would like to and that", "five five five", "Yes.",
     "A 4 dash", "soup is my lucky dish", "Hold on.",
+    WISH, "I'll wait.",
 ])  # fmt: skip
 LANGUAGES = st.sampled_from(["", "en", "es", "es", "de", "fr"])
 """What speech-to-text takes the words for; the use case speaks the first three."""
@@ -60,6 +72,11 @@ OUTCOMES = st.sampled_from(
         ToolOutcome('{"bye":true}', effect=HangUp()),
         ToolOutcome('{"t":1}', effect=Handoff("wish", "so")),
         ToolOutcome('{"l":1}', effect=SwitchLanguage("es-US")),
+        ToolOutcome('{"again":1}', effect=RepeatLast()),
+        ToolOutcome('{"hold":1}', effect=Hold()),
+        ToolOutcome('{"skip":1}', effect=SkipTurn()),
+        ToolOutcome('{"keys":1}', effect=SendDigits("12#")),
+        ToolOutcome('{"music":1}', effect=Play("https://example.com/a.mp3", preemptible=False)),
     ]
 )
 SUMMARIES = st.sampled_from(
@@ -114,12 +131,16 @@ class Adversary(RuleBasedStateMachine):
     @initialize(
         is_prompt=st.booleans(),
         greeted=st.booleans(),
+        has_desk=st.booleans(),
         limits=LIMITS,
         turns=st.integers(0, 6).flatmap(lambda n: st.lists(TURNS, min_size=n, max_size=n)),
     )
-    def begin(self, is_prompt: bool, greeted: bool, limits: Limits, turns: list[Turn]) -> None:
+    def begin(
+        self, is_prompt: bool, greeted: bool, has_desk: bool, limits: Limits, turns: list[Turn]
+    ) -> None:
         """Perhaps in a call that has gone on for some turns, whose calls were all answered."""
-        config = replace(SPOKEN if greeted else _silent(SPOKEN), limits=limits)
+        config = SPOKEN if greeted else _silent(SPOKEN)
+        config = replace(config, limits=limits, can_hand_off=has_desk)
         self.world = self.world_type(config, assert_no_provider_refuses)
         if is_prompt:
             self.world.happen(ev.CallStarted())

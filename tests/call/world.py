@@ -45,6 +45,7 @@ from agent.call.history import (
     Fact,
     History,
     InputMode,
+    Note,
     Recorded,
     SpeechSource,
     Summary,
@@ -98,6 +99,7 @@ CONFIG = CallConfig(
         "4": KeyBinding(),
     },
 )
+WISH = "Operator, please."
 WAITING = {
     Timer.END_OF_TURN_DELAY, Timer.YIELD, Timer.RETRY, Timer.PLAYBACK, Timer.IDLE, Timer.DIGITS,
 }  # fmt: skip
@@ -148,6 +150,8 @@ class World:
     """Tool calls, of any reply, that a resumed call waits for before it asks the model."""
     language: str | None = None
     """The one that the call has last changed to; None = it never did."""
+    is_transferred: bool = False
+    """The caller has asked for a person, and one was promised."""
     heard_words: list[str] = field(default_factory=list)
     """What the caller said, in order."""
     adopted: set[int] = field(default_factory=set)
@@ -252,6 +256,7 @@ class World:
         self.summaries, self.awaited_summary = {}, None
         self.utterances = [Utterance(0, one.text, is_closed=True) for one in self.utterances]
         self.is_started = self.is_ending = self.is_gone = self.is_spent = False
+        self.is_transferred = False
 
     def happen(self, event: ev.Event) -> list[Action]:
         """Hand over one event and judge the answer."""
@@ -338,7 +343,9 @@ class World:
             case StartReply(reply, messages):
                 assert self.active is None, "2: one reply at a time"
                 assert all(reply > one for one in self.replies), "2: a new reply id"
-                assert not self.is_ending and not self.is_gone, "3: no reply after the end"
+                assert not (self.is_ending or self.is_gone or self.is_transferred), (
+                    "3: no reply after the end, or when a person was promised"
+                )
                 assert self.awaited_summary is None, "10: no reply beside a summary"
                 self.replies[reply] = "active"
                 assert_acceptable(messages)
@@ -475,6 +482,10 @@ class World:
         assert position >= self.begin, "10: what is summarised does not change any more"
         old = self.journal.get(position)
         match old, fact:
+            case None, Note("The caller asked for a person and is being transferred."):
+                assert self.config.can_hand_off, "no person is promised without a desk"
+                assert not self.is_transferred, "a call is transferred once"
+                self.is_transferred = True
             case None, Summary():
                 self._assert_sound(position, fact)
             case None, CallerSaid(text, InputMode.SPEECH):
@@ -597,6 +608,7 @@ class World:
         self._judge_words(event, before)
         self._judge_language(event)
         self._judge_interrupt(event, before)
+        self._judge_wish(event, before)
         self._judge_tools(event)
 
     def _judge_limits(self, event: ev.Event, *, is_stale: bool, is_unanswered: bool) -> None:
@@ -706,6 +718,17 @@ class World:
             if isinstance(fact, AgentSaid) and fact.is_cut:
                 assert now == fact, "3: a cut is made once"
         assert self.open_utterance is None, "6: an interrupted utterance is closed"
+
+    def _judge_wish(self, event: ev.Event, before: dict[int, Fact]) -> None:
+        """A caller who asks for a person, and for nothing else, does not get the model."""
+        if not isinstance(event, ev.CallerSpoke) or (event.text, event.is_final) != (WISH, True):
+            return
+        if event.language != "en":  # a wish in another language is none
+            return
+        is_whole = not isinstance(before.get(len(before) - 1), CallerSaid)
+        if is_whole and self.config.can_hand_off:
+            asked = [action for action in self.actions if isinstance(action, StartReply)]
+            assert not asked, "a wish for a person is granted without the model"
 
     def _judge_tools(self, event: ev.Event) -> None:
         match event:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from agent.cli.edits import follow_edits
-from agent.cli.talk import HELP, TerminalCall
+from agent.cli.talk import HELP, TalkLoop, TerminalCall
 from agent.cli.terminal_screen import PlainScreen
 from agent.messaging.kept_messages import MemoryMessenger
 from agent.observability import Telemetry
@@ -161,6 +161,37 @@ def test_commands_are_not_said_to_the_agent(line: str, answer: str, following: s
 
     assert answer in terminal.text
     assert not any(said.startswith("you:") for said in terminal.said())
+
+
+def test_words_in_pieces_are_one_turn() -> None:
+    terminal = Terminal()
+
+    terminal.type("a house ...", "salad for ...", "pickup")
+
+    assert "agent: So that is 1 House Salad, for pickup." in terminal.text
+    assert "1 turn," in terminal.text
+
+
+def test_silence_passes_until_the_agent_asks() -> None:
+    terminal = Terminal()
+
+    terminal.type("/silence 9", "/silence 11", "/silence 12")
+
+    assert "agent: Are you still there?" in terminal.text
+    assert "call ended (idle)" in terminal.text
+
+
+def test_the_clock_of_a_conversation_in_a_terminal_can_be_put_forward() -> None:
+    async def wait() -> tuple[bool, float]:
+        loop, fired = asyncio.get_running_loop(), asyncio.Event()
+        assert isinstance(loop, TalkLoop)
+        loop.call_later(2.9, fired.set)
+        began = loop.time()
+        await loop.let_pass(3)
+        return fired.is_set(), round(loop.time() - began)
+
+    with asyncio.Runner(loop_factory=TalkLoop) as runner:
+        assert runner.run(wait()) == (True, 3)
 
 
 def test_trace_shows_the_request_and_quiet_hides_notes() -> None:

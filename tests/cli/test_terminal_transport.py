@@ -33,6 +33,10 @@ def say(words: str) -> Caller:
     return lambda line: line.say(words)
 
 
+def say_piece(words: str) -> Caller:
+    return lambda line: line.say_piece(words)
+
+
 def press(keys: str) -> Caller:
     return lambda line: line.press(keys)
 
@@ -92,6 +96,12 @@ class Terminal:
          [ON, OFF, ON, CallerInterrupted("One two"), CallerSpoke("stop")]),
         # in silence there is nothing to interrupt
         ([say("hello")], ["you: hello\n"], [CallerSpoke("hello")]),
+        # words in pieces are partial until the last one
+        ([say_piece("my zip"), say_piece("is 12"), say("345")],
+         ["you: my zip ...\n", "you: is 12 ...\n", "you: 345\n"],
+         [PlaybackReported(Playback.CALLER_ON), CallerSpoke("my zip", is_final=False),
+          CallerSpoke("my zip is 12", is_final=False), PlaybackReported(Playback.CALLER_OFF),
+          CallerSpoke("my zip is 12 345")]),
         # an interrupt does not take back the end of the call
         ([Speak(1, "Goodbye and thank you.", is_last=True), EndCall("{}"), 0.35, say("wait")],
          ["agent: Good—\n", "you: wait\n", "  - the call ends: {}\n"],

@@ -198,7 +198,9 @@ def test_model_that_hangs_is_given_up_with_a_sentence() -> None:
 
     run_virtually(stage.play())
 
-    told = [*PHRASES.fillers, PHRASES.apology, PHRASES.still_there[0], "Here I am."]
+    again = [PHRASES.fillers[number % 3] for number in range(39)]
+    waited = [*PHRASES.fillers, PHRASES.wait_or_go_on, *again]
+    told = [*waited, PHRASES.apology, "Here I am."]
     assert stage.line.said.splitlines() == told
 
 

@@ -17,7 +17,7 @@ from agent.messaging.kept_messages import MemoryMessenger
 from agent.ports import Item, Messenger, Store
 from agent.store.memory import MemoryStore
 from agent.tools import TOOLS, CallContext, CallToolExecutor, IdempotencyStore
-from agent.usecases import Profile
+from agent.usecases import AudioFile, Profile
 from tests.shipped import USE_CASES
 
 ZONE = ZoneInfo("America/Los_Angeles")
@@ -111,6 +111,7 @@ def call_of(
         time_zone=ZONE,
         language=language,
         languages=languages,
+        audio={"jingle": AudioFile("https://a.example/j.mp3", 4)},
         standing=standing_in(turn),
     )
 

@@ -13,7 +13,7 @@ from agent.call.config import KeyBinding, Phrases
 from agent.call.messages import SideEffect, ToolSpec
 from agent.errors import UseCaseError
 from agent.store.memory import MemoryStore
-from agent.usecases import ModelSettings, UseCase
+from agent.usecases import AudioFile, ModelSettings, UseCase
 from agent.usecases.model_times import ModelTimes
 from agent.usecases.named_tools import handlers_text, tools_text
 from agent.usecases.record import parse_use_case, use_cases
@@ -128,6 +128,7 @@ def test_our_own_attributes_are_read(additional: object) -> None:
         modelTimes={"first_event_seconds": Decimal("20"), "hedge_seconds": Decimal("0")},
         spending={"call_tokens": Decimal("500000"), "call_cost": Decimal("0.5")},
         turnTaking={"silence_ms": [Decimal("9000")], "expects": {"Order number": "6 digits"}},
+        audio={"jingle": {"url": "https://a.example/j.mp3", "seconds": Decimal("4")}},
         maxTokens=Decimal("250"),
         temperature=Decimal("0.3"),
         topP=Decimal("1"),
@@ -151,6 +152,7 @@ def test_our_own_attributes_are_read(additional: object) -> None:
         },
         turn_taking=TurnOptions(silence_ms=(9_000,), expects={"Order number": "6 digits"}),
         spending=SpendingLimits(500_000, 0.5),
+        audio={"jingle": AudioFile("https://a.example/j.mp3", 4)},
         model=ModelSettings(
             "us.amazon.nova-lite-v1:0",
             250,
@@ -286,6 +288,11 @@ CUT_SHORT = "is not JSON: Input data was truncated"
         ("spending", {"call_cost": -1}, ".call_cost: Expected `float` >= 0.0"),
         ("turnTaking", {"moment_ms": []}, ".moment_ms: Expected `array` of length >= 1"),
         ("turnTaking", {"expects": {"zip": 5}}, ".expects[...]: Expected `str`, got `int`"),
+        (
+            "audio",
+            {"x": {"url": "https://a.example/x.mp3", "seconds": 0}},
+            ".x.seconds: Expected `int` >= 1",
+        ),
         ("maxTokens", 0, ": Expected `int` >= 1"),
         ("temperature", 1.5, ": Expected `float` <= 1.0"),
         ("requestMetadata", {"team": 1}, ".team: Expected `str`, got `int`"),

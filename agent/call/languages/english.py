@@ -15,6 +15,29 @@ from agent.call.languages.turn_words import (
 
 _UNIT = r"(?:quick |little )?(?:moment|second|sec|minute|min|bit)s?"
 
+_PERSON = (
+    r"(?:(?:an?|the|your|some|any|another) )?"
+    r"(?:(?:real|live|living|actual|human|different|other) )*"
+    r"(?:person|human(?: being)?|(?:customer (?:service|support|care) )?(?:agent"
+    r"|representative|rep)|operator|manager|supervisor|employee|attendant|receptionist"
+    r"|customer (?:service|support|care)|member of staff|staff(?: member)?|front desk"
+    r"|reception)"
+)
+_SOMEONE = (
+    rf"(?:{_PERSON}|(?:real |live )?(?:humans|people)"
+    r"|some(?:one|body)(?: (?:else|real|human|in charge|there))?)"
+)
+_LEAD = (
+    r"(?:(?:um|uh|hi|hello|hey|yes|yeah|ok|okay|so|well|please|sorry|look|listen|just|but|and|then"
+    r"|actually|excuse me) )*"
+)
+_TAIL = r"(?: (?:please|now|right now|instead|thanks|thank you|directly))*"
+_MAY_I = (
+    r"(?:i(?:'d| would)? (?:really )?(?:just )?"
+    r"(?:want|wanna|need|like|wish|love|prefer|rather)(?: to)?"
+    r"|(?:can|could|may) i(?: please| just)?|(?:just )?let me|is it possible to|how (?:can|do) i)"
+)
+
 ENGLISH = TurnWords(
     digits=digits(
         "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen"
@@ -240,5 +263,30 @@ ENGLISH = TurnWords(
         r"|sorry|my apologies|i (?:apologi[sz]e|can't|cannot|can not|won't|do not|don't)"
         r"|unfortunately,? i|as an? (?:ai|language)|hello|hi|hey|thank you|thanks|you're welcome"
         r"|how (?:can|may) i)\b|\byou(?:r|rs)?\b[^.?!]*\?\W*$"
+    ),
+    person=re.compile(
+        rf"{_LEAD}(?:no )*{_LEAD}(?:"
+        rf"(?:{_MAY_I} )?(?:please )?(?:speak|talk|talking|speaking) (?:to|with) {_SOMEONE}"
+        rf"|(?:{_MAY_I} )?be (?:connected|transferred|put through)(?: (?:to|with) {_SOMEONE})?"
+        r"|(?:(?:can|could|would|will) you )?(?:please )?(?:connect|transfer|forward|put|pass) me"
+        rf"(?: through)?(?: over)? (?:to|with) {_SOMEONE}"
+        r"|(?:(?:can|could|would|will) you )?(?:please )?(?:connect me|transfer me|put me through)"
+        rf"|(?:(?:can|could|would|will) you )?(?:please )?(?:get|give|find) me {_PERSON}"
+        rf"|{_MAY_I} (?:have |get )?{_PERSON}"
+        rf"|is there {_SOMEONE} (?:that )?(?:i|we) (?:can|could) (?:speak|talk) (?:to|with)"
+        rf"){_TAIL}"
+    ),
+    person_alone=re.compile(rf"{_LEAD}{_PERSON}{_TAIL}(?: {_LEAD}{_PERSON}{_TAIL}){{0,3}}"),
+    about_persons=re.compile(
+        r"\b(?:persons?|people|humans?|someone|agents?|operators?|representatives?|managers?|guests?"
+        r"|who|whom|how many|jobs?|occupation|profession|living|work|role|position|title)\b"
+    ),
+    waits=re.compile(
+        r"(?:(?:um|uh|well|yes|yeah|no|sure|ok|okay|alright|all right|fine|no problem|that's fine"
+        r"|that's okay|please|i think|i guess) )*"
+        r"(?:(?:i'll|i will|i can|i'd like to|i'd rather|i would rather|we'll|let's|let me) )?"
+        r"(?:just )?(?:(?:keep|go on|continue) )?(?:wait|waiting|hold|holding|hold on|trying|stay"
+        r"|stay on the line)(?: (?:please|then|on|a bit|a little|longer|for it|here|thanks"
+        r"|thank you))*"
     ),
 )

@@ -15,6 +15,25 @@ from agent.call.languages.turn_words import (
 
 _UNIT = r"(?:petite?s? )?(?:instant|moment|seconde|minute)s?"
 
+_PERSON = (
+    r"(?:(?:une?|le|la|votre|l|un autre|une autre) )?(?:vraie? |véritable )?"
+    r"(?:personne|être humain|humain|conseill(?:er|ère)|agente?|opérat(?:eur|rice)|représentante?"
+    r"|responsable|employée?|collaborat(?:eur|rice)|standard(?:iste)?|service clients?|gérante?"
+    r"|l'accueil|accueil)"
+    r"(?: (?:réelle?|humaine?|physique|en chair et en os))?"
+)
+_SOMEONE = rf"(?:{_PERSON}|quelqu'un(?: (?:d'autre|de réel|d'humain|en vrai))?)"
+_LEAD = (
+    r"(?:(?:euh|bonjour|bonsoir|oui|d'accord|ok|bon|alors|s'il vous pla[îi]t|pardon|excusez moi"
+    r"|mais|et|écoutez|juste) )*"
+)
+_TAIL = r"(?: (?:s'il vous pla[îi]t|maintenant|tout de suite|merci|directement))*"
+_MAY_I = (
+    r"(?:je (?:veux|voudrais|souhaite|souhaiterais|préfère|préférerais|peux|dois|désire|pourrais)"
+    r"|j'aimerais|puis je|pourrais je|(?:est ce que )?je (?:peux|pourrais)|laissez moi|il faut que"
+    r"|est il possible de)(?: bien)?"
+)
+
 FRENCH = TurnWords(
     digits=digits(
         "zéro un deux trois quatre cinq six sept huit neuf dix onze douze treize quatorze quinze"
@@ -194,5 +213,30 @@ FRENCH = TurnWords(
     addresses=re.compile(
         r"^\W*(?:(?:je suis )?désolée?|excusez|je ne peux|en tant qu|bonjour|bonsoir|merci)\b"
         r"|\b(?:vous|votre|vos|tu|te)\b[^.?!]*\?\W*$"
+    ),
+    person=re.compile(
+        rf"{_LEAD}(?:non )*{_LEAD}(?:"
+        rf"(?:{_MAY_I} )?parler (?:à|avec|au|a) {_SOMEONE}"
+        r"|(?:(?:pouvez vous|pourriez vous|vous pouvez|vous pourriez|veuillez"
+        r"|est ce que vous pouvez) )?me (?:passer|transférer|rediriger|connecter|mettre en relation"
+        rf"|mettre en contact)(?: (?:(?:à|avec|vers|au|a) )?{_SOMEONE})?"
+        rf"|(?:passez|donnez) moi {_SOMEONE}"
+        rf"|(?:transférez|mettez) moi(?: en (?:relation|contact))? (?:à|avec|vers|au|a) {_SOMEONE}"
+        r"|transférez moi|mettez moi en (?:relation|contact)"
+        rf"|(?:je (?:veux|voudrais|souhaite|préfère)|j'aimerais|il me faut) {_PERSON}"
+        rf"){_TAIL}"
+    ),
+    person_alone=re.compile(
+        rf"(?!personne\b){_LEAD}{_PERSON}{_TAIL}(?: {_LEAD}{_PERSON}{_TAIL}){{0,3}}"
+    ),
+    about_persons=re.compile(
+        r"\b(?:personnes?|gens|quelqu'un|humaine?s?|conseill\w+|agents?|responsable|qui|combien"
+        r"|métier|profession|travail\w*)\b"
+    ),
+    waits=re.compile(
+        r"(?:(?:euh|oui|non|d'accord|ok|bon|bien|pas de problème|c'est bon|s'il vous pla[îi]t) )*"
+        r"(?:(?:je (?:vais |peux |préfère |veux )?|j'|on )?(?:continuer à |continue à )?)"
+        r"(?:attends|attendre|attendrai|attend|patiente|patienter|reste en ligne)"
+        r"(?: (?:encore|un peu|s'il vous pla[îi]t|merci|en ligne))*"
     ),
 )

@@ -26,6 +26,25 @@ _TENS = (
     "neunzig",
 )
 
+_PERSON = (
+    r"(?:(?:eine[nmr]?|ein|de[nmr]|die|das|ihre[nmr]?|irgendeine[nmr]?) )?"
+    r"(?:(?:echt|richtig|wirklich|lebendig|ander|menschlich|real)e[nmrs]? )*"
+    r"(?:mensch(?:en)?|person|(?:kunden)?berater(?:in)?|mitarbeiter(?:in|n)?|vermittlung|zentrale"
+    r"|kundendienst|kundenservice|kundenbetreuung|chef(?:in)?|vorgesetzte[nmr]?|agent(?:en|in)?"
+    r"|sachbearbeiter(?:in)?|ansprechpartner(?:in)?|operator|rezeption|leuten?)"
+)
+_SOMEONE = rf"(?:{_PERSON}|(?:irgend)?jemand(?:en|em)?(?: (?:ander|echt|richtig)e[nms])?)"
+_LEAD = (
+    r"(?:(?:äh|ähm|hallo|guten tag|ja|ok|okay|also|bitte|entschuldigung|hören sie|aber|und|dann"
+    r"|nur) )*"
+)
+_SOFT = r"(?:(?:bitte|gern|gerne|lieber|jetzt|doch|mal|nur|einfach|sofort|direkt) )*"
+_TAIL = r"(?: (?:bitte|jetzt|sofort|danke))*"
+_MAY_I = (
+    r"(?:ich (?:will|möchte|muss|würde|würd|wünsche)|(?:kann|könnte|darf|dürfte) ich"
+    r"|lassen sie mich)"
+)
+
 GERMAN = TurnWords(
     digits=digits(
         "null eins zwei drei vier fünf sechs sieben acht neun zehn elf zwölf dreizehn vierzehn"
@@ -213,5 +232,29 @@ GERMAN = TurnWords(
         r"^\W*(?:es tut mir leid|tut mir leid|entschuldigung|leider kann ich"
         r"|ich kann (?:nicht|kein)|als ki|hallo|guten (?:tag|morgen|abend)|danke|vielen dank)\b"
         r"|\b(?:sie|ihnen|ihre?[nmrs]?|du|dir|dich)\b[^.?!]*\?\W*$"
+    ),
+    person=re.compile(
+        rf"{_LEAD}(?:nein )*{_LEAD}(?:"
+        rf"(?:{_MAY_I} )?{_SOFT}mit {_SOMEONE} {_SOFT}(?:sprechen|reden|verbunden werden)"
+        rf"|(?:(?:können|könnten|würden) sie mich |mich ){_SOFT}(?:(?:mit|zu) {_SOMEONE} )?{_SOFT}"
+        r"(?:verbinden|weiterverbinden|durchstellen|weiterleiten)"
+        rf"|verbinden sie mich(?: bitte)?(?: (?:mit|zu) {_SOMEONE})?"
+        rf"|(?:stellen|leiten) sie mich(?: bitte)?(?: (?:zu|an) {_SOMEONE})? (?:durch|weiter)"
+        rf"|(?:geben|holen) sie mir {_SOFT}{_PERSON}"
+        rf"|ich (?:will|möchte|brauche|hätte|verlange) {_SOFT}{_PERSON}"
+        rf"){_TAIL}"
+    ),
+    person_alone=re.compile(
+        rf"(?!mensch$){_LEAD}(?:mit )?{_PERSON}{_TAIL}(?: {_LEAD}{_PERSON}{_TAIL}){{0,3}}"
+    ),
+    about_persons=re.compile(
+        r"\b(?:person(?:en)?|menschen?|leuten?|jemand\w*|mitarbeiter\w*|berater\w*|gäste|wer|wen|wem"
+        r"|wie viele|beruf|arbeiten|tätig)\b"
+    ),
+    waits=re.compile(
+        r"(?:(?:äh|ähm|ja|nein|ok|okay|gut|gerne?|in ordnung|kein problem|dann|bitte) )*"
+        r"(?:(?:ich (?:kann |möchte |will |würde )?)(?:noch |gern |gerne |lieber |weiter )*)?"
+        r"(?:warte|warten|weiterwarten|bleibe? dran|bleiben)"
+        r"(?: (?:noch|gern|gerne|lieber|weiter|bitte|etwas|kurz|einen moment))*"
     ),
 )

@@ -15,6 +15,24 @@ from agent.call.languages.turn_words import (
 
 _UNIT = r"(?:moment(?:it)?o|segund(?:it)?o|minut(?:it)?o|instante|ratito)s?"
 
+_PERSON = (
+    r"(?:(?:una?|el|la|su|alguna?|algún|otr[oa]|al) )?(?:verdader[oa] )?"
+    r"(?:persona|ser humano|human[oa]|agente|operadora?|representante|encargad[oa]|gerente"
+    r"|supervisora?|asesora?|emplead[oa]|responsable|recepción|recepcionista"
+    r"|(?:atención|servicio) al cliente)"
+    r"(?: (?:real|de verdad|human[oa]|viv[oa]|en vivo|de carne y hueso))?"
+)
+_SOMEONE = rf"(?:{_PERSON}|alguien(?: (?:más|real|de verdad|de carne y hueso))?)"
+_LEAD = (
+    r"(?:(?:eh|hola|buenas|buenos días|buenas tardes|sí|vale|bueno|por favor|perdón|mire|oiga|pero"
+    r"|y|entonces|solo) )*"
+)
+_TAIL = r"(?: (?:por favor|ya|ahora|ahora mismo|gracias|mejor))*"
+_MAY_I = (
+    r"(?:quiero|quisiera|querría|quería|necesito|deseo|prefiero|preferiría|puedo|podría|déjeme"
+    r"|déjame|(?:me )?gustaría|se puede|es posible)"
+)
+
 SPANISH = TurnWords(
     digits=digits(
         "cero uno dos tres cuatro cinco seis siete ocho nueve diez once doce trece catorce quince"
@@ -203,5 +221,29 @@ SPANISH = TurnWords(
     addresses=re.compile(
         r"^\W*(?:lo siento|perdón|disculpe|no puedo|como (?:modelo|una ia)|hola|buenos días"
         r"|buenas|gracias)\b|\b(?:usted|te|tu|tú|le|su)\b[^.?!]*\?\W*$"
+    ),
+    person=re.compile(
+        rf"{_LEAD}(?:"
+        rf"(?:{_MAY_I} )?(?:hablar|comunicarme|conversar) con {_SOMEONE}"
+        r"|(?:(?:me )?(?:puede|puedes|podría|podrías) )?(?:me )?(?:comunica|comunicar|comunicarme"
+        r"|comuníqueme|comunícame|pasa|pase|páseme|pásame|pasar|pasarme|conecta|conectar|conectarme"
+        r"|conécteme|conéctame|transfiere|transferir|transferirme|transfiérame|transfiéreme|ponga"
+        rf"|póngame|ponme|poner|ponerme)(?: por favor)? (?:con|a|al) {_SOMEONE}"
+        r"|(?:transfiérame|transfiéreme|comuníqueme|comunícame)"
+        rf"|(?:quiero|quisiera|necesito|prefiero|deme|dame|me da|páseme|pásame) {_PERSON}"
+        rf"){_TAIL}"
+    ),
+    person_alone=re.compile(
+        rf"{_LEAD}(?:con )?{_PERSON}{_TAIL}(?: {_LEAD}{_PERSON}{_TAIL}){{0,3}}"
+    ),
+    about_persons=re.compile(
+        r"\b(?:personas?|gente|alguien|human[oa]s?|agentes?|encargad[oa]|gerente|quién|quiénes"
+        r"|cuánt[oa]s|trabajo|trabaja|profesión|dedica)\b"
+    ),
+    waits=re.compile(
+        r"(?:(?:eh|sí|no|vale|bueno|está bien|claro|de acuerdo|no hay problema|por favor) )*"
+        r"(?:(?:yo )?(?:prefiero|puedo|quiero|voy a) )?(?:seguir )?"
+        r"(?:espero|espere|esperar|esperando|esperaré|sigo esperando|sigo aquí)"
+        r"(?: (?:por favor|un poco|un poco más|más|aquí|gracias))*"
     ),
 )

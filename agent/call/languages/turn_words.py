@@ -101,6 +101,14 @@ class TurnWords:
     """In a sentence of the agent: what it has done or will do, without marks."""
     addresses: re.Pattern[str]
     """How a text begins or ends that speaks to the caller, with its marks."""
+    person: re.Pattern[str]
+    """The caller asks for a person, and for nothing else."""
+    person_alone: re.Pattern[str]
+    """The same as a noun: "operator, please"; also the answer to a question about persons."""
+    about_persons: re.Pattern[str]
+    """The agent asks about persons."""
+    waits: re.Pattern[str]
+    """The caller, asked to choose, goes on waiting."""
     phone_digits: Mapping[str, int] = field(default_factory=dict)
     """Of a national telephone number, by the region of the language; "" = it is not given."""
     lengths: Mapping[str, ExpectedAnswer] = field(default_factory=dict)

@@ -1,7 +1,8 @@
-"""Tools that act on the call itself: transfer or end it, change the language, take keys.
+"""Tools that act on the call: transfer, end, language, keys, and turns without an answer.
 
-The conversation performs their effects once the caller has heard the words about it. They are never
-joined: a caller may change to another language, back, and there again.
+The conversation performs their effects: an end and a transfer once the caller has heard the words
+about it. They are never joined: a caller may change to another language, back, and there again.
+After `repeat_last`, `hold` and `skip_turn` no answer follows (`agent.call.turn_closing`).
 """
 
 from __future__ import annotations
@@ -13,7 +14,17 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from agent.call.actions import Handoff, HangUp, SwitchLanguage
+from agent.call.actions import (
+    Handoff,
+    HangUp,
+    Hold,
+    Play,
+    RepeatLast,
+    SendDigits,
+    SkipTurn,
+    SwitchLanguage,
+)
+from agent.call.caller_wishes import TRANSFER_ASKED, USER_REQUESTED
 from agent.call.collector import Collector
 from agent.call.history import CallerSaid, Fact, Note, ToolUsed
 from agent.call.languages import closest_tag
@@ -43,7 +54,7 @@ class _Asked(msgspec.Struct, frozen=True, rename={"summary": "context"}):
     @property
     def handoff(self) -> Handoff:
         # Cut, not refused, so that the caller does not wait for a shorter summary.
-        why = " ".join(self.reason.split())[:_REASON_CHARS] or "user-requested"
+        why = " ".join(self.reason.split())[:_REASON_CHARS] or USER_REQUESTED
         slots = {}
         for number, detail in enumerate(self.details[:_SLOTS], 1):
             name, _, value = (part.strip() for part in detail.partition(":"))
@@ -119,6 +130,63 @@ async def collect_digits(
     return {"digits": call.digits}
 
 
+_DIGITS = Annotated[
+    str,
+    Meta(
+        description="The keys in order: 0-9, *, #, and w for half a second of pause.",
+        pattern=r"^[0-9*#w]{1,40}$",
+    ),
+]
+
+
+@tool("SendDigitsFunction")
+async def send_digits(call: CallContext, digits: _DIGITS) -> WithEffect:
+    """Press keys of the telephone, for a menu or an extension on the other side.
+
+    Use it alone, without words, when the other side asks for keys.
+    """
+    return WithEffect({"message": "The keys are pressed."}, SendDigits(digits))
+
+
+@tool("PlayAudioFunction")
+async def play_audio(
+    call: CallContext, audio: Annotated[str, Meta(description="The name of the audio file.")]
+) -> WithEffect:
+    """Play an audio file to the caller. What you say next follows after it."""
+    if (file := call.audio.get(audio)) is None:
+        names = ", ".join(call.audio) or "none"
+        raise ToolError(f"There is no audio file {audio[:64]!r}. The files are: {names}.")
+    played = Play(file.url, preemptible=False, lasts_ms=file.seconds * 1000)
+    return WithEffect({"message": "It is played. Say in a short sentence what follows."}, played)
+
+
+@tool("RepeatLastFunction")
+async def repeat_last(call: CallContext) -> WithEffect:
+    """Say your last words again, exactly as they were.
+
+    Use it alone, without words, when the caller did not hear or understand you.
+    """
+    return WithEffect({"message": "Your last words are said again."}, RepeatLast())
+
+
+@tool("HoldFunction")
+async def hold(call: CallContext) -> WithEffect:
+    """Wait for a caller who needs a moment, for up to two minutes.
+
+    Use it alone, without words: the caller hears that there is time.
+    """
+    return WithEffect({"message": "You wait for the caller."}, Hold())
+
+
+@tool("SkipTurnFunction")
+async def skip_turn(call: CallContext) -> WithEffect:
+    """Say nothing and go on listening.
+
+    Use it alone, without words, when the caller talks to another person in the room.
+    """
+    return WithEffect({"message": "You say nothing and go on listening."}, SkipTurn())
+
+
 def language_of(facts: Iterable[Fact]) -> str:
     """The language a call has last changed to; empty if it never did."""
     language = ""
@@ -139,6 +207,8 @@ def planned_end(facts: Sequence[Fact]) -> Handoff | HangUp | None:
     for fact in reversed(facts):
         if isinstance(fact, CallerSaid) or fact == Note(CALL_GOES_ON):
             return None
+        if fact == Note(TRANSFER_ASKED):
+            return Handoff(USER_REQUESTED)
         if not isinstance(fact, ToolUsed) or fact.result is None or fact.result.is_error:
             continue
         if fact.call.name == end_call.spec.name:
@@ -149,4 +219,14 @@ def planned_end(facts: Sequence[Fact]) -> Handoff | HangUp | None:
     return None
 
 
-TOOLS: tuple[Tool, ...] = (hand_off, end_call, switch_language, collect_digits)
+TOOLS: tuple[Tool, ...] = (
+    hand_off,
+    end_call,
+    switch_language,
+    collect_digits,
+    send_digits,
+    play_audio,
+    repeat_last,
+    hold,
+    skip_turn,
+)

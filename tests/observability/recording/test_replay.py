@@ -63,15 +63,16 @@ def test_changed_phrase_is_shown_where_it_is_said() -> None:
         "different at event 5 (00:00.5)",
         '  ReplyFailed {"reply":2,"fault":"timeout","reason":""}',
         '    StopTimer {"timer":"filler"}',
+        '    StopTimer {"timer":"wait"}',
         '  - Speak {"utterance":3,"text":"I am sorry, I could not get an answer just now. Could you'
         " say th...",
         '  - Record {"position":4,"fact":{"kind":"AgentSaid","text":"I am sorry, I could not get an'
         " answer...",
         '  + Speak {"utterance":3,"text":"Oh.","is_last":true}',
         '  + Record {"position":4,"fact":{"kind":"AgentSaid","text":"Oh.","voice":"service"}}',
-        '    StartTimer {"timer":"model_failure","serial":8,"after_ms":30000}',
-        '  - StartTimer {"timer":"playback","serial":9,"after_ms":6600}',
-        '  + StartTimer {"timer":"playback","serial":9,"after_ms":1933}',
+        '    StartTimer {"timer":"model_failure","serial":10,"after_ms":30000}',
+        '  - StartTimer {"timer":"playback","serial":11,"after_ms":6600}',
+        '  + StartTimer {"timer":"playback","serial":11,"after_ms":1933}',
     ]
 
 
@@ -114,7 +115,7 @@ def test_changed_message_is_named() -> None:
 
     outcome = replay([line])
 
-    assert report(outcome)[-3:-1] == [
+    assert report(outcome)[-4:-2] == [
         "    message 1 of 3 is another one; there were 3",
         "    it is now: caller: a salad",
     ]

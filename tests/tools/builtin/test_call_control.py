@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from agent.call.actions import Handoff, HangUp, SwitchLanguage
+from agent.call.actions import (
+    Effect,
+    Handoff,
+    HangUp,
+    Hold,
+    Play,
+    RepeatLast,
+    SendDigits,
+    SkipTurn,
+    SwitchLanguage,
+)
+from agent.call.caller_wishes import TRANSFER_ASKED
 from agent.call.history import AgentSaid, CallerSaid, Fact, Note, ToolUsed
 from agent.call.messages import ToolCall, ToolResult
 from agent.call.turn import CALL_GOES_ON
@@ -40,6 +51,41 @@ async def test_a_handoff_carries_reason_summary_and_details(
 
     assert outcome.effect == handoff
     assert not outcome.is_error
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "effect"),
+    [
+        ("SendDigitsFunction", {"digits": "1w2#"}, SendDigits("1w2#")),
+        ("RepeatLastFunction", {}, RepeatLast()),
+        ("HoldFunction", {}, Hold()),
+        ("SkipTurnFunction", {}, SkipTurn()),
+    ],
+)
+async def test_a_tool_acts_on_the_call(
+    tool: str, arguments: dict[str, object], effect: Effect
+) -> None:
+    outcome = await run(call_of(MemoryStore()), tool, **arguments)
+
+    assert outcome.effect == effect
+    assert not outcome.is_error
+
+
+async def test_an_audio_file_of_the_use_case_is_played() -> None:
+    call = call_of(MemoryStore())
+
+    outcome = await run(call, "PlayAudioFunction", audio="jingle")
+    error = await refused(call, "PlayAudioFunction", audio="https://b.example/x.mp3")
+
+    assert outcome.effect == Play("https://a.example/j.mp3", preemptible=False, lasts_ms=4_000)
+    assert error == "There is no audio file 'https://b.example/x.mp3'. The files are: jingle."
+
+
+@pytest.mark.parametrize("digits", ["", "12a", "1" * 41])
+async def test_what_is_no_key_is_not_pressed(digits: str) -> None:
+    error = await refused(call_of(MemoryStore()), "SendDigitsFunction", digits=digits)
+
+    assert "digits" in error
 
 
 async def test_the_agent_can_hang_up() -> None:
@@ -100,6 +146,10 @@ LEGAL = used("LiveAgentHandoffFunction", '{"reason": "legal", "details": ["day: 
     [
         ([CallerSaid("Bye."), used("EndCallFunction"), AgentSaid("Goodbye.")], HangUp()),
         ([LEGAL, AgentSaid("I am connecting you.")], Handoff("legal", slots={"day": "Friday"})),
+        (
+            [CallerSaid("Agent!"), Note(TRANSFER_ASKED), AgentSaid("Yes.")],
+            Handoff("user-requested"),
+        ),
         ([LEGAL, CallerSaid("Are you there?")], None),
         ([used("EndCallFunction"), Note(CALL_GOES_ON)], None),
         ([used("EndCallFunction", is_error=True)], None),
@@ -110,6 +160,7 @@ LEGAL = used("LiveAgentHandoffFunction", '{"reason": "legal", "details": ["day: 
     ids=[
         "end",
         "transfer",
+        "transfer that the caller asked for",
         "caller went on",
         "taken back",
         "failed",

@@ -1,0 +1,80 @@
+"""What the service grants a caller without the model: a person, and to go on waiting.
+
+A caller who asks for a person, and for nothing else, is transferred at once if the use case has a
+transfer target, and is not asked whether that is meant. Without a target a sentence says so, once
+in a call; then the model answers. A note tells a process that resumes the call, and the model if no
+person is free. A wish inside of another sentence is the model's to judge.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from agent.call.actions import Record
+from agent.call.config import CallConfig, KeyBinding
+from agent.call.history import History, Note
+from agent.call.lifecycle import CallEnding, CallLifecycle
+from agent.call.timers import Timer, TimerSet
+from agent.call.turn_taking import CallerInput, FillerPolicy
+from agent.call.utterance_analysis import (
+    asks_for_number,
+    asks_for_person,
+    goes_on_waiting,
+)
+
+PERSON_KEY = "0"
+PERSON = KeyBinding()
+"""What an unbound `PERSON_KEY` does."""
+TRANSFER_ASKED = "The caller asked for a person and is being transferred."
+USER_REQUESTED = "user-requested"
+"""The reason of a transfer that the caller asked for."""
+
+
+class Granted(NamedTuple):
+    """What is recorded and said, and the end that follows."""
+
+    words: str
+    ending: CallEnding | None = None
+    records: tuple[Record, ...] = ()
+
+
+@dataclass(slots=True)
+class CallerWishes:
+    """The wishes of one call; appends its notes to the history it is given."""
+
+    _history: History
+    _lifecycle: CallLifecycle
+    _timers: TimerSet
+    _fillers: FillerPolicy
+    _has_refused: bool = False
+
+    def grant(self, given: CallerInput, language: str, config: CallConfig) -> Granted | None:
+        """What the caller's words since the agent's last ones ask for; None = ask the model."""
+        said, asked = given.unanswered
+        is_wish = asks_for_person(said, asked, language)
+        return self.find_person(config) if is_wish else None
+
+    def find_person(self, config: CallConfig) -> Granted | None:
+        """The transfer, or that there is none; None if that was said before."""
+        if config.can_hand_off:
+            note = Note(TRANSFER_ASKED)
+            record = Record(self._history.append(note), note)
+            ending = self._lifecycle.transfer(USER_REQUESTED, config)
+            return Granted(config.phrases.transfer, ending, (record,))
+        has_refused, self._has_refused = self._has_refused, True
+        return None if has_refused else Granted(config.phrases.no_person)
+
+    def binding(self, digit: str, language: str, config: CallConfig) -> KeyBinding | None:
+        """What a key does; `PERSON`: it has no meaning of its own and asks for a person."""
+        if bound := config.keypad.get(digit):
+            return bound
+        is_digit = Timer.DIGITS in self._timers.running
+        is_digit = is_digit or asks_for_number(self._history.question, language)
+        is_wish = digit == PERSON_KEY and config.can_hand_off and not is_digit
+        return PERSON if is_wish else None
+
+    def keeps_waiting(self, text: str, language: str) -> bool:
+        """Whether a caller who was offered a choice while waiting goes on waiting."""
+        waits = self._fillers.has_offered and Timer.FILLER in self._timers.running
+        return waits and goes_on_waiting(text, language)
