@@ -94,9 +94,12 @@ def test_caller_is_answered_and_all_is_written_down() -> None:
     ]
 
 
+TALKATIVE = replace(GREETING, limits=replace(GREETING.limits, longest_reply=0))
+
+
 def test_long_piece_of_a_reply_is_worked_on_in_parts() -> None:
     words = "one two three. " * 500
-    stage = on_stage("Count.", [words, END], until=4.0)
+    stage = on_stage("Count.", [words, END], until=4.0, config=TALKATIVE)
 
     run_virtually(stage.play())
 
@@ -125,7 +128,7 @@ def test_words_that_are_read_with_the_end_are_one_frame_with_it(
 
 def test_long_words_that_are_read_with_the_end_are_worked_on_in_parts() -> None:
     words = "one two three. " * 500
-    stage = on_stage("Count.", [(words, END)], until=4.0)
+    stage = on_stage("Count.", [(words, END)], until=4.0, config=TALKATIVE)
 
     run_virtually(stage.play())
 
