@@ -111,9 +111,9 @@ class Conversation:
                 self._follow_turn(*self._turn.fail_reply())
             case ev.TokensCounted():
                 pass
-            case ev.Summarized(_, text):
+            case ev.Summarized(_, text) if not self._lifecycle.ending:
                 self._actions += self._summarization.finish(text)
-            case ev.SummaryFailed():
+            case ev.Summarized() | ev.SummaryFailed():  # at the end of a call none is asked for
                 self._actions += self._summarization.fail()
             case ev.ToolFinished():
                 self._finish_tool(event)

@@ -613,6 +613,13 @@ def test_a_refused_summary_is_asked_for_once_more_with_the_reason() -> None:
     assert taken == [Record(7, Summary("Ada is calling.", 3, NOTED))]
 
 
+def test_a_call_that_has_spent_its_limit_asks_for_no_summary_again() -> None:
+    call = three_turns()
+    call.happens(ev.AllowanceSpent(of_call=True))
+
+    assert call.happens(ev.Summarized(1, "I'm sorry, I can't help with that.")) == []
+
+
 def test_a_summary_that_is_refused_twice_gives_way_to_an_extract_when_room_is_needed() -> None:
     call = three_turns(
         it.limited(Limits(summarize_after_turns=2, kept_turns=2, turns_without_model=2))
