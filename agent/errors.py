@@ -58,6 +58,7 @@ REMEDIES = {
     ReplyFault.TOO_LONG: "The conversation is too long for this model.",
     ReplyFault.INTERNAL: "This is a fault of the service: the log has it.",
 }
+"""What helps against each fault that a model can have."""
 """What an operator can do about a fault of a model of which no more is known."""
 
 

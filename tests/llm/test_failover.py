@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from agent.call.events import ReplyFault
 from agent.call.messages import StopReason, TextPiece, ToolCall, Usage
-from agent.errors import ModelError
+from agent.errors import REMEDIES, ModelError
 from agent.llm.failover import HedgeBudget, ModelCircuit
 from agent.simulator.virtual_time import run_virtually
 from agent.usecases.model_times import USUAL_LIMITS, TimeLimits
@@ -371,7 +371,7 @@ def test_warming_reaches_the_model_in_use_and_the_next() -> None:
 
 
 STEPS: st.SearchStrategy[Step] = st.one_of(
-    st.sampled_from(["", "Word. ", CALL, END, TOOLS, *map(ModelError, ReplyFault)]),
+    st.sampled_from(["", "Word. ", CALL, END, TOOLS, *map(ModelError, REMEDIES)]),
     st.sampled_from([0.0, 0.1, 1.5, 2.5, 4.0, 60.0]),
 )
 SCRIPTS = st.lists(st.lists(STEPS, max_size=6), min_size=1, max_size=3)

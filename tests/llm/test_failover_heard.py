@@ -14,9 +14,9 @@ import pytest
 from agent.call.actions import Speak
 from agent.call.config import CallConfig, Phrases
 from agent.call.conversation import Conversation
-from agent.call.events import CallerSpoke, ReplyFault
+from agent.call.events import CallerSpoke
 from agent.call.messages import StopReason, ToolCall
-from agent.errors import ModelError
+from agent.errors import REMEDIES, ModelError
 from agent.llm.failover import Candidate, FailoverModel, HedgeBudget, ModelCircuit
 from agent.session.session import CallDependencies, Session
 from agent.simulator.virtual_time import run_virtually
@@ -42,7 +42,7 @@ POSITIONS: dict[str, Sequence[Step]] = {
     "mid-tool": [0.3, ToolCall("x", "look", "{}")],
 }
 FAULTS: dict[str, Step] = {
-    **{str(fault): ModelError(fault) for fault in ReplyFault},
+    **{str(fault): ModelError(fault) for fault in REMEDIES},
     "stall": STALL,
 }
 
