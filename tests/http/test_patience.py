@@ -81,7 +81,7 @@ async def test_closing_one_call_leaves_the_timers_of_another(server: Server) -> 
         await asyncio.sleep(HEARTBEAT_SECONDS / 3)
         reply = await staying.say("do you allow cats")
 
-    assert asked.cycles[1] == Phrases().still_there[0]
+    assert asked.cycles[1] == f"{Phrases().still_there[0]} For which layout would you like to know?"
     assert "Cats and dogs" in reply.text
 
 
@@ -92,7 +92,8 @@ async def test_silent_caller_hears_re_prompts_and_a_goodbye(server: Server) -> N
 
     phrases = Phrases()
     assert [cycle.text for cycle in call.ledger.cycles] == [
-        *phrases.still_there,
+        f"{phrases.still_there[0]} How can I help you today?",
+        phrases.still_there[1],
         phrases.goodbye_idle,
     ]
     assert ending.status == "ended"

@@ -144,7 +144,7 @@ def test_wait_is_one_for_all_calls_and_begins_with_the_first_contact() -> None:
 
 
 def test_caller_is_not_left_in_silence_while_the_model_is_loaded() -> None:
-    """Fillers, then an apology when a reply takes too long; the next words are answered."""
+    """Fillers and a choice, then an apology when a reply takes too long; then an answer."""
     bench = loading([DEAD, [40.0, *WELL], [17.0, *WELL]], reply=20.0)
     line = ScriptedLine(
         [(1.0, CallerSpoke("Hello?")), (24.0, CallerSpoke("Hello?"))], hangs_up_at=45.0
@@ -159,7 +159,8 @@ def test_caller_is_not_left_in_silence_while_the_model_is_loaded() -> None:
 
     phrases = Phrases()
     said = line.said.splitlines()
-    assert said == [*phrases.fillers, phrases.apology, *phrases.fillers, "Well."]
+    wait = [*phrases.fillers, phrases.wait_or_go_on]
+    assert said == [*wait, phrases.apology, *wait, "Well."]
     times = [at for at, action in line.sent if isinstance(action, Speak)]
     assert max(later - earlier for earlier, later in pairwise([1.0, *times])) <= 8.0
 

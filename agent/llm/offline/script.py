@@ -25,7 +25,7 @@ import string
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date
 from functools import lru_cache
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
@@ -126,6 +126,12 @@ class Script(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     languages: dict[str, Script] = {}  # scripts for other languages of the call, by language
 
 
+class _Others(msgspec.Struct):
+    languages: dict[str, msgspec.Raw] = {}
+
+
+_Kind = TypeVar("_Kind")
+
 _PATTERNS = {"phrases", "answer", "values", "prompt"}
 _CONDITIONS = {"when", "needs:"}
 _NAMES = {
@@ -141,16 +147,22 @@ _ROOTS = {"asked", "begins", "failed", "heard", "keys", "order", "result", "tool
 
 def load(script_json: str) -> Script:
     """Read and check a script; raises `UseCaseError` with the first fault and its place."""
-    try:
-        script = msgspec.json.decode(script_json, type=Script)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        what, _, where = str(error).partition(" - at `")
-        place = where.strip("`").removeprefix("$").strip(".") or "script"
-        raise UseCaseError(f"offlineScript.{place}: {what}") from error
+    for language, text in _decoded(script_json, _Others, "").languages.items():
+        _decoded(text, Script, f".languages.{language}")  # a fault of the whole names no language
+    script = _decoded(script_json, Script, "")
     _check(script, "")
     for language, other in script.languages.items():
         _check(other, f".languages.{language}")
     return script
+
+
+def _decoded(text: str | msgspec.Raw, kind: type[_Kind], place: str) -> _Kind:
+    try:
+        return msgspec.json.decode(text, type=kind)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        what, _, where = str(error).partition(" - at `")
+        part = where.strip("`").removeprefix("$").strip(".") or "script"
+        raise UseCaseError(f"offlineScript{place}.{part}: {what}") from error
 
 
 def _check(script: Script, place: str) -> None:

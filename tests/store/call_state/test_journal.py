@@ -108,7 +108,7 @@ async def test_facts_are_written_in_the_order_in_which_they_were_recorded() -> N
         "pk": "CA1",
         "sk": "chat::1772733600000000002",
         "chat": {"role": "user", "content": [{"text": "words 2"}]},
-        "fact": {"kind": "callerSaid", "text": "words 2", "means": "speech"},
+        "fact": {"kind": "callerSaid", "text": "words 2", "means": "speech", "language": ""},
         "position": 2,
         "sequence": 2,
         "expireAt": 1_772_820_000,
