@@ -163,8 +163,8 @@ def spoken_digits(text: str, language: str, *, is_sensitive: bool) -> SpokenDigi
         else:
             others += word not in passed
             repeated = None
-    if is_sensitive and words is None:
-        spans = [(0, len(text))]
+    if is_sensitive and words is None:  # marks take the place of all words
+        spans, others = [(0, len(text))], 0
     digits = "".join(composed(groups, words) if words else (group for group, _ in groups))
     is_entry = bool(digits) and (len(digits) >= NUMBER or len(digits) >= others)
     return SpokenDigits(digits, tuple(spans), is_entry)
