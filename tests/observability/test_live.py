@@ -115,17 +115,19 @@ def test_every_metric_was_seen_but_a_few(watched: Watched) -> None:
     """So the calls that are played are enough to tell by; what is not seen has a fallback of 0.
 
     Nothing has a price, no caller is silent, the table has nothing to repair, no option is refused,
-    and each key means something by itself.
+    no reply is guarded or asked ahead, and each key means something by itself.
     """
     assert sorted(watched.without({name: name for name in _metrics()})) == [
         "agent_auth_token_reads_total",
         "agent_bad_requests_total",
         "agent_connections_cut_total",
+        "agent_guard_total",
         "agent_history_repairs_total",
         "agent_journal_facts_lost_total",
         "agent_keypad_entries_total",
         "agent_llm_cost_total",
         "agent_llm_options_refused_total",
+        "agent_llm_speculations_total",
         "agent_observer_errors_total",
         "agent_record_lines_lost_total",
         "agent_reprompts_total",

@@ -53,8 +53,10 @@ class Sentence:
 
     @property
     def end(self) -> str:
-        """The last sentence of the answer."""
-        return f"That was answer {self.number}."
+        """The last sentence of the answer; before an order it is the read-back."""
+        if self.is_order:
+            return f"That was answer {self.number}."
+        return f"That was answer {self.number}, so would you like garlic knots for pickup?"
 
 
 def guest_model(pace: float) -> Rule:
