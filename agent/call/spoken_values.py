@@ -101,9 +101,7 @@ class SpokenText:
                 return True
 
     def _names_time(self, value: str) -> bool:
-        if (found := _CLOCK.match(value)) is None:
-            return True
-        hour, minute = int(found[1]), int(found[2] or 0)
+        (hour, minute), *_ = (map(int, (each[0], each[1] or 0)) for each in _CLOCK.findall(value))
         table = self._table
         is_near = table is not None and not self._words.isdisjoint(map(squeezed, table.half_past))
         hours = {hour % 12, hour % 12 + 12, hour, 12 if hour == 0 else hour}

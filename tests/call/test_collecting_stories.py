@@ -365,6 +365,7 @@ SPOKEN = "My card is four one one one, one one one one, double one one one 1111.
         [*typed("411"), ev.AllowanceSpent()],
         [it.spoke("vier eins eins eins"), Timer.DIGITS],
         [ev.CallerSpoke(SPOKEN, language="es"), Timer.DIGITS],
+        [ev.CallerSpoke(SPOKEN, language="ja"), Timer.DIGITS],
         [ev.CallerSpoke("vier eins eins eins", language="en"), Timer.DIGITS],
     ],
 )
@@ -435,3 +436,14 @@ def test_a_tool_that_was_not_run_does_not_make_the_one_before_it_new() -> None:
     actions = call.happens(it.finished(2, it.wants("mark")))
 
     assert ran(actions) == []
+
+
+def test_no_number_is_collected_in_a_call_that_is_to_be_transferred() -> None:
+    call = it.thinking()
+    call.happens(it.finished(1, it.wants("mark")), it.spoke("Wait, one more thing"))
+    call.happens(it.done(1, effect=Handoff("wish", "A pizza.")))
+
+    call.happens(it.finished(2, it.wants("enter")))
+
+    refused = [fact for fact in call.facts if isinstance(fact, ToolUsed)][-1].result
+    assert refused is not None and refused.is_error

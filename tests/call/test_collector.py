@@ -148,3 +148,8 @@ def test_no_numeral_is_ever_left(text: str, language: str) -> None:
 )
 def test_numbers_are_read_as_each_language_says_them(language: str, said: str, digits: str) -> None:
     assert spoken_digits(said, language, is_sensitive=False).digits == digits
+
+
+def test_a_range_that_is_no_numbers_is_refused() -> None:
+    with pytest.raises(ValueError, match="are whole numbers"):
+        Collector().narrowed('{"min_digits": "many"}')

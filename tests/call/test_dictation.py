@@ -62,3 +62,10 @@ def test_a_last_word_may_say_that_more_follows(said: str, begins_at: int, has_mo
     found = dictated(said.split(), words)
 
     assert (found.begins_at, found.has_more) == (begins_at, has_more)
+
+
+def test_one_alone_is_a_number() -> None:
+    words = turn_words("en-US")
+
+    assert words is not None
+    assert dictated(["one"], words).groups == ("1",)

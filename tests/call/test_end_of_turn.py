@@ -214,3 +214,10 @@ def test_languages_have_words_of_their_own(
 ) -> None:
     """Of a language without a table nothing is judged."""
     assert waits(said, question, language) == expected
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"), [("Thank you.", 0), ("That is right. I need", 2_000)]
+)
+def test_a_whole_phrase_and_the_beginning_of_a_sentence(said: str, expected: int) -> None:
+    assert waits(said) == expected

@@ -181,3 +181,17 @@ def test_a_long_answer_is_cut_with_a_question() -> None:
     assert spoken(call) == (
         "There is a soup with basil, and there is a salad with apples. | Shall I go on?"
     )
+
+
+def test_a_strict_guard_without_sources_says_whole_sentences() -> None:
+    judge = SpeechGuard(GuardRules("en-US", is_strict=True))
+
+    assert (judge.feed("Hello "), judge.feed("there. "), judge.verdict) == (
+        "",
+        "Hello there. ",
+        None,
+    )
+
+
+def test_a_result_that_is_no_json_supports_a_claim() -> None:
+    assert said(guard(used("Done.")), "It is booked.") == "It is booked."

@@ -39,6 +39,7 @@ from agent.call.spoken_values import SpokenText, in_digits, numbers_in
         ("with mushrooms", "en", "pepperoni", False),
         ("Señor José Muñoz", "en", "Jose Munoz", True),
         ("anything", "en", True, True),
+        ("tomorrow", "en", "2026-13-45", True),
     ],
 )
 def test_a_value_is_found_or_missed(
