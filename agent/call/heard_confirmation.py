@@ -25,7 +25,8 @@ from dataclasses import dataclass
 from itertools import takewhile
 
 from agent.call.history import AgentSaid, CallerSaid, Fact, History, SpeechSource, ToolUsed
-from agent.call.languages.commitment_words import CommitmentWords, commitment_words, primary
+from agent.call.languages import is_same_language
+from agent.call.languages.commitment_words import CommitmentWords, commitment_words
 from agent.call.messages import ToolCall, ToolSpec
 from agent.call.spoken_values import SpokenText, leaves, squeezed, words_of
 from agent.call.utterance_analysis import asks, asks_for_moment, questions
@@ -127,7 +128,7 @@ def fault_of(
         at < exchange.position and used.call.name == call.name and _is_refused(used)
         for at, used in earlier
     )
-    is_alike = primary(exchange.language) == primary(exchange.first_language)
+    is_alike = is_same_language(exchange.language or "en", exchange.first_language or "en")
     text = SpokenText(exchange.asked, exchange.language)
     compares_words = is_alike and not is_second
     given = leaves(json.loads(call.arguments), frozenset(spec.read_back))

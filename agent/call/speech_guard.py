@@ -28,11 +28,11 @@ from math import gcd
 
 from agent.call.config import CallConfig
 from agent.call.history import CallerSaid, History, Note
+from agent.call.languages import primary
 from agent.call.languages.commitment_words import (
     CommitmentWords,
     commitment_words,
     language_of_words,
-    primary,
 )
 from agent.call.messages import SideEffect, ToolSpec
 from agent.call.spoken_values import (
@@ -44,6 +44,7 @@ from agent.call.spoken_values import (
     squeezed,
     words_of,
 )
+from agent.call.text import json_object
 
 _SENTENCE = re.compile(r".*?(?:[.!?\u2026\u3002\uff01\uff1f][\"')\]\u201d\u2019]*\s+|$)", re.DOTALL)
 _ABBREVIATED = re.compile(r"(?:\b[A-Za-z]|\b(?:Mr|Mrs|Ms|Dr|St|No|Nr|vs|approx))\.\s+$")
@@ -236,7 +237,8 @@ class SpeechGuard:
         if not language or commitment_words(self.rules.language) is None:
             return False
         callers = language_of_words(frozenset(words_of(self.rules.caller).split()))
-        return language not in {primary(self.rules.language), primary(self.rules.session), callers}
+        known = (self.rules.language, self.rules.session)
+        return language not in {*(primary(each) or "en" for each in known), callers}
 
     @property
     def _may_be_stopped(self) -> bool:
@@ -353,8 +355,4 @@ def _is_sum(price: float, prices: Iterable[float], counts: Iterable[int]) -> boo
 
 def _says_no(result: str) -> bool:
     """Whether a result says itself that nothing was done, as `"saved": false`."""
-    try:
-        value = json.loads(result)
-    except (ValueError, RecursionError):
-        return False
-    return isinstance(value, dict) and any(each is False for each in value.values())
+    return any(each is False for each in (json_object(result) or {}).values())

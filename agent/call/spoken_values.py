@@ -15,7 +15,8 @@ from datetime import date
 
 from text_to_num import alpha2digit  # type: ignore[import-untyped] # it has no types
 
-from agent.call.languages.commitment_words import commitment_words, primary
+from agent.call.languages import primary
+from agent.call.languages.commitment_words import commitment_words
 
 _READ = frozenset({"en", "es", "de", "fr", "it", "nl", "pt"})
 """Languages whose number words `text2num` reads: https://text2num.readthedocs.io"""
@@ -45,7 +46,7 @@ def words_of(text: str) -> str:
 
 def in_digits(text: str, language: str) -> str:
     """The text with digits for the number words of its language, a BCP 47 tag."""
-    latest, spoken = text[-_LONGEST:], primary(language)
+    latest, spoken = text[-_LONGEST:], primary(language) or "en"
     return str(alpha2digit(latest, spoken, 0)) if spoken in _READ else latest
 
 

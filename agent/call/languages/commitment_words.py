@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from agent.call.languages import primary
 from agent.call.languages.turn_words import words
 
 
@@ -214,12 +215,7 @@ _TABLES: Mapping[str, CommitmentWords] = {
 
 def commitment_words(language: str) -> CommitmentWords | None:
     """The table of a BCP 47 tag, English if it is empty; None = only numbers can be compared."""
-    return _TABLES.get(primary(language))
-
-
-def primary(language: str) -> str:
-    """The language of a BCP 47 tag, `en` if it is empty."""
-    return language.partition("-")[0].lower() or "en"
+    return _TABLES.get(primary(language) or "en")
 
 
 def language_of_words(said: frozenset[str]) -> str:
