@@ -211,15 +211,18 @@ class World:
 
     @property
     def _collecting(self) -> list[ToolSpec]:
-        """What waits for digits: tools that were called and have not begun."""
+        """What waits for digits: tools that were called, have not begun, and join no equal run."""
         specs = {**SPECS, **self.config.tools}
+        used = [fact for fact in self.journal.values() if isinstance(fact, ToolUsed)]
+        running = [one.call for one in used if self.tools.get(one.call.id) == "running"]
+        begun = {(call.name, call.arguments) for call in running}
         return [
-            specs[fact.call.name]
-            for fact in self.journal.values()
-            if isinstance(fact, ToolUsed)
-            and fact.result is None
-            and fact.call.id not in self.tools
-            and specs[fact.call.name].collects is not None
+            specs[one.call.name]
+            for one in used
+            if one.result is None
+            and one.call.id not in self.tools
+            and (one.call.name, one.call.arguments) not in begun
+            and specs[one.call.name].collects is not None
         ]
 
     @property

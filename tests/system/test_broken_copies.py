@@ -37,12 +37,12 @@ class BrokenCopy:
 
 def _copies() -> tuple[BrokenCopy, ...]:
     relay, socket = "twilio/relay_frames", "http/relay_socket"
-    frame = "                action.is_last,\n                interruptible"
+    frame = "                action.is_last,\n                lang="
     return tuple(
         BrokenCopy(*fault)
         for fault in (
             ("missing last", relay, frame, frame.replace("action.is_last", "False"),
-             "goodbye", "answer without an end"),
+             "goodbye", "protocol: not_closed"),
             ("last twice", socket, "        frame = relay.render(action)\n",
              "        frame = relay.render(action)\n"
              "        if getattr(action, 'is_last', False):\n"
@@ -102,8 +102,8 @@ def _copies() -> tuple[BrokenCopy, ...]:
              "        return [\n            *self._break_off(),\n",
              "barge-in", "script"),
             ("late close", "call/turn",
-             "            *self._break_off(),\n            *self._tools.leave(),\n",
-             "            *self._tools.leave(),\n",
+             "            *self._break_off(),\n            *self._tools.leave(",
+             "            *self._tools.leave(",
              "barge-in", "protocol: not_closed"),
             ("wrong heard text", "call/agent_output",
              "        self._clear_audible()\n        records: list",
@@ -116,8 +116,7 @@ def _copies() -> tuple[BrokenCopy, ...]:
             ("silence not broken", "call/config", "idle_ms: tuple[int, ...] = (8_000, 10_000)",
              "idle_ms: tuple[int, ...] = (80_000, 10_000)", "barge-in", "script"),
             ("wrong language", relay,
-             "            return _LanguageFrame(tts_language=language,",
-             "            return _LanguageFrame(tts_language='en-US',",
+             "lang=_tag(action.language) if action.language else UNSET", "lang='en-US'",
              "language", "language"),
             ("partial prompt answered", relay,
              "            is_final = frame.last not in (False, \"false\")\n",
@@ -127,14 +126,14 @@ def _copies() -> tuple[BrokenCopy, ...]:
              "        elif not has_words(event.text) or self._input", "        elif self._input",
              "noise", "never said 'third'"),
             ("nod answered", "call/turn_taking",
-             "        return is_nod and not asks(", "        return False and not asks(",
+             "is_backchannel = is_nod and not asks(", "is_backchannel = False and not asks(",
              "nod", "never said 'third'"),
             ("order placed twice", "tools/idempotency",
              "_CANONICAL.encode([self._call_id, effect, content])",
              "_CANONICAL.encode([token_hex(8), effect, content])",
              "order", "table restaurantOrder::"),
-            ("order before the answer", "tools/tool",
-             "        return self.standing.answered > NOWHERE.answered\n", "        return True\n",
+            ("order before the answer", "call/tool_calls",
+             "if needs_confirmation and (fault :=", "if False and (fault :=",
              "early-order", "table restaurantOrder::"),
             ("confirmation ignored", "tools/builtin/caller_profile",
              "    if not await is_answered(call, EMAIL, address):", "    if False:",

@@ -332,7 +332,7 @@ async def test_second_order_is_texted_with_the_same_arguments(tmp_path: Path) ->
             places("Tomato Soup"),
             text,
             text,
-            says("I have texted you the soup."),
+            says("I have texted you the soup. A house salad for 10 dollars, too?"),
             places("House Salad"),
             text,
             text,
@@ -342,7 +342,7 @@ async def test_second_order_is_texted_with_the_same_arguments(tmp_path: Path) ->
     ):
         await call.say("A soup please, and text it to me.")
         await call.say("Yes.")
-        await call.say("And a salad as a second order, and text me that as well.")
+        await call.say("Yes, as a second order, and text me that as well.")
 
     lines = [text["Body"].splitlines()[1] for text in stage.carrier.texts]
     assert lines == ["Tomato Soup: $8.50", "House Salad: $10.00"]

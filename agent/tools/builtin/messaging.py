@@ -116,7 +116,6 @@ class Restaurant(msgspec.Struct, frozen=True):
     side_effect=SideEffect.ONCE,
     filler=_FILLER,
     needs="sms",
-    read_back=(),
 )
 async def send_restaurant_sms(
     call: CallContext,
@@ -184,7 +183,6 @@ async def send_restaurant_email(
     side_effect=SideEffect.ONCE,
     filler=_FILLER,
     needs="sms",
-    read_back=(),
     rename={"appointment": "appointmentDetails"},
 )
 async def send_appointment_sms(
