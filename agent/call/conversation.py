@@ -25,8 +25,9 @@ from agent.call.history import History
 from agent.call.keypad import Keypad
 from agent.call.lifecycle import CallEnding
 from agent.call.messages import Choice
+from agent.call.opening import CallOpening
 from agent.call.reply import Reply, Then
-from agent.call.resumption import Resumption, first_words
+from agent.call.resumption import Resumption
 from agent.call.stale_events import StaleEvents
 from agent.call.summarization import Summarization
 from agent.call.timers import Timer, TimerSet
@@ -55,6 +56,8 @@ class Conversation:
         self._language = CallerLanguage(history, self._turn, self._lifecycle)
         self._turn_taking = TurnTaking(self._input, self._output, *parts, self._turn, reply.ahead)
         self._wishes = CallerWishes(history, *parts)
+        beginning = (self._output, self._tools, self._keypad, self._lifecycle)
+        self._opening = CallOpening(*beginning, self._turn, self._language)
         self._summarization = Summarization(history, self._tools, limits)
         self._stale = StaleEvents(reply, self._tools, timers, self._summarization)
         self.received: ev.Event = ev.CallStarted()  # with marks for sensitive digits
@@ -93,7 +96,7 @@ class Conversation:
             case ev.ReplyDelta(_, text):
                 self._actions += self._turn.add_delta(text)
             case ev.CallStarted():
-                self._begin_call()
+                self._follow_turn(*self._opening.begin(self._resumption))
             case ev.CallerSpoke():
                 self._hear(event)
             case ev.CallerInterrupted(heard, after_ms):
@@ -162,29 +165,6 @@ class Conversation:
                 self._watch_duration()
             case _:  # CLOSING
                 self._lose_connection(ev.EndReason.CALLER_HANGUP)
-
-    def _begin_call(self) -> None:
-        elapsed_ms = self._resumption.elapsed_ms if self._resumption else 0
-        self._actions.append(self._lifecycle.begin(self._config.limits, elapsed_ms))
-        if self._resumption is not None:
-            self._resume(self._resumption)
-        elif self._config.greeting:
-            self._actions += self._output.greet(self._config.greeting)
-            self._end_turn()
-        else:
-            self._actions += self._turn.ask()
-
-    def _resume(self, resumption: Resumption) -> None:
-        self._actions += self._language.switch(resumption.language)
-        self._actions += self._tools.resume()
-        if resumption.end is not None:
-            self._lifecycle.take_effect(resumption.end, self._config, was_awaited=True)
-            self._actions += self._keypad.close()
-        if (ending := self._lifecycle.ending) and not self._tools.is_awaited:
-            self._say_last(ending.farewell(self._config.phrases))
-            return
-        first = first_words(resumption, self._config.phrases, self._config.greeting)
-        self._follow_turn(*self._turn.take_up(first))
 
     def _hear(self, event: ev.CallerSpoke) -> None:
         if not event.is_final:
