@@ -186,7 +186,12 @@ class TurnTaking:
         return self._fillers.next_reprompt(open_question(self._input.unanswered[1]), language)
 
     def await_words(self, limits: Limits) -> list[Action]:
-        """After a barge-in: wait for the words of the voice that is heard, if there is one."""
+        """After a barge-in: wait for the words of the voice that is heard, if there is one.
+
+        An end that is final is announced whatever they are.
+        """
+        if self._lifecycle.end_is_final:
+            return []
         after_ms = LONGEST_END_OF_TURN_MS if self.caller_is_speaking else limits.resume_after_ms
         return [*self.begin_caller_turn(), self._timers.start(Timer.YIELD, after_ms)]
 
@@ -294,6 +299,8 @@ class TurnTaking:
 
     @property
     def _yields(self) -> bool:
+        if self._lifecycle.end_is_final:
+            return False
         has_yielded = Timer.YIELD in self._timers.running
         return has_yielded or (self._turn.is_under_way and self._output.is_silent)
 

@@ -27,6 +27,7 @@ from agent.call.timers import StopTimer, Timer
 from agent.call.turn import CALL_GOES_ON
 from tests.call import builders as it
 
+LEAVES = replace(it.HELLO, tools={"leave": replace(it.HELLO.tools["order"], name="leave")})
 WISH = (
     '{"reasonCode": "live-agent-handoff", "reason": "wish",'
     ' "summary": "The caller\'s last words: That is all."}'
@@ -176,9 +177,20 @@ def test_an_interrupt_hurries_a_handoff() -> None:
     ]
 
 
+@pytest.mark.parametrize("sign", [it.interrupted("I will"), it.caller_on()])
+def test_the_words_before_a_handoff_do_not_give_way(sign: ev.Event) -> None:
+    call = it.using("leave", config=LEAVES)
+    call.happens(it.done(1, effect=Handoff("wish", "so")))
+
+    call.happens(sign)
+
+    assert Timer.YIELD not in call.running
+    said = call.happens(it.delta(call.world.active or 0, "One moment. "))
+    assert it.spoken(said)
+
+
 def test_a_late_hang_up_is_no_longer_wanted() -> None:
-    config = replace(it.HELLO, tools={"leave": replace(it.HELLO.tools["order"], name="leave")})
-    call = it.using("leave", config=config)
+    call = it.using("leave", config=LEAVES)
     call.happens(it.spoke("Not yet!"), it.done(1, effect=HangUp()))
     call.happens(it.delta(2, "Yes?"), it.finished(2))
 
@@ -186,8 +198,7 @@ def test_a_late_hang_up_is_no_longer_wanted() -> None:
 
 
 def test_a_late_handoff_still_hands_off() -> None:
-    config = replace(it.HELLO, tools={"leave": replace(it.HELLO.tools["order"], name="leave")})
-    call = it.using("leave", config=config)
+    call = it.using("leave", config=LEAVES)
     call.happens(it.spoke("Why?"), it.done(1, effect=Handoff("wish", "so")))
     call.happens(it.delta(2, "Yes?"), it.finished(2))
 

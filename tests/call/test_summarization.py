@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from agent.call import events as ev
 from agent.call.actions import (
     Action,
+    AdoptReply,
     CancelSummary,
     HangUp,
     Record,
@@ -165,6 +166,19 @@ def test_a_reply_cancels_the_summary_and_the_end_of_the_turn_asks_again() -> Non
     assert [type(one) for one in begun] == [CancelSummary, StartReply]
     assert late == []
     assert isinstance(over[-1], Summarize)
+
+
+def test_a_summary_after_a_reply_that_was_complete_before_the_words_is_not_cancelled() -> None:
+    call = it.listening(SOON)
+    turn(call, "I am Ada.", "Hello Ada.")
+    turn(call, "Two pizzas.", "Which size?")
+    call.happens(it.partial("Large please"), Timer.SPECULATION)
+    call.happens(it.delta(3, "Fine. "), it.finished(3))
+
+    actions = call.happens(it.spoke("Large please."))
+
+    begun = (AdoptReply, Summarize, CancelSummary)
+    assert [type(one) for one in actions if isinstance(one, begun)] == [AdoptReply, Summarize]
 
 
 def test_a_model_that_is_always_interrupted_is_asked_less_often() -> None:
