@@ -12,9 +12,10 @@ A question of the caller in between leaves what was read back before it in force
 sentence of the service, such as "Are you still there?", is none to the read-back,
 unless that sentence repeats its question. What was read back is compared as spoken
 (`agent.call.spoken_values`); words are compared only in the language the call began in, in which
-tools are written, and only once for the same call: if the caller has agreed to a second read-back,
-other words may mean the same. Numbers always count. Whether a yes is meant, only a caller knows: in
-doubt words that refuse nothing are a yes, because a rule that asks again and again has no end.
+tools are written, and only once for the same values: if the caller has agreed to a second read-back
+of them, other words may mean the same. Numbers and the parts of an e-mail address always count.
+Whether a yes is meant, only a caller knows: in doubt words that refuse nothing are a yes, because a
+rule that asks again and again has no end.
 """
 
 from __future__ import annotations
@@ -124,14 +125,18 @@ def fault_of(
     is_used = any(used.result is None or not used.result.is_error for used in since)
     if is_used or not exchange.asks or not agrees(exchange.answers, exchange.language):
         return NOT_AGREED
+    names = frozenset(spec.read_back)
+    given = list(leaves(json.loads(call.arguments), names))
     is_second = any(
-        at < exchange.position and used.call.name == call.name and _is_refused(used)
+        at < exchange.position
+        and used.call.name == call.name
+        and _is_refused(used)
+        and list(leaves(json.loads(used.call.arguments), names)) == given
         for at, used in earlier
     )
     is_alike = is_same_language(exchange.language or "en", exchange.first_language or "en")
     text = SpokenText(exchange.asked, exchange.language)
     compares_words = is_alike and not is_second
-    given = leaves(json.loads(call.arguments), frozenset(spec.read_back))
     missing = dict.fromkeys(
         name for name, value in given if not text.names(value, compares_words=compares_words)
     )

@@ -1,4 +1,4 @@
-"""Values in spoken words: numbers, prices, times and days, and whether a text names a value.
+"""Values in spoken words: numbers, prices, times, days, addresses; whether a text names a value.
 
 A value of a tool call is written ("2:00 PM", 21.5, "2026-03-06"), and a model says it in words
 ("two in the afternoon", "twenty-one fifty", "Friday the sixth"). `names` is tolerant to that, and
@@ -17,6 +17,7 @@ from text_to_num import alpha2digit  # type: ignore[import-untyped] # it has no 
 
 from agent.call.languages import primary
 from agent.call.languages.commitment_words import commitment_words
+from agent.call.spoken_address import names_address, read_address
 
 _READ = frozenset({"en", "es", "de", "fr", "it", "nl", "pt"})
 """Languages whose number words `text2num` reads: https://text2num.readthedocs.io"""
@@ -72,6 +73,7 @@ class SpokenText:
     """What the agent has said, to look for values in it; a BCP 47 tag."""
 
     def __init__(self, text: str, language: str) -> None:
+        self._text = text
         self._digits = in_digits(text, language).casefold()
         self._squeezed = squeezed(self._digits)
         self._words = frozenset(squeezed(word) for word in _WORD.findall(self._digits))
@@ -85,7 +87,7 @@ class SpokenText:
         Args:
             value: Text, a number or a truth value; the last, 0 and 1 are seldom said.
             compares_words: False for values in another language than the text's: only numbers,
-                times and days count.
+                times, days and the parts of an e-mail address count.
         """
         match value:
             case bool():
@@ -96,6 +98,8 @@ class SpokenText:
                 return self._names_day(value.strip())
             case str() if _TIME.fullmatch(value.strip()):
                 return self._names_time(value.strip())
+            case str() if address := read_address(value):
+                return names_address(self._text, address, is_exact=compares_words)
             case str():
                 return not compares_words or self._has_words(value)
             case _:

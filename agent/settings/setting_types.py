@@ -14,9 +14,9 @@ from typing import Annotated, Any
 from urllib.parse import SplitResult, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from agent.call.spoken_address import is_email_address
 from agent.usecases.caller_identity import (
     ATTESTATIONS,
-    is_email_address,
     is_number_prefix,
     is_telephone_number,
 )

@@ -16,9 +16,9 @@ from msgspec import Meta
 
 from agent.call.config import KeyBinding, Phrases
 from agent.call.messages import ToolSpec
+from agent.call.spoken_address import is_email_address
 from agent.call.text import name_in
 from agent.ports import Item, Store
-from agent.usecases.caller_identity import is_email_address
 from agent.usecases.http_tool import HttpTool
 from agent.usecases.model_times import NO_TIMES, ModelTimes
 from agent.usecases.spending import NO_SPENDING_LIMITS, SpendingLimits

@@ -23,11 +23,6 @@ _WITHHELD = frozenset(
     f"{code}{word.translate(_KEYS)}" for word in _NO_NUMBER for code in ("+", "+1")
 )
 
-_EMAIL_ADDRESS = re.compile(
-    r"(?=.{3,254}\Z)[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}"
-    r"@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2,63}"
-)
-
 UNKNOWN = ""
 
 ATTESTATIONS = ("failed", "c", "b", "a")
@@ -75,8 +70,3 @@ def is_trusted(verstat: str, least: str) -> bool:
         return False
     passed = _PASSED.fullmatch(reported)
     return least == "failed" or (passed is not None and passed[1] <= least)
-
-
-def is_email_address(text: str) -> bool:
-    """An address that mail servers accept: ASCII, a domain with a dot, no quotes or comments."""
-    return _EMAIL_ADDRESS.fullmatch(text) is not None

@@ -41,9 +41,9 @@ def fault(*facts: Fact, language: str = "en-US", arguments: object = TABLE) -> s
     return fault_of(BOOK, call, exchange, list(history.tool_runs()))
 
 
-def used(result: str | None, *, is_error: bool = False) -> ToolUsed:
+def used(result: str | None, *, is_error: bool = False, arguments: object = TABLE) -> ToolUsed:
     """The same tool, called before."""
-    call = ToolCall("tool00001", "book", "{}")
+    call = ToolCall("tool00001", "book", json.dumps(arguments))
     return ToolUsed(1, call, None if result is None else ToolResult(call.id, result, is_error))
 
 
@@ -126,10 +126,13 @@ def test_other_words_for_the_same_are_agreed_to_at_the_second_read_back() -> Non
     again = AgentSaid("So four outside by the water, Friday at 7:30. Shall I?")
 
     first = fault(READ_BACK, YES, arguments=spoken)
-    second = fault(READ_BACK, YES, used("{}", is_error=True), again, YES, arguments=spoken)
+    refused = used("{}", is_error=True, arguments=spoken)
+    second = fault(READ_BACK, YES, refused, again, YES, arguments=spoken)
+    other = fault(READ_BACK, YES, refused, again, YES, arguments={**spoken, "name": "Garden"})
 
     assert first == NOT_NAMED.format("name")
     assert second == ""
+    assert other == NOT_NAMED.format("name")
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ use_case: defaultUseCase
 caller: {number: "+15557654321"}
 steps:
   - says: my name is Ada Lovelace
+  - says: "yes"
   - says: ordering food
   - hangs_up: true
 """

@@ -304,6 +304,7 @@ async def test_model_cannot_confirm_an_address_in_one_turn(tmp_path: Path) -> No
             calls(MAIL, to_email=STRANGER),
             says("It is stranger at example dot net. Is that right?"),
             calls(SAVE, email=STRANGER, confirmed=True),
+            says("It is saved. Shall I send the order to stranger at example dot net?"),
             calls(MAIL, to_email=STRANGER),
             says("I have sent it."),
         ) as stage,
@@ -314,6 +315,7 @@ async def test_model_cannot_confirm_an_address_in_one_turn(tmp_path: Path) -> No
         before = await stage.server.store.get(NEW, "profile") or {}
         sent_before = list(stage.carrier.mails)
         await call.say("Yes, that is right.")
+        await call.say("Yes please.")
         after = await stage.server.store.get(NEW, "profile") or {}
 
     assert (before, sent_before) == ({}, [])

@@ -170,6 +170,7 @@ async def test_newcomer_is_known_and_served_otherwise_in_the_next_call(
 
     async with server.twilio.call(From=STRANGER) as call:
         await call.say("my name is ada lovelace")
+        await call.say("yes")
         await call.say("the second one please")
     (profile,) = await server.items(STRANGER, "profile")
     next_call = await server.relay(From=STRANGER)

@@ -71,7 +71,8 @@ SAVER = ToolSpec("SaveEmailFunction", "Saves it.", '{"type":"object"}')
         ),
         (
             "defaultUseCase", (), STRANGER,
-            f"{ASK} As soon as you have both, save them with the tool DefaultSaveFirstAndLastName.",
+            f"{ASK} As soon as you have both, say them back in a short question, and after a yes"
+            " save them with the tool DefaultSaveFirstAndLastName.",
         ),
         *(
             ("pizza", (), profile, ASK)

@@ -1,8 +1,9 @@
 """Tools that send an SMS or an e-mail to the caller.
 
 The model chooses what is sent; the text comes from the table. An SMS goes to the calling number, an
-e-mail to the address of the profile or to one that was read back and answered. Each is sent at most
-once in a call (`agent.tools.idempotency`, not repeatable); its subject and address distinguish it.
+e-mail to an address that the caller has heard and agreed to (`agent.call.heard_confirmation`). Each
+is sent at most once in a call (`agent.tools.idempotency`, not repeatable); its subject and address
+distinguish it.
 
 Before it is sent, a message takes a place: an item `message::<channel>::<place>` in the partition
 of the call and in `usage::<number>`, written only if absent, so that two processes cannot take the
@@ -21,6 +22,7 @@ import structlog
 from msgspec import Meta
 
 from agent.call.messages import SideEffect
+from agent.call.spoken_address import is_email_address
 from agent.errors import MessageRefusal, MessageRefusedError, StoreError, ToolError
 from agent.ports import Channel, Item, Mail, TextMessage
 from agent.tools.builtin.apartments import (
@@ -32,18 +34,12 @@ from agent.tools.builtin.apartments import (
     read_day,
     read_time,
 )
-from agent.tools.builtin.caller_profile import (
-    EMAIL,
-    is_answered,
-    note_read_back,
-    remember,
-    spell_out,
-)
+from agent.tools.builtin.caller_profile import remember
 from agent.tools.builtin.order_history import PlacedOrder
 from agent.tools.builtin.restaurant import OrderType, order_of_call
 from agent.tools.idempotency import NOT_BEGUN, Plan, Result
 from agent.tools.tool import CallContext, Tool, tool
-from agent.usecases.caller_identity import is_email_address, is_telephone_number
+from agent.usecases.caller_identity import is_telephone_number
 
 log = structlog.get_logger(__name__)
 
@@ -141,7 +137,13 @@ async def send_restaurant_sms(
     return await _text(call, ["order", key], order_text(order, restaurant))
 
 
-@tool("SendRestaurantEmailFunction", side_effect=SideEffect.ONCE, filler=_FILLER, needs="email")
+@tool(
+    "SendRestaurantEmailFunction",
+    side_effect=SideEffect.ONCE,
+    filler=_FILLER,
+    needs="email",
+    read_back=("to_email",),
+)
 async def send_restaurant_email(
     call: CallContext,
     to_email: Annotated[
@@ -160,14 +162,12 @@ async def send_restaurant_email(
     """Send the order confirmation by e-mail.
 
     Use it after the order is placed, and only when the caller wants it. First read the address
-    back, the one on file too, letter by letter where you are not sure, and wait for a clear yes. It
-    sends nothing to an address that is not on file before the caller has answered it.
+    back, the one on file too, letter by letter where you are not sure, and wait for a clear yes.
     """
     address = to_email.strip()
     if not is_email_address(address):
         raise ToolError(f"{address!r} is not an e-mail address. Ask the caller to spell it.")
     key, order = await order_of_call(call)
-    await _require_confirmed(call, address.casefold())
     restaurant = await _restaurant(call)
     plan: Plan = {
         "to_email": address,
@@ -205,17 +205,6 @@ async def send_appointment_sms(
     when = f"{day:%A, %B} {day.day} at {slot.appointment['time']}"
     body = f"Your tour is booked: {when}, {slot.layout}, {slot.kind}.{where}"
     return await _text(call, ["tour", slot.key], body)
-
-
-async def _require_confirmed(call: CallContext, address: str) -> None:
-    if address == call.profile.email.casefold() or await is_answered(call, EMAIL, address):
-        return
-    await note_read_back(call, EMAIL, address)
-    raise ToolError(
-        "Nothing was sent yet: the caller has not confirmed this address. Read it back, ask "
-        "whether it is right, and after a clear yes call this again with the same address. It is: "
-        f"{spell_out(address)}."
-    )
 
 
 async def _restaurant(call: CallContext) -> Restaurant:

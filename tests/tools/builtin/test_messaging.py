@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -35,7 +34,6 @@ from tests.tools.worlds import (
     refused,
     run,
     seeded,
-    standing_in,
     told,
 )
 
@@ -75,11 +73,6 @@ async def ordering(caller: str = ADA) -> tuple[CallContext, MemoryMessenger]:
     call, messenger = await calling(caller=caller, profile=KNOWN if caller else None)
     await order(call)
     return call, messenger
-
-
-def later(call: CallContext, turn: int = 1) -> CallContext:
-    """The same call after the caller has answered."""
-    return replace(call, standing=standing_in(turn))
 
 
 async def test_order_is_texted_to_who_calls_from_who_was_called() -> None:
@@ -208,26 +201,6 @@ async def test_address_that_is_none_is_asked_for_again(address: str) -> None:
     assert messenger.mails == []
 
 
-async def test_no_email_goes_to_an_address_the_caller_has_not_answered() -> None:
-    call, messenger = await ordering()
-    stranger = "other@example.net"
-
-    first = await refused(call, EMAIL, to_email=stranger)
-    again = await refused(call, EMAIL, to_email=stranger.upper())
-    await told(call, "SaveEmailFunction", email=stranger)
-    at_once = await refused(call, EMAIL, to_email=stranger)
-    sent_so_far = list(messenger.mails)
-    other = await refused(later(call), EMAIL, to_email="another@example.net")
-    await told(later(call), EMAIL, to_email=stranger)
-
-    assert first == again == at_once
-    assert first.startswith("Nothing was sent yet: the caller has not confirmed this address.")
-    assert first.endswith("o, t, h, e, r, at, e, x, a, m, p, l, e, dot, n, e, t.")
-    assert other.startswith("Nothing was sent yet")
-    assert sent_so_far == []
-    assert [mail.recipient for mail in messenger.mails] == [stranger]
-
-
 async def test_a_call_sends_two_messages_by_each_channel() -> None:
     call, messenger = await ordering()
     await told(call, SMS)
@@ -280,8 +253,7 @@ async def test_an_address_gets_so_many_messages_a_day_from_any_callers() -> None
     for number in range(PER_DAY + 1):
         call = call_of(store, caller="", call_id=f"CA{number}", messenger=messenger)
         await order(call)
-        await refused(call, EMAIL, to_email="ada@example.com")
-        outcome = await run(later(call), EMAIL, to_email="Ada@Example.com")
+        outcome = await run(call, EMAIL, to_email="Ada@Example.com")
         said.append(outcome.is_error)
 
     assert said == [False] * PER_DAY + [True]
@@ -309,8 +281,7 @@ async def test_caller_without_a_number_gets_an_email_but_no_sms() -> None:
     call, messenger = await ordering(caller="")
 
     said = await refused(call, SMS)
-    await refused(call, EMAIL, to_email="ada@example.com")
-    await told(later(call), EMAIL, to_email="ada@example.com")
+    await told(call, EMAIL, to_email="ada@example.com")
 
     assert said == NO_NUMBER
     assert messenger.texts == []
@@ -366,9 +337,8 @@ async def test_repeats_send_nothing_more() -> None:
 
 async def test_corrected_address_and_new_order_are_new_messages() -> None:
     call, messenger = await ordering()
-    await refused(call, EMAIL, to_email="adda@example.com")
-    await told(later(call), EMAIL, to_email="adda@example.com")
-    await told(later(call), EMAIL, to_email="ada@example.com")
+    await told(call, EMAIL, to_email="adda@example.com")
+    await told(call, EMAIL, to_email="ada@example.com")
     await told(call, SMS)
     after = call_of(call.store, messenger=messenger, at=call.clock() + 60)
     await order(after, {"line_item": "Tomato Soup"})

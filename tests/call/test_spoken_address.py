@@ -1,4 +1,4 @@
-"""Reading spoken e-mail addresses, and spelling them out."""
+"""E-mail addresses are read from spoken words, spelled out, and found in what was said."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from agent.tools.builtin.caller_profile import read_address, spell_out
+from agent.call.spoken_address import names_address, read_address, spell_out
 
 SIGNS = {
     "@": ["at", "at sign", "@"],
@@ -97,6 +97,7 @@ def test_what_is_read_is_a_plain_address(said: str) -> None:
         ("b as in boy o b at example dot com", "bob@example.com"),
         ("b for bravo, o like oscar, b at example dot com", "bob@example.com"),
         ("ada at sign example period com", "ada@example.com"),
+        ("ada guion bajo b arroba ejemplo punto es", "ada_b@ejemplo.es"),
     ],
 )
 def test_an_address_is_read_as_people_say_it(said: str, address: str) -> None:
@@ -106,7 +107,8 @@ def test_an_address_is_read_as_people_say_it(said: str, address: str) -> None:
 @pytest.mark.parametrize(
     "said",
     [
-        "", "ada", "ada at example", "at example dot com", "ada at dot com",
+        "", "ada", "ada at home", "12 Oak Street, 4", "2:30 p.m. on Friday",
+        "ada at example", "at example dot com", "ada at dot com",
         "ada at at example dot com", "dot ada at example dot com",
         "ada dot dot l at example dot com", "ada at dash example dot com",
         "ada at example dot c", "ada at example dot 42", "ad\u00e0@example.com",
@@ -119,3 +121,61 @@ def test_an_address_is_read_as_people_say_it(said: str, address: str) -> None:
 )  # fmt: skip
 def test_what_is_no_plain_address_is_not_read(said: str) -> None:
     assert read_address(said) is None
+
+
+_PART = st.text("abcdefgxyz0123456789", min_size=1, max_size=8)
+NEAR_ADDRESSES = st.builds("{}{}{}@{}.{}".format, _PART, st.sampled_from("._-+"), _PART, _PART,
+                      st.sampled_from(["com", "example.org", "de"]))  # fmt: skip
+
+
+@given(address=NEAR_ADDRESSES, before=st.sampled_from(["", "I heard ", "Le escribo a "]))
+def test_an_address_that_is_spelled_out_is_read_and_found(address: str, before: str) -> None:
+    spelled = spell_out(address)
+
+    assert read_address(spelled) == address
+    assert names_address(
+        f"{before}{spelled}. Is that right?", address, is_exact=before != "Le escribo a "
+    )
+    assert names_address(f"{before}{address}. Is that right?", address, is_exact=True)
+
+
+@given(address=NEAR_ADDRESSES, other=NEAR_ADDRESSES)
+def test_another_address_is_not_found(address: str, other: str) -> None:
+    found = names_address(f"I heard {spell_out(other)}. Is that right?", address, is_exact=True)
+
+    assert found is (address == other)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "So that is a, d, a, at, example, dot, com. Is that right?",
+        "I have a-d-a at example dot com, correct?",
+        "A. D. A. at example dot com. Right?",
+        "Shall I save ada@example.com?",
+        "Is it ada at e x a m p l e dot com?",
+        "It is a as in apple, d for dog, a, at example dot com. I will save it, okay?",
+        "¿Le escribo a ada arroba example punto com?",
+        "Ist ada at example Punkt com richtig?",
+        "C'est ada arobase example point com ?",
+    ],
+)
+def test_an_address_is_found_however_it_is_said(said: str) -> None:
+    assert names_address(said, "ada@example.com", is_exact=True)
+
+
+@pytest.mark.parametrize(
+    ("said", "is_near"),
+    [
+        ("e, d, a, at example dot com. Is that right?", False),
+        ("x, a, d, a, at example dot com. Is that right?", True),
+        ("ada dot ada at example dot com, is that right?", True),
+        ("Ada at example dot com dot uk, is that right?", True),
+        ("ada at other dot com, is that right?", False),
+        ("Ada. At example we write dot com?", True),
+        ("Shall I save it?", False),
+    ],
+)
+def test_another_address_is_none_and_may_be_near(said: str, *, is_near: bool) -> None:
+    assert not names_address(said, "ada@example.com", is_exact=True)
+    assert names_address(said, "ada@example.com", is_exact=False) is is_near
