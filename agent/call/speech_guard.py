@@ -9,6 +9,7 @@ end, then said or not; after the first sentence that is not said, nothing more o
 | commitment | what no tool has done; an unknown price or time | asked again, then a phrase |
 | language | words that are surely of another language | the same |
 | repetition | a sentence of the same reply again | a question, if none was asked |
+| repetition | the last answer again (`agent.call.last_answer`) | asked again, then a phrase |
 | length | all after the sentence in which the limit is reached | "Shall I go on?" |
 
 A number is known if the prompt, a result of a tool, or the caller has it; a price also if known
@@ -34,6 +35,7 @@ from agent.call.languages.commitment_words import (
     commitment_words,
     language_of_words,
 )
+from agent.call.last_answer import content_of, last_answer
 from agent.call.messages import SideEffect, ToolSpec
 from agent.call.spoken_values import (
     PRICE,
@@ -69,11 +71,6 @@ class Verdict(StrEnum):
     REPETITION = "repetition"
     LENGTH = "length"
 
-    @property
-    def is_end(self) -> bool:
-        """Whether what was said is an answer, so that the model is not asked again."""
-        return self in {Verdict.LENGTH, Verdict.REPETITION}
-
 
 NOTES = {
     Verdict.COMMITMENT: (
@@ -85,7 +82,12 @@ NOTES = {
     Verdict.LENGTH: "You were stopped after {}: too long. Say less, and ask.",
 }
 """What the model reads about a reply that was stopped."""
+SAID_BEFORE = (
+    "Not said, because it is your last answer once more: {}. The caller has gone on since: answer"
+    " that, or ask about it in other words."
+)
 _BEGINNINGS = {note.partition("{}")[0]: verdict for verdict, note in NOTES.items()}
+_BEGINNINGS[SAID_BEFORE.partition("{}")[0]] = Verdict.REPETITION
 _SHOWN = 160
 
 
@@ -157,6 +159,8 @@ class GuardRules:
     """The language in which the session listens and speaks, BCP 47: never a wrong one."""
     is_strict: bool = False
     """Each sentence is held until its end: the reply before this one was stopped."""
+    last_answer: str = ""
+    """What must not be said again as a whole (`agent.call.last_answer`)."""
 
 
 @dataclass(slots=True)
@@ -172,6 +176,10 @@ class SpeechGuard:
     _held: str = ""
     _said: list[str] = field(default_factory=list)  # whole sentences, squeezed
     _words: frozenset[str] = frozenset()
+    _kept: str = ""
+    """All of the reply, while it may be the last answer again."""
+    _is_new: bool = False
+    _is_last_answer: bool = False
 
     @property
     def has_begun(self) -> bool:
@@ -184,9 +192,24 @@ class SpeechGuard:
     def finish(self, rest: str) -> str:
         """The same for the last piece."""
         said = "".join(self._take(part) for part in _parts(rest))
-        return self._give((said + self._end()).rstrip())
+        return self._give((said + self._end()).rstrip(), is_all=True)
 
-    def _give(self, text: str) -> str:
+    def _give(self, text: str, *, is_all: bool = False) -> str:
+        if self.rules.last_answer and not self._is_new:
+            text, self._kept = self._kept + text, ""
+            last, again = (
+                content_of(each, self.rules.language) for each in (self.rules.last_answer, text)
+            )
+            may_be_last = self.verdict is None and last[: len(again)] == again
+            if not again:
+                may_be_last &= words_of(self.rules.last_answer).startswith(words_of(text))
+            if may_be_last and not is_all:
+                self._kept = text
+                return ""
+            if may_be_last and again == last:
+                self._is_last_answer = True
+                return self._stop(Verdict.REPETITION, text)
+            self._is_new = again != ()
         self.given += len(text)
         return text
 
@@ -222,9 +245,17 @@ class SpeechGuard:
         return ""
 
     @property
+    def is_end(self) -> bool:
+        """Whether what was said is an answer, so that the model is not asked again."""
+        is_again = self.verdict is Verdict.REPETITION and not self._is_last_answer
+        return is_again or self.verdict is Verdict.LENGTH
+
+    @property
     def note(self) -> str:
         """What the model reads about the verdict."""
         shown = json.dumps(self.unsaid, ensure_ascii=False)
+        if self._is_last_answer:
+            return SAID_BEFORE.format(shown)
         return NOTES[self.verdict].format(shown) if self.verdict else ""
 
     @property
@@ -271,14 +302,18 @@ class SpeechGuard:
 
 
 def rules_for(
-    config: CallConfig, history: History, languages: tuple[str, str], *, is_strict: bool
+    config: CallConfig, history: History, languages: tuple[str, str], stopped: GuardRules | None
 ) -> GuardRules:
-    """What holds for the reply to this history; languages of the caller and the session, BCP 47."""
+    """What holds for the reply to this history; languages of the caller and the session, BCP 47.
+
+    `stopped`: the rules of the reply before this one, if it was stopped.
+    """
     limits, tools = config.limits, tuple(config.tools.values())
     sources = Sources(config.known, history) if limits.guards_commitments else None
     language, session = languages
-    common = (language, history.unanswered(0), limits.longest_reply, sources, tools)
-    return GuardRules(*common, session, is_strict=is_strict)
+    last = stopped.last_answer if stopped else last_answer(history, language)
+    common = (language, history.unanswered(0), limits.longest_reply, sources, tools, session)
+    return GuardRules(*common, is_strict=stopped is not None, last_answer=last)
 
 
 def _parts(text: str) -> Iterator[str]:

@@ -143,7 +143,9 @@ class Turn:
         if self._asked_at is None:
             self._asked_at = len(self._history)
         call, languages = (self.config, self._history), (self.spoken, self.config.language)
-        rules = rules_for(*call, languages, is_strict=self._has_been_stopped)
+        rules = rules_for(
+            *call, languages, self._reply.guard.rules if self._has_been_stopped else None
+        )
         is_awaited = Timer.FILLER in self._timers.running  # since a request without words
         return [
             *self._timers.stop(Timer.IDLE),
@@ -328,14 +330,17 @@ class Turn:
     def _after_verdict(self, verdict: Verdict) -> TurnDecision:
         """The reply was stopped: it is asked for again, or ends with a question."""
         noted, words = self.add_note(self._reply.guard.note), self.config.phrases
-        if not verdict.is_end and not self._has_been_stopped:
+        is_end = self._reply.guard.is_end
+        if not is_end and not self._has_been_stopped:
             self._has_been_stopped = True
             return [noted, *self.ask(self._reply.choice)], Then.AWAIT
         self.closing.note_answer()
         stopped: list[Action] = [noted, *self._succeed()]
-        if verdict.is_end and asks(self._history.question):
+        if is_end and asks(self._history.question):
             return stopped, Then.END_TURN
-        said, then = self._stand_in(words.shall_i_go_on if verdict.is_end else words.not_certain)
+        is_again = verdict is Verdict.REPETITION
+        sorry = words.not_understood if is_again else words.not_certain
+        said, then = self._stand_in(words.shall_i_go_on if is_end else sorry)
         return [*stopped, *said], then
 
     def _succeed(self) -> list[Action]:

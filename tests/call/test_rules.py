@@ -36,7 +36,7 @@ from agent.call.messages import StopReason, ToolCall
 from agent.call.resumption import ResumeCause
 from agent.call.timers import Timer
 from tests.call.providers import assert_no_provider_refuses
-from tests.call.world import CONFIG, WISH, World
+from tests.call.world import AGAIN, CONFIG, GOES_ON, WISH, World
 
 WORDS = st.sampled_from([
     "Two large pizzas please.", "yes", "okay", "I would like to and", "no", "", " ", "...", "stop",
@@ -268,6 +268,21 @@ class Adversary(RuleBasedStateMachine):
         if world.active is not None:
             buy = ToolCall("a", "buy", f'{{"dollars":{dollars}}}')
             world.happen(ev.ReplyFinished(world.active, (buy,)))
+
+    @rule(
+        then=st.sampled_from([GOES_ON, GOES_ON, "Say that again.", "no"]),
+        begins=st.sampled_from(["", "Sure", "One"]),
+    )
+    def model_says_it_again(self, then: str, begins: str) -> None:
+        """It answers, the caller goes on, and it answers with the same words."""
+        world = self.world
+        for words in ("What is for lunch?", then):
+            world.happen(ev.CallerSpoke(words))
+            for _ in range(2):
+                if world.active is not None:
+                    text = f"{begins} {AGAIN}" if words == then else AGAIN
+                    world.happen(ev.ReplyDelta(world.active, text))
+                    world.happen(ev.ReplyFinished(world.active))
 
     @precondition(lambda self: self.world.replies)
     @rule(pick=ANY, fault=st.sampled_from(ReplyFault))

@@ -89,8 +89,8 @@ _ENGLISH = CommitmentWords(
     near_days=frozenset({"today", "tonight", "tomorrow"}),
     half_past=frozenset({"half", "quarter", "noon", "midday", "midnight"}),
     repeats=_line(
-        "again|repeat|once more|pardon|what|sorry|come again|didn't (?:hear|get|catch|understand)"
-        "|still|huh|excuse me"
+        "again|repeat|once more|pardon|didn't (?:hear|get|catch|understand)|huh|excuse me"
+        "|(?:what|sorry)$|what (?:was|is) that|what's that|what did you say|say that"
     ),
     function_words=words(
         "the and you is are what would your with for this that have can please thank it"
@@ -125,7 +125,10 @@ _SPANISH = CommitmentWords(
     weekdays=("lunes", "martes", "miércoles", "jueves", "viernes", "sábado", "domingo"),
     near_days=frozenset({"hoy", "mañana"}),
     half_past=frozenset({"media", "cuarto", "mediodía", "medianoche"}),
-    repeats=_line("otra vez|de nuevo|repit\\w+|repetir|cómo|perdón|qué|no (?:oí|entendí)"),
+    repeats=_line(
+        "otra vez|de nuevo|repit\\w+|repetir|perdón|(?:cómo|qué)$|(?:cómo|qué) (?:dice|dijo)"
+        "|no (?:oí|entendí)"
+    ),
     function_words=words(
         "el los las una usted qué está para por con gracias pero muy también puedo su"
     ),
@@ -162,7 +165,10 @@ _GERMAN = CommitmentWords(
     ),
     near_days=frozenset({"heute", "morgen", "übermorgen"}),
     half_past=frozenset({"halb", "viertel", "dreiviertel", "mittag", "mitternacht"}),
-    repeats=_line("nochmal|noch einmal|wiederhol\\w+|wie bitte|was|nicht verstanden"),
+    repeats=_line(
+        "nochmal|noch einmal|wiederhol\\w+|wie bitte|(?:was|wie)$|nicht verstanden"
+        "|was (?:haben sie|hast du|war das)"
+    ),
     function_words=words(
         "der die das und ist nicht ich sie ein eine mit für auf wie"
         " ihre bitte möchten"
@@ -199,7 +205,9 @@ _FRENCH = CommitmentWords(
     weekdays=("lundi", "mardi", "mercredi", "jeudi", "vendredi", "samedi", "dimanche"),
     near_days=frozenset({"aujourd'hui", "demain"}),
     half_past=frozenset({"demie", "quart", "midi", "minuit"}),
-    repeats=_line("encore|répét\\w+|pardon|comment|quoi|pas (?:entendu|compris)|redire"),
+    repeats=_line(
+        "encore|répét\\w+|pardon|(?:comment|quoi)$|pas (?:entendu|compris)|redire|redites"
+    ),
     function_words=words(
         "le les une est vous je avec pour dans votre êtes merci mais aussi quel puis des"
     ),
