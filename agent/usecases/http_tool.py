@@ -174,6 +174,7 @@ class ToolTable(msgspec.Struct, forbid_unknown_fields=True):
     expects: dict[str, Expectation] = {}
     timeout: Annotated[float, Meta(ge=0.1, le=15)] = 5.0
     collects: Collector | None = None
+    read_back: tuple[str, ...] | None = None
 
 
 def read_http_tools(
@@ -216,6 +217,8 @@ def _read(name: str, raw: object, tools_field: str, built_in: Container[str]) ->
             filler=table.filler,
             collects=table.collects,
             expects=tuple(table.expects.items()),
+            needs_heard_confirmation=table.read_back is not None,
+            read_back=table.read_back or (),
         ),
         method=table.method,
         url=_url(table.url, f"{field}.url"),
@@ -331,6 +334,8 @@ def _check_placeholders(tool: HttpTool, body: object, field: str) -> None:
         parameter = parameters.get(piece.name) if isinstance(piece, Placeholder) else None
         if parameter and not parameter.is_required:
             raise UseCaseError(f"{field}.url: {{{parameter.name}}}: must be required in a path")
+    for name in (each for each in tool.spec.read_back if each not in parameters):
+        raise UseCaseError(f"{field}.read_back: {name!r}: there is no such parameter")
     for name in parameters.keys() - used:
         raise UseCaseError(f"{field}.parameters.{name}: is used nowhere")
 

@@ -46,6 +46,7 @@ method = "POST"
 url = "https://api.example.com/reminders"
 idempotency_key = true
 body = { to = "{call.caller}", text = "{text}" }
+read_back = ["text"]
 parameters.text = { description = "What of.", max_length = 80, required = false }
 
 [keypad.1]
@@ -97,6 +98,8 @@ def test_declared_tool_is_a_tool_like_any_other(folder: Path) -> None:
     assert use_case.http_tools[0] == STATUS
     assert use_case.tools[1] == STATUS.spec
     assert use_case.http_tools[1].spec.side_effect is SideEffect.ONCE
+    assert use_case.http_tools[1].spec.needs_heard_confirmation
+    assert use_case.http_tools[1].spec.read_back == ("text",)
     assert use_case.http_tools[1].is_repeatable
     assert use_case.keypad == {"1": KeyBinding("One moment.", "OrderStatus")}
 
@@ -250,6 +253,7 @@ def with_parameter(name: str, /, **table: object) -> dict[str, object]:
         ),
         ({"timeout": 60}, "timeout: Expected `float` <= 15.0"),
         ({"method": "POST", "timeout": 8}, "timeout: 5 seconds at most with a side effect"),
+        ({"read_back": ["c"]}, "read_back: 'c': there is no such parameter"),
         ({"idempotency_key": True}, "idempotency_key: is for a tool with a side effect"),
         ({"method": "POST", "side_effect": "idempotent"}, f"side_effect: a POST {NEEDS_KEY}"),
         ({"method": "PATCH", "side_effect": "idempotent"}, f"side_effect: a PATCH {NEEDS_KEY}"),

@@ -58,6 +58,8 @@ class McpServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, r
     """The tools to offer, by the server's own names; unset = all."""
     side_effects: dict[str, SideEffect] = {}
     """By the server's own names; they win over its hints."""
+    read_back: dict[str, list[_Text]] = {}
+    """By the server's own names: the arguments that are read back before the tool runs."""
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
@@ -111,8 +113,10 @@ def _fault(name: str, entry: McpServerConfig) -> str:
             return "url must be https://host/path or http://host/path"
         if "@" in parts.netloc:
             return "url must have no user name; use headers"
-    stray = {*entry.side_effects} - {*(entry.tools or entry.side_effects)}
-    return f"sideEffects: {sorted(stray)[0]!r} is not in tools" if stray else ""
+    for key, named in (("sideEffects", entry.side_effects), ("readBack", entry.read_back)):
+        if entry.tools is not None and (stray := named.keys() - {*entry.tools}):
+            return f"{key}: {sorted(stray)[0]!r} is not in tools"
+    return ""
 
 
 def _filled(

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -146,6 +146,16 @@ def offered_tools(
     return tools, remarks
 
 
+def _properties(schema: object) -> Iterator[str]:
+    """The names of the properties of a schema, at any depth."""
+    if isinstance(schema, dict):
+        properties = schema.get("properties")
+        yield from properties if isinstance(properties, dict) else ()
+        schema = list(schema.values())
+    for each in schema if isinstance(schema, list) else ():
+        yield from _properties(each)
+
+
 def names(server: str, originals: Iterable[str]) -> dict[str, str]:
     """The name of each tool here, by the server's own name."""
     plain = {original: f"{server}__{tool_name_of(original) or '_'}" for original in originals}
@@ -166,7 +176,17 @@ def _tool(name: str, listed: ListedTool, config: McpServerConfig, call_tool: Cal
     schema = plain_schema(listed.schema)
     effect = _side_effect(listed, config)
     description = one_line(listed.description, _DESCRIPTION_CHARS) or f"The tool {name}."
-    spec = ToolSpec(name, description, msgspec.json.encode(schema).decode(), effect)
+    read_back = config.read_back.get(listed.name)
+    if unknown := {*(read_back or ())} - {*_properties(schema)}:
+        raise SchemaError(f"readBack: it has no argument {min(unknown)!r}")
+    spec = ToolSpec(
+        name,
+        description,
+        msgspec.json.encode(schema).decode(),
+        effect,
+        needs_heard_confirmation=read_back is not None,
+        read_back=tuple(read_back or ()),
+    )
     is_repeatable = effect is SideEffect.IDEMPOTENT
 
     async def look(_: CallContext, given: msgspec.Struct) -> object:

@@ -32,6 +32,7 @@ def test_servers_are_read_in_the_form_other_programs_use(tmp_path: Path) -> None
                 "timeout": 3,
                 "tools": ["find", "order"],
                 "sideEffects": {"order": "once"},
+                "readBack": {"order": ["what", "count"], "find": []},
             },
         },
     )
@@ -48,6 +49,7 @@ def test_servers_are_read_in_the_form_other_programs_use(tmp_path: Path) -> None
             timeout=3.0,
             tools=["find", "order"],
             side_effects={"order": SideEffect.ONCE},
+            read_back={"order": ["what", "count"], "find": []},
         ),
     }
 
@@ -99,6 +101,7 @@ def test_server_without_its_secret_is_left_out_alone(tmp_path: Path) -> None:
         ({"a": {"url": URL, "type": "sse"}}, "Invalid enum value 'sse'"),
         ({"a": {"url": URL, "sideEffects": {"x": "twice"}}}, "Invalid enum value 'twice'"),
         ({"a": {"url": URL, "tools": ["x"], "sideEffects": {"y": "once"}}}, "'y' is not in tools"),
+        ({"a": {"url": URL, "tools": ["x"], "readBack": {"y": []}}}, "readBack: 'y' is not in"),
         (["a"], "Expected `object`"),
     ],
 )

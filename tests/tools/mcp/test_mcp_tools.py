@@ -120,6 +120,23 @@ def test_side_effect_is_the_operators_word_then_the_servers_hint(
     assert tools["shop__order"].spec.side_effect is effect
 
 
+def test_tool_that_commits_says_what_is_read_back() -> None:
+    lines = {"type": "array", "items": {"type": "object", "properties": {"count": {}}}}
+    schema = {"type": "object", "properties": {"what": {"type": "string"}, "lines": lines}}
+    order = listed("order", schema=schema)
+    near, far = {"order": ["what", "count"]}, {"order": ["colour"]}
+
+    tools, _ = offered_tools("shop", McpServerConfig(url=URL, read_back=near), [order], Asked(LOST))
+    none, remarks = offered_tools(
+        "shop", McpServerConfig(url=URL, read_back=far), [order], Asked(LOST)
+    )
+
+    assert tools["shop__order"].spec.needs_heard_confirmation
+    assert tools["shop__order"].spec.read_back == ("what", "count")
+    assert none == {}
+    assert remarks == ["shop__order: readBack: it has no argument 'colour', left out"]
+
+
 @pytest.mark.parametrize(
     ("answer", "is_idempotent", "outcomes", "runs"),
     [
