@@ -42,6 +42,7 @@ from agent.call.languages.english import ENGLISH
 from agent.call.languages.german import GERMAN
 from agent.call.languages.turn_words import TurnWords
 from agent.call.messages import ToolResult
+from agent.call.spoken_values import words_of
 from agent.call.text import bounded_line
 from agent.call.utterance_analysis import asks
 
@@ -80,7 +81,7 @@ def lines_of(facts: Sequence[Fact], is_effect: Callable[[ToolUsed], bool]) -> It
     Words of the caller at the beginning are read without the question before them.
     """
     spoken = (fact.text[-_PIECE:] for fact in facts if isinstance(fact, CallerSaid | AgentSaid))
-    languages = languages_of(" ".join(spoken))
+    languages = languages_of(words_of(" ".join(spoken)).split(), fewest=1)
     reader = _Reader(turn_words(languages[0] if languages else "") or ENGLISH)
     for means, run in groupby(facts, lambda fact: getattr(fact, "means", None)):
         if means is InputMode.SPEECH:

@@ -29,11 +29,10 @@ from math import gcd
 
 from agent.call.config import CallConfig
 from agent.call.history import CallerSaid, History, Note
-from agent.call.languages import primary
+from agent.call.languages import languages_of, primary
 from agent.call.languages.commitment_words import (
     CommitmentWords,
     commitment_words,
-    language_of_words,
 )
 from agent.call.last_answer import content_of, last_answer
 from agent.call.messages import SideEffect, ToolSpec
@@ -264,12 +263,12 @@ class SpeechGuard:
 
     @property
     def _is_foreign(self) -> bool:
-        language = language_of_words(self._words)
-        if not language or commitment_words(self.rules.language) is None:
+        found = languages_of(self._words)
+        if not found or commitment_words(self.rules.language) is None:
             return False
-        callers = language_of_words(frozenset(words_of(self.rules.caller).split()))
-        known = (self.rules.language, self.rules.session)
-        return language not in {*(primary(each) or "en" for each in known), callers}
+        callers = languages_of(words_of(self.rules.caller).split())
+        known = (primary(each) or "en" for each in (self.rules.language, self.rules.session))
+        return set(found).isdisjoint({*known, *callers})
 
     @property
     def _may_be_stopped(self) -> bool:

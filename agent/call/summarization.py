@@ -55,6 +55,7 @@ from agent.call.history import (
 from agent.call.languages import is_function_word, languages_of, turn_words
 from agent.call.messages import Message, Role, Text
 from agent.call.sentence_chunker import SentenceChunker
+from agent.call.spoken_values import words_of
 from agent.call.text import bounded_line
 from agent.call.tool_calls import ToolCalls
 
@@ -233,14 +234,16 @@ def summary_fault(summary: str, earlier: str, facts: Sequence[Fact]) -> str:
     """
     read = [each for fact in facts for each in _texts(fact)]
     known = " ".join([earlier, *read])
-    spoken = languages_of(known)
+    spoken = languages_of(words_of(known).split())
     tables = filter(None, map(turn_words, {"en", *spoken}))
     ends = f"{summary[:_ENDS]}\n{summary[-_ENDS:]}".casefold().replace("\u2019", "'")
     if not summary:
         return "it had no words"
     if any(each.addresses.search(ends) for each in tables):
         return "it spoke to the caller"
-    if _differ(languages_of(summary), spoken) or _differ(_scripts(summary), _scripts(known)):
+    if _differ(languages_of(words_of(summary).split()), spoken) or _differ(
+        _scripts(summary), _scripts(known)
+    ):
         return "it was not in the language of the call"
     if len(summary) < min(_SHORTEST, len(known) // _SHORTEST_SHARE):
         return "it was too short"

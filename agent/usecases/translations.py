@@ -22,6 +22,7 @@ from functools import partial
 from agent.call.built_in_phrases import phrases_in
 from agent.call.config import Phrases
 from agent.call.languages import LANGUAGES, languages_of, primary
+from agent.call.spoken_values import words_of
 from agent.errors import UseCaseError
 from agent.usecases import UseCase
 from agent.usecases.relay_attributes import language_of_voice
@@ -88,7 +89,7 @@ def lacking(use_case: UseCase) -> Iterator[str]:
         said = [sentence for one in own for sentence in _sentences(phrases, one)]
         if tag == begins_in and use_case.greeting:
             own, said = ["greeting", *own], [use_case.greeting, *said]
-        found = languages_of(" ".join(said))
+        found = languages_of(words_of(" ".join(said)).split())
         if found and primary(tag) in LANGUAGES and primary(tag) not in found:
             what = ", ".join(own[:_NAMED])
             yield f"{_FIELD}: {what}: read as {found[0]}, the language is {tag}"

@@ -5,8 +5,8 @@ Its sentences are in `agent.call.built_in_phrases`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
+from dataclasses import fields
 
 from agent.call.languages.english import ENGLISH
 from agent.call.languages.french import FRENCH
@@ -21,15 +21,35 @@ _WORDLESS = frozenset({"mm", "mhm", "mm hm", "hm", "hmm", "ah", "oh", "uh huh", 
 """Backchannels of any language."""
 
 
-_FEWEST_HITS = 3  # function words that tell a language
+_SURE = 3
+"""Words of a language that tell it."""
 
 
-def languages_of(text: str) -> tuple[str, ...]:
-    """The languages with a table that a text is in, that of most words first; empty = not known."""
-    said = re.findall(r"[^\W\d_]+", text.casefold())
-    hits = {tag: sum(map(one.open_words.__contains__, said)) for tag, one in _TABLES.items()}
+def _vocabulary(table: TurnWords) -> frozenset[str]:
+    values = (getattr(table, each.name) for each in fields(table))
+    return frozenset[str]().union(*(each for each in values if isinstance(each, frozenset)))
+
+
+def _telling(tag: str, table: TurnWords) -> frozenset[str]:
+    """The function words of a language that none of the others has."""
+    others = (_vocabulary(other) for name, other in _TABLES.items() if name != tag)
+    return (table.open_words | table.function_words) - frozenset[str]().union(*others)
+
+
+_TELLING = {tag: _telling(tag, table) for tag, table in _TABLES.items()}
+
+
+def languages_of(said: Iterable[str], fewest: int = _SURE) -> tuple[str, ...]:
+    """The languages with a table that words are of, that of most words first; empty = not known.
+
+    Args:
+        said: Casefolded words, with apostrophes; each counts once.
+        fewest: Words that only one language has, to be sure of it; 1 = a guess.
+    """
+    words = frozenset(said)
+    hits = {tag: len(words & telling) for tag, telling in _TELLING.items()}
     most = max(hits.values())
-    found = [tag for tag in hits if hits[tag] >= _FEWEST_HITS and 2 * hits[tag] > most]
+    found = [tag for tag in hits if hits[tag] >= fewest and 2 * hits[tag] > most]
     return tuple(sorted(found, key=lambda tag: -hits[tag]))
 
 

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from agent.call.languages import primary
-from agent.call.languages.turn_words import words
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +39,6 @@ class CommitmentWords:
     """Words for 15, 30 and 45 minutes, and for noon and midnight."""
     repeats: re.Pattern[str]
     """The caller asks for the same again."""
-    function_words: frozenset[str]
-    """Frequent words that no other of the four languages has."""
 
 
 def _line(alternatives: str) -> re.Pattern[str]:
@@ -52,8 +49,6 @@ def _start(fillers: str, alternatives: str) -> re.Pattern[str]:
     return re.compile(rf"^(?:(?:{fillers}) )*(?:{alternatives})\b")
 
 
-_SURE = 3
-"""Words of one language without any of another that tell it."""
 _EN_FILLERS = "um+|uh+|oh|well|and|so|but|sorry|hm+|ah|okay|ok"
 _ENGLISH = CommitmentWords(
     agrees=_line(
@@ -92,9 +87,6 @@ _ENGLISH = CommitmentWords(
         "again|repeat|once more|pardon|didn't (?:hear|get|catch|understand)|huh|excuse me"
         "|(?:what|sorry)$|what (?:was|is) that|what's that|what did you say|say that"
     ),
-    function_words=words(
-        "the and you is are what would your with for this that have can please thank it"
-    ),
 )
 
 _ES_FILLERS = "eh|ah|este|bueno|pues|y|perdón|oh|vale|ok"
@@ -128,9 +120,6 @@ _SPANISH = CommitmentWords(
     repeats=_line(
         "otra vez|de nuevo|repit\\w+|repetir|perdón|(?:cómo|qué)$|(?:cómo|qué) (?:dice|dijo)"
         "|no (?:oí|entendí)"
-    ),
-    function_words=words(
-        "el los las una usted qué está para por con gracias pero muy también puedo su"
     ),
 )
 
@@ -169,10 +158,6 @@ _GERMAN = CommitmentWords(
         "nochmal|noch einmal|wiederhol\\w+|wie bitte|(?:was|wie)$|nicht verstanden"
         "|was (?:haben sie|hast du|war das)"
     ),
-    function_words=words(
-        "der die das und ist nicht ich sie ein eine mit für auf wie"
-        " ihre bitte möchten"
-    ),
 )  # fmt: skip
 
 _FR_FILLERS = "euh|ah|oh|bon|ben|alors|et|pardon|ok|d'accord"
@@ -208,9 +193,6 @@ _FRENCH = CommitmentWords(
     repeats=_line(
         "encore|répét\\w+|pardon|(?:comment|quoi)$|pas (?:entendu|compris)|redire|redites"
     ),
-    function_words=words(
-        "le les une est vous je avec pour dans votre êtes merci mais aussi quel puis des"
-    ),
 )
 
 _TABLES: Mapping[str, CommitmentWords] = {
@@ -224,11 +206,3 @@ _TABLES: Mapping[str, CommitmentWords] = {
 def commitment_words(language: str) -> CommitmentWords | None:
     """The table of a BCP 47 tag, English if it is empty; None = only numbers can be compared."""
     return _TABLES.get(primary(language) or "en")
-
-
-def language_of_words(said: frozenset[str]) -> str:
-    """The language of these words, if it is sure: three words of one table and none of others."""
-    found = {name: len(said & table.function_words) for name, table in _TABLES.items()}
-    best = max(found, key=lambda name: found[name])
-    others = sum(found.values()) - found[best]
-    return best if found[best] >= _SURE and not others else ""

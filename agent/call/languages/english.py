@@ -73,6 +73,9 @@ ENGLISH = TurnWords(
         r"|st|rd|ave|blvd|parkway)\b"
     ),
     hesitations=words("um umm ummm uh uhm er erm hmm hm ah basically"),
+    function_words=words(
+        "the and you is are what would your with for this that have can please thank it"
+    ),
     open_words=words(
         "a an the my your his our their every and or but because cause if when although unless"
         " since to of for with at from by into without between until than as per near very quite"

@@ -71,6 +71,9 @@ FRENCH = TurnWords(
         r"\b(?:rue|avenue|boulevard|place|chemin|impasse|allée|quai|route|cours|square|passage)\b"
     ),
     hesitations=words("euh heu hum hm ben bah alors enfin donc ah hmm voyons"),
+    function_words=words(
+        "le les une est vous je avec pour dans votre êtes merci mais aussi quel puis des"
+    ),
     open_words=words(
         "le la les l un une des du de d mon ma mes ton votre vos notre nos et ou mais parce car si"
         " quand que à au aux en avec pour sans sur entre dans chez par vers depuis très trop"

@@ -78,6 +78,9 @@ GERMAN = TurnWords(
         r"(?:stra(?:ß|ss)e|weg|gasse|allee|platz|ufer|damm|markt|ring|chaussee)\b|\bam \w+|\bstr\b"
     ),
     hesitations=words("äh ähm hm hmm ah also naja na ehm tja öh"),
+    function_words=words(
+        "der die das und ist nicht ich sie ein eine mit für auf wie ihre bitte möchten"
+    ),
     open_words=words(
         "der die das den dem des ein eine einen einem einer mein meine meinen meiner dein ihr"
         " unser und oder aber weil wenn dass ob als von für mit ohne bei nach zum zur in im am"

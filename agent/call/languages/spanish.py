@@ -74,6 +74,9 @@ SPANISH = TurnWords(
         r"\b(?:calle|avenida|plaza|paseo|carretera|camino|ronda|travesía|glorieta)\b"
     ),
     hesitations=words("eh em este mmm hm ah pues bueno ehm"),
+    function_words=words(
+        "el los las una usted qué está para por con gracias pero muy también puedo su"
+    ),
     open_words=words(
         "el la los las un una unos unas mi tu su nuestro nuestra y e o u pero porque si cuando"
         " aunque de del a al en con por para sin sobre entre hasta desde que muy tan como mis"

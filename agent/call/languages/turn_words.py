@@ -38,6 +38,8 @@ class TurnWords:
     """Words between the digits of a number that add none."""
     hesitations: frozenset[str]
     """A caller who ends with one of these is thinking."""
+    function_words: frozenset[str]
+    """Frequent words beside `open_words` that tell the language."""
     open_words: frozenset[str]
     """Words that need another one after them."""
     stranded: frozenset[str]
