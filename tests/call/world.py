@@ -657,11 +657,11 @@ class World:
                 assert utterance.text.startswith(fact.text), "3: heard is a beginning of said"
             else:
                 assert fact.text == utterance.text, "5: every word spoken is recorded"
-        for first, answer, then, now in zip(facts, facts[1:], facts[2:], facts[3:], strict=False):
-            texts = [each.text.strip() for each in (answer, now) if isinstance(each, AgentSaid)]
-            is_repeated = texts == [AGAIN, AGAIN] and isinstance(first, CallerSaid)
-            is_repeated = is_repeated and first.text != GOES_ON == getattr(then, "text", "")
-            assert not is_repeated, "an answer is not given again to a caller who has gone on"
+        for now in zip(facts, facts[1:], facts[2:], facts[3:], strict=False):
+            words = [f.text.strip() for f in now if isinstance(f, AgentSaid | CallerSaid)]
+            assert words[1:] != [AGAIN, GOES_ON, AGAIN] or words[0] == GOES_ON, (
+                "an answer is not given again to a caller who has gone on"
+            )
         if self.is_gone or self.is_ending:
             assert self.speculation is None, "8: nothing was asked ahead that goes on"
         if self.is_gone:
