@@ -67,6 +67,7 @@ from agent.tools import HttpSender, HttpTools, OutboundHttp, ToolRegistry, load_
 from agent.tools.mcp import open_sources
 from agent.twilio import rest_client
 from agent.twilio.auth_tokens import AuthTokens, open_auth_tokens
+from agent.twilio.call_recorder import open_recorder
 from agent.twilio.signature import Signatures
 
 
@@ -184,7 +185,7 @@ async def open_calls(
     `account`: of `open_account`; None = as the settings say, without the token of a secret.
     `makes_table`: create the file of the embedded table if it is missing.
     """
-    clock = substitutes.clock
+    clock, is_serving = substitutes.clock, account is not None and not substitutes.messenger
     account = account or twilio_account(settings, AuthTokens(settings.twilio_auth_token))
     async with AsyncExitStack() as stack:
         opened = stack.enter_async_context
@@ -219,6 +220,7 @@ async def open_calls(
         sender = substitutes.http
         if sender is None:
             sender = await opened(OutboundHttp.open(settings.http_tool_hosts))
+        recorder = await opened(open_recorder(account)) if is_serving else None
         http = HttpTools(sender, settings.secrets)
         sources = await opened(open_sources(settings.mcp_config, count))
         resources = Resources(
@@ -233,6 +235,7 @@ async def open_calls(
             records=records,
             prices=prices,
             tracing=tracing,
+            recorder=recorder,
         )
         calls = CallManager(settings, resources, clock, on_active)
         stack.push_async_callback(calls.close)

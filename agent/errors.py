@@ -143,5 +143,21 @@ class DialError(AgentError):
         self.detail = detail
 
 
+class RecordingError(AgentError):
+    """The carrier has not begun or deleted a recording, or it is not known; no personal data.
+
+    `status` is that of an HTTP answer, 0 without one.
+    """
+
+    def __init__(self, detail: str, status: int = 0) -> None:
+        super().__init__(detail)
+        self.status = status
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether the carrier has certainly done nothing, and would not do it again."""
+        return 400 <= self.status < 500 and self.status not in {408, 429}
+
+
 class UseCaseError(AgentError):
     """A use-case record is wrong: `field: error`, one line."""

@@ -207,6 +207,19 @@ class Dialer(Protocol):
         """The state of a call, in the carrier's word."""
 
 
+class Recorder(Protocol):
+    """Records live calls at the carrier; every method may raise `RecordingError`."""
+
+    async def start(self, call_sid: str, channels: str) -> str:
+        """Begin to record a call in `mono` or `dual`; returns the id of the recording."""
+
+    async def recordings(self, call_sid: str) -> list[str]:
+        """The ids of all recordings of a call."""
+
+    async def delete(self, recording_sid: str) -> None:
+        """Delete a recording; one that is gone is no error."""
+
+
 class Allowance(Protocol):
     """What the models of a call may still use."""
 

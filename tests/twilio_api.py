@@ -1,4 +1,4 @@
-"""A local server in place of Twilio's API for calls, the account and its numbers.
+"""A local server in place of Twilio's API for calls, recordings, the account and its numbers.
 
 It records the requests.
 
@@ -35,6 +35,11 @@ class TwilioApi:
     account_status: str = "active"
     account_refusal: tuple[int, int] | None = None
     numbers: dict[str, str] = field(default_factory=dict)  # number → voice webhook
+    recordings: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """The call and the channels of each recording that is not deleted."""
+    recording_faults: list[tuple[int, int]] = field(default_factory=list)
+    """HTTP status and code of the next answers; status 0 = it is done, and then not answered."""
+    recording_requests: list[str] = field(default_factory=list)  # method and path below the account
 
     async def create(self, request: web.Request) -> web.Response:
         if fault := self._fault(request):
@@ -56,6 +61,41 @@ class TwilioApi:
         self.looked_at.append(call_sid)
         status = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
         return web.json_response(self._call(call_sid, status))
+
+    async def record(self, request: web.Request) -> web.Response:
+        """As https://www.twilio.com/docs/voice/api/recording says."""
+        if fault := self._recording_fault(request):
+            return fault
+        form = {name: str(value) for name, value in (await request.post()).items()}
+        if form.keys() - {"RecordingChannels"} or form.get("RecordingChannels") not in _CHANNELS:
+            return _error(400, 21218)
+        recording, call = f"RE{len(self.recording_requests):032}", request.match_info["call"]
+        self.recordings[recording] = call, form["RecordingChannels"]
+        if self.recording_faults and self.recording_faults.pop(0):
+            return _error(503, 20500)
+        return web.json_response(_recording(recording, call), status=201)
+
+    async def list_recordings(self, request: web.Request) -> web.Response:
+        if fault := self._recording_fault(request):
+            return fault
+        call = request.match_info["call"]
+        found = [_recording(sid, call) for sid, (of, _) in self.recordings.items() if of == call]
+        return web.json_response({"recordings": found, "next_page_uri": None})
+
+    async def delete_recording(self, request: web.Request) -> web.Response:
+        if fault := self._recording_fault(request):
+            return fault
+        known = self.recordings.pop(request.match_info["recording"], None)
+        return web.Response(status=204) if known else _error(404, 20404)
+
+    def _recording_fault(self, request: web.Request) -> web.Response | None:
+        path = request.path.removeprefix(f"/2010-04-01/Accounts/{ACCOUNT}/")
+        self.recording_requests.append(f"{request.method} {path}")
+        if fault := self._fault(request):
+            return fault
+        if self.recording_faults and self.recording_faults[0][0]:
+            return _error(*self.recording_faults.pop(0))
+        return None
 
     async def account(self, request: web.Request) -> web.Response:
         if fault := self._fault(request):
@@ -84,6 +124,13 @@ class TwilioApi:
         return {"sid": call_sid, "account_sid": ACCOUNT, "status": status}
 
 
+_CHANNELS = ("mono", "dual")
+
+
+def _recording(sid: str, call_sid: str) -> dict[str, str]:
+    return {"sid": sid, "call_sid": call_sid, "account_sid": ACCOUNT, "status": "in-progress"}
+
+
 def _error(status: int, code: int) -> web.Response:
     body = {"status": status, "code": code, "message": "The number +15550100001 is not valid."}
     return web.json_response(body, status=status)
@@ -99,5 +146,10 @@ async def twilio_api(user: str, secret: str) -> AsyncIterator[TwilioApi]:
     numbers = "/2010-04-01/Accounts/{account}/IncomingPhoneNumbers.json"
     application.router.add_get(numbers, api.list_numbers)
     application.router.add_get("/2010-04-01/Accounts/{account}.json", api.account)
+    recordings = "/2010-04-01/Accounts/{account}/Calls/{call}/Recordings.json"
+    application.router.add_post(recordings, api.record)
+    application.router.add_get(recordings, api.list_recordings)
+    recording = "/2010-04-01/Accounts/{account}/Recordings/{recording}.json"
+    application.router.add_delete(recording, api.delete_recording)
     async with listening(application, handler_cancellation=True, shutdown_timeout=0.1) as api.url:
         yield api

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from agent.call.collector import MARK
+from agent.call.consent import Consent
 from agent.call.history import Recorded
 from agent.call.messages import Choice, Message, ToolCall, ToolChoice
 from agent.call.timers import StartTimer, StopTimer
@@ -172,6 +173,21 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
+class StampConsent:
+    """Store with the call that the caller has given or refused consent."""
+
+    consent: Consent
+
+
+@dataclass(frozen=True, slots=True)
+class StartRecording:
+    """Record the call at the carrier; idempotent. After consent, or a disclosure that suffices."""
+
+    channels: str
+    """`mono` or `dual`."""
+
+
+@dataclass(frozen=True, slots=True)
 class EndCall:
     """End the relay session; the carrier then requests the action URL."""
 
@@ -183,7 +199,8 @@ TransportAction = Speak | Play | SendDigits | SwitchLanguage | EndCall
 AheadAction = Speculate | AdoptReply | DiscardReply
 SummaryAction = Summarize | CancelSummary
 ModelAction = StartReply | CancelReply | AheadAction | SummaryAction | RunTool | CancelTool
-Action = ModelAction | TransportAction | Record | StartTimer | StopTimer
+ConsentAction = StampConsent | StartRecording
+Action = ModelAction | TransportAction | ConsentAction | Record | StartTimer | StopTimer
 
 
 @dataclass(frozen=True, slots=True)

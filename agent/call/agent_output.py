@@ -99,10 +99,12 @@ class AgentOutput:
         source: SpeechSource = SpeechSource.SERVICE,
         *,
         interruptible: bool | None = None,
+        preemptible: bool | None = None,
     ) -> list[Action]:
         closing = self.close()
         self._begin_utterance()
-        speak = self._speak(text, is_last=True, interruptible=interruptible)
+        language = self.language
+        speak = Speak(self._utterance, text, True, interruptible, preemptible, language)
         return [*closing, speak, self._append(AgentSaid(text, source))]
 
     def heard_until(self, after_ms: int | None) -> str:
@@ -180,10 +182,8 @@ class AgentOutput:
             self._clear_audible()
         self.has_spoken = True
 
-    def _speak(
-        self, text: str, *, is_last: bool = False, interruptible: bool | None = None
-    ) -> Speak:
-        return Speak(self._utterance, text, is_last, interruptible, language=self.language)
+    def _speak(self, text: str, *, is_last: bool = False) -> Speak:
+        return Speak(self._utterance, text, is_last, language=self.language)
 
     def _append(self, said: AgentSaid) -> Record:
         position = self._history.append(said)

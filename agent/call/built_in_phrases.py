@@ -57,6 +57,7 @@ SPANISH_PHRASES = Phrases(
     digits_again="Lo siento, no he recibido ese número. Introdúzcalo otra vez, por favor.",
     shall_i_go_on="¿Sigo?",
     not_certain="Lo siento, no se lo puedo asegurar. ¿Qué más desea saber?",
+    consent_refused="Lo siento, no puedo continuar sin su consentimiento. Adiós.",
 )
 
 GERMAN_PHRASES = Phrases(
@@ -128,6 +129,9 @@ GERMAN_PHRASES = Phrases(
     ),
     shall_i_go_on="Soll ich weitermachen?",
     not_certain="Das kann ich leider nicht sicher sagen. Was möchten Sie sonst wissen?",
+    consent_refused=(
+        "Es tut mir leid, ohne Ihre Zustimmung kann ich nicht weitermachen. Auf Wiederhören."
+    ),
 )
 
 FRENCH_PHRASES = Phrases(
@@ -196,6 +200,7 @@ FRENCH_PHRASES = Phrases(
     digits_again="Je suis désolé, je n'ai pas reçu ce numéro. Veuillez le saisir de nouveau.",
     shall_i_go_on="Je continue ?",
     not_certain="Je suis désolé, je ne peux pas l'affirmer. Que voulez-vous savoir d'autre ?",
+    consent_refused="Je suis désolé, je ne peux pas continuer sans votre accord. Au revoir.",
 )
 
 _PHRASES: Mapping[str, Phrases] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 
 from agent.call.answer_kind import ExpectedAnswer
 from agent.call.messages import ToolSpec
@@ -86,6 +87,8 @@ class Phrases:
     resumed_unheard: str = (
         "I am sorry, the line broke off while you were speaking. What were you saying?"
     )
+    consent_refused: str = "I am sorry, I cannot go on without your consent. Goodbye."
+    """Before a call ends because the caller has refused."""
     nobody_free: str = (
         "I am sorry, nobody is free to take your call just now. Can I help you with anything else?"
     )
@@ -156,12 +159,36 @@ class Limits:
     """What is carried word for word beside it (`agent.call.facts_block`)."""
 
 
+class OnRefusal(StrEnum):
+    """What follows when the caller refuses consent; a call is never recorded then."""
+
+    GO_ON = "go_on"
+    TRANSFER = "transfer"
+    END = "end"
+
+
+@dataclass(frozen=True, slots=True)
+class OpeningTerms:
+    """What a caller hears, and is asked, before the greeting (`agent.call.opening`)."""
+
+    disclosure: Mapping[str, str] = field(default_factory=dict)
+    """By language; the call begins in the first one. Empty = none."""
+    question: Mapping[str, str] = field(default_factory=dict)
+    """For consent, likewise."""
+    on_refusal: OnRefusal = OnRefusal.GO_ON
+    recording: str = ""
+    """Channels of the recording that is begun after it, as Twilio names them; empty = none."""
+
+    def __bool__(self) -> bool:
+        return bool(self.disclosure or self.question)
+
+
 @dataclass(frozen=True, slots=True)
 class CallConfig:
     """The configuration of one call."""
 
     greeting: str = ""
-    """Played by the relay; empty = the model speaks first."""
+    """Played by the relay unless `opening` comes before it; empty = the model speaks first."""
     tools: Mapping[str, ToolSpec] = field(default_factory=dict)
     keypad: Mapping[str, KeyBinding] = field(default_factory=dict)
     phrases: Phrases = Phrases()
@@ -175,6 +202,7 @@ class CallConfig:
     """Speech-to-text finds the language itself; a change leaves it so."""
     has_other_backup_voice: bool = False
     """The voice may be replaced by one of another language, until the call changes its own."""
+    opening: OpeningTerms = OpeningTerms()
     known: KnownNumbers = field(default_factory=KnownNumbers)
     """Of the prompt; empty unless `Limits.guards_commitments`."""
 

@@ -25,7 +25,7 @@ from agent.call.history import History
 from agent.call.keypad import Keypad
 from agent.call.lifecycle import CallEnding
 from agent.call.messages import Choice
-from agent.call.opening import CallOpening
+from agent.call.opening import CallOpening, OpeningStep
 from agent.call.reply import Reply, Then
 from agent.call.resumption import Resumption
 from agent.call.stale_events import StaleEvents
@@ -56,8 +56,9 @@ class Conversation:
         self._language = CallerLanguage(history, self._turn, self._lifecycle)
         self._turn_taking = TurnTaking(self._input, self._output, *parts, self._turn, reply.ahead)
         self._wishes = CallerWishes(history, *parts)
-        beginning = (self._output, self._tools, self._keypad, self._lifecycle)
-        self._opening = CallOpening(*beginning, self._turn, self._language)
+        begun = (history, timers, self._input, self._output, self._tools, self._keypad)
+        turn = (self._lifecycle, self._turn, self._turn_taking)
+        self._opening = CallOpening(*begun, *turn, self._language, self._wishes)
         self._summarization = Summarization(history, self._tools, limits)
         self._stale = StaleEvents(reply, self._tools, timers, self._summarization)
         self.received: ev.Event = ev.CallStarted()  # with marks for sensitive digits
@@ -79,7 +80,8 @@ class Conversation:
     def receive(self, event: ev.Event) -> list[Action]:
         """Take one event; returns what to do now, in this order. A stale event changes nothing."""
         self._actions = []
-        self.received = event = self._keypad.screen(event, self._config.language)
+        event = self._keypad.screen(event, self._config.language)
+        self.received = event = self._opening.screen(event)
         if self._lifecycle.accepts(event) and not self._stale.holds(event):
             if not self._reply.keep(event):
                 self._decide(event)
@@ -95,8 +97,10 @@ class Conversation:
         match event:
             case ev.ReplyDelta(_, text):
                 self._actions += self._turn.add_delta(text)
+            case _ if self._opening.takes(event):
+                self._follow_opening(self._opening.receive(event))
             case ev.CallStarted():
-                self._follow_turn(*self._opening.begin(self._resumption))
+                self._follow_opening(self._opening.begin(self._resumption))
             case ev.CallerSpoke():
                 self._hear(event)
             case ev.CallerInterrupted(heard, after_ms):
@@ -165,6 +169,13 @@ class Conversation:
                 self._watch_duration()
             case _:  # CLOSING
                 self._lose_connection(ev.EndReason.CALLER_HANGUP)
+
+    def _follow_opening(self, step: OpeningStep) -> None:
+        self._follow_turn(step.actions, step.then)
+        if step.leaves is not None:
+            self._leave_with(step.leaves.words, step.leaves.ending, *step.leaves.records)
+        for kept in step.kept:
+            self._decide(kept)
 
     def _hear(self, event: ev.CallerSpoke) -> None:
         if not event.is_final:

@@ -6,7 +6,15 @@ import asyncio
 
 import msgspec
 
-from agent.call.actions import AdoptReply, Record, RunTool, Speculate, StartReply
+from agent.call.actions import (
+    AdoptReply,
+    Record,
+    RunTool,
+    Speculate,
+    StampConsent,
+    StartRecording,
+    StartReply,
+)
 from agent.call.events import (
     CallerInterrupted,
     CallerPressed,
@@ -68,7 +76,7 @@ class CallView:
         """The latest request to the model; None = there was none."""
         return self._configuration.request(self._latest) if self._latest else None
 
-    def observe(self, moment: ObservedStep) -> None:  # noqa: C901 (one case for each action)
+    def observe(self, moment: ObservedStep) -> None:  # noqa: C901, PLR0912 (one case for each)
         kind = interrupt_kind(moment)
         self._summary.observe(moment, kind)
         for change in self._tracker.observe(moment, kind):
@@ -84,6 +92,11 @@ class CallView:
                     self._ahead = StartReply(reply, messages)
                 case AdoptReply():
                     self._latest = self._ahead
+                case StampConsent(consent):
+                    state = "gives" if consent.is_given else "refuses"
+                    self._screen.note(f"the caller {state} consent ({consent.means})")
+                case StartRecording():
+                    self._screen.note("the call is recorded from here on, on a telephone")
                 case StartTimer(Timer.IDLE):
                     self._waits_for_caller = True
                 case StartTimer(Timer.DIGITS):

@@ -45,6 +45,7 @@ class TerminalTransport:
         self._unspoken: asyncio.Queue[Speak | EndCall] = asyncio.Queue()
         self._shown = ""
         self._is_speaking = False
+        self._may_interrupt = True
         self._is_closed = False
         self._pieces = ""
         self._is_caller_speaking = False
@@ -76,7 +77,8 @@ class TerminalTransport:
         """Show what the agent says, until the call ends."""
         while True:
             match await self._unspoken.get():
-                case Speak(_, text, is_last):
+                case Speak(_, text, is_last, interruptible):
+                    self._may_interrupt = interruptible is not False
                     await self._show(text)
                     if is_last and self._unspoken.empty():
                         self._fall_silent()
@@ -133,7 +135,7 @@ class TerminalTransport:
 
     def _interrupt(self) -> None:
         """Stop speaking; what has appeared was heard. The end of the call stays in the queue."""
-        if not self._is_speaking:
+        if not (self._is_speaking and self._may_interrupt):
             return
         for action in [self._unspoken.get_nowait() for _ in range(self._unspoken.qsize())]:
             if isinstance(action, EndCall):

@@ -140,12 +140,13 @@ class CallSummary:
                 self.used.setdefault(model, Counter()).update(by_kind(usage))
             case _:
                 pass
+        said = {action.text for action, _ in moment.timed_actions if type(action) is Speak}
         for action, _ in moment.timed_actions:
             if type(action) is Speak:
                 self._agent.letters += letters(action.text)
             elif type(action) is Record:
                 match action.fact:
-                    case AgentSaid(text, SpeechSource.GREETING, False):
+                    case AgentSaid(text, SpeechSource.GREETING, False) if text not in said:
                         self._agent.letters += letters(text)
                     case _:
                         pass

@@ -10,14 +10,14 @@ from agent.llm import OpenModel
 from agent.observability import NO_PRICES, Prices, Telemetry
 from agent.observability.recording.record_writer import RecordWriter
 from agent.observability.tracing import Tracing
-from agent.ports import Messenger, Store
+from agent.ports import Messenger, Recorder, Store
 from agent.store.call_state.journal import Journals
 from agent.tools import ToolRegistry
 
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What all calls of a process share, opened by `agent.app`; None = not recorded, not traced."""
+    """What all calls of a process share, opened by `agent.app`; None = there is no such thing."""
 
     store: Store
     journals: Journals
@@ -30,3 +30,4 @@ class Resources:
     records: RecordWriter | None = None
     prices: Prices = NO_PRICES
     tracing: Tracing | None = None
+    recorder: Recorder | None = None

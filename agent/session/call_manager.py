@@ -15,6 +15,7 @@ from functools import partial
 
 import structlog
 
+from agent.call.actions import ConsentAction
 from agent.call.conversation import Conversation
 from agent.call.events import EndReason, ShutdownMode
 from agent.call.resumption import ResumeCause
@@ -25,6 +26,7 @@ from agent.observability.tracing import TracedToolExecutor
 from agent.ports import Item, ToolExecutor, Transport
 from agent.session import Resources, resume
 from agent.session.call_outcomes import CallOutcomes
+from agent.session.call_recording import CallRecordings
 from agent.session.call_setup import CallSetup
 from agent.session.caller_limits import CallerLimits, caller_of
 from agent.session.live_config import ConfigDependencies, LiveConfiguration, interned, open_for_call
@@ -153,6 +155,7 @@ class CallManager:
         self.admission = Admission(settings.max_calls, clock, settings.caller_calls_at_once)
         self.speech = SpeechHealth(clock)
         self.outcomes = CallOutcomes(resources.store, self._count, clock)
+        self.recordings = CallRecordings(resources.store, resources.recorder, clock)
         self.active_calls = ActiveCalls(self.admission, on_active)
         resources.telemetry.read_gauge("agent_reserved_calls", lambda: self.admission.reserved)
         self.setup = CallSetup(settings, resources.store, resources.tool_registry, clock)
@@ -185,7 +188,7 @@ class CallManager:
         )
         await open_for_call(self.resources.open_model, session.use_case)
         self._complete_later(call_sid, session)
-        greeting = prompt.greeting(session.use_case, profile)
+        greeting = "" if session.use_case.opening else prompt.greeting(session.use_case, profile)
         return PreparedCall(call_sid, session.use_case, greeting, token)
 
     async def resume(
@@ -276,7 +279,8 @@ class CallManager:
             began, sequence = resume.started_ms(item), recovered.first_sequence
             journal = self.resources.journals.open(call_sid, began, sequence)
             around = (transport, configuration, journal, observers, allowance)
-            dependencies = CallDependencies(*around, self.resources.speculation)
+            keep = partial(self._keep_consent, item)
+            dependencies = CallDependencies(*around, self.resources.speculation, keep)
             conversation = Conversation(configuration.config, recovered.resumption)
             session = Session(conversation, dependencies)
             with self.active_calls.in_progress(call_sid, session):
@@ -317,6 +321,9 @@ class CallManager:
         task = asyncio.create_task(write, name=name)
         self._writes.add(task)
         task.add_done_callback(self._writes.discard)
+
+    def _keep_consent(self, item: Item, action: ConsentAction) -> None:
+        self._write_later(self.recordings.carry_out(item, action), name="consent")
 
     def _complete_later(self, call_sid: str, session: SessionItem) -> dict[str, object]:
         attributes = call_item.set_up_attributes(session)

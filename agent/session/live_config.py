@@ -138,6 +138,7 @@ def config_of(use_case: UseCase, item: Item) -> CallConfig:
         limits=_limits_of(use_case),
         can_hand_off=use_case.transfer_target is not None,
         language=language,
+        opening=use_case.opening,
         known=_known(use_case) if use_case.turn_taking.guards_commitments else KnownNumbers(),
         translations=use_case.translations,
         hears_any_language=hears_any_language(use_case.relay),

@@ -65,6 +65,8 @@ class CallDependencies:
     observer: Observer
     allowance: Allowance | None = None
     speculation: SpeculationBudget = field(default_factory=SpeculationBudget)
+    keep_consent: Callable[[act.ConsentAction], None] = lambda _: None
+    """Carries it out later; the call does not wait for it."""
 
 
 class _Inbox:
@@ -191,6 +193,8 @@ class Session:
                 return self._deps.transport.send(action)
             case act.EndCall():
                 return self._end_call(action)
+            case act.StampConsent() | act.StartRecording():
+                self._deps.keep_consent(action)
             case act.StartReply():
                 self._deps.speculation.earn()
                 self._pace = ReadingPace()

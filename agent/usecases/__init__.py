@@ -14,7 +14,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from agent.call.config import KeyBinding, Phrases
+from agent.call.config import KeyBinding, OpeningTerms, Phrases
 from agent.call.messages import ToolSpec
 from agent.call.spoken_address import is_email_address
 from agent.call.text import name_in
@@ -81,6 +81,8 @@ class UseCase:
     """The sentences in each of its languages, by its tag; a call begins in the first one."""
     turn_taking: TurnOptions = field(default_factory=TurnOptions)
     spending: SpendingLimits = NO_SPENDING_LIMITS
+    opening: OpeningTerms = field(default_factory=OpeningTerms)
+    """What comes before the greeting, by the tags of `translations`."""
     offline_script: str = ""  # JSON text: the rules of the offline model for this use case
     audio: Mapping[str, AudioFile] = field(default_factory=dict)  # by name
     transfer_target: TransferTarget | None = None

@@ -45,6 +45,7 @@ from agent.usecases.named_tools import (
     handlers_text,
     tools_text,
 )
+from agent.usecases.opening_options import OpeningTable, RecordingOptions
 from agent.usecases.record import (
     CONFIGURATION,
     USE_CASE,
@@ -66,6 +67,7 @@ _END = re.compile(r"<<END\+(\d{1,3})>>")
 _SAME = (
     "greeting_known", "handoff_number", "desk", "voicemail", "backup_voice", "backup_transcription",
     "live_edits", "languages", "phrases", "turn_taking", "spending", "audio",
+    "disclosure", "consent", "recording",
 )  # fmt: skip
 """Fields of a file that a record holds in camel case."""
 _SAME_OF_MODEL = ("max_tokens", "temperature", "top_p", "guardrail", "service_tier")
@@ -131,6 +133,9 @@ class UseCaseFile(_Strict):
     turn_taking: TurnOptions = TurnOptions()
     spending: SpendingLimits = SpendingLimits()
     audio: dict[str, AudioFile] = {}
+    disclosure: OpeningTable = {}
+    consent: OpeningTable = {}
+    recording: RecordingOptions | None = None
 
 
 class ProfileFile(_Strict):

@@ -33,6 +33,7 @@ from agent.usecases import AudioFile, ModelSettings, UseCase
 from agent.usecases.http_tool import HttpTool, read_http_tools
 from agent.usecases.model_times import ModelTimes
 from agent.usecases.named_tools import KnownTools, named_tools, usable_everywhere
+from agent.usecases.opening_options import read_opening
 from agent.usecases.relay_attributes import (
     LANGUAGES_FIELD,
     RECORD_FIELD,
@@ -126,6 +127,9 @@ class _Record(msgspec.Struct):
     httpTools: Any = None  # noqa: N815
     turnTaking: Any = None  # noqa: N815
     spending: Any = None
+    disclosure: Any = None
+    consent: Any = None
+    recording: Any = None
     audio: Any = None
     backupVoice: Any = None  # noqa: N815
     backupTranscription: Any = None  # noqa: N815
@@ -230,6 +234,8 @@ def parse_rest(
     has_secrets = any(spec.collects and spec.collects.is_sensitive for spec in offered)
     if has_secrets and relay.get("intelligenceService"):
         errors.remark(f"{RECORD_FIELD}.intelligenceService: keeps sensitive digits at Twilio")
+    if has_secrets and record.recording is not None:
+        errors.remark("recording: keeps sensitive digits at Twilio")
     use_case = UseCase(
         name,
         prompt="",
@@ -245,6 +251,7 @@ def parse_rest(
         model=_model(record, errors),
         translations=read_translations(record.phrases, tags, errors),
         turn_taking=_options(record.turnTaking, "turnTaking", TurnOptions, errors),
+        opening=read_opening(record.disclosure, record.consent, record.recording, tags, errors),
         spending=_options(record.spending, "spending", SpendingLimits, errors),
         audio=_audio(record.audio, errors),
         offline_script=errors.read_or(partial(_script, record.offlineScript), ""),

@@ -30,7 +30,7 @@ from agent.call.actions import (
 )
 from agent.call.answer_kind import expected_answers
 from agent.call.built_in_phrases import phrases_in
-from agent.call.config import CallConfig, Limits, Phrases
+from agent.call.config import CallConfig, Limits, OnRefusal, OpeningTerms, Phrases
 from agent.call.events import EndReason, Playback, ReplyFault, ShutdownMode
 from agent.call.messages import StopReason, ToolCall
 from agent.call.resumption import ResumeCause
@@ -113,6 +113,16 @@ SPOKEN = replace(
     language="en-US",
     translations={tag: phrases_in(tag) or Phrases() for tag in ("en-US", "es-US", "de-DE")},
 )
+DISCLOSED = {"en-US": "This is an assistant.", "es-US": "Soy un asistente."}
+ASKED = {"en-US": "May we record? Press 1 or say yes.", "es-US": "¿Podemos grabar?"}
+OPENINGS = st.sampled_from(
+    [
+        *[OpeningTerms()] * 4,
+        OpeningTerms(DISCLOSED, recording="dual"),
+        OpeningTerms(question=ASKED, on_refusal=OnRefusal.END),
+        *[OpeningTerms(DISCLOSED, ASKED, each, "dual") for each in OnRefusal],
+    ]
+)
 GRANTED = {each.take_your_time for each in (CONFIG.phrases, *SPOKEN.translations.values())}
 Turn = tuple[tuple[ToolCall, ...], str | None]
 TURNS = st.tuples(CALLS, st.none() | SUMMARIES)
@@ -133,14 +143,21 @@ class Adversary(RuleBasedStateMachine):
         greeted=st.booleans(),
         has_desk=st.booleans(),
         limits=LIMITS,
+        opening=OPENINGS,
         turns=st.integers(0, 6).flatmap(lambda n: st.lists(TURNS, min_size=n, max_size=n)),
     )
     def begin(
-        self, is_prompt: bool, greeted: bool, has_desk: bool, limits: Limits, turns: list[Turn]
+        self,
+        is_prompt: bool,
+        greeted: bool,
+        has_desk: bool,
+        limits: Limits,
+        opening: OpeningTerms,
+        turns: list[Turn],
     ) -> None:
         """Perhaps in a call that has gone on for some turns, whose calls were all answered."""
         config = SPOKEN if greeted else _silent(SPOKEN)
-        config = replace(config, limits=limits, can_hand_off=has_desk)
+        config = replace(config, limits=limits, can_hand_off=has_desk, opening=opening)
         self.world = self.world_type(config, assert_no_provider_refuses)
         if is_prompt:
             self.world.happen(ev.CallStarted())
@@ -171,6 +188,17 @@ class Adversary(RuleBasedStateMachine):
         actions = self.world.happen(ev.CallerSpoke(text, is_final, language))
         granted = [each for each in actions if isinstance(each, Speak) and each.text in GRANTED]
         assert was_collecting or not granted, "a caller who asks for a moment may go on"
+
+    @precondition(lambda self: self.world.is_deaf or self.world.is_disclosing)
+    @rule(answer=st.sampled_from(["1", "1", "2", "yes", "Yes, my name is Ada.", "no", "No, stop!"]))
+    def opening_goes_on(self, answer: str) -> None:
+        """What is said is played, and the caller answers, perhaps before there is a question."""
+        if (serial := self.world.timers.get(Timer.PLAYBACK)) is not None:
+            self.world.happen(ev.TimerFired(Timer.PLAYBACK, serial))
+        if answer.isdigit():
+            self.world.happen(ev.CallerPressed(answer))
+        else:
+            self.world.happen(ev.CallerSpoke(answer, language="en"))
 
     @rule(
         text=WORDS,

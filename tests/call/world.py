@@ -29,12 +29,15 @@ from agent.call.actions import (
     SendDigits,
     Speak,
     Speculate,
+    StampConsent,
+    StartRecording,
     StartReply,
     Summarize,
     SwitchLanguage,
 )
 from agent.call.collector import Collector
-from agent.call.config import CallConfig, KeyBinding
+from agent.call.config import CallConfig, KeyBinding, OnRefusal
+from agent.call.consent import consent_of, played_version
 from agent.call.conversation import Conversation
 from agent.call.facts_block import LONGEST_LINE
 from agent.call.history import (
@@ -103,6 +106,7 @@ AGAIN = "We have a tomato soup and a harvest salad with apples for lunch."
 GOES_ON = "And what would be a dessert for us?"
 """What the caller says to that, and hears something else."""
 WISH = "Operator, please."
+ANSWERS = {"yes", "okay", "no", "stop", "wait", "sí"}
 WAITING = {
     Timer.END_OF_TURN_DELAY, Timer.YIELD, Timer.RETRY, Timer.PLAYBACK, Timer.IDLE, Timer.DIGITS,
 }  # fmt: skip
@@ -229,6 +233,19 @@ class World:
         ]
 
     @property
+    def is_deaf(self) -> bool:
+        """No word of the caller may be kept: consent is open, or its refusal ends the call."""
+        answer, terms = consent_of(self.journal.values()), self.config.opening
+        is_refused = answer is not None and not answer.is_given
+        ends = is_refused and terms.on_refusal is not OnRefusal.GO_ON
+        return bool(terms.question) and (answer is None or ends)
+
+    @property
+    def is_disclosing(self) -> bool:
+        """The disclosure was not played to its end yet."""
+        return bool(self.config.opening.disclosure) and not played_version(self.journal.values())
+
+    @property
     def is_collecting(self) -> bool:
         return bool(self._collecting)
 
@@ -268,6 +285,7 @@ class World:
         """Hand over one event and judge the answer."""
         self.is_broken = True
         before, gives_way = dict(self.journal), Timer.YIELD in self.timers
+        was_deaf = self.is_deaf
         hides = self._awaits_secret
         is_stale, is_ahead = self._is_stale(event), self._is_ahead(event)
         self._learn(event)
@@ -281,7 +299,7 @@ class World:
         if is_stale:
             assert self.actions == [], f"2: a stale event changes nothing: {event}"
         else:
-            self._judge_event(event, before)
+            self._judge_event(event, before, was_deaf=was_deaf)
             if hides:
                 self._judge_secrets(event)
         if has_to_call and isinstance(event, ev.ReplyDelta) and not is_stale:
@@ -353,6 +371,7 @@ class World:
                     "3: no reply after the end, or when a person was promised"
                 )
                 assert self.awaited_summary is None, "10: no reply beside a summary"
+                self._assert_opened()
                 self.replies[reply] = "active"
                 assert_acceptable(messages)
                 if self.check_request is not None:
@@ -390,6 +409,14 @@ class World:
                 self.tools[call_id] = "cancelled"
             case Speak():
                 self._listen(action)
+            case StampConsent(consent):
+                assert consent == consent_of(self.journal.values()), "12: what was answered"
+            case StartRecording():
+                self._assert_opened()
+                answer, terms = consent_of(self.journal.values()), self.config.opening
+                is_given = answer is not None and answer.is_given
+                assert is_given or not terms.question, "12: no recording without consent"
+                assert terms.recording and terms, "12: none without a word of it"
             case Record(position, fact):
                 self._write(position, fact)
             case StartTimer(timer, serial, after_ms):
@@ -412,6 +439,11 @@ class World:
             case Play() | SendDigits():
                 assert not self.is_ending and not self.is_gone, "nothing is sent after the end"
 
+    def _assert_opened(self) -> None:
+        """Promise 12: the caller has heard the disclosure, and has given or refused consent."""
+        assert not self.is_deaf, "12: nothing is asked or recorded before consent"
+        assert not self.is_disclosing, "12: the disclosure comes first"
+
     def _assert_entered(self, collector: Collector | None, entry: Entry | None) -> None:
         """Promise 9: a tool gets the digits that it collects, and no others."""
         assert (entry is None) == (collector is None), "9: digits for a tool that collects"
@@ -423,6 +455,7 @@ class World:
         assert self.speculation is None, "2: one reply ahead at a time"
         assert all(reply > one for one in self.replies), "2: a new reply id"
         assert not self.is_ending and not self.is_gone, "3: no reply after the end"
+        self._assert_opened()
         assert self.config.limits.speculates, "only where the use case wants it"
         assert_acceptable(messages)
         if self.check_request is not None:
@@ -452,6 +485,7 @@ class World:
         assert self.awaited_summary is None, "10: one summary at a time"
         assert action.summary not in self.summaries, "10: a number is never used again"
         assert self.active is None, "10: none is asked for while a reply is awaited"
+        self._assert_opened()
         assert not self.is_ending and not self.is_gone, "10: none is asked for after the end"
         assert_acceptable(action.messages)
         if self.check_request is not None:
@@ -461,6 +495,10 @@ class World:
 
     def _listen(self, piece: Speak) -> None:
         assert not self.is_ending and not self.is_gone, "3: nothing is said after the end"
+        if piece.text in self.config.opening.disclosure.values():
+            assert (piece.interruptible, piece.preemptible) == (False, False), (
+                "12: nothing stops it"
+            )
         current = self.open_utterance
         if current is None:
             assert piece.text, "6: none is opened empty"
@@ -487,6 +525,9 @@ class World:
         assert position <= len(self.journal), "5: no gap"
         assert position >= self.begin, "10: what is summarised does not change any more"
         old = self.journal.get(position)
+        is_greeting = isinstance(fact, AgentSaid) and fact.voice is SpeechSource.GREETING
+        assert not (isinstance(fact, CallerSaid) and self.is_deaf), "12: no word is kept"
+        assert not (is_greeting and self.is_disclosing), "12: the disclosure comes first"
         match old, fact:
             case None, Note("The caller asked for a person and is being transferred."):
                 assert self.config.can_hand_off, "no person is promised without a desk"
@@ -610,12 +651,25 @@ class World:
             assert at >= 0, f"5: the model reads {words!r}"
             at += len(words.strip())
 
-    def _judge_event(self, event: ev.Event, before: dict[int, Fact]) -> None:
-        self._judge_words(event, before)
-        self._judge_language(event)
+    def _judge_event(self, event: ev.Event, before: dict[int, Fact], *, was_deaf: bool) -> None:
+        if was_deaf:
+            self._judge_opening(event)
+        else:
+            self._judge_words(event, before)
+            self._judge_language(event)
         self._judge_interrupt(event, before)
         self._judge_wish(event, before)
         self._judge_tools(event)
+
+    def _judge_opening(self, event: ev.Event) -> None:
+        """Promise 12: of what is said before consent, only the answer is there for others."""
+        received = self.conversation.received
+        if isinstance(event, ev.CallerSpoke) and isinstance(received, ev.CallerSpoke):
+            kept = received.text.casefold().replace("x", "").split()
+            is_wish = received.text == event.text == WISH
+            assert is_wish or all(word in ANSWERS for word in kept), (
+                f"12: nothing of {event.text!r} is kept: {received.text!r}"
+            )
 
     def _judge_limits(self, event: ev.Event, *, is_stale: bool, is_unanswered: bool) -> None:
         """The caller's turn has a limit; a call that has spent its limit asks no model."""
@@ -648,9 +702,8 @@ class World:
 
     def _judge_speech(self, facts: list[Fact]) -> None:
         """Promise 5: what was said is what was recorded, unless it was cut to what was heard."""
-        spoken = [
-            f for f in facts if isinstance(f, AgentSaid) and f.voice is not SpeechSource.GREETING
-        ]
+        by_relay = None if self.config.opening else SpeechSource.GREETING
+        spoken = [f for f in facts if isinstance(f, AgentSaid) and f.voice is not by_relay]
         assert len(spoken) == len(self.utterances), "5: one fact for each utterance"
         for fact, utterance in zip(spoken, self.utterances, strict=True):
             if fact.is_cut:

@@ -21,6 +21,8 @@ class CommitmentWords:
     """At the beginning, unless the caller also agrees: "no, that's right"."""
     corrects: re.Pattern[str]
     """Anywhere: what was read back is not what the caller wants."""
+    negates: re.Pattern[str]
+    """Anywhere: a yes beside it is not a clear one."""
     queries: re.Pattern[str]
     """The caller asks something, and answers nothing."""
     claims: re.Pattern[str]
@@ -55,7 +57,7 @@ _ENGLISH = CommitmentWords(
         "yes|yeah|yep|yup|sure|correct|right|okay|ok|exactly|perfect|absolutely|definitely"
         "|please do|go ahead|do it|nothing else|(?:that|it|everything)(?:'s| is| looks| sounds)"
         " (?:all|it|fine|good|great|lovely)|(?:place|book|send|save|order|take|keep) (?:it|that)"
-        "|sounds good|looks good|of course|that works"
+        "|sounds good|looks good|of course|that works|i (?:agree|consent|accept)"
     ),
     refuses=_start(_EN_FILLERS, "no|nope|nah|not|don't|never|nothing|wrong|incorrect|cancel|stop"),
     corrects=_line(
@@ -64,6 +66,7 @@ _ENGLISH = CommitmentWords(
         "|order|save)|changed my mind|cancel|instead|make (?:it|that|the)|i meant|i said|change"
         "|rather|scratch that|one more thing|remove|without"
     ),
+    negates=_line("not|no|never|nothing|unless|if|only|but|cannot|without|\\w+n't"),
     queries=_start(
         _EN_FILLERS, "what|what's|which|who|when|where|why|how|is|are|does|do|did|can i|could i"
     ),
@@ -94,12 +97,18 @@ _SPANISH = CommitmentWords(
     agrees=_line(
         "sí|si|claro|correcto|vale|ok|okay|exacto|perfecto|por supuesto|adelante|hágalo|eso es"
         "|de acuerdo|está bien|nada más|así es|resérve\\w+|mánde\\w+|envíe\\w+"
+        "|acepto|consiento"
     ),
-    refuses=_start(_ES_FILLERS, "no|nunca|nada|incorrecto|cancel\\w+|espere|espera"),
+    refuses=_start(
+        _ES_FILLERS,
+        "no(?! (?:le |lo )?(?:entiend|entend|oig|oí|sé))|nunca|nada|incorrecto|cancel\\w+|espere"
+        "|espera",
+    ),
     corrects=_line(
         "no espere|no espera|espere|espera|no es|está mal|mejor|quería decir|quise decir|cambi\\w+"
         "|cancel\\w+|en vez|en lugar|todavía no|sin|quite|otra cosa más"
     ),
+    negates=_line("no|nunca|nada|sin|pero|solo|sólo|salvo|menos"),
     queries=_start(
         _ES_FILLERS, "qué|cuál|cuáles|quién|cuándo|dónde|cómo|cuánto|cuántos|por qué|puedo"
     ),
@@ -128,13 +137,17 @@ _GERMAN = CommitmentWords(
     agrees=_line(
         "ja|jawohl|genau|richtig|stimmt|korrekt|okay|ok|gerne?|klar|natürlich|passt|perfekt|bitte"
         "|machen sie das|einverstanden|das war's|das ist alles|sonst nichts|in ordnung"
+        "|ich (?:stimme zu|willige ein)"
     ),
-    refuses=_start(_DE_FILLERS, "nein|nee|nö|nicht|nichts|nie|falsch|stopp?|abbrechen"),
+    refuses=_start(
+        _DE_FILLERS, "nein|nee|nö|nicht(?! verstanden)|nichts|nie|falsch|stopp?|abbrechen"
+    ),
     corrects=_line(
         "nein warten sie|moment nein|warten sie|warte|nicht (?:richtig|ganz|das|so)|falsch|doch"
         " nicht|doch lieber|lieber|stattdessen|ich meinte|ändern\\w*|stornier\\w+|noch nicht|ohne"
         "|statt"
     ),
+    negates=_line("nicht|nichts|kein\\w*|nie|ohne|aber|nur|wenn|falls|außer"),
     queries=_start(
         _DE_FILLERS, "was|welche\\w*|wer|wann|wo|warum|wie|wieso|kann ich|könnte ich|ist|sind"
     ),
@@ -165,12 +178,14 @@ _FRENCH = CommitmentWords(
     agrees=_line(
         "oui|ouais|exact|exactement|correct|d'accord|ok|okay|parfait|bien sûr|allez y|c'est (?:ça"
         "|bon|tout|juste)|tout à fait|rien d'autre|volontiers|faites le|avec plaisir"
+        "|j'accepte|je consens"
     ),
     refuses=_start(_FR_FILLERS, "non|pas|jamais|rien|faux|annulez|stop|attendez"),
     corrects=_line(
         "non attendez|attendez|ce n'est pas|c'est faux|plutôt|je voulais dire|chang\\w+|annul\\w+"
         "|à la place|au lieu|pas encore|sans|pas (?:ça|celui|celle)"
     ),
+    negates=_line("pas|ne|rien|jamais|sans|mais|seulement|sauf|si|n'\\w+"),
     queries=_start(
         _FR_FILLERS,
         "que|quoi|quel\\w*|qui|quand|où|pourquoi|comment|combien|est ce que|puis je|qu'est",

@@ -55,6 +55,7 @@ def listing(item: Mapping[str, object], now: float, reason: str = "") -> Item:
         "useCase": use_case_of(item),
         "seconds": max(0, round(now - began_ms / 1000)) if reason else 0,
         "reason": reason,
+        **({"consent": item["consent"]} if "consent" in item else {}),
         "sequence": int(now * 1000),
         "expireAt": int(now) + CALL_SECONDS,
     }
