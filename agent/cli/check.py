@@ -81,6 +81,8 @@ async def _run(asked: argparse.Namespace) -> int:
     faults += wrong
     if settings:
         print(_summary(settings))
+        for line in () if wrong else _recording_remarks(settings, folder, specs):
+            print(line)
         faults += _limit_faults(settings, folder, specs) if not wrong else []
         faults += await _default_faults(settings)
     if asked.table:
@@ -171,6 +173,16 @@ def _limit_faults(settings: Settings, folder: Path, specs: Mapping[str, ToolSpec
         if model.times != NO_TIMES:
             for name, wanted in limits.contradictions():
                 yield f"use-cases/{each.name} [model.times] {name}_seconds: {wanted}"
+
+
+def _recording_remarks(
+    settings: Settings, folder: Path, specs: Mapping[str, ToolSpec]
+) -> Iterator[str]:
+    if settings.twilio_account_sid:
+        return
+    for each in use_case_folders(folder):
+        if parse_use_case(load_record(each, specs), specs)[0].opening.recording:
+            yield f"use-cases/{each.name}: [recording] has no effect without TWILIO_ACCOUNT_SID"
 
 
 def _tools_of(use_case: UseCase) -> set[str]:

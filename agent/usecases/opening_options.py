@@ -16,7 +16,7 @@ is left out, and so it is where one of the two is there but cannot be used.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Literal
 
@@ -67,6 +67,18 @@ def read_opening(
         errors.add("recording: needs a [disclosure] or [consent] that can be used")
         return OpeningTerms(terms.disclosure, terms.question, terms.on_refusal)
     return terms
+
+
+def opening_remarks(
+    terms: OpeningTerms, relay: Mapping[str, str], *, can_hand_off: bool, has_secrets: bool
+) -> Iterator[str]:
+    """What an opening lacks in its use case, one line each."""
+    if terms.question and relay.get("dtmfDetection") == "false":
+        yield "consent: keys are not reported, as dtmfDetection is false"
+    if terms.on_refusal is OnRefusal.TRANSFER and not can_hand_off:
+        yield "consent.on_refusal: there is no transfer target; the call ends"
+    if terms.recording and has_secrets:
+        yield "recording: keeps sensitive digits at Twilio"
 
 
 def _channels(raw: object, errors: RecordErrors) -> str:

@@ -33,7 +33,7 @@ from agent.usecases import AudioFile, ModelSettings, UseCase
 from agent.usecases.http_tool import HttpTool, read_http_tools
 from agent.usecases.model_times import ModelTimes
 from agent.usecases.named_tools import KnownTools, named_tools, usable_everywhere
-from agent.usecases.opening_options import read_opening
+from agent.usecases.opening_options import opening_remarks, read_opening
 from agent.usecases.relay_attributes import (
     LANGUAGES_FIELD,
     RECORD_FIELD,
@@ -234,8 +234,6 @@ def parse_rest(
     has_secrets = any(spec.collects and spec.collects.is_sensitive for spec in offered)
     if has_secrets and relay.get("intelligenceService"):
         errors.remark(f"{RECORD_FIELD}.intelligenceService: keeps sensitive digits at Twilio")
-    if has_secrets and record.recording is not None:
-        errors.remark("recording: keeps sensitive digits at Twilio")
     use_case = UseCase(
         name,
         prompt="",
@@ -262,6 +260,11 @@ def parse_rest(
             record.backupTranscription, "backupTranscription", BackupTranscription, errors
         ),
     )
+    desk = use_case.transfer_target is not None
+    for line in opening_remarks(
+        use_case.opening, relay, can_hand_off=desk, has_secrets=has_secrets
+    ):
+        errors.remark(line)
     lines = tuple(f"{name}.{error}" for error in errors.errors)
     remarks = [f"{name}.{remark}" for remark in errors.remarks]
     return replace(use_case, errors=lines), (*remarks, *(f"{line}; left out" for line in lines))

@@ -36,7 +36,7 @@ async def test_every_use_case_loads_without_a_fault(tmp_path: Path) -> None:
         shutil.copytree(folder, tmp_path / "use-cases" / folder.name)
     in_stock = replace(SPECS["EndCallFunction"], name="stock__in_stock")
 
-    assert len(FOLDERS) == 5
+    assert len(FOLDERS) == 6
     assert seed.check(tmp_path, {**SPECS, in_stock.name: in_stock}) == []
 
 

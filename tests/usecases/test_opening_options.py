@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agent.call.config import OnRefusal, OpeningTerms
-from agent.usecases.opening_options import read_opening
+from agent.usecases.opening_options import opening_remarks, read_opening
 from agent.usecases.validation import RecordErrors
 
 TAGS = ("en-US", "es-US")
@@ -91,3 +91,21 @@ def test_what_a_language_lacks_is_remarked() -> None:
         "consent.it-IT: has no text, that of en-US is said",
         "consent: no words of yes and no are known in it-IT; keys answer it",
     )
+
+
+@pytest.mark.parametrize(
+    ("relay", "can_hand_off", "has_secrets", "remark"),
+    [
+        ({"dtmfDetection": "false"}, True, False, "consent: keys are not reported"),
+        ({}, False, False, "consent.on_refusal: there is no transfer target; the call ends"),
+        ({}, True, True, "recording: keeps sensitive digits at Twilio"),
+    ],
+)
+def test_what_its_use_case_lacks_is_remarked(
+    relay: dict[str, str], can_hand_off: bool, has_secrets: bool, remark: str
+) -> None:
+    terms = OpeningTerms({}, {"en-US": "May we?"}, OnRefusal.TRANSFER, "dual")
+
+    (line,) = opening_remarks(terms, relay, can_hand_off=can_hand_off, has_secrets=has_secrets)
+
+    assert line.startswith(remark)
