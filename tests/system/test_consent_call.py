@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from agent.call.consent import text_version
+from agent.observability.recording.replay import replay
+from agent.observability.recording.serialization import read_record
 from agent.ports import Item
 from agent.simulator.simulated_call import TwilioCall
 from agent.usecases.versions import Versions
@@ -33,7 +35,7 @@ RECORD: Item = {
 async def service(table: Path) -> AsyncIterator[tuple[Server, TwilioApi]]:
     async with twilio_api(ACCOUNT, "12345678901234567890123456789012") as api:
         account = {"TWILIO_ACCOUNT_SID": ACCOUNT, "TWILIO_API_URL": api.url}
-        async with serving(settings_for(table, **account)) as server:
+        async with serving(settings_for(table, RECORD_CALLS="true", **account)) as server:
             await Versions(server.store, NAME, datetime(2030, 1, 1, tzinfo=UTC)).publish(RECORD)
             yield server, api
 
@@ -48,13 +50,15 @@ async def test_a_caller_who_agrees_is_recorded_and_then_greeted(table: Path) -> 
             await call.wait_until(lambda: cycles(call)[1:] == [ASKED], 5.0)
             before = dict(api.recordings)
             await call.play_out()
-            await call.prompt("Yes, my name is Ada.")
+            await call.prompt("Yes, my name is Zelda.")
             await call.wait_until(lambda: "Harbor Oven, hello." in cycles(call), 5.0)
             await call.say("Two pizzas please.")
         call_sid = call.relay.fields["CallSid"]
         await server.calls.close()
         (item,) = await server.items(call_sid, "connection")
         facts = await server.said(call)
+        replayed = replay(await read_record(server.store, call_sid))
+        kept = str(await server.items(call_sid))
         deleted = await server.calls.recordings.delete(call_sid)
 
     assert "welcomeGreeting" not in call.relay.attributes
@@ -65,7 +69,9 @@ async def test_a_caller_who_agrees_is_recorded_and_then_greeted(table: Path) -> 
     stamp = item["consent"]
     assert isinstance(stamp, dict)
     assert (stamp["state"], stamp["means"], stamp["text"]) == ("given", "word", VERSION)
-    assert not [text for _, text in facts if "Ada" in text]
+    assert ("note", f"The caller has given consent (word, text {VERSION}).") in facts
+    assert "Zelda" not in kept
+    assert replayed.is_same
 
 
 async def test_a_caller_who_refuses_is_not_recorded(table: Path) -> None:
