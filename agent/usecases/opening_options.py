@@ -95,25 +95,30 @@ def _texts(
     """The text in each language, that of the first one where there is none."""
     if not given:
         return {}
-    first = given.get(name)
+    first = _text(given, field, name, errors)
     for unknown in sorted(given.keys() - {name, "on_refusal" if field == "consent" else ""}):
         if not isinstance(given[unknown], Mapping):
             errors.add(f"{field}.{unknown}: there is no such field")
-    if not (isinstance(first, str) and first.strip()):
-        errors.add(f"{field}.{name}: is missing or blank")
+    if not first:
         return {}
-    texts = {tags[0]: first.strip()}
+    texts = {tags[0]: first}
     own = {tag: each for tag, each in given.items() if isinstance(each, Mapping)}
     for language in sorted(own, key=len):  # a region's after those of its language
         meant = [tag for tag in tags if language in {tag, primary(tag)}]
-        text = own[language].get(name)
         if not meant:
             errors.remark(f"{field}.{language}: is no language of the use case")
-        elif not (isinstance(text, str) and text.strip()):
-            errors.add(f"{field}.{language}.{name}: is missing or blank")
-        else:
-            texts |= dict.fromkeys(meant, text.strip())
+        elif text := _text(own[language], f"{field}.{language}", name, errors):
+            texts |= dict.fromkeys(meant, text)
     for tag in tags:
         if tag not in texts and primary(tag) != primary(tags[0]):
             errors.remark(f"{field}.{tag}: has no text, that of {tags[0]} is said")
     return texts
+
+
+def _text(given: Mapping[str, object], field: str, name: str, errors: RecordErrors) -> str:
+    """A text without blanks around it; empty, with an error, if there is none."""
+    place, found = f"{field}.{name}", len(errors.errors)
+    text = errors.read_or(partial(convert, given.get(name, ""), str, place), "").strip()
+    if not text and len(errors.errors) == found:
+        errors.add(f"{place}: is missing or blank")
+    return text
