@@ -105,7 +105,7 @@ _FAULTS: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("        return self._disclose(records) if records else self._finish_playback()\n",
          "        return self._finish_playback()\n",
          "12: a disclosure that was cut is said again"),
-        ("        if self.stage is Stage.DISCLOSING:\n            return OpeningStep([])\n"
+        ("        if self.stage is OpeningStage.DISCLOSING:\n            return OpeningStep([])\n"
          "        if self._asks",
          "        if self._asks", "12: no answer comes before the question"),
         ("            return self._finish([*actions, *self._start_recording()])\n"

@@ -57,7 +57,7 @@ class Consent:
         return Note(_NOTED.format(state, self.means, self.version))
 
 
-class Answer(NamedTuple):
+class ConsentAnswer(NamedTuple):
     """Whether it is a yes, and the words that say so."""
 
     is_yes: bool
@@ -90,7 +90,7 @@ def text_version(*texts: str) -> str:
     return hashlib.blake2b("\n".join(texts).encode(), digest_size=4).hexdigest()
 
 
-def answer_of(text: str, language: str) -> Answer | None:
+def answer_of(text: str, language: str) -> ConsentAnswer | None:
     """Whether these words are a clear yes or no; None = neither, or no table for the language.
 
     Args:
@@ -106,10 +106,10 @@ def answer_of(text: str, language: str) -> Answer | None:
     if (yes and no) or text.rstrip().endswith("?") or table.queries.search(line):
         return None
     if no:
-        return Answer(is_yes=False, words=no[0])
+        return ConsentAnswer(is_yes=False, words=no[0])
     if yes is None or table.negates.search(line[: yes.start()] + line[yes.end() :]):
         return None
-    return Answer(is_yes=True, words=yes[0])
+    return ConsentAnswer(is_yes=True, words=yes[0])
 
 
 def screened(text: str, language: str) -> str:

@@ -47,7 +47,7 @@ CONSENT_REFUSED = "consent-refused"
 _MOST_IN_SILENCE, _MOST_UNCLEAR = 2, 3  # questions
 
 
-class Stage(Enum):
+class OpeningStage(Enum):
     """How far the opening has come."""
 
     DISCLOSING = auto()
@@ -80,7 +80,7 @@ class CallOpening:
     _turn_taking: TurnTaking
     _language: CallerLanguage
     _wishes: CallerWishes
-    stage: Stage = Stage.OVER
+    stage: OpeningStage = OpeningStage.OVER
     _terms: OpeningTerms = field(default_factory=OpeningTerms)  # as the call began with
     _asked: int = 0
     _question_at: int = 0
@@ -104,7 +104,9 @@ class CallOpening:
     def _resume(self, resumption: Resumption) -> OpeningStep:
         done = [*self._language.switch(resumption.language), *self._tools.resume()]
         config, is_begun = self._turn.config, _has_gone_on(resumption.facts)
-        self.stage = Stage.ASKING if self._terms.question and not is_begun else Stage.OVER
+        self.stage = (
+            OpeningStage.ASKING if self._terms.question and not is_begun else OpeningStage.OVER
+        )
         if resumption.end is not None:
             self._lifecycle.take_effect(resumption.end, config, was_awaited=True)
             done += self._keypad.close()
@@ -120,7 +122,7 @@ class CallOpening:
 
     def screen(self, event: ev.Event) -> ev.Event:
         """The event as all may read it: until there is consent, without what the caller says."""
-        if self.stage is Stage.OVER or not isinstance(event, ev.CallerSpoke):
+        if self.stage is OpeningStage.OVER or not isinstance(event, ev.CallerSpoke):
             return event
         if not self._terms.question or self._asks_for_person(event):
             return event
@@ -128,7 +130,7 @@ class CallOpening:
 
     def takes(self, event: ev.Event) -> bool:
         """Whether the opening decides about this event, and not the conversation."""
-        if self.stage is Stage.OVER:
+        if self.stage is OpeningStage.OVER:
             return False
         is_open = self._lifecycle.phase is Phase.OPEN and self._lifecycle.ending is None
         match event:
@@ -139,7 +141,7 @@ class CallOpening:
             case ev.TimerFired(timer):
                 return is_open and timer in {Timer.PLAYBACK, Timer.IDLE}
             case ev.AllowanceSpent():
-                return is_open and self.stage is Stage.DISCLOSING
+                return is_open and self.stage is OpeningStage.DISCLOSING
             case _:
                 return False
 
@@ -179,7 +181,7 @@ class CallOpening:
         return self._ask_or_finish(said)
 
     def _disclose(self, actions: list[Action]) -> OpeningStep:
-        self.stage, self._output.has_spoken = Stage.DISCLOSING, False
+        self.stage, self._output.has_spoken = OpeningStage.DISCLOSING, False
         text = self._text(self._terms.disclosure)
         said = self._output.say_whole(text, interruptible=False, preemptible=False)
         return OpeningStep([*actions, *said, *self._await_playback()])
@@ -190,7 +192,7 @@ class CallOpening:
         return self._finish([*actions, *self._start_recording()])
 
     def _ask(self, actions: list[Action]) -> OpeningStep:
-        self.stage, self._output.has_spoken = Stage.ASKING, False
+        self.stage, self._output.has_spoken = OpeningStage.ASKING, False
         self._asked += 1
         self._question_at = len(self._history)
         said = self._output.say_whole(self._text(self._terms.question))
@@ -212,7 +214,7 @@ class CallOpening:
             return self._finish([*actions, *self._start_recording()])
         if self._terms.on_refusal is OnRefusal.GO_ON:
             return self._finish(actions)
-        self.stage = Stage.ASKING
+        self.stage = OpeningStage.ASKING
         config = self._turn.config
         if self._terms.on_refusal is OnRefusal.TRANSFER and config.can_hand_off and is_free:
             ending = self._lifecycle.transfer(CONSENT_REFUSED, config)
@@ -221,7 +223,7 @@ class CallOpening:
 
     def _finish(self, actions: list[Action]) -> OpeningStep:
         """The call goes on: what was said is answered, or the caller is greeted."""
-        self.stage, self._output.has_spoken = Stage.OVER, False
+        self.stage, self._output.has_spoken = OpeningStage.OVER, False
         kept, greeting = tuple(self._kept), self._turn.config.greeting
         actions = [*actions, *self._timers.stop(Timer.PLAYBACK, Timer.IDLE)]
         if self._has_words or not greeting:
@@ -235,7 +237,7 @@ class CallOpening:
         self._turn_taking.end_caller_turn()
         if not self._terms.question:
             return self._keep(event)
-        if self.stage is Stage.DISCLOSING:
+        if self.stage is OpeningStage.DISCLOSING:
             return OpeningStep([])
         if self._asks_for_person(event) and self._turn.config.can_hand_off:
             return OpeningStep([], leaves=self._wishes.find_person(self._turn.config))
@@ -264,7 +266,7 @@ class CallOpening:
         if not self._terms.question:
             self._kept.append(event)
             return OpeningStep([])
-        if self.stage is Stage.DISCLOSING:
+        if self.stage is OpeningStage.DISCLOSING:
             return OpeningStep([])
         if digit in {consent.YES_KEY, consent.NO_KEY}:
             is_yes = digit == consent.YES_KEY
@@ -276,7 +278,7 @@ class CallOpening:
     def _cut(self, heard: str, after_ms: int | None) -> OpeningStep:
         """The relay has stopped the speech: a disclosure that was not heard whole is said again."""
         records = self._output.cut(heard, after_ms, is_complete=True)
-        if self.stage is Stage.ASKING:
+        if self.stage is OpeningStage.ASKING:
             stopped = self._timers.stop(Timer.PLAYBACK)
             return OpeningStep([*records, *stopped, self._turn_taking.await_caller()])
         return self._disclose(records) if records else self._finish_playback()
@@ -292,7 +294,7 @@ class CallOpening:
 
     def _finish_playback(self) -> OpeningStep:
         self._output.note_all_played()
-        if self.stage is Stage.ASKING:
+        if self.stage is OpeningStage.ASKING:
             return OpeningStep([self._turn_taking.await_caller()])
         stopped = self._timers.stop(Timer.PLAYBACK)
         played = self._record(consent.played_note(self._version))

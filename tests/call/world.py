@@ -696,6 +696,10 @@ class World:
         )
         assert _said(facts) == self.heard_words, "5: each word of the caller once, in order"
         self._judge_speech(facts)
+        if (told := self.config.opening.disclosure) and not self.is_disclosing:
+            said = [fact for fact in facts if isinstance(fact, AgentSaid)]
+            is_whole = any(not one.is_cut and one.text in told.values() for one in said)
+            assert is_whole, "12: the disclosure is never cut"
         self._judge_waiting()
         running = any(state == "running" for state in self.tools.values())
         assert self.conversation.is_over == (self.is_gone and not running), "8: over, no sooner"
