@@ -30,7 +30,16 @@ from agent.call.caller_language import CallerLanguage
 from agent.call.caller_wishes import PERSON_KEY, CallerWishes, Granted
 from agent.call.config import OnRefusal, OpeningTerms
 from agent.call.consent import Consent, ConsentMeans
-from agent.call.history import AgentSaid, Fact, History, Note, SpeechSource, Summary, ToolUsed
+from agent.call.history import (
+    AgentSaid,
+    CallerSaid,
+    Fact,
+    History,
+    Note,
+    SpeechSource,
+    Summary,
+    ToolUsed,
+)
 from agent.call.keypad import Keypad
 from agent.call.lifecycle import CallEnding, CallLifecycle, Phase
 from agent.call.reply import Then
@@ -171,6 +180,7 @@ class CallOpening:
     def _open(self, facts: Iterable[Fact], cause: ResumeCause | None = None) -> OpeningStep:
         known = list(facts)
         answer, was_played = consent.consent_of(known), bool(consent.played_version(known))
+        self._has_words = any(isinstance(fact, CallerSaid) for fact in known)
         if answer is not None:
             is_free = cause is not ResumeCause.NOBODY
             return self._follow_answer(answer, [StampConsent(answer)], is_free=is_free)

@@ -258,6 +258,17 @@ def test_words_over_a_disclosure_are_answered_after_it() -> None:
     assert not it.spoken(actions)
 
 
+def test_words_over_a_disclosure_are_answered_after_a_break() -> None:
+    call = it.started(config(OpeningTerms({"en-US": TOLD})))
+    call.happens(it.agent_on(), it.spoke("Two pizzas please."))
+
+    again = call.resumes()
+    actions = call.happens(it.agent_on(), it.agent_off())
+
+    assert it.spoken(again) == [TOLD]
+    assert "Two pizzas please." in str(it.question(actions).messages)
+
+
 def test_a_nod_over_a_disclosure_is_recorded_and_the_caller_is_greeted() -> None:
     call = it.started(config(OpeningTerms({"en-US": TOLD})))
 
