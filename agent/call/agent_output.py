@@ -148,7 +148,7 @@ class AgentOutput:
             heard_until(sent, heard, after_ms=after_ms, characters_per_second=rate),
             heard_until(sent, self._played),
         )
-        self._clear_audible()
+        self.clear_audible()
         records: list[Action] = []
         rest: list[str] = []
         start = 0
@@ -166,7 +166,8 @@ class AgentOutput:
         self.unheard = " ".join(filter(None, rest))
         return records
 
-    def _clear_audible(self) -> None:
+    def clear_audible(self) -> None:
+        """All was heard: no later barge-in cuts it."""
         self._audible.clear()
         self._first_unplayed = self._playing_from = self._audio_ms = 0
         self._played = ""
@@ -179,7 +180,7 @@ class AgentOutput:
 
     def _begin_turn(self) -> None:
         if not self.has_spoken:
-            self._clear_audible()
+            self.clear_audible()
         self.has_spoken = True
 
     def _speak(self, text: str, *, is_last: bool = False) -> Speak:

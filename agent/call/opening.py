@@ -306,6 +306,7 @@ class CallOpening:
         self._output.note_all_played()
         if self.stage is OpeningStage.ASKING:
             return OpeningStep([self._turn_taking.await_caller()])
+        self._output.clear_audible()
         stopped = self._timers.stop(Timer.PLAYBACK)
         played = self._record(consent.played_note(self._version))
         return self._ask_or_finish([*stopped, played])

@@ -238,6 +238,15 @@ def test_without_a_question_the_greeting_follows_the_disclosure() -> None:
     assert StartRecording("mono") in actions
 
 
+def test_a_barge_in_after_a_disclosure_that_was_played_cuts_nothing_of_it() -> None:
+    call = it.started(config(OpeningTerms({"en-US": TOLD})))
+    call.happens(it.agent_on(), it.spoke("Two pizzas please."), it.agent_off())
+
+    call.happens(it.spoke("No, three."), it.interrupted("Two large"))
+
+    assert call.facts[0] == AgentSaid(TOLD, SpeechSource.SERVICE)
+
+
 def test_without_a_greeting_the_model_speaks_after_the_disclosure() -> None:
     terms = OpeningTerms({"en-US": TOLD})
     call = it.started(replace(config(terms), greeting=""))
