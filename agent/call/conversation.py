@@ -26,13 +26,14 @@ from agent.call.keypad import Keypad
 from agent.call.lifecycle import CallEnding
 from agent.call.messages import Choice
 from agent.call.opening import CallOpening, OpeningStep
+from agent.call.operator_acts import OperatorControl
 from agent.call.reply import Reply, Then
 from agent.call.resumption import Resumption
 from agent.call.stale_events import StaleEvents
 from agent.call.summarization import Summarization
 from agent.call.timers import Timer, TimerSet
 from agent.call.tool_calls import ToolCalls
-from agent.call.turn import CALL_GOES_ON, LATE_RESULT, Turn
+from agent.call.turn import LATE_RESULT, Turn
 from agent.call.turn_taking import CallerInput, FillerPolicy, TurnTaking
 from agent.call.utterance_analysis import has_words
 
@@ -60,6 +61,9 @@ class Conversation:
         turn = (self._lifecycle, self._turn, self._turn_taking)
         self._opening = CallOpening(*begun, *turn, self._language, self._wishes)
         self._summarization = Summarization(history, self._tools, limits)
+        others = (self._input, self._language, self._turn_taking, self._tools, self._summarization)
+        agents = (history, self._output, self._turn, self._lifecycle, timers)
+        self._operator = OperatorControl(*agents, *others)
         self._stale = StaleEvents(reply, self._tools, timers, self._summarization)
         self.received: ev.Event = ev.CallStarted()  # with marks for sensitive digits
         self._actions: list[Action] = []
@@ -99,7 +103,10 @@ class Conversation:
                 self._actions += self._turn.add_delta(text)
             case _ if self._opening.takes(event):
                 self._follow_opening(self._opening.receive(event))
+            case _ if (done := self._operator.decide(event)) is not None:
+                self._actions += done
             case ev.CallStarted():
+                self._actions += self._operator.resume()
                 self._follow_opening(self._opening.begin(self._resumption))
             case ev.CallerSpoke():
                 self._hear(event)
@@ -131,6 +138,8 @@ class Conversation:
                 self._actions += self._turn.set_config(config.in_language(self._config.language))
             case ev.AllowanceSpent():
                 self._leave_with(*self._lifecycle.spend(event, self._config.phrases))
+            case ev.OperatorActed():
+                self._follow_turn(*self._operator.act(event))
             case ev.ServiceStopping(mode):
                 self._stop_service(mode)
             case _:  # a CallEnded; mypy reports any event that was added and forgotten here
@@ -165,6 +174,8 @@ class Conversation:
                 self._finish_entry()
             case Timer.MODEL_FAILURE:
                 self._turn.may_retry = False
+            case Timer.OPERATOR:
+                self._follow_turn(*self._operator.give_back())
             case Timer.DURATION:
                 self._watch_duration()
             case _:  # CLOSING
@@ -201,7 +212,7 @@ class Conversation:
             self._stop_yielding()
             self._actions += self._turn.fill_wait() if self._fillers.has_offered else []
         elif is_typing or not self._turn_taking.is_backchannel(event, language):
-            self._begin_turn()
+            self._actions += self._turn.begin()
             self._answer(self._wishes.grant(self._input, language, self._config), language)
 
     def _answer(self, granted: Granted | None, language: str) -> None:
@@ -226,7 +237,7 @@ class Conversation:
                 self._end_call(ending)
             else:
                 is_kept = not ending and self._turn.keep_rest(self._output.unheard, is_all=is_all)
-                self._revoke_end()
+                self._actions += self._turn.revoke_end()
                 words = self._turn_taking.await_words(self._config.limits) if is_kept else []
                 self._actions += [self._turn_taking.await_caller(), *words]
         elif records := self._output.cut(heard, after_ms, is_complete=True):
@@ -240,14 +251,14 @@ class Conversation:
             self._follow_turn(*self._turn.enter(*self._keypad.press(digit)))
         elif binding := self._wishes.binding(digit, self._config.language, self._config):
             self._actions += self._keypad.press_bound(digit)
-            self._begin_turn()
+            self._actions += self._turn.begin()
             if binding is PERSON:
                 self._answer(self._wishes.find_person(self._config), self._config.language)
             else:
                 self._actions += self._turn.follow_key(binding)
         else:
             if not self._keypad.is_typing:
-                self._begin_turn()
+                self._actions += self._turn.begin()
             self._actions += self._keypad.collect(digit, self._config.limits.digits_ms)
             if not self._keypad.is_typing:
                 self._finish_entry()
@@ -265,21 +276,10 @@ class Conversation:
 
     def _stop_caller(self) -> None:
         if self._turn_taking.may_stop_caller:
-            self._revoke_end()
-            self._actions += self._turn.stop_caller()
+            self._actions += [*self._turn.revoke_end(), *self._turn.stop_caller()]
             self._stop_yielding()
             if not self._turn.is_under_way and Timer.PLAYBACK not in self._timers.running:
                 self._end_turn()
-
-    def _begin_turn(self) -> None:
-        self._actions += self._turn.begin()
-        self._revoke_end()
-
-    def _revoke_end(self) -> None:
-        """The caller goes on; a model that has ended the call is told so."""
-        if self._lifecycle.ending is lifecycle.BY_AGENT:
-            self._actions.append(self._turn.add_note(CALL_GOES_ON))
-        self._lifecycle.ending = None
 
     def _follow_turn(self, actions: list[Action], then: Then) -> None:
         self._actions += actions
@@ -320,7 +320,7 @@ class Conversation:
         limits, ending = self._config.limits, self._lifecycle.ending
         limit_ms = limits.goodbye_ms if ending else limits.duration_ms
         self._actions += self._turn_taking.await_playback(limit_ms)
-        if not (ending or self._keypad.is_collecting):
+        if not (ending or self._keypad.is_collecting or self._operator.has_call):
             self._actions += self._summarization.begin(self._output.first_audible)
 
     def _finish_playback(self) -> None:
@@ -375,6 +375,7 @@ class Conversation:
         self._end_call(self._lifecycle.ending or lifecycle.CUT_SHORT)
 
     def _leave_with(self, words: str, ending: CallEnding | None, *records: Action) -> None:
+        self._actions += self._operator.release()
         self._actions += [*self._turn.leave(), *self._keypad.complete(), *records]
         self._lifecycle.ending = ending
         self._say_last(words)

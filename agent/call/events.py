@@ -27,6 +27,7 @@ class EndReason(StrEnum):
     DRAIN = "drain"
     CALLER_SPEND = "caller_spend"
     CALL_SPEND = "call_spend"
+    OPERATOR = "operator"
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +181,30 @@ class AllowanceSpent:
     """The limit of this call; else that of all calls of the caller."""
 
 
+class OperatorAct(StrEnum):
+    """What a person who watches the call does; see `agent.call.operator_acts`."""
+
+    WHISPER = "whisper"
+    """A note to the model, which the caller does not hear."""
+    SAY = "say"
+    """The caller hears these words in place of what the agent is about to say."""
+    TAKE_OVER = "take_over"
+    GIVE_BACK = "give_back"
+    TRANSFER = "transfer"
+    END = "end"
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorActed:
+    """A person who watches the call acts on it."""
+
+    act: OperatorAct
+    text: str = ""
+    """Of a whisper, or what is said; without it these two do nothing."""
+    operator: str = ""
+    """The name of the person's key, for the audit."""
+
+
 class ShutdownMode(StrEnum):
     """What a stopping process does with its calls; the first two hand them over."""
 
@@ -205,5 +230,7 @@ class CallEnded:
 ReplyEvent = ReplyDelta | ReplyFinished | ReplyFailed
 CallerEvent = CallerSpoke | CallerInterrupted | CallerPressed | PlaybackReported
 ModelEvent = ReplyEvent | TokensCounted | Summarized | SummaryFailed
-ProcessEvent = CallStarted | CallConfigChanged | AllowanceSpent | ServiceStopping | CallEnded
+ProcessEvent = (
+    CallStarted | CallConfigChanged | AllowanceSpent | OperatorActed | ServiceStopping | CallEnded
+)
 Event = CallerEvent | ModelEvent | ToolFinished | TimerFired | ProcessEvent

@@ -128,11 +128,11 @@ class _Reader:
             case ToolUsed(_, call, ToolResult(_, content, False)):
                 used = f"{call.name} {bounded_line(call.arguments, LONGEST_LINE // 2)}"
                 yield "Done" if is_effect(fact) else "Looked up", f"{used} -> {content}"
-            case AgentSaid(text, SpeechSource.MODEL | SpeechSource.GREETING as voice):
+            case AgentSaid(text, voice) if fact.is_answer:
                 sentences = _sentences(text[-_LONGEST_READ:])
                 asked = (each for each in reversed(sentences) if asks(each))
                 self.question = bounded_line(next(asked, self.question), _LONGEST_QUESTION)
-                for sentence in sentences if voice is SpeechSource.MODEL else ():
+                for sentence in () if voice is SpeechSource.GREETING else sentences:
                     if self._words.promises.search(_plain(sentence)):
                         yield "Promised", sentence
                     elif self._digits(sentence) and not asks(sentence):

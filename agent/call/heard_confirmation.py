@@ -45,6 +45,7 @@ NOT_NAMED = (
     "Not done: your last question did not name {}. Say in one sentence what you are about to do,"
     " with these values, ask whether it is right, and after a yes call this again."
 )
+_OTHERS = frozenset({SpeechSource.SERVICE, SpeechSource.OPERATOR})
 _LONGEST_QUESTION = 300  # characters at the end of a re-prompt
 
 
@@ -193,11 +194,11 @@ def _text_of(fact: Fact) -> str:
 
 
 def _answers(facts: Sequence[Fact], asked: str, language: str) -> tuple[str, ...]:
-    """What the caller said, if some of it came before the service asked something else."""
+    """What the caller said, if some of it came before another one asked something else."""
     answers: list[str] = []
     is_answer, is_others = False, False
     for fact in facts:
-        if isinstance(fact, AgentSaid) and fact.voice is SpeechSource.SERVICE:
+        if isinstance(fact, AgentSaid) and fact.voice in _OTHERS:
             is_others = is_others or (questions(fact.text) > 0 and not _repeats(fact.text, asked))
         elif isinstance(fact, CallerSaid):
             answers.append(fact.text)

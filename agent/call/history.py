@@ -31,6 +31,7 @@ class SpeechSource(StrEnum):
     MODEL = "model"
     SERVICE = "service"
     """A sentence of the use case: an apology, a re-prompt, a goodbye."""
+    OPERATOR = "operator"
     FILLER = "filler"
     """No model reads these."""
 
@@ -61,8 +62,8 @@ class AgentSaid(WholeText):
 
     @property
     def is_answer(self) -> bool:
-        """Whether these are words of the model or the greeting."""
-        return self.voice in {SpeechSource.MODEL, SpeechSource.GREETING}
+        """Whether these are words of the model, the greeting or an operator."""
+        return self.voice not in {SpeechSource.SERVICE, SpeechSource.FILLER}
 
 
 @dataclass(frozen=True, slots=True)
@@ -368,9 +369,8 @@ class _Projection:
         return self._latest
 
     def _message(self, at: int, role: Role, parts: tuple[Part, ...]) -> Message:
-        known = self._latest[at] if at < len(self._latest) else None
-        is_same = known is not None and known.role is role and known.parts == parts
-        return known if known is not None and is_same else Message(role, parts)
+        known, message = self._latest[at : at + 1], Message(role, parts)
+        return known[0] if known == (message,) else message
 
     def _caller(self, text: str) -> None:
         if self._cut_off:

@@ -101,6 +101,7 @@ class CallEnding:
 BY_AGENT = CallEnding(EndReason.AGENT_END, is_revocable=True)
 IDLE = CallEnding(EndReason.IDLE, is_revocable=True)
 TIME_IS_UP = CallEnding(EndReason.MAX_DURATION)
+BY_OPERATOR = CallEnding(EndReason.OPERATOR)
 SPENT = CallEnding(EndReason.CALLER_SPEND)
 CALL_SPENT = CallEnding(EndReason.CALL_SPEND)
 MODEL_FAILED = CallEnding(EndReason.ERROR_MODEL)
@@ -159,6 +160,8 @@ class CallLifecycle:
             case ev.CallerPressed() | ev.PlaybackReported() | ev.Summarized() | ev.SummaryFailed():
                 return self.phase is Phase.OPEN
             case ev.AllowanceSpent():  # a final end needs no other reason
+                return self.phase is Phase.OPEN and not self.end_is_final
+            case ev.OperatorActed():
                 return self.phase is Phase.OPEN and not self.end_is_final
             case _:  # edits, and results of our own actions
                 return True

@@ -20,6 +20,8 @@ _W = TypeVar("_W")
 
 SPEAKS = "[The caller speaks {} now. Answer in this language.]"
 """To a model, before the words with which the call changes its language."""
+WHISPERED = "A colleague who hears the call tells you, not the caller: "
+"""How the note of an operator begins."""
 
 
 class Role(StrEnum):

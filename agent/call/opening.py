@@ -149,6 +149,8 @@ class CallOpening:
                 return is_open
             case ev.TimerFired(timer):
                 return is_open and timer in {Timer.PLAYBACK, Timer.IDLE}
+            case ev.OperatorActed():
+                return is_open
             case ev.AllowanceSpent():
                 return is_open and self.stage is OpeningStage.DISCLOSING
             case _:
@@ -173,7 +175,7 @@ class CallOpening:
             case ev.TimerFired():
                 self._timers.stop(Timer.IDLE)
                 return self._ask_again(ConsentMeans.SILENCE, _MOST_IN_SILENCE)
-            case _:  # an AllowanceSpent
+            case _:  # an AllowanceSpent, or an operator, who waits
                 self._kept.append(event)
                 return OpeningStep([])
 

@@ -28,14 +28,14 @@ from enum import StrEnum
 from math import gcd
 
 from agent.call.config import CallConfig
-from agent.call.history import CallerSaid, History, Note
+from agent.call.history import AgentSaid, CallerSaid, History, Note, SpeechSource
 from agent.call.languages import languages_of, primary
 from agent.call.languages.commitment_words import (
     CommitmentWords,
     commitment_words,
 )
 from agent.call.last_answer import content_of, last_answer
-from agent.call.messages import SideEffect, ToolSpec
+from agent.call.messages import WHISPERED, SideEffect, ToolSpec
 from agent.call.spoken_values import (
     PRICE,
     KnownNumbers,
@@ -123,12 +123,19 @@ class Sources:
             for _, used in self._history.tool_runs()
             if used.result is not None and not used.result.is_error
         )
-        told = (table.claims.search(words_of(result)) for result in self._results)
+        told = (table.claims.search(words_of(one)) for one in self._results)
         return self._history.first > 0 or any(done) or any(told)
 
     @property
     def _said(self) -> list[str]:
-        return [fact.text for fact in self._history if isinstance(fact, CallerSaid)]
+        """Of the caller, and of a person who told the model, or the caller in its place."""
+        return [
+            fact.text
+            for fact in self._history
+            if isinstance(fact, CallerSaid)
+            or (isinstance(fact, AgentSaid) and fact.voice is SpeechSource.OPERATOR)
+            or (isinstance(fact, Note) and fact.text.startswith(WHISPERED))
+        ]
 
     @property
     def _results(self) -> list[str]:
@@ -137,8 +144,8 @@ class Sources:
 
     def _of_call(self, language: str) -> frozenset[float]:
         summary = self._history.summary.text
-        texts = (all_numbers(text, language) for text in (*self._results, *self._said, summary))
-        return frozenset().union(*texts)
+        told = (*self._results, *self._said, summary)
+        return frozenset().union(*(all_numbers(text, language) for text in told))
 
 
 @dataclass(frozen=True, slots=True)

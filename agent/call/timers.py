@@ -40,6 +40,8 @@ class Timer(StrEnum):
     """The next key must come; then the entry is complete."""
     LATE_DIGITS = "late_digits"
     """While it runs, further digits belong to an entry that is over: they are dropped."""
+    OPERATOR = "operator"
+    """A person has taken over the call and must act."""
     MODEL_FAILURE = "model_failure"
     DURATION = "duration"
     CLOSING = "closing"
@@ -63,6 +65,7 @@ class StopTimer:
 
 _LEADING_ON = frozenset({
     Timer.END_OF_TURN_DELAY, Timer.YIELD, Timer.RETRY, Timer.PLAYBACK, Timer.IDLE, Timer.DIGITS,
+    Timer.OPERATOR,
 })  # fmt: skip
 _STOP = {timer: StopTimer(timer) for timer in Timer}
 

@@ -30,7 +30,7 @@ from agent.call.events import ReplyFinished
 from agent.call.heard_confirmation import exchange_before
 from agent.call.history import AgentSaid, History, Note, SpeechSource
 from agent.call.keypad import EntryStep
-from agent.call.lifecycle import CallLifecycle
+from agent.call.lifecycle import BY_AGENT, CallLifecycle
 from agent.call.messages import Choice, ForcedTool, StopReason, ToolCall, ToolChoice
 from agent.call.reading_pace import flush_after_ms
 from agent.call.reply import Reply, Then, TurnDecision
@@ -121,7 +121,7 @@ class Turn:
         self._asked_at = None
         self._round = 0
         self._has_retried = self._has_gone_on = self._has_been_stopped = False
-        return left
+        return [*left, *self.revoke_end()]
 
     def leave(self, *, is_entering: bool = False) -> list[Action]:
         """Drop what is under way; `is_entering`: a tool goes on waiting for digits."""
@@ -305,6 +305,10 @@ class Turn:
         elif first.asks_model:
             return done + self.ask(), Then.AWAIT
         return done, Then.END_TURN
+
+    def revoke_end(self) -> list[Action]:
+        is_models, self._lifecycle.ending = self._lifecycle.ending is BY_AGENT, None
+        return [self.add_note(CALL_GOES_ON)] if is_models else []
 
     def add_note(self, text: str) -> Record:
         note = Note(text)

@@ -45,6 +45,7 @@ WORDS = st.sampled_from([
     "A 4 dash", "soup is my lucky dish", "Hold on.",
     WISH, "I'll wait.",
 ])  # fmt: skip
+OPERATOR_WORDS = st.sampled_from(["Shall I buy it?", "One moment, I look.", "", " "])
 LANGUAGES = st.sampled_from(["", "en", "es", "es", "de", "fr"])
 """What speech-to-text takes the words for; the use case speaks the first three."""
 DELTAS = st.sampled_from([
@@ -363,6 +364,30 @@ class Adversary(RuleBasedStateMachine):
             keypad={key: CONFIG.keypad[key] for key in keys},
         )
         self.world.happen(ev.CallConfigChanged(config))
+
+    @rule(act=st.sampled_from(ev.OperatorAct), text=OPERATOR_WORDS)
+    def operator_acts(self, act: ev.OperatorAct, text: str) -> None:
+        self.world.happen(ev.OperatorActed(act, text, "anna"))
+
+    @rule(
+        whispers=st.booleans(),
+        lines=st.lists(st.tuples(OPERATOR_WORDS, WORDS), max_size=3),
+        ends=st.sampled_from(["given back", "given back", "timer", "none"]),
+    )
+    def operator_takes_over(self, whispers: bool, lines: list[tuple[str, str]], ends: str) -> None:
+        """They talk, and the model has the call again with a valid request, or not yet."""
+        world = self.world
+        world.happen(ev.OperatorActed(ev.OperatorAct.TAKE_OVER))
+        for line, answer in lines:
+            world.happen(ev.OperatorActed(ev.OperatorAct.SAY, line))
+            world.happen(ev.CallerSpoke(answer))
+        if whispers:
+            world.happen(ev.OperatorActed(ev.OperatorAct.WHISPER, "Offer 10 percent."))
+        if ends == "given back":
+            world.happen(ev.OperatorActed(ev.OperatorAct.GIVE_BACK))
+        elif ends == "timer" and (serial := world.timers.get(Timer.OPERATOR)) is not None:
+            world.happen(ev.TimerFired(Timer.OPERATOR, serial))
+            assert not world.is_taken_over, "13: a closed page leaves the caller to the model"
 
     @precondition(lambda self: len(self.world.serials) > 8)
     @rule(of_call=st.booleans())

@@ -65,6 +65,7 @@ from agent.call.messages import (
     ToolResult,
     ToolSpec,
 )
+from agent.call.operator_acts import GIVEN_BACK, TAKEN_OVER, TRANSFERRED
 from agent.call.resumption import ResumeCause, Resumption
 from agent.call.timers import StartTimer, StopTimer, Timer
 from agent.call.tool_calls import canonical
@@ -109,6 +110,7 @@ WISH = "Operator, please."
 ANSWERS = {"yes", "okay", "no", "stop", "wait", "sí"}
 WAITING = {
     Timer.END_OF_TURN_DELAY, Timer.YIELD, Timer.RETRY, Timer.PLAYBACK, Timer.IDLE, Timer.DIGITS,
+    Timer.OPERATOR,
 }  # fmt: skip
 """Timers that lead to words of the agent, or to the end."""
 
@@ -203,6 +205,13 @@ class World:
     def begin(self) -> int:
         """The position from which on nothing is summarised."""
         return self.summary.until if self.summary else 0
+
+    @property
+    def is_taken_over(self) -> bool:
+        """Whether an operator speaks in place of the model."""
+        notes = [fact.text for fact in self.journal.values() if isinstance(fact, Note)]
+        latest = [text for text in notes if text in {TAKEN_OVER, GIVEN_BACK}]
+        return latest[-1:] == [TAKEN_OVER] and not (self.is_ending or self.is_gone)
 
     @property
     def _has_open_call(self) -> bool:
@@ -366,6 +375,7 @@ class World:
         match action:
             case StartReply(reply, messages):
                 assert self.active is None, "2: one reply at a time"
+                assert not self.is_taken_over, "13: no model is asked while an operator speaks"
                 assert all(reply > one for one in self.replies), "2: a new reply id"
                 assert not (self.is_ending or self.is_gone or self.is_transferred), (
                     "3: no reply after the end, or when a person was promised"
@@ -456,6 +466,7 @@ class World:
         assert all(reply > one for one in self.replies), "2: a new reply id"
         assert not self.is_ending and not self.is_gone, "3: no reply after the end"
         self._assert_opened()
+        assert not self.is_taken_over, "13: no model is asked while an operator speaks"
         assert self.config.limits.speculates, "only where the use case wants it"
         assert_acceptable(messages)
         if self.check_request is not None:
@@ -482,6 +493,7 @@ class World:
         self.adopted.add(reply)
 
     def _await_summary(self, action: Summarize) -> None:
+        assert not self.is_taken_over, "13: no model is asked while an operator speaks"
         assert self.awaited_summary is None, "10: one summary at a time"
         assert action.summary not in self.summaries, "10: a number is never used again"
         assert self.active is None, "10: none is asked for while a reply is awaited"
@@ -516,7 +528,7 @@ class World:
         )
         current.is_closed = piece.is_last
 
-    def _write(self, position: int, fact: Recorded) -> None:
+    def _write(self, position: int, fact: Recorded) -> None:  # noqa: C901 (one case for each)
         """A fact is appended, or completed once."""
         if isinstance(fact, CallerBegan):
             assert position == len(self.journal), "5: in the place of the next fact"
@@ -533,6 +545,11 @@ class World:
                 assert self.config.can_hand_off, "no person is promised without a desk"
                 assert not self.is_transferred, "a call is transferred once"
                 self.is_transferred = True
+            case None, Note(text) if text == TRANSFERRED:
+                assert self.config.can_hand_off, "no person is promised without a desk"
+                self.is_transferred = True
+            case None, AgentSaid(_, SpeechSource.MODEL):
+                assert not self.is_taken_over, "13: the model is silent while an operator speaks"
             case None, Summary():
                 self._assert_sound(position, fact)
             case None, CallerSaid(text, InputMode.SPEECH):
@@ -660,6 +677,7 @@ class World:
         self._judge_interrupt(event, before)
         self._judge_wish(event, before)
         self._judge_tools(event)
+        self._judge_operator(event, before)
 
     def _judge_opening(self, event: ev.Event) -> None:
         """Promise 12: of what is said before consent, only the answer is there for others."""
@@ -808,6 +826,27 @@ class World:
                 ]
                 expected = ToolResult(call_id, outcome.content, outcome.is_error)
                 assert results == [expected], "4: its result is recorded, also after hang-up"
+            case _:
+                pass
+
+    def _judge_operator(self, event: ev.Event, before: dict[int, Fact]) -> None:
+        """Promise 13: what an operator says is heard; given back, the model answers the caller."""
+        if not isinstance(event, ev.OperatorActed):
+            return
+        notes = [fact.text for fact in before.values() if isinstance(fact, Note)]
+        had_call = [text for text in notes if text in {TAKEN_OVER, GIVEN_BACK}][-1:] == [TAKEN_OVER]
+        last = before.get(len(before) - 1)
+        match event.act:
+            case ev.OperatorAct.SAY if had_call and event.text.strip() and not self.is_ending:
+                said = [fact for fact in self.journal.values() if isinstance(fact, AgentSaid)]
+                assert said[-1] == AgentSaid(event.text.strip(), SpeechSource.OPERATOR), (
+                    "13: the caller hears the operator"
+                )
+            case ev.OperatorAct.GIVE_BACK if had_call and isinstance(last, CallerSaid):
+                waits = Timer.END_OF_TURN_DELAY in self.timers
+                assert waits or self.active is not None or self.is_ending, (
+                    "13: the model answers what the operator has not"
+                )
             case _:
                 pass
 

@@ -67,6 +67,7 @@ EVENTS: list[Event] = [
     ev.TimerFired(Timer.IDLE, 7),
     ev.CallConfigChanged(CONFIG),
     ev.AllowanceSpent(of_call=True),
+    ev.OperatorActed(ev.OperatorAct.SAY, "I look.", "anna"),
     ev.ServiceStopping(ev.ShutdownMode.AT_ONCE),
     ev.CallEnded(ev.EndReason.ERROR_RELAY),
 ]
