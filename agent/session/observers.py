@@ -99,9 +99,16 @@ class CallObservers:
             with guard:
                 observer.ended(reason)
 
-    def add(self, name: ObserverName, open_one: Callable[[], SessionObserver | None]) -> None:
-        """Open one more, of a caller of `open_observers`."""
-        self._open(name, open_one)
+    def add(
+        self, name: ObserverName, open_one: Callable[[], SessionObserver | None]
+    ) -> Callable[[], None]:
+        """Open one more, of a caller of `open_observers`; returns what takes it out again."""
+        observer = self._open(name, open_one)
+        return partial(self._remove, observer)
+
+    def _remove(self, observer: SessionObserver | None) -> None:
+        self._observers = [one for one in self._observers if one[1] is not observer]
+        self._steps = [(guard, one.observe) for guard, one in self._observers]
 
     def _open(self, name: ObserverName, open_one: Callable[[], _O | None]) -> _O | None:
         guard = ObserverGuard(name, self._count)

@@ -21,6 +21,7 @@ import structlog
 from agent.call import actions as act
 from agent.call import events as ev
 from agent.call.conversation import Conversation
+from agent.call.history import History
 from agent.call.messages import ReplyRequest, Stopped, StopReason, TextPiece, ToolCall, Usage
 from agent.call.reading_pace import ReadingPace
 from agent.call.summarization import SUMMARIZE, SUMMARY_TOKENS
@@ -142,6 +143,15 @@ class Session:
     def stop(self, mode: ev.ShutdownMode = ev.ShutdownMode.WHEN_QUIET) -> None:
         """Announce that the process stops; the conversation decides what to say and when."""
         self._offer(ev.ServiceStopping(mode))
+
+    def operate(self, event: ev.OperatorActed) -> None:
+        """Pass on what a person does who watches the call."""
+        self._offer(event)
+
+    @property
+    def history(self) -> History:
+        """The facts of the call so far; to be read between two events only."""
+        return self._conversation.history
 
     async def lose_transport(self) -> None:
         """End this session because the call continues on another transport, from the table.

@@ -33,15 +33,19 @@ class ListedCall:
     seconds: int = 0
     reason: str = ""
     """Why its latest connection ended; empty = the call goes on, or its process was killed."""
+    process: str = ""
+    """Where the operators' routes of its process are reached: `http://ADDRESS:PORT`, with
+    `#NUMBER` for one of several workers; empty = there are none."""
 
 
-def listing(item: Mapping[str, object], now: float, reason: str = "") -> Item:
+def listing(item: Mapping[str, object], now: float, reason: str = "", process: str = "") -> Item:
     """The item of a call, for `Store.put_newer`.
 
     Args:
         item: The session item of a call that is set up.
         now: Epoch seconds.
         reason: Why a connection has ended; empty = none has.
+        process: As of `ListedCall`.
     """
     call_sid, began_ms = str(item["pk"]), _whole(item, "startedMs")
     began = _time(began_ms).isoformat(timespec="milliseconds").removesuffix("+00:00")
@@ -56,6 +60,7 @@ def listing(item: Mapping[str, object], now: float, reason: str = "") -> Item:
         "seconds": max(0, round(now - began_ms / 1000)) if reason else 0,
         "reason": reason,
         **({"consent": item["consent"]} if "consent" in item else {}),
+        "process": process,
         "sequence": int(now * 1000),
         "expireAt": int(now) + CALL_SECONDS,
     }
@@ -82,6 +87,7 @@ def _listed(item: Item) -> ListedCall:
         use_case=text_in(item, "useCase"),
         seconds=_whole(item, "seconds"),
         reason=text_in(item, "reason"),
+        process=text_in(item, "process"),
     )
 
 
