@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from secrets import token_urlsafe
 from time import monotonic, time
 
 from aiohttp import web
@@ -25,6 +26,8 @@ from agent.capacity.speculation_budget import SpeculationBudget
 from agent.http import PRIVATE_ROUTES, PUBLIC_ROUTES, WORKER_ROUTES
 from agent.http.action_webhook import SMS_STATUS_PATH
 from agent.http.api import DIAL_KEYS, ON_DRAIN, TOKENS, ApiKeys, TokenService
+from agent.http.console.console_page import Console
+from agent.http.console.fleet import process_address
 from agent.http.middleware import (
     AUTH_TOKENS,
     CALLS,
@@ -62,6 +65,7 @@ from agent.session import Resources
 from agent.session.call_manager import CallManager
 from agent.session.outbound import OutboundCalls
 from agent.settings import Settings, SettingsError, embedded_service_for
+from agent.settings.setting_types import OperatorKey
 from agent.store import create_table, open_store
 from agent.store.call_state.journal import open_journals
 from agent.tools import HttpSender, HttpTools, OutboundHttp, ToolRegistry, load_tools
@@ -134,6 +138,13 @@ def dial_keys(settings: Settings) -> ApiKeys | None:
     return ApiKeys(settings.dial_api_keys) if settings.dial_api_keys else None
 
 
+def console_keys(settings: Settings, *, is_worker: bool = False) -> tuple[OperatorKey, ...]:
+    """The keys of the console; a new one in development if there are none, empty = no console."""
+    if settings.console_api_keys or settings.is_public or is_worker:
+        return settings.console_api_keys
+    return (OperatorKey("development", may_act=True, secret=token_urlsafe(18)),)
+
+
 def _token_service(settings: Settings) -> TokenService | None:
     if not settings.token_api_keys:
         return None
@@ -153,6 +164,8 @@ class Service:
     scrapes: Scrapes
     port: int
     metrics_port: int  # 0 if metrics are not served
+    console_key: str = ""
+    """A key of the console that was made for this start; empty = none was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,6 +322,10 @@ async def running(
         private.add_routes(PRIVATE_ROUTES)
         private[SCRAPES] = scrapes = Scrapes()
         private[DIAL_KEYS], private[ON_DRAIN] = dial_keys(settings), on_drain
+        if keys := console_keys(settings, is_worker=is_worker):
+            console = Console(settings, calls, keys)
+            private.add_routes(console.routes())
+            private.cleanup_ctx.append(console.opened)
         signatures = Signatures(settings.origin, settings.ws_url)
         for application in (public, private):
             application[CALLS] = calls
@@ -337,6 +354,11 @@ async def running(
             ]
             if host_of_metrics:
                 monitors.append(tasks.create_task(embedded.run(), name="embedded metrics"))
-            yield Service(calls, store, telemetry, scrapes, port, metrics_port)
+            if keys:
+                number = worker.rpartition("-")[2]
+                operators_port = settings.metrics_port if worker else metrics_port
+                calls.process = process_address(settings.metrics_host, operators_port, number)
+            made = keys[0].secret if keys and not settings.console_api_keys else ""
+            yield Service(calls, store, telemetry, scrapes, port, metrics_port, made)
             for task in monitors:
                 task.cancel()

@@ -148,6 +148,9 @@ async def serve(
         if settings.model_identifier.startswith("offline:"):
             log.warning("model.offline", notice=OFFLINE_NOTICE)
         log.info("service.started", port=service.port, metrics_port=service.metrics_port)
+        if service.console_key and service.metrics_port and sys.stderr.isatty():
+            place = f"http://localhost:{service.metrics_port}/console"
+            print(f"Console: {place} with the password {service.console_key}", file=sys.stderr)
         first = await events.get()
         service.telemetry.count("agent_draining", 1)
         limit_exit(settings.drain_seconds * TOTAL_SHARE)

@@ -2,8 +2,9 @@
 
 Each worker serves its own operators' routes on a Unix socket. Metrics are asked of all and added
 up; what a worker counted that has ended is kept, or the sums would fall. `POST /drain` is answered
-here and concerns all. Any other request goes to the worker that has run longest, so that its limits
-of rates count.
+here and concerns all. Any other request goes to the worker that it names (`agent.http.console`), or
+else to the one that has run longest, so that its limits of rates count; answers are passed on while
+they come.
 
 Rejected: the client library's files shared by processes, which keep no exemplars and cost a write
 to a mapped file for each count.
@@ -22,6 +23,8 @@ import structlog
 from aiohttp import hdrs, web
 
 from agent.http.api import DIAL_KEYS, ON_DRAIN, ApiKeys, drain
+from agent.http.console.fleet import PASSED_ON, WORKER, passed_answer
+from agent.http.pages import HEADERS
 from agent.http.server import SCRAPE_HEADER, SERIES_PATH, Address, open_operators
 from agent.observability.metrics import METRICS, rendered
 from agent.observability.series import SeriesCopy, added_up
@@ -32,8 +35,14 @@ log = structlog.get_logger(__name__)
 ANSWER_SECONDS = 2.0
 """How long a worker is waited for; then its metrics are those of the request before."""
 _COUNTED = frozenset(spec.name for spec in METRICS if spec.kind != "gauge")
-_FORWARDED = (hdrs.AUTHORIZATION, hdrs.CONTENT_TYPE, hdrs.CONTENT_ENCODING, hdrs.ACCEPT)
-_RETURNED = (hdrs.CONTENT_TYPE, hdrs.WWW_AUTHENTICATE, hdrs.RETRY_AFTER, hdrs.CACHE_CONTROL)
+_FORWARDED = (
+    hdrs.AUTHORIZATION, hdrs.CONTENT_TYPE, hdrs.CONTENT_ENCODING, hdrs.ACCEPT, hdrs.HOST,
+    hdrs.ORIGIN, hdrs.IF_NONE_MATCH, "Sec-Fetch-Site", PASSED_ON,
+)  # fmt: skip
+_RETURNED = (
+    hdrs.CONTENT_TYPE, hdrs.WWW_AUTHENTICATE, hdrs.RETRY_AFTER, hdrs.CACHE_CONTROL, hdrs.ETAG,
+    *HEADERS,
+)  # fmt: skip
 _COPIES = msgspec.json.Decoder(list[SeriesCopy])
 
 
@@ -111,8 +120,10 @@ class Workers:
         body, content_type = rendered(copies, accept)
         return web.Response(body=body, headers={hdrs.CONTENT_TYPE: content_type})
 
-    async def _forward(self, request: web.Request) -> web.Response:
-        worker = next(iter(self._running.values()), None)
+    async def _forward(self, request: web.Request) -> web.StreamResponse:
+        first = next(iter(self._running.values()), None)
+        named = request.query.get(WORKER, "")
+        worker = self._running.get(int(named)) if named.isdecimal() else first
         if worker is None:
             return web.Response(status=503, text="no worker runs\n")
         headers = {name: request.headers[name] for name in _FORWARDED if name in request.headers}
@@ -120,13 +131,5 @@ class Workers:
             request.method, f"http://worker{request.path_qs}",
             headers=headers, data=await request.read(), allow_redirects=False,
         )  # fmt: skip
-        try:
-            async with asking as answer:
-                returned = {
-                    each: answer.headers[each] for each in _RETURNED if each in answer.headers
-                }
-                return web.Response(
-                    status=answer.status, body=await answer.read(), headers=returned
-                )
-        except (aiohttp.ClientError, OSError):
-            return web.Response(status=503, text="the worker does not answer\n")
+        passed = await passed_answer(request, asking, _RETURNED)
+        return passed or web.Response(status=503, text="the worker does not answer\n")

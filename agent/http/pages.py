@@ -76,7 +76,7 @@ class PageFiles:
         }
 
     def routes(
-        self, path: str, page: str, check: Callable[[web.Request], None]
+        self, path: str, page: str, check: Callable[[web.Request], object]
     ) -> list[web.RouteDef]:
         """A page at a path such as `/phone`, and the files it names at `/phone/assets/`.
 
@@ -156,21 +156,26 @@ class PageGuard:
         self.open_tickets: dict[str, float] = {}
         """Not used yet, each with the time until which it counts."""
 
-    def check(self, request: web.Request) -> None:
-        """Raise `web.HTTPException` with 401, 403 or 429 unless the request is answered."""
+    def check(self, request: web.Request) -> int:
+        """The index of the key that is shown, 0 if none is needed.
+
+        Raises `web.HTTPException` with 401, 403 or 429 unless the request is answered.
+        """
         if not self._is_expected(_host_name(f"//{request.headers.get(hdrs.HOST, '')}")):
             raise self._refusal("host", refused(403, "unknown host name"))
         if self._keys is None:
             if self._only_this_machine and not _is_loopback(request.remote):
                 raise self._refusal("address", refused(403, "only from this machine, or with keys"))
-            return
-        if self._keys.holder(f"Bearer {_password(request)}") is None:
+            return 0
+        holder = self._keys.holder(f"Bearer {_password(request)}")
+        if holder is None:
             wait = self._refusals.wait(request.remote or "")
             if wait > 0:
                 answer = refused(429, "too many wrong keys", Retry_After=str(int(wait) + 1))
                 raise self._refusal("rate", answer)
             challenge = 'Basic realm="voice agent", charset="UTF-8"'
             raise self._refusal("key", refused(401, "a key is needed", WWW_Authenticate=challenge))
+        return holder
 
     def ticket(self) -> str:
         """Opens one socket, once, within a minute; give it out in a checked answer only."""

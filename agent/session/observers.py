@@ -106,6 +106,9 @@ class CallObservers:
         observer = self._open(name, open_one)
         return partial(self._remove, observer)
 
+    def __len__(self) -> int:
+        return len(self._steps)
+
     def _remove(self, observer: SessionObserver | None) -> None:
         self._observers = [one for one in self._observers if one[1] is not observer]
         self._steps = [(guard, one.observe) for guard, one in self._observers]

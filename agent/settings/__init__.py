@@ -209,6 +209,11 @@ class Settings:
     dial_api_keys: kinds.Secrets = _env(
         (), "comma list for POST /dial, /drain; unset = no calls; secret"
     )
+    console_api_keys: kinds.OperatorKeys = _env(
+        (),
+        "comma list of NAME:look:SECRET and NAME:act:SECRET for /console; unset = a key is printed"
+        " at the start if WS_URL is not public, else there is no console; secret",
+    )
     max_calls: kinds.Count = _env(100, "admission limit of this process")
     web_concurrency: kinds.Count = _env(
         1, "processes that share the ports, each on a core and with MAX_CALLS"

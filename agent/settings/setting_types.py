@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 from urllib.parse import SplitResult, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -33,7 +33,28 @@ _CLAUDE = re.compile(r"claude-")
 _OPEN = re.compile(r"(deepseek|gemma|llama|mistral|phi|qwen|smollm)(?![a-z]*\.)")
 _PLACEHOLDER = re.compile(r"\S{0,5}\.\.\.|.*your-host\.example\.com.*|<.*>")
 
+_OPERATOR_KEY = re.compile(r"([A-Za-z0-9._@-]{1,60}):(look|act):([^\s:,]{16,})")
+
 _Parse = Callable[[str], Any]
+
+
+class OperatorKey(NamedTuple):
+    """Whose key of the console it is, and whether they may act on calls."""
+
+    name: str
+    may_act: bool
+    secret: str
+
+    @classmethod
+    def read(cls, text: str) -> OperatorKey:
+        """`NAME:look:SECRET` or `NAME:act:SECRET`; `ValueError` for anything else."""
+        found = _OPERATOR_KEY.fullmatch(text)
+        if not found:
+            raise ValueError("must be NAME:look:SECRET or NAME:act:SECRET, 16 characters or more")
+        return cls(found[1], found[2] == "act", found[3])
+
+    def __repr__(self) -> str:
+        return f"OperatorKey({self.name})"
 
 
 def parsed(text: str, hint: Any) -> object:
@@ -218,6 +239,11 @@ Email = Annotated[
 Secrets = Annotated[
     tuple[str, ...],
     _some(lambda it: len(it) > 15, "secrets of 16 or more characters"),
+    "list of secrets",
+]
+OperatorKeys = Annotated[
+    tuple[OperatorKey, ...],
+    lambda text: tuple(map(OperatorKey.read, _split(text) or [""])),
     "list of secrets",
 ]
 AuthTokenList = Annotated[tuple[str, ...], _some(bool, "tokens"), "list of secrets"]

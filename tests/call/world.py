@@ -695,7 +695,7 @@ class World:
         says = any(isinstance(action, Speak) and action.text for action in self.actions)
         assert not (self.is_spent and asks), "no model is asked once a spending limit is reached"
         self.is_spent = self.is_spent or (isinstance(event, ev.AllowanceSpent) and says)
-        if {Timer.END_OF_TURN_DELAY, Timer.YIELD} & self.timers.keys():
+        if not is_stale and {Timer.END_OF_TURN_DELAY, Timer.YIELD} & self.timers.keys():
             assert says or Timer.LONGEST_TURN in self.timers, "7: the caller's turn has a limit"
         match event:
             case ev.TimerFired(Timer.LONGEST_TURN) if is_unanswered and not is_stale:

@@ -1,6 +1,6 @@
 """The list of calls: an item for each call, which the index finds by the hour it began.
 
-    pk   CallSid         pk1   calls::2026-11-28T20
+    pk   CallSid         pk1   calls::2026-11-28T20, or calls::live while a connection is open
     sk   listing         sk1   2026-11-28T20:45:12.345::CallSid
 
 It is written when a connection of the call begins, and when it ends. Hours are of UTC.
@@ -18,6 +18,9 @@ from agent.store.call_state.call_item import CALL_SECONDS, identity_of, use_case
 from agent.usecases.validation import text_in
 
 LISTING = "listing"
+_LIVE = "calls::live"
+LONGEST_CALL = timedelta(hours=6)
+"""What goes on for longer has lost its process, whatever its item says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,7 @@ def listing(item: Mapping[str, object], now: float, reason: str = "", process: s
     return {
         "pk": call_sid,
         "sk": LISTING,
-        "pk1": _hour_key(_time(began_ms)),
+        "pk1": _hour_key(_time(began_ms)) if reason else _LIVE,
         "sk1": f"{began}::{call_sid}",
         "beganMs": began_ms,
         "caller": identity_of(item),
@@ -70,16 +73,24 @@ async def latest_calls(
     store: Store, now: datetime, since: timedelta, last: int, caller: str = ""
 ) -> list[ListedCall]:
     """The latest calls that began in this time before `now` (aware), the latest first."""
-    found = list[ListedCall]()
-    earliest, hour = now - since, now
+    earliest, hour, found = now - since, now, list[ListedCall]()
+    live = map(listed, await store.query_index(_LIVE))
+    going_on = [it for it in live if it.began >= earliest and caller in {"", it.caller}]
     while len(found) < last and hour > earliest - timedelta(hours=1):
-        calls = map(_listed, reversed(await store.query_index(_hour_key(hour))))
+        calls = map(listed, reversed(await store.query_index(_hour_key(hour))))
         found += [it for it in calls if it.began >= earliest and caller in {"", it.caller}]
         hour -= timedelta(hours=1)
-    return found[:last]
+    return sorted([*going_on, *found], key=lambda it: it.began, reverse=True)[:last]
 
 
-def _listed(item: Item) -> ListedCall:
+async def live_calls(store: Store, now: datetime) -> list[ListedCall]:
+    """The calls that go on at `now` (aware), in the order in which they began."""
+    calls = map(listed, await store.query_index(_LIVE))
+    return [it for it in calls if it.began > now - LONGEST_CALL]
+
+
+def listed(item: Mapping[str, object]) -> ListedCall:
+    """The call of an item of the list."""
     return ListedCall(
         call_sid=text_in(item, "pk"),
         began=_time(_whole(item, "beganMs")),
