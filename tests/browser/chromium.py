@@ -69,8 +69,9 @@ async def opened(
     scheme: Literal["light", "dark"] = "light",
     width: int = 1440,
     height: int = 900,
+    password: str = "",
 ) -> AsyncIterator[Page]:
-    """A page; `script` runs before those of the page itself."""
+    """A page; `script` runs before those of the page itself, `password` is for HTTP Basic."""
     needs.use("browser")
     faults: list[str] = []
 
@@ -83,7 +84,9 @@ async def opened(
             executable_path=shutil.which("chromium"), args=["--no-sandbox"]
         )
         page = await browser.new_page(
-            color_scheme=scheme, viewport={"width": width, "height": height}
+            color_scheme=scheme,
+            viewport={"width": width, "height": height},
+            http_credentials={"username": "me", "password": password} if password else None,
         )
         page.set_default_timeout(HANG_SECONDS * 1000)
         page.on("request", note_request)

@@ -34,7 +34,7 @@ const clock = (ms) => new Date(ms).toLocaleTimeString([], { hour: "2-digit", min
 function callButton(call, detail) {
   const button = element(
     "button",
-    { type: "button", "data-call": call.call, onclick: () => choose(call.call, detail === "live") },
+    { type: "button", "data-call": call.call, onclick: () => choose(call.call, detail) },
     element("span", {}, call.caller || "withheld"),
     element("small", {}, `${clock(call.began_ms)} · ${call.useCase}${detail === "live" ? "" : ` · ${detail}`}`),
   );
@@ -83,14 +83,14 @@ function clear(title) {
   byId("step-in").hidden = true;
 }
 
-function choose(call, isLive) {
+function choose(call, detail) {
   feed?.close();
   feed = null;
   chosen = call;
   clear(call);
   mark();
-  if (isLive) watch(call);
-  else showCall(call);
+  if (detail === "live") watch(call);
+  else showCall(call, detail);
   byId("call-title").focus();
 }
 
@@ -214,12 +214,11 @@ function showWork() {
   byId("facts").replaceChildren(...runs, ...cards);
 }
 
-async function showCall(call) {
+async function showCall(call, reason) {
   try {
     const whole = await read(`/console/calls/${encodeURIComponent(call)}`);
     clear(`${whole.caller || "withheld"} · ${whole.use_case}`);
-    const ends = whole.lines.map((line) => line.end).filter(Boolean);
-    byId("state").textContent = ends.length ? `ended: ${ends.at(-1).replaceAll("_", " ")}` : "";
+    byId("state").textContent = `ended: ${reason.replaceAll("_", " ")}`;
     whole.facts.forEach((fact, position) => showFact(position, fact));
     const all = whole.lines.flatMap((line) => line.turns);
     byId("turns").textContent = number(all.length);
