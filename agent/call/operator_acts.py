@@ -48,7 +48,7 @@ _PASSED = frozenset({
     Timer.OPERATOR, Timer.DURATION, Timer.CLOSING, Timer.REPEAT, Timer.LATE_DIGITS,
     Timer.MODEL_FAILURE,
 })  # fmt: skip
-"""Timers that mean the same whoever has the call."""
+"""Timers that mean the same while an operator has the call."""
 
 
 @dataclass(slots=True)

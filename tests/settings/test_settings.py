@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from agent.settings import Settings, SettingsError, log_format_for
+from agent.settings.setting_types import OperatorKey
 from agent.twilio.signature import Signatures
 from agent.usecases.host_allowlist import HostAllowlist, HostRule, Secret, SecretRule
 
@@ -92,6 +93,13 @@ VARIABLES: dict[str, tuple[str, object]] = {
     "OUTBOUND_NUMBERS": ("+1555, +4144", ("+1555", "+4144")),
     "OUTBOUND_FROM": ("+15550100000", "+15550100000"),
     "DIAL_API_KEYS": ("a-secret-of-the-operator", ("a-secret-of-the-operator",)),
+    "CONSOLE_API_KEYS": (
+        "anna:act:a-secret-of-anna-1, wall:look:a-secret-of-the-wall",
+        (
+            OperatorKey("anna", may_act=True, secret="a-secret-of-anna-1"),
+            OperatorKey("wall", may_act=False, secret="a-secret-of-the-wall"),
+        ),
+    ),
     "ALLOW_UNSIGNED_REQUESTS": ("TRUE", True),
     "HTTP_TOOL_HOSTS": (f"api.example.com, {LOCAL}", HOSTS),
     "HTTP_TOOL_SECRETS": ("ORDERS_TOKEN@api.example.com, NOT_SET", (BOUND, UNBOUND)),
@@ -177,6 +185,10 @@ BAD_VALUES = {
     "OUTBOUND_NUMBERS": ["*", "911", "+", ",", "+\u0661"],
     "OUTBOUND_FROM": ["client:ada", "+1\u0665\u0665\u06650100000", "+266696687"],
     "DIAL_API_KEYS": ["short"],
+    "CONSOLE_API_KEYS": [
+        *(",", "a-secret-of-anna-1", "anna:act:short", "anna:admin:a-secret-of-anna-1"),
+        "anna:act:a-secret-of-anna-1,another-secret-without-name",
+    ],
     "ALLOW_UNSIGNED_REQUESTS": ["yes"],
     "HTTP_TOOL_HOSTS": ["https://api.example.com/path", "api.example.com,169.254.169.254"],
     "HTTP_TOOL_SECRETS": [

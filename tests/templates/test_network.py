@@ -45,7 +45,19 @@ def test_only_the_load_balancer_is_open_to_the_world_and_on_one_port() -> None:
     assert (rule["FromPort"], rule["ToPort"]) == (Settings().port, Settings().port)
     assert rule["GroupId"] == {"Fn::GetAtt": ["TaskSecurityGroup", "GroupId"]}
     assert rule["SourceSecurityGroupId"] == {"Fn::GetAtt": ["PublicHTTPSecurityGroup", "GroupId"]}
-    assert sorted(rules) == ["PrometheusServerIngress"]
+    assert sorted(rules) == ["OperatorsPortIngress", "PrometheusServerIngress"]
+
+
+def test_tasks_reach_each_others_operators_port_and_no_balancer_does() -> None:
+    """For the console, which shows the calls of all tasks."""
+    tasks = {"Fn::GetAtt": ["TaskSecurityGroup", "GroupId"]}
+    made = cloud()["Resources"]
+    rules = [made[name]["Properties"] for name in ("OperatorsPortIngress", "OperatorsPortEgress")]
+    port = Settings().metrics_port
+
+    assert [(rule["FromPort"], rule["ToPort"]) for rule in rules] == [(port, port)] * 2
+    assert [rule["GroupId"] for rule in rules] == [tasks, tasks]
+    assert rules[0]["SourceSecurityGroupId"] == rules[1]["DestinationSecurityGroupId"] == tasks
 
 
 def test_metrics_are_open_to_one_group_and_only_when_it_is_named() -> None:

@@ -3,7 +3,7 @@
 Each call's entry in the list of calls names the operators' port of its process
 (`agent.store.call_state.call_list`). A request about a call of another process is sent there with
 the person's own key, and its answer is passed on as it comes; the list is read from the table while
-somebody looks. So all processes need the same `CONSOLE_API_KEYS`, and the tasks of a stack must
+a page looks. So all processes need the same `CONSOLE_API_KEYS`, and the tasks of a stack must
 reach each other's operators' port.
 
 Rejected: commands as items that each process reads from the table. Each would have to look again
@@ -38,7 +38,7 @@ PASSED_ON = "X-Console-Passed-On"
 WORKER = "worker"
 """Parameter of a query: the number of the worker, where one port belongs to several."""
 LOOK_SECONDS = 0.5
-"""Between two looks at the list of calls, while somebody watches it."""
+"""Between two looks at the list of calls, while a page watches it."""
 _CONNECT_SECONDS = 2.0
 _PASSED = (hdrs.AUTHORIZATION, hdrs.CONTENT_TYPE)
 _KEPT = (hdrs.CONTENT_TYPE, hdrs.CACHE_CONTROL, hdrs.RETRY_AFTER, hdrs.WWW_AUTHENTICATE)
