@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from time import time
 
 from agent import app
+from agent.cli.call_page import call_page
 from agent.cli.command import Commands, quiet_settings
 from agent.cli.evaluation.recorded_scenario import scenario_text
 from agent.observability.recording.replay import Today, changes, replay, report
@@ -67,6 +68,7 @@ def add(commands: Commands) -> None:
     which.add_argument("--last", action="store_true", help="the latest call")
     form = showing.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="as JSON")
+    form.add_argument("--html", action="store_true", help="as one HTML page")
     form.add_argument(
         "--scenario",
         action="store_true",
@@ -116,6 +118,9 @@ async def _show(asked: argparse.Namespace) -> int:
             call_sid = calls[0].call_sid if calls else "--last"
         if asked.scenario:
             text = await scenario_text(store, call_sid)
+        elif asked.html:
+            call = await read_transcript(store, call_sid)
+            text = None if call is None else call_page(call)
         else:
             text = await shown(store, call_sid, for_machines=asked.json, columns=output_columns())
     if text is None:
