@@ -27,6 +27,7 @@ ROUTES = [
     ("GET", "/console"),
     ("GET", "/console/assets/console.js"),
     ("GET", "/console/me"),
+    ("GET", "/console/numbers"),
     ("GET", "/console/live"),
     ("GET", "/console/calls"),
     ("GET", "/console/calls/CA1"),
@@ -322,6 +323,19 @@ async def test_console_of_another_process_shows_a_call_within_a_second_and_acts(
         audit = await other.items(call_sid, "operator::")
 
     assert [it["act"] for it in audit] == ["say"]
+
+
+async def test_numbers_are_those_of_the_metrics(server: Server) -> None:
+    async with server.twilio.connect(await server.relay()) as call:
+        await call.say("What is on the menu?")
+    await server.calls.until_quiet()
+
+    status, text = await asked(server, "GET", "/console/numbers", LOOKS)
+
+    counted = json.loads(text)
+    assert status == 200
+    assert (counted["live"], counted["ended"], counted["contained"]) == (0, 1, 1.0)
+    assert 0 < counted["response_p50"] <= counted["response_p95"]
 
 
 async def test_a_call_that_nobody_watches_has_no_feed(server: Server) -> None:

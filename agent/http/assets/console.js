@@ -48,6 +48,34 @@ function showLive(calls) {
   byId("live").replaceChildren(...calls.map((call) => callButton(call, "live")));
 }
 
+const share = (value) => (value === null ? "–" : `${Math.round(100 * value)} %`);
+const time = (value) => (value === null ? "–" : seconds(value));
+
+/** What this process has counted, until a call is chosen. */
+async function showNumbers() {
+  const counted = await read("/console/numbers");
+  const costs = Object.entries(counted.costs).map(([currency, cost]) => `${cost.toFixed(2)} ${currency}`);
+  const rows = {
+    "Calls that go on here": number(counted.live),
+    "Calls ended": number(counted.ended),
+    "Ended without a person or a fault": share(counted.contained),
+    "First words of an answer, median": time(counted.response_p50),
+    "First words of an answer, 95th percentile": time(counted.response_p95),
+    "Interruptions by callers": number(counted.interrupts),
+    "Cost of the models": costs.join(", ") || "–",
+  };
+  const tools = counted.tools.map((tool) => element("tr", {},
+    element("td", {}, tool.name), element("td", {}, number(tool.runs)),
+    element("td", { class: tool.failed ? "danger" : "" }, number(tool.failed))));
+  const head = element("tr", {}, ...["Tool", "Runs", "Failed"].map((name) => element("th", { scope: "col" }, name)));
+  byId("numbers").replaceChildren(
+    element("h2", {}, "This process since its start"),
+    element("dl", { class: "overview" }, ...Object.entries(rows).map(([name, value]) =>
+      element("div", {}, element("dt", {}, name), element("dd", {}, value)))),
+    tools.length ? element("table", { class: "tools" }, element("thead", {}, head), element("tbody", {}, ...tools)) : "",
+  );
+}
+
 async function showEnded() {
   const query = new URLSearchParams({ last: "50" });
   const caller = byId("caller").value.trim();
@@ -75,7 +103,7 @@ function clear(title) {
   facts = new Map();
   turns = new Map();
   tools = new Map();
-  for (const id of ["transcript", "facts", "receipt"]) byId(id).replaceChildren();
+  for (const id of ["transcript", "facts", "receipt", "numbers"]) byId(id).replaceChildren();
   byId("call-title").textContent = title;
   byId("state").textContent = byId("told").textContent = "";
   byId("turns").textContent = byId("tokens").textContent = "0";
@@ -282,4 +310,4 @@ byId("who").textContent = `${key.name}${mayAct ? "" : " (may look only)"}`;
 stream("/console/live", (message) => showLive(message.calls), () => {
   byId("live-count").textContent = "(connecting…)";
 });
-await showEnded();
+await Promise.all([showEnded(), showNumbers()]);

@@ -2,6 +2,7 @@
 
     GET  /console                       the page; its files are at /console/assets/
     GET  /console/me                    whose key it is, and whether they may act
+    GET  /console/numbers               what this process has counted since its start
     GET  /console/live                  the live calls of the fleet, as server-sent events
     GET  /console/calls?caller=&last=   the latest calls
     GET  /console/calls/CALL            a call: facts, times, turns, as `show --json` prints it
@@ -35,8 +36,9 @@ from agent.errors import StoreError
 from agent.http.api import ApiKeys
 from agent.http.console.fleet import PASSED_ON, CallList, Fleet
 from agent.http.console.live_feed import LiveFeeds, Watcher
-from agent.http.middleware import json_of, media_type
+from agent.http.middleware import TELEMETRY, json_of, media_type
 from agent.http.pages import HEADERS, PageFiles, PageGuard, private_json, refused
+from agent.observability.call_overview import overview_of
 from agent.observability.recording.transcript import read_transcript, transcript_json
 from agent.session.call_manager import CallManager
 from agent.settings import Settings
@@ -92,6 +94,7 @@ class Console:
         return [
             *PageFiles().routes(PATH, "console.html", self._guard.check),
             web.get(f"{PATH}/me", self._show_key),
+            web.get(f"{PATH}/numbers", self._show_numbers),
             web.get(f"{PATH}/live", self._stream_list),
             web.get(f"{PATH}/calls", self._list_calls),
             web.get(f"{PATH}/calls/{{call}}", self._show_call),
@@ -107,6 +110,11 @@ class Console:
     async def _show_key(self, request: web.Request) -> web.Response:
         key = self._key(request)
         return private_json(msgspec.json.encode({"name": key.name, "mayAct": key.may_act}))
+
+    async def _show_numbers(self, request: web.Request) -> web.Response:
+        self._key(request)
+        numbers = overview_of(request.app[TELEMETRY].copies())
+        return private_json(msgspec.json.encode(numbers))
 
     async def _stream_list(self, request: web.Request) -> web.StreamResponse:
         return await self._stream(request, self._list.watching)
