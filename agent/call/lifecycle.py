@@ -159,9 +159,7 @@ class CallLifecycle:
                 return self.phase in {Phase.OPEN, Phase.CLOSING}
             case ev.CallerPressed() | ev.PlaybackReported() | ev.Summarized() | ev.SummaryFailed():
                 return self.phase is Phase.OPEN
-            case ev.AllowanceSpent():  # a final end needs no other reason
-                return self.phase is Phase.OPEN and not self.end_is_final
-            case ev.OperatorActed():
+            case ev.AllowanceSpent() | ev.OperatorActed():  # a final end needs no other reason
                 return self.phase is Phase.OPEN and not self.end_is_final
             case _:  # edits, and results of our own actions
                 return True
