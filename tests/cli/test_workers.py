@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -235,6 +236,27 @@ async def test_requests_of_operators_are_passed_on(table: Path) -> None:
             headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
             async with pool.http.post(url, data=b"{}", headers=headers) as answer:
                 assert answer.status == status
+
+
+async def test_console_shows_the_calls_of_every_worker(table: Path) -> None:
+    """A stream and an act reach the worker that has the call, whichever worker is asked first."""
+    secret = "a-secret-of-anna-who-acts"
+    basic = {"Authorization": f"Basic {b64encode(f'me:{secret}'.encode()).decode()}"}
+    async with _pool(table, "--workers", "2", CONSOLE_API_KEYS=f"anna:act:{secret}") as pool:
+        for number in range(4):
+            relay = await pool.twilio.webhook(call_fields(From=f"+1555010000{number}"))
+            call_sid = relay.fields["CallSid"]
+            page = f"http://127.0.0.1:{pool.metrics_port}/console/calls/{call_sid}"
+            async with pool.twilio.connect(relay) as call:
+                await call.say("Who is there?")
+                async with pool.http.get(f"{page}/live", headers=basic) as stream:
+                    first = await stream.content.readline()
+                said = {"act": "say", "text": "Anna here."}
+                async with pool.http.post(f"{page}/act", json=said, headers=basic) as answer:
+                    status = answer.status
+                heard = await call.reply()
+            assert json.loads(first.removeprefix(b"data: "))["call"] == call_sid
+            assert (status, "Anna here." in heard.text) == (200, True)
 
 
 async def test_workers_end_with_the_process_that_started_them(table: Path) -> None:
