@@ -23,6 +23,7 @@ import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from time import monotonic
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -88,6 +89,7 @@ class Console:
         self._list = CallList(self._store, self._now)
         self._fleet = Fleet(self._store, lambda: calls.process)
         self._streams: dict[str, int] = {}
+        self._numbers = count()
 
     def routes(self) -> list[web.RouteDef]:
         """All routes of the console."""
@@ -177,7 +179,7 @@ class Console:
             await self._store.put(
                 {
                     "pk": call_sid,
-                    "sk": f"{OPERATOR}{int(now * 1000):013d}",
+                    "sk": f"{OPERATOR}{int(now * 1000):013d}{next(self._numbers) % 1000:03d}",
                     "act": wanted.act.value,
                     "text": wanted.text,
                     "operator": operator,

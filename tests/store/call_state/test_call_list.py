@@ -7,7 +7,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from agent.ports import Item
-from agent.store.call_state.call_list import ListedCall, latest_calls, listing
+from agent.store.call_state.call_list import (
+    LONGEST_CALL,
+    ListedCall,
+    latest_calls,
+    listing,
+    live_calls,
+)
 from tests.fakes import Clock
 from tests.stores import Stores
 
@@ -66,3 +72,20 @@ async def test_a_call_has_its_length_and_reason_when_it_has_ended(
     assert await the_call() == ListedCall("CA1", began, "", "shop")
     await stores[0].put_newer(listing(_began("CA1", "anonymous", now - 30), now, "idle"))
     assert await the_call() == ListedCall("CA1", began, "", "shop", 30, "idle")
+
+
+async def test_live_calls_name_their_process_until_they_end(
+    stores: Stores, stores_clock: Clock
+) -> None:
+    """Not one whose process must have died."""
+    now, here = stores_clock(), "http://10.0.0.7:9090"
+    old = now - LONGEST_CALL.total_seconds() - 1
+    for call_sid, began in (("CA1", old), ("CA2", now - 60), ("CA3", now - 30)):
+        await stores[0].put_newer(listing(_began(call_sid, ADA, began), began, "", here))
+    await stores[0].put_newer(listing(_began("CA2", ADA, now - 60), now, "idle", here))
+
+    live = await live_calls(stores[1], datetime.fromtimestamp(now, UTC))
+
+    assert live == [
+        ListedCall("CA3", datetime.fromtimestamp(now - 30, UTC), ADA, "shop", process=here)
+    ]
