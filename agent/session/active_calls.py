@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from agent.call.events import ShutdownMode
+from agent.call.history import History
 from agent.capacity import Admission
 from agent.ports import Item
 from agent.session.live_config import LiveConfiguration
@@ -23,6 +24,8 @@ class RunningCall:
     observers: CallObservers
     configuration: LiveConfiguration
     item: Item
+    history: History
+    """The facts of the call so far; to be read between two events only."""
 
 
 class ActiveCalls:

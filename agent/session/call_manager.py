@@ -208,7 +208,8 @@ class CallManager:
             dependencies = CallDependencies(*around, self.resources.speculation, keep)
             conversation = Conversation(configuration.config, recovered.resumption)
             session = Session(conversation, dependencies)
-            self.running[call_sid] = RunningCall(session, observers, configuration, item)
+            watched = (session, observers, configuration, item, conversation.history)
+            self.running[call_sid] = RunningCall(*watched)
             with self.active_calls.in_progress(call_sid, session):
                 reason = await session.run()
         finally:

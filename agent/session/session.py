@@ -21,7 +21,6 @@ import structlog
 from agent.call import actions as act
 from agent.call import events as ev
 from agent.call.conversation import Conversation
-from agent.call.history import History
 from agent.call.messages import ReplyRequest, Stopped, StopReason, TextPiece, ToolCall, Usage
 from agent.call.reading_pace import ReadingPace
 from agent.call.summarization import SUMMARIZE, SUMMARY_TOKENS
@@ -147,11 +146,6 @@ class Session:
     def operate(self, event: ev.OperatorActed) -> None:
         """Pass on what a person does who watches the call."""
         self._offer(event)
-
-    @property
-    def history(self) -> History:
-        """The facts of the call so far; to be read between two events only."""
-        return self._conversation.history
 
     async def lose_transport(self) -> None:
         """End this session because the call continues on another transport, from the table.

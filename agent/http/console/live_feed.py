@@ -90,7 +90,7 @@ class LiveFeed:
     def __post_init__(self) -> None:
         configuration = self._call.configuration
         self._notes = CallNotes(lambda: configuration.model.name, self._prices)
-        for fact in self._call.session.history:
+        for fact in self._call.history:
             self._follow(fact)
 
     def beginning(self) -> Iterator[bytes]:
@@ -98,7 +98,7 @@ class LiveFeed:
         item, configuration, history = (
             self._call.item,
             self._call.configuration,
-            self._call.session.history,
+            self._call.history,
         )
         yield _encoded(
             type="call",
