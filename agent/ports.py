@@ -86,6 +86,9 @@ class Store(Protocol):
     async def move(self, pk: str, sk: str, item: Item) -> bool:
         """Delete one item and write another, atomically; False and no write if it is absent."""
 
+    async def delete(self, pk: str, sk: str) -> None:
+        """Delete one item; does nothing if it is absent. A table in a file keeps no byte of it."""
+
     async def close(self) -> None:
         """Release files and connections; called once, at the end."""
 

@@ -10,8 +10,9 @@ thread of the loop, which overtook the writes under way.
 
 Other processes may use the same file: a condition still holds at the write. A write that did not
 answer in time may still be made, as across a network. An item whose `expireAt` has passed is absent
-for every method; each transaction deletes what has expired. Keys are ordered by the bytes of their
-UTF-8 form, as in DynamoDB. `synchronous=NORMAL`: a crash of the process loses nothing that was
+for every method; each transaction deletes what has expired. What is deleted is overwritten in the
+file (`secure_delete`), and after `delete` the log beside it is emptied. Keys are ordered by the
+bytes of their UTF-8 form, as in DynamoDB. `synchronous=NORMAL`: a crash of the process loses nothing that was
 answered, a power cut may lose the last moments. Rejected: `FULL`, a disk flush for every fact of
 every call.
 """
@@ -52,8 +53,13 @@ CREATE TABLE IF NOT EXISTS items (
 CREATE INDEX IF NOT EXISTS index_1_full ON items (pk1, sk1) WHERE pk1 IS NOT NULL;
 CREATE INDEX IF NOT EXISTS expiring ON items (expire_at) WHERE expire_at IS NOT NULL;
 """
+_PRAGMAS = (
+    "synchronous = NORMAL", "secure_delete = ON", f"cache_size = -{_CACHE_KIBIBYTES}",
+)  # fmt: skip
+"""Of each connection."""
 _IS_LAID_OUT = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'items'"
 _ALIVE = "(expire_at IS NULL OR expire_at > ?)"
+_DELETE = "DELETE FROM items WHERE pk = ? AND sk = ?"
 _GET = f"SELECT item FROM items WHERE pk = ? AND sk = ? AND {_ALIVE}"  # noqa: S608 constant
 _QUERY, _QUERY_INDEX = (
     f"SELECT {sk}, item FROM items WHERE {pk} = ? AND {sk} >= ? AND {_ALIVE}"  # noqa: S608 constant
@@ -71,6 +77,8 @@ class _Operation(NamedTuple):
 
     work: Work
     is_write: bool
+    erases: bool
+    """What it deletes must leave the log beside the file too."""
     may_wait: bool
     outcome: asyncio.Future[Any]
     """The result, or an `Exception` as a value."""
@@ -152,10 +160,10 @@ class SqliteStore:
         return await self._run(lambda: self._select(_QUERY_INDEX, pk1, sk1_prefix))
 
     async def move(self, pk: str, sk: str, item: Item) -> bool:
-        delete = "DELETE FROM items WHERE pk = ? AND sk = ?"
-        return await self._put(
-            item, lambda: self._connection.execute(delete, (pk, sk)).rowcount > 0
-        )
+        return await self._put(item, lambda: self._delete(pk, sk))
+
+    async def delete(self, pk: str, sk: str) -> None:
+        await self._run(lambda: self._delete(pk, sk), is_write=True, erases=True)
 
     async def close(self) -> None:
         """Finish what was begun and release the file; harmless the second time."""
@@ -186,18 +194,29 @@ class SqliteStore:
         return await self._run(work, is_write=True, may_wait=may_wait)
 
     async def _run(
-        self, work: Callable[[], T], *, is_write: bool = False, may_wait: bool = False
+        self,
+        work: Callable[[], T],
+        *,
+        is_write: bool = False,
+        erases: bool = False,
+        may_wait: bool = False,
     ) -> T:
         """Do this on the worker's thread, with the time limit and the errors of the port."""
-        return await self._result(self._ask(work, is_write=is_write, may_wait=may_wait))
+        asked = self._ask(work, is_write=is_write, erases=erases, may_wait=may_wait)
+        return await self._result(asked)
 
     def _ask(
-        self, work: Callable[[], T], *, is_write: bool = False, may_wait: bool = False
+        self,
+        work: Callable[[], T],
+        *,
+        is_write: bool = False,
+        erases: bool = False,
+        may_wait: bool = False,
     ) -> asyncio.Future[T | Exception]:
         if self._is_closed:
             raise StoreError("the table is closed")
         outcome: asyncio.Future[Any] = self._loop.create_future()
-        self._asked.append(_Operation(work, is_write, may_wait, outcome))
+        self._asked.append(_Operation(work, is_write, erases, may_wait, outcome))
         if not self._is_urgent:
             self._submit_by(self._last_write_at + _APART_SECONDS if may_wait else -inf)
         return outcome
@@ -232,10 +251,13 @@ class SqliteStore:
         self._worker.submit(self._do, operations, limit)
 
     def _do(self, operations: Sequence[_Operation], limit: asyncio.TimerHandle) -> None:
-        for is_write, one_after_another in groupby(operations, attrgetter("is_write")):
+        alike = groupby(operations, attrgetter("is_write", "erases"))
+        for (is_write, erases), one_after_another in alike:
             group = list(one_after_another)
             works = [operation.work for operation in group]
             outcomes = self._write_group(works) if is_write else list(map(_outcome_of, works))
+            if erases:
+                outcomes = self._without_traces(outcomes)
             self._loop.call_soon_threadsafe(_resolve, group, outcomes)
         self._loop.call_soon_threadsafe(limit.cancel)
 
@@ -260,6 +282,21 @@ class SqliteStore:
         found = [_item(text) for _, text in takewhile(lambda row: row[0].startswith(prefix), rows)]
         rows.close()
         return found
+
+    def _delete(self, pk: str, sk: str) -> bool:
+        return self._connection.execute(_DELETE, (pk, sk)).rowcount > 0
+
+    def _without_traces(self, outcomes: list[object]) -> list[object]:
+        """The outcomes, after the log was emptied; an error in place of each if it was not.
+
+        https://www.sqlite.org/pragma.html#pragma_wal_checkpoint
+        """
+        try:
+            (is_busy, *_) = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except sqlite3.Error as error:
+            return [error] * len(outcomes)
+        locked = sqlite3.OperationalError("database is locked")
+        return [locked] * len(outcomes) if is_busy else outcomes
 
     def _replace(self, row: _Row) -> None:
         self._connection.execute("INSERT OR REPLACE INTO items VALUES (?, ?, ?, ?, ?, ?)", row)
@@ -331,6 +368,8 @@ def _connected(path: Path, busy_seconds: float, *, make: bool) -> sqlite3.Connec
     connection = sqlite3.connect(address, timeout=busy_seconds, isolation_level=None, uri=True)
     with ExitStack() as undoing:
         undoing.callback(connection.close)
+        for pragma in _PRAGMAS:
+            connection.execute(f"PRAGMA {pragma}").close()
         if make:
             _prepare(connection, time.monotonic() + busy_seconds)
         elif connection.execute(_IS_LAID_OUT).fetchone() is None:
@@ -349,8 +388,6 @@ def _prepare(connection: sqlite3.Connection, deadline: float) -> None:
             if time.monotonic() >= deadline:
                 raise
             time.sleep(_RETRY_SECONDS)
-    connection.execute("PRAGMA synchronous = NORMAL").close()
-    connection.execute(f"PRAGMA cache_size = -{_CACHE_KIBIBYTES}").close()
     connection.executescript(_SCHEMA)
 
 
