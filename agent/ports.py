@@ -87,7 +87,10 @@ class Store(Protocol):
         """Delete one item and write another, atomically; False and no write if it is absent."""
 
     async def delete(self, pk: str, sk: str) -> None:
-        """Delete one item; does nothing if it is absent. A table in a file keeps no byte of it."""
+        """Delete one item; does nothing if it is absent."""
+
+    async def scrub(self) -> None:
+        """Leave no byte of what was deleted in files of the table; takes as long as it takes."""
 
     async def close(self) -> None:
         """Release files and connections; called once, at the end."""

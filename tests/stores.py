@@ -68,6 +68,10 @@ class CountingStore:
         await self._note("delete")
         await self.inner.delete(pk, sk)
 
+    async def scrub(self) -> None:
+        await self._note("scrub")
+        await self.inner.scrub()
+
     async def close(self) -> None:
         await self.inner.close()
 

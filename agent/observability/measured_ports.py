@@ -120,6 +120,9 @@ class MeasuredStore:
     async def delete(self, pk: str, sk: str) -> None:
         await self._measured("delete", self._store.delete(pk, sk))
 
+    async def scrub(self) -> None:
+        await self._measured("scrub", self._store.scrub())
+
     async def close(self) -> None:
         await self._store.close()
 

@@ -10,11 +10,11 @@ thread of the loop, which overtook the writes under way.
 
 Other processes may use the same file: a condition still holds at the write. A write that did not
 answer in time may still be made, as across a network. An item whose `expireAt` has passed is absent
-for every method; each transaction deletes what has expired. What is deleted is overwritten in the
-file (`secure_delete`), and after `delete` the log beside it is emptied. Keys are ordered by the
-bytes of their UTF-8 form, as in DynamoDB. `synchronous=NORMAL`: a crash of the process loses nothing that was
-answered, a power cut may lose the last moments. Rejected: `FULL`, a disk flush for every fact of
-every call.
+for every method; each transaction deletes what has expired. What is deleted is overwritten with
+zeros, all of it by `scrub`. Keys are ordered by the
+bytes of their UTF-8 form, as in DynamoDB. `synchronous=NORMAL`: a crash of the process loses
+nothing that was answered, a power cut may lose the last moments. Rejected: `FULL`, a disk flush for
+every fact of every call.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from itertools import groupby, repeat, takewhile
 from math import inf
@@ -77,8 +77,6 @@ class _Operation(NamedTuple):
 
     work: Work
     is_write: bool
-    erases: bool
-    """What it deletes must leave the log beside the file too."""
     may_wait: bool
     outcome: asyncio.Future[Any]
     """The result, or an `Exception` as a value."""
@@ -163,7 +161,13 @@ class SqliteStore:
         return await self._put(item, lambda: self._delete(pk, sk))
 
     async def delete(self, pk: str, sk: str) -> None:
-        await self._run(lambda: self._delete(pk, sk), is_write=True, erases=True)
+        await self._run(lambda: self._delete(pk, sk), is_write=True)
+
+    async def scrub(self) -> None:
+        try:
+            await asyncio.to_thread(_scrub, self._path, 6 * self._answer_seconds)
+        except (sqlite3.Error, OSError) as error:
+            raise file_error(self._path, error) from error
 
     async def close(self) -> None:
         """Finish what was begun and release the file; harmless the second time."""
@@ -194,29 +198,18 @@ class SqliteStore:
         return await self._run(work, is_write=True, may_wait=may_wait)
 
     async def _run(
-        self,
-        work: Callable[[], T],
-        *,
-        is_write: bool = False,
-        erases: bool = False,
-        may_wait: bool = False,
+        self, work: Callable[[], T], *, is_write: bool = False, may_wait: bool = False
     ) -> T:
         """Do this on the worker's thread, with the time limit and the errors of the port."""
-        asked = self._ask(work, is_write=is_write, erases=erases, may_wait=may_wait)
-        return await self._result(asked)
+        return await self._result(self._ask(work, is_write=is_write, may_wait=may_wait))
 
     def _ask(
-        self,
-        work: Callable[[], T],
-        *,
-        is_write: bool = False,
-        erases: bool = False,
-        may_wait: bool = False,
+        self, work: Callable[[], T], *, is_write: bool = False, may_wait: bool = False
     ) -> asyncio.Future[T | Exception]:
         if self._is_closed:
             raise StoreError("the table is closed")
         outcome: asyncio.Future[Any] = self._loop.create_future()
-        self._asked.append(_Operation(work, is_write, erases, may_wait, outcome))
+        self._asked.append(_Operation(work, is_write, may_wait, outcome))
         if not self._is_urgent:
             self._submit_by(self._last_write_at + _APART_SECONDS if may_wait else -inf)
         return outcome
@@ -251,13 +244,10 @@ class SqliteStore:
         self._worker.submit(self._do, operations, limit)
 
     def _do(self, operations: Sequence[_Operation], limit: asyncio.TimerHandle) -> None:
-        alike = groupby(operations, attrgetter("is_write", "erases"))
-        for (is_write, erases), one_after_another in alike:
+        for is_write, one_after_another in groupby(operations, attrgetter("is_write")):
             group = list(one_after_another)
             works = [operation.work for operation in group]
             outcomes = self._write_group(works) if is_write else list(map(_outcome_of, works))
-            if erases:
-                outcomes = self._without_traces(outcomes)
             self._loop.call_soon_threadsafe(_resolve, group, outcomes)
         self._loop.call_soon_threadsafe(limit.cancel)
 
@@ -286,18 +276,6 @@ class SqliteStore:
     def _delete(self, pk: str, sk: str) -> bool:
         return self._connection.execute(_DELETE, (pk, sk)).rowcount > 0
 
-    def _without_traces(self, outcomes: list[object]) -> list[object]:
-        """The outcomes, after the log was emptied; an error in place of each if it was not.
-
-        https://www.sqlite.org/pragma.html#pragma_wal_checkpoint
-        """
-        try:
-            (is_busy, *_) = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        except sqlite3.Error as error:
-            return [error] * len(outcomes)
-        locked = sqlite3.OperationalError("database is locked")
-        return [locked] * len(outcomes) if is_busy else outcomes
-
     def _replace(self, row: _Row) -> None:
         self._connection.execute("INSERT OR REPLACE INTO items VALUES (?, ?, ?, ?, ?, ?)", row)
 
@@ -308,6 +286,17 @@ class SqliteStore:
         with self._connection:
             self._connection.execute("DELETE FROM items WHERE expire_at <= ?", (self._now(),))
             yield
+
+
+def _scrub(path: Path, busy_seconds: float) -> None:
+    """Rewrite the file: `secure_delete` leaves copies where pages were balanced."""
+    with closing(_connected(path, busy_seconds, make=False)) as connection:
+        connection.execute("VACUUM")
+        deadline = time.monotonic() + busy_seconds  # for another checkpoint SQLite does not wait
+        while connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+            if time.monotonic() > deadline:
+                raise sqlite3.OperationalError("database is locked")
+            time.sleep(_RETRY_SECONDS)
 
 
 def _outcome_of(work: Work) -> object:

@@ -260,7 +260,11 @@ async def test_half_a_character_is_left_out(store: SqliteStore, text: str) -> No
 PLANTED = "zq17-orchard-lane"
 
 
-async def test_no_byte_of_a_deleted_item_stays_in_the_file_or_beside_it(
+def bytes_in(folder: Path) -> bytes:
+    return b"".join(file.read_bytes() for file in folder.iterdir())
+
+
+async def test_after_a_scrub_no_byte_of_a_deleted_item_is_in_the_file_or_beside_it(
     tmp_path: Path, clock: Clock
 ) -> None:
     """Nor of what it was before, short or long; also if the one who deletes did not write it."""
@@ -274,14 +278,15 @@ async def test_no_byte_of_a_deleted_item_stays_in_the_file_or_beside_it(
     command = await SqliteStore.open(path, now=clock, make=False)
 
     await asyncio.gather(*(command.delete(f"{PLANTED}{number}", "one") for number in range(40)))
+    await command.scrub()
 
-    left = b"".join(file.read_bytes() for file in tmp_path.iterdir())
+    left = bytes_in(tmp_path)
     assert (PLANTED.encode() in left, b"keptkept" in left) == (False, True)
     await command.close()
     await service.close()
 
 
-async def test_a_reader_in_the_way_makes_a_deletion_fail_until_it_is_done(
+async def test_a_reader_in_the_way_makes_a_scrub_fail_until_it_is_done(
     tmp_path: Path, clock: Clock
 ) -> None:
     """It is no success while the log beside the file still has the item."""
@@ -292,10 +297,11 @@ async def test_a_reader_in_the_way_makes_a_deletion_fail_until_it_is_done(
     reader.execute("BEGIN")
     reader.execute("SELECT count(*) FROM items").fetchone()
 
-    with pytest.raises(StoreError, match="locked; another process"):
-        await store.delete(PLANTED, "one")
-    reader.close()
     await store.delete(PLANTED, "one")
+    with pytest.raises(StoreError, match="locked; another process"):
+        await store.scrub()
+    reader.close()
+    await store.scrub()
 
-    assert not any(PLANTED.encode() in file.read_bytes() for file in tmp_path.iterdir())
+    assert PLANTED.encode() not in bytes_in(tmp_path)
     await store.close()
