@@ -207,7 +207,8 @@ async def open_calls(
         )
         if substitutes.store is None:
             stack.push_async_callback(store.close)
-        journals = await opened(open_journals(store, clock, count))
+        kept = settings.call_seconds
+        journals = await opened(open_journals(store, clock, count, kept_seconds=kept))
         records = await opened(open_records(store, clock, record_days(settings), count))
         speculation = SpeculationBudget(lambda: load.allows_hedges)
         options = replace(model_options(settings, telemetry, load), throttled=speculation.empty)
