@@ -220,7 +220,7 @@ class CallList:
 
 def _words(facts: Sequence[Item]) -> str:
     """All texts of the facts of a call, a line for each."""
-    return "\n".join(text for item in facts for text in _texts(plain(item.get("fact")))).casefold()
+    return "\n".join(text for item in facts for text in _texts(item.get("fact"))).casefold()
 
 
 def _texts(value: object) -> list[str]:
