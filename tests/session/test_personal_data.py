@@ -95,7 +95,6 @@ SCENARIOS = {
         caller: {{number: "{number}"}}
         steps:
           - says: my e-mail address is {25} dot {26} at example dot com
-          - hears: "{25[0]}, {25[1]},"
           - says: "yes"
           - says: "{27} {28} {29} {30}"
           - says: no that's all thanks, bye
@@ -121,7 +120,7 @@ SCENARIOS = {
         """,
 }
 KINDS = {
-    "apartmentAppointment", "call chat", "call connection", "call effect", "call emailReadBack",
+    "apartmentAppointment", "call chat", "call connection", "call effect",
     "call listing", "call message", "call record", "call resume", "call token", "calls", "dial",
     "loyalty", "profile", "restaurantOrder", "usage",
 }  # fmt: skip
