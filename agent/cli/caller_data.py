@@ -5,12 +5,17 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
+from functools import partial
 from time import time
 
 from agent import app
 from agent.cli.command import Commands, OptionError, quiet_settings
+from agent.errors import RecordingError
 from agent.observability import configure_logging
 from agent.observability.recording.transcript import escaped, printable
+from agent.ports import Item
+from agent.session.call_recording import CallRecordings
 from agent.session.personal_data import delete_personal_data, find_personal_data
 from agent.usecases.caller_identity import identify
 
@@ -53,19 +58,33 @@ def _caller(asked: argparse.Namespace) -> str:
 async def _forget(asked: argparse.Namespace) -> int:
     caller, settings = _caller(asked), quiet_settings()
     configure_logging("info", "json")  # the line of the audit
-    async with app.open_calls(settings, makes_table=False) as (_, store, _):
+    async with (
+        app.open_account(settings) as account,
+        app.open_calls(settings, account=account, makes_table=False) as (calls, store, _),
+    ):
         data = await find_personal_data(store, caller)
         if asked.dry_run:
             items = len(data.own) + len(data.counted) + sum(map(len, data.calls.values()))
             print(f"{items} items, {len(data.calls)} calls")
             return 0
-        deletion = await delete_personal_data(store, data, time())
+        delete_outside = partial(_delete_recordings, calls.recordings)
+        deletion = await delete_personal_data(store, data, time(), delete_outside)
     for kind, number in sorted(deletion.deleted.items()):
         print(printable(f"deleted {number:6} {kind}"))
     for what, reason in deletion.kept:
         print(printable(f"stays: {what}: {reason}"))
     print(NOT_REACHED, file=sys.stderr)
     return STAYS if deletion.kept else 0
+
+
+async def _delete_recordings(recordings: CallRecordings, call: Sequence[Item]) -> list[str]:
+    """Delete what Twilio has recorded of a call; a line if it could not be."""
+    try:
+        for call_sid in {str(item["pk"]) for item in call}:
+            await recordings.delete(call_sid)
+    except RecordingError as error:
+        return [f"its recording at Twilio was not deleted: {error}"]
+    return []
 
 
 async def _export(asked: argparse.Namespace) -> int:

@@ -182,7 +182,7 @@ class CallManager:
         opening = call_item.opening_item(
             call_sid, webhook, token=token, now=now, outbound=outbound, trusted=trusted
         )
-        opening["expireAt"] = self._expire_at(now)
+        opening["expireAt"] = int(now) + self._settings.call_seconds
         self._write_later(self._list.note_number(opening), name="calls of a number")
         (profile, session), _, _ = await asyncio.gather(
             self.setup.read(opening),
@@ -209,7 +209,7 @@ class CallManager:
             return await self.prepare(webhook, is_admitted=True)
         now, token = self.clock(), secrets.token_urlsafe(24)
         own = call_item.token_attributes(token, now)
-        kept = {**own, "expireAt": self._expire_at(now)}
+        kept = {**own, "expireAt": int(now) + self._settings.call_seconds}
         attempt = await resume.begin_attempt(self._store, call_sid, cause, session_id, now, kept)
         if attempt is None:
             self._count("agent_call_resumes_total", cause=cause, outcome="refused")
@@ -267,7 +267,7 @@ class CallManager:
         attempt = resume.latest_attempt(item)
         if spent.use is TokenUse.AGAIN:
             now, cause = self.clock(), ResumeCause.RECONNECTED
-            kept = {"expireAt": self._expire_at(now)}
+            kept = {"expireAt": int(now) + self._settings.call_seconds}
             attempt = await resume.begin_attempt(self._store, call_sid, cause, "", now, kept)
             if attempt is None:
                 self._count("agent_call_resumes_total", cause=cause, outcome="refused")
@@ -307,9 +307,6 @@ class CallManager:
         """Wait until all session items are written or have failed; the table limits the time."""
         if self._writes:
             await asyncio.wait(self._writes)
-
-    def _expire_at(self, now: float) -> int:
-        return int(now) + self._settings.call_seconds
 
     async def _open(self, opening: Item, token: str) -> None:
         """Write the item that opens the connection; the webhook may be a repeated one."""
