@@ -221,7 +221,8 @@ async def open_calls(
         )
         if substitutes.store is None:
             stack.push_async_callback(store.close)
-        journals = await opened(open_journals(store, clock, count))
+        kept = settings.call_seconds
+        journals = await opened(open_journals(store, clock, count, kept_seconds=kept))
         records = await opened(open_records(store, clock, record_days(settings), count))
         speculation = SpeculationBudget(lambda: load.allows_hedges)
         options = replace(model_options(settings, telemetry, load), throttled=speculation.empty)
@@ -357,7 +358,9 @@ async def running(
             if keys:
                 number = worker.rpartition("-")[2]
                 operators_port = settings.metrics_port if worker else metrics_port
-                calls.process = process_address(settings.metrics_host, operators_port, number)
+                calls.call_list.process = process_address(
+                    settings.metrics_host, operators_port, number
+                )
             made = keys[0].secret if keys and not settings.console_api_keys else ""
             yield Service(calls, store, telemetry, scrapes, port, metrics_port, made)
             for task in monitors:

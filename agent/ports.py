@@ -86,6 +86,12 @@ class Store(Protocol):
     async def move(self, pk: str, sk: str, item: Item) -> bool:
         """Delete one item and write another, atomically; False and no write if it is absent."""
 
+    async def delete(self, pk: str, sk: str) -> None:
+        """Delete one item; does nothing if it is absent."""
+
+    async def scrub(self) -> None:
+        """Leave no byte of what was deleted in files of the table; takes as long as it takes."""
+
     async def close(self) -> None:
         """Release files and connections; called once, at the end."""
 

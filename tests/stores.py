@@ -64,6 +64,14 @@ class CountingStore:
         await self._note("move")
         return await self.inner.move(pk, sk, item)
 
+    async def delete(self, pk: str, sk: str) -> None:
+        await self._note("delete")
+        await self.inner.delete(pk, sk)
+
+    async def scrub(self) -> None:
+        await self._note("scrub")
+        await self.inner.scrub()
+
     async def close(self) -> None:
         await self.inner.close()
 

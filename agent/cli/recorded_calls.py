@@ -7,7 +7,8 @@ import re
 import shutil
 import sys
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from datetime import time as day_time
 from time import time
 
 from agent import app
@@ -34,7 +35,7 @@ from agent.session import Resources
 from agent.session.call_setup import CallSetup
 from agent.session.observers import code_digest, today
 from agent.settings import Settings
-from agent.store.call_state.call_list import latest_calls
+from agent.store.call_state.call_list import CallQuery, search_calls
 
 DIFFERENT = 1
 NO_RECORD = 2
@@ -43,21 +44,31 @@ NOT_TRIED = 3
 """A fault of the settings, the table or the use case."""
 _FEWEST_COLUMNS = 72
 _DAY = timedelta(days=1)
-"""What is known of a call is kept for so long."""
+"""Calls are searched for so long, unless asked otherwise."""
 _PERIOD = re.compile("([0-9]{1,4})([mhd])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
 def add(commands: Commands) -> None:
     """Add the commands."""
-    listing = commands.add_parser("calls", help="list the latest calls")
+    listing = commands.add_parser("calls", help="search calls, the latest first")
     listing.add_argument(
         "--last", type=int, default=20, metavar="N", help="at most so many (default 20)"
     )
-    listing.add_argument("--caller", default="", metavar="NUMBER", help="only of this caller")
-    listing.add_argument(
-        "--since", type=_period, default=_DAY, metavar="TIME", help="30m, 2h; default 24h"
+    when = listing.add_mutually_exclusive_group()
+    when.add_argument(
+        "--since", type=_period, default=_DAY, metavar="TIME", help="30m, 2h, 7d; default 24h"
     )
+    when.add_argument("--day", type=date.fromisoformat, metavar="DATE", help="2026-11-28")
+    for option, metavar, meaning in (
+        ("caller", "NUMBER", "only of this caller"),
+        ("use-case", "NAME", "only of this use case"),
+        ("outcome", "NAME", "only with this outcome"),
+        ("tool", "NAME", "only those that used this tool"),
+        ("reason", "NAME", "only those that ended so: caller_hangup, agent_end, transfer, ..."),
+        ("text", "WORDS", "only those with these words in a row, in what was said or in tools"),
+    ):
+        listing.add_argument(f"--{option}", default="", metavar=metavar, help=meaning)
     listing.set_defaults(run=_calls)
 
     showing = commands.add_parser(
@@ -97,13 +108,21 @@ def _period(text: str) -> timedelta:
 
 async def _calls(asked: argparse.Namespace) -> int:
     settings = quiet_settings()
-    now = datetime.now(settings.time_zone)
+    until = datetime.now(settings.time_zone)
+    since = until - asked.since
+    if asked.day is not None:
+        since = datetime.combine(asked.day, day_time(), settings.time_zone)
+        until = datetime.combine(asked.day + _DAY, day_time(), settings.time_zone)
+    names = ("last", "caller", "use_case", "outcome", "tool", "reason", "text")
+    query = CallQuery(since, until, **{name: getattr(asked, name) for name in names})
     async with app.open_calls(settings, makes_table=False) as (_, store, _):
-        calls = await latest_calls(store, now, asked.since, asked.last, asked.caller)
+        calls = await search_calls(store, query)
     for call in calls:
         began = call.began.astimezone(settings.time_zone).strftime("%Y-%m-%d %H:%M:%S")
         length = f"{call.seconds // 60}:{call.seconds % 60:02}" if call.reason else "-"
         fields = f"{call.caller or 'withheld':16} {call.use_case:28} {length:>6} {call.reason}"
+        if call.outcome:
+            fields += f" {call.outcome}"
         print(printable(f"{began}  {call.call_sid}  {fields}".rstrip()))
     if not calls:
         print("no calls", file=sys.stderr)
@@ -114,7 +133,8 @@ async def _show(asked: argparse.Namespace) -> int:
     async with app.open_calls(quiet_settings(), makes_table=False) as (_, store, _):
         call_sid = asked.call
         if asked.last:
-            calls = await latest_calls(store, datetime.now(UTC), _DAY, 1)
+            now = datetime.now(UTC)
+            calls = await search_calls(store, CallQuery(now - _DAY, now, 1))
             call_sid = calls[0].call_sid if calls else "--last"
         if asked.scenario:
             text = await scenario_text(store, call_sid)

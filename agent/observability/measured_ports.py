@@ -117,6 +117,12 @@ class MeasuredStore:
     async def move(self, pk: str, sk: str, item: Item) -> bool:
         return await self._measured("move", self._store.move(pk, sk, item))
 
+    async def delete(self, pk: str, sk: str) -> None:
+        await self._measured("delete", self._store.delete(pk, sk))
+
+    async def scrub(self) -> None:
+        await self._measured("scrub", self._store.scrub())
+
     async def close(self) -> None:
         await self._store.close()
 

@@ -37,7 +37,7 @@ from agent.session.session import CallDependencies, Session
 from agent.settings import Settings
 from agent.store.call_state import call_item
 from agent.store.call_state.call_item import SessionItem, SpentToken, TokenUse
-from agent.store.call_state.call_list import listing
+from agent.store.call_state.call_list import CallList
 from agent.tools import CallContext, IdempotencyStore
 from agent.twilio.speech_failover import SpeechHealth
 from agent.usecases import UseCase, prompt
@@ -90,8 +90,7 @@ class CallManager:
         """By CallSid: observers for people who make the call, who also take them out again."""
         self.running: dict[str, RunningCall] = {}
         """By CallSid, on its latest connection."""
-        self.process = ""
-        """Where the operators' routes of this process are reached; see `listing`."""
+        self.call_list = CallList(resources.store, clock, settings.call_days, settings.record_days)
         self._writes: set[asyncio.Task[None]] = set()
 
     @property
@@ -114,6 +113,8 @@ class CallManager:
         opening = call_item.opening_item(
             call_sid, webhook, token=token, now=now, outbound=outbound, trusted=trusted
         )
+        opening["expireAt"] = int(now) + self._settings.call_seconds
+        self._write_later(self.call_list.note_number(opening), name="calls of a number")
         (profile, session), _, _ = await asyncio.gather(
             self.setup.read(opening),
             self._open(opening, token),
@@ -139,7 +140,8 @@ class CallManager:
             return await self.prepare(webhook, is_admitted=True)
         now, token = self.clock(), secrets.token_urlsafe(24)
         own = call_item.token_attributes(token, now)
-        attempt = await resume.begin_attempt(self._store, call_sid, cause, session_id, now, own)
+        kept = {**own, "expireAt": int(now) + self._settings.call_seconds}
+        attempt = await resume.begin_attempt(self._store, call_sid, cause, session_id, now, kept)
         if attempt is None:
             self._count("agent_call_resumes_total", cause=cause, outcome="refused")
             return None
@@ -183,11 +185,12 @@ class CallManager:
         spent, reading = opened
         item, configuration = await reading
         self.admission.note(call_sid, caller_of(item))
-        self._write_later(self._list(item), name="list of calls")
+        self._write_later(self.call_list.note(item), name="list of calls")
         attempt = resume.latest_attempt(item)
         if spent.use is TokenUse.AGAIN:
             now, cause = self.clock(), ResumeCause.RECONNECTED
-            attempt = await resume.begin_attempt(self._store, call_sid, cause, "", now)
+            kept = {"expireAt": int(now) + self._settings.call_seconds}
+            attempt = await resume.begin_attempt(self._store, call_sid, cause, "", now, kept)
             if attempt is None:
                 self._count("agent_call_resumes_total", cause=cause, outcome="refused")
                 return EndReason.ERROR_RELAY
@@ -199,10 +202,10 @@ class CallManager:
         if (open_view := self.views.get(call_sid)) is not None:
             observers.add("view", partial(open_view, configuration))
         allowance = self._limits.allowance(item, observers, lambda: configuration.use_case.spending)
-        reason = EndReason.ERROR_RELAY
+        reason, tools = EndReason.ERROR_RELAY, recovered.tools
         try:
             began, sequence = resume.started_ms(item), recovered.first_sequence
-            journal = self.resources.journals.open(call_sid, began, sequence)
+            journal = self.resources.journals.open(call_sid, began, sequence, tools)
             around = (transport, configuration, journal, observers, allowance)
             keep = partial(self._keep_consent, item)
             dependencies = CallDependencies(*around, self.resources.speculation, keep)
@@ -218,7 +221,7 @@ class CallManager:
             observers.ended(reason)
             if reason is EndReason.ERROR_MODEL or observers.is_unanswered:
                 self.outcomes.failed(call_sid, "model")
-            self._write_later(self._list(item, reason), name="list of calls")
+            self._write_later(self.call_list.note(item, reason, tools), name="list of calls")
             self._write_later(allowance.write(), name="caller's tokens")
         return reason
 
@@ -265,13 +268,6 @@ class CallManager:
             await self._store.merge(call_sid, call_item.CONNECTION, attributes)
         except StoreError as error:
             log.warning("session.write_failed", error=type(error).__name__)
-
-    async def _list(self, item: Item, reason: str = "") -> None:
-        """Write a call into the list of calls."""
-        try:
-            await self._store.put_newer(listing(item, self.clock(), reason, self.process))
-        except StoreError as error:
-            log.warning("call.list_failed", error=type(error).__name__)
 
     async def _set_up(self, call_sid: str, item: Item | None) -> Item:
         """The complete session item of a call.
@@ -321,6 +317,7 @@ class CallManager:
             messenger=self.messenger,
             clock=self.clock,
             time_zone=self._settings.time_zone,
+            order_days=self._settings.order_days,
             language=language_of_voice(use_case.relay),
             languages=tuple(language["code"] for language in use_case.languages),
             audio=use_case.audio,

@@ -164,7 +164,7 @@ class CallerAllowance:
         if (tokens := self.tokens()) == self.written:
             return
         item: Item = {
-            "pk": _partition(self.caller),
+            "pk": usage_partition(self.caller),
             "sk": f"{_TOKENS}{self.connection}",
             "tokens": tokens,
             "sequence": tokens,
@@ -194,7 +194,7 @@ async def take_place(store: Store, caller: str, call_sid: str, most: int, now: f
         return True
     first = next(_places(caller, call_sid, most, now))
     items, is_first_free = await asyncio.gather(
-        store.query(_partition(caller), _CALL), store.put(first, only_if_absent=True)
+        store.query(usage_partition(caller), _CALL), store.put(first, only_if_absent=True)
     )
     taken = {item["sk"]: item.get("callSid") for item in items}
     if is_first_free:
@@ -216,18 +216,23 @@ async def take_place(store: Store, caller: str, call_sid: str, most: int, now: f
 
 async def read_tokens(store: Store, caller: str, *, without: str = "") -> int:
     """Tokens that a caller used within `TOKEN_SECONDS`, but for the connection `without`."""
-    items = await store.query(_partition(caller), _TOKENS)
+    items = await store.query(usage_partition(caller), _TOKENS)
     tokens = (item.get("tokens") for item in items if item["sk"] != f"{_TOKENS}{without}")
     return sum(each for each in tokens if isinstance(each, int))
 
 
 async def may_text(store: Store, number: str, now: float) -> bool:
     """Whether a refused caller may be texted: true once in `TEXT_SECONDS`, in all processes."""
-    mark: Item = {"pk": _partition(number), "sk": "busyText", "expireAt": int(now) + TEXT_SECONDS}
+    mark: Item = {
+        "pk": usage_partition(number),
+        "sk": "busyText",
+        "expireAt": int(now) + TEXT_SECONDS,
+    }
     return await store.put(mark, only_if_absent=True)
 
 
-def _partition(caller: str) -> str:
+def usage_partition(caller: str) -> str:
+    """The partition with what a caller has used lately."""
     return f"usage::{caller}"
 
 
@@ -236,7 +241,7 @@ def _places(caller: str, call_sid: str, most: int, now: float) -> Iterator[Item]
     chosen = int(sha256(call_sid.encode(errors="replace")).hexdigest(), 16) % most
     for number in chain(range(chosen, most), range(chosen)):
         yield {
-            "pk": _partition(caller),
+            "pk": usage_partition(caller),
             "sk": f"{_CALL}{number:010}",
             "callSid": call_sid,
             "expireAt": int(now) + CALL_SECONDS,

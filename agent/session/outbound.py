@@ -3,8 +3,9 @@
 Only numbers that begin as `OUTBOUND_NUMBERS` says are called: E.164 with seven digits or more, so
 no emergency number. Before Twilio is asked, the call is recorded under the hash of a token; the
 first call that comes with the token owns it, and may come again. Rejected: recording it under its
-CallSid, which is lost if Twilio's answer is. Limits are items in the table that expire, so they
-hold for all processes; a number that Twilio refused has used its turn.
+CallSid, which is lost if Twilio's answer is. The index finds the record by the number. Limits are
+items in the table that expire, so they hold for all processes; a number that Twilio refused has
+used its turn.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ _POLL_SECONDS = 2.0
 _LONGEST_SECONDS = 3900.0  # the longest ringing and the longest call together
 _DIAL = "dial"
 _CLAIM = "claim"
-_TURNS = "dial::turns"
+TURNS = "dial::turns"
+"""The partition with the calls lately made, by number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +133,7 @@ class OutboundCalls:
 
     async def _take_turns(self, to: str) -> None:
         for whom, which, (count, seconds) in (
-            (f"number::{to}", "to the number", CALLS_OF_A_NUMBER),
+            (turns_of(to), "to the number", CALLS_OF_A_NUMBER),
             ("all", "to any number", CALLS_OF_ALL),
         ):
             if not await take_turn(self.store, whom, count, seconds, self.clock()):
@@ -145,6 +147,8 @@ async def record_call(store: Store, dial: OutboundCallRecord, now: float) -> str
     item: Item = {
         "pk": _partition(token),
         "sk": _DIAL,
+        "pk1": dials_of(dial.to),
+        "sk1": str(int(now)),
         "to": dial.to,
         "callerId": dial.caller_id,
         "useCase": dial.use_case,
@@ -156,12 +160,22 @@ async def record_call(store: Store, dial: OutboundCallRecord, now: float) -> str
 
 async def take_turn(store: Store, limit: str, count: int, seconds: int, now: float) -> bool:
     """Count one more of `count` calls within any `seconds`; false if the limit is reached."""
-    taken = {item["sk"] for item in await store.query(_TURNS, f"{limit}::")}
+    taken = {item["sk"] for item in await store.query(TURNS, f"{limit}::")}
     for sk in (f"{limit}::{number:03}" for number in range(count)):
-        place: Item = {"pk": _TURNS, "sk": sk, "expireAt": int(now) + seconds + 1}
+        place: Item = {"pk": TURNS, "sk": sk, "expireAt": int(now) + seconds + 1}
         if sk not in taken and await store.put(place, only_if_absent=True):
             return True
     return False
+
+
+def turns_of(number: str) -> str:
+    """The limit of calls to a number: the beginning of its sort keys in `TURNS`."""
+    return f"number::{number}"
+
+
+def dials_of(number: str) -> str:
+    """The key of the index that has the outbound calls to a number."""
+    return f"dial::{number}"
 
 
 def _partition(token: str) -> str:

@@ -15,11 +15,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from agent.call.actions import Handoff, HangUp
+from agent.call.history import ToolUsed
 from agent.call.resumption import ResumeCause, Resumption
 from agent.call.text import whole_number
 from agent.errors import StoreError
 from agent.ports import Item, Store
-from agent.store.call_state.call_item import CALL_SECONDS, TOKEN_ATTRIBUTES
+from agent.store.call_state.call_item import TOKEN_ATTRIBUTES
 from agent.store.call_state.history_loader import (
     GENERATION,
     HistoryRepair,
@@ -59,6 +60,12 @@ class RecoveredCall:
     first_sequence: int = 0
     repairs: Sequence[HistoryRepair] = ()
 
+    @property
+    def tools(self) -> set[str]:
+        """The names of the tools that were used."""
+        facts = self.resumption.facts if self.resumption else ()
+        return {fact.call.name for fact in facts if isinstance(fact, ToolUsed)}
+
 
 def latest_attempt(item: Mapping[str, object]) -> ResumeAttempt | None:
     """The attempt that a session item names; None before the first one."""
@@ -75,20 +82,19 @@ async def begin_attempt(
     cause: ResumeCause,
     session_id: str,
     now: float,
-    token: Mapping[str, object] | None = None,
+    attributes: Mapping[str, object],
 ) -> ResumeAttempt | None:
     """Count a new connection of a call; None if it had too many lately.
 
-    `session_id` is of the relay session that is over, empty if not known. `token`, attributes of
-    the connection, is kept if this is the first request for it.
+    `session_id` is of the relay session that is over, empty if not known. The further `attributes`,
+    `expireAt` and perhaps those of a token, are kept if this is the first request for it.
     """
     asked: Item = {
         "pk": call_sid,
         "cause": cause,
         "sessionId": session_id,
         "at": now,
-        "expireAt": int(now) + CALL_SECONDS,
-        **(token or {}),
+        **attributes,
     }
     for _ in range(_MOST_RIVALS):
         earlier = await store.query(call_sid, _PREFIX)

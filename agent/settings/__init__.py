@@ -244,6 +244,8 @@ class Settings:
     log_personal_data: kinds.Flag = _env(_OFF, "log personal data, in keys pii_...")
     record_calls: kinds.Flag = _env(_OFF, "record calls, with all words, for show and replay")
     record_days: kinds.Days = _env(7, "days until a recorded call is deleted")
+    call_days: kinds.Days = _env(1, "days until the words of a call and its listing are deleted")
+    order_days: kinds.Days = _env(7, "days until an order, or a booking that is over, is deleted")
     emf_metrics: kinds.Flag = _env(_OFF, "write CloudWatch metrics into the log, if it is JSON")
 
     @property
@@ -280,6 +282,11 @@ class Settings:
     def spending(self) -> SpendingLimits:
         """What one call may spend, unless its use case says otherwise."""
         return SpendingLimits(self.call_tokens, self.call_cost)
+
+    @property
+    def call_seconds(self) -> int:
+        """`CALL_DAYS` in seconds."""
+        return self.call_days * 86_400
 
     @property
     def is_public(self) -> bool:

@@ -5,6 +5,7 @@
   `writeId`, new for each call and hidden from readers: if the item in the way has it, that item is
   ours. A merge may be done twice. An item of ours that was replaced before the repetition counts as
   not written.
+- An item is deleted in a transaction, also alone: so the service's role may delete, and not else.
 - A whole number is read as int, as DynamoDB does not distinguish `12.0` from `12`; a set of the
   predecessor as a list, bytes as base64. Rejected: boto3's `TypeSerializer`, which refuses floats.
 """
@@ -117,19 +118,27 @@ class DynamoDBStore:
         _check(item)
         delete = {"TableName": self._name, "Key": _key(pk, sk), **self._condition(_PRESENT)}
         put = {"TableName": self._name, "Item": to_attributes(item)}
-        async with self._connection.operation():
-            try:
-                await self._connection.call(
-                    "transact_write_items",
-                    TransactItems=[{"Delete": delete}, {"Put": put}],
-                    ClientRequestToken=uuid4().hex,
-                )
-            except ConditionFailedError:
-                return False
+        try:
+            await self._transact({"Delete": delete}, {"Put": put})
+        except ConditionFailedError:
+            return False
         return True
+
+    async def delete(self, pk: str, sk: str) -> None:
+        await self._transact({"Delete": {"TableName": self._name, "Key": _key(pk, sk)}})
+
+    async def scrub(self) -> None:
+        pass  # its files are Amazon's
 
     async def close(self) -> None:
         await self._connection.close()
+
+    async def _transact(self, *writes: dict[str, Any]) -> None:
+        token = uuid4().hex
+        async with self._connection.operation():
+            await self._connection.call(
+                "transact_write_items", TransactItems=list(writes), ClientRequestToken=token
+            )
 
     async def _put(self, item: Item, condition: dict[str, Any] | None) -> bool:
         attributes = to_attributes(item)

@@ -66,6 +66,12 @@ class MemoryStore:
         self._write(item)
         return True
 
+    async def delete(self, pk: str, sk: str) -> None:
+        self._items.pop((pk, sk), None)
+
+    async def scrub(self) -> None:
+        pass  # there is no file
+
     def snapshot(self) -> Mapping[Key, Item]:
         """All that is there, for `restore`; only to be read."""
         return dict(self._items)  # a write replaces an item and never changes it

@@ -10,10 +10,11 @@ thread of the loop, which overtook the writes under way.
 
 Other processes may use the same file: a condition still holds at the write. A write that did not
 answer in time may still be made, as across a network. An item whose `expireAt` has passed is absent
-for every method; each transaction deletes what has expired. Keys are ordered by the bytes of their
-UTF-8 form, as in DynamoDB. `synchronous=NORMAL`: a crash of the process loses nothing that was
-answered, a power cut may lose the last moments. Rejected: `FULL`, a disk flush for every fact of
-every call.
+for every method; each transaction deletes what has expired. What is deleted is overwritten with
+zeros, all of it by `scrub`. Keys are ordered by the
+bytes of their UTF-8 form, as in DynamoDB. `synchronous=NORMAL`: a crash of the process loses
+nothing that was answered, a power cut may lose the last moments. Rejected: `FULL`, a disk flush for
+every fact of every call.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from itertools import groupby, repeat, takewhile
 from math import inf
@@ -52,8 +53,13 @@ CREATE TABLE IF NOT EXISTS items (
 CREATE INDEX IF NOT EXISTS index_1_full ON items (pk1, sk1) WHERE pk1 IS NOT NULL;
 CREATE INDEX IF NOT EXISTS expiring ON items (expire_at) WHERE expire_at IS NOT NULL;
 """
+_PRAGMAS = (
+    "synchronous = NORMAL", "secure_delete = ON", f"cache_size = -{_CACHE_KIBIBYTES}",
+)  # fmt: skip
+"""Of each connection."""
 _IS_LAID_OUT = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'items'"
 _ALIVE = "(expire_at IS NULL OR expire_at > ?)"
+_DELETE = "DELETE FROM items WHERE pk = ? AND sk = ?"
 _GET = f"SELECT item FROM items WHERE pk = ? AND sk = ? AND {_ALIVE}"  # noqa: S608 constant
 _QUERY, _QUERY_INDEX = (
     f"SELECT {sk}, item FROM items WHERE {pk} = ? AND {sk} >= ? AND {_ALIVE}"  # noqa: S608 constant
@@ -152,10 +158,16 @@ class SqliteStore:
         return await self._run(lambda: self._select(_QUERY_INDEX, pk1, sk1_prefix))
 
     async def move(self, pk: str, sk: str, item: Item) -> bool:
-        delete = "DELETE FROM items WHERE pk = ? AND sk = ?"
-        return await self._put(
-            item, lambda: self._connection.execute(delete, (pk, sk)).rowcount > 0
-        )
+        return await self._put(item, lambda: self._delete(pk, sk))
+
+    async def delete(self, pk: str, sk: str) -> None:
+        await self._run(lambda: self._delete(pk, sk), is_write=True)
+
+    async def scrub(self) -> None:
+        try:
+            await asyncio.to_thread(_scrub, self._path, 6 * self._answer_seconds)
+        except (sqlite3.Error, OSError) as error:
+            raise file_error(self._path, error) from error
 
     async def close(self) -> None:
         """Finish what was begun and release the file; harmless the second time."""
@@ -261,6 +273,9 @@ class SqliteStore:
         rows.close()
         return found
 
+    def _delete(self, pk: str, sk: str) -> bool:
+        return self._connection.execute(_DELETE, (pk, sk)).rowcount > 0
+
     def _replace(self, row: _Row) -> None:
         self._connection.execute("INSERT OR REPLACE INTO items VALUES (?, ?, ?, ?, ?, ?)", row)
 
@@ -271,6 +286,17 @@ class SqliteStore:
         with self._connection:
             self._connection.execute("DELETE FROM items WHERE expire_at <= ?", (self._now(),))
             yield
+
+
+def _scrub(path: Path, busy_seconds: float) -> None:
+    """Rewrite the file: `secure_delete` leaves copies where pages were balanced."""
+    with closing(_connected(path, busy_seconds, make=False)) as connection:
+        connection.execute("VACUUM")
+        deadline = time.monotonic() + busy_seconds  # for another checkpoint SQLite does not wait
+        while connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+            if time.monotonic() > deadline:
+                raise sqlite3.OperationalError("database is locked")
+            time.sleep(_RETRY_SECONDS)
 
 
 def _outcome_of(work: Work) -> object:
@@ -331,6 +357,8 @@ def _connected(path: Path, busy_seconds: float, *, make: bool) -> sqlite3.Connec
     connection = sqlite3.connect(address, timeout=busy_seconds, isolation_level=None, uri=True)
     with ExitStack() as undoing:
         undoing.callback(connection.close)
+        for pragma in _PRAGMAS:
+            connection.execute(f"PRAGMA {pragma}").close()
         if make:
             _prepare(connection, time.monotonic() + busy_seconds)
         elif connection.execute(_IS_LAID_OUT).fetchone() is None:
@@ -349,8 +377,6 @@ def _prepare(connection: sqlite3.Connection, deadline: float) -> None:
             if time.monotonic() >= deadline:
                 raise
             time.sleep(_RETRY_SECONDS)
-    connection.execute("PRAGMA synchronous = NORMAL").close()
-    connection.execute(f"PRAGMA cache_size = -{_CACHE_KIBIBYTES}").close()
     connection.executescript(_SCHEMA)
 
 

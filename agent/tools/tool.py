@@ -69,6 +69,8 @@ class CallContext:
     sensitive, they belong into no result, item, plan or content of an effect, log line or error."""
     audio: Mapping[str, AudioFile] = field(default_factory=dict)
     """The audio files of the use case, by name."""
+    order_days: int = 7
+    """Days until an order, or a booking that is over, is to expire."""
     standing: Standing = NOWHERE
     """Positions of the running tool call, see `agent.tools.builtin.caller_profile`."""
 

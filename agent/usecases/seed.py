@@ -131,8 +131,7 @@ async def prune(
     cannot be resumed by another process. A new call of a profile that names a deleted use case gets
     the default one. Versions and further items stay, so loading the folder
     again continues the numbers. A profile is deleted if `seed` has written it; one that a caller
-    made by calling has no mark, and stays. `Store` deletes by moving an item: in the place of a
-    profile remains a key without data that has expired, which the table removes later.
+    made by calling has no mark, and stays.
     """
     folders = await asyncio.to_thread(use_case_folders, configuration)
     files = await asyncio.to_thread(profile_files, configuration)
@@ -147,7 +146,7 @@ async def prune(
         caller = str(profile["pk"])
         if caller not in kept and profile.get(SEEDED):
             if not dry_run:
-                await store.move(caller, PROFILE, {"pk": caller, "sk": "pruned", "expireAt": 1})
+                await store.delete(caller, PROFILE)
             deleted.append(SeedResult(caller, PROFILE))
     return deleted
 

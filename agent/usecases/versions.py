@@ -149,13 +149,10 @@ class Versions:
         return await self._put_in_force(version)
 
     async def withdraw(self) -> CurrentVersion:
-        """Delete the record and keep its versions; `UseCaseError` if there is no record.
-
-        `Store` deletes by moving: what is written is the version itself, as it is.
-        """
+        """Delete the record and keep its versions; `UseCaseError` if there is no record."""
         version = await self._present()
         if not self.dry_run:
-            await self.store.move(self.name, CONFIGURATION, version)
+            await self.store.delete(self.name, CONFIGURATION)
         return CurrentVersion(_number(version, "version"))
 
     async def _present(self) -> Item:

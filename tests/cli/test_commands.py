@@ -14,7 +14,9 @@ import sys
 import termios
 from collections.abc import Callable
 from contextlib import closing, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from time import time
 
 import pytest
 
@@ -453,6 +455,61 @@ def test_calls_are_listed_and_the_latest_is_shown(run: Run, recorded: str) -> No
     )
     assert run("show", "--last") == run("show", recorded)
     assert run("calls", "--caller", "+15550100009") == (0, "", "no calls\n")
+
+
+def test_calls_are_searched_by_all_that_is_known_of_them(run: Run, recorded: str) -> None:
+    today = datetime.now(UTC).date()
+
+    def found(*arguments: str) -> bool:
+        status, out, _ = run("calls", *arguments)
+        assert status == 0
+        return recorded in out
+
+    shop = ("--use-case", "restaurantOrderingUseCase", "--reason", "caller_hangup")
+    assert found("--since", "7d", "--caller", ADA, *shop, "--text", "house SALAD")
+    assert found("--day", str(today)) or found("--day", str(today - timedelta(days=1)))
+    assert not found("--day", str(today - timedelta(days=9)))
+    assert not found("--text", "pepperoni")
+    assert not found("--tool", "PlaceOrderFunction")
+    assert not found("--outcome", "booked")
+
+
+def test_a_caller_is_handed_out_and_forgotten(run: Run, recorded: str, table: Path) -> None:
+    """The line of the audit has no number, and a second run has nothing to do."""
+    status, exported, _ = run("export", ADA)
+    dry = run("forget", ADA, "--dry-run")
+    first = run("forget", ADA)
+
+    assert (status, list(json.loads(exported)["calls"])) == (0, [recorded])
+    assert "a house salad for pickup" in exported
+    assert (dry[0], dry[1].endswith(" items, 1 calls\n")) == (0, True)
+    assert (first[0], "deleted      1 call connection\n" in first[1]) == (0, True)
+    audit = json.loads(first[2].splitlines()[0])
+    assert (audit["event"], ADA in first[2]) == ("caller_data.deleted", False)
+    assert b"house salad for pickup" not in table.read_bytes()
+    assert run("show", recorded)[0] == 1
+    assert run("forget", ADA)[1] == ""
+
+
+def test_an_order_of_today_is_said_to_stay(run: Run, recorded: str, table: Path) -> None:
+    item = json.dumps({"pk": ADA, "sk": "restaurantOrder::1", "neededUntil": time() + 600})
+    with closing(sqlite3.connect(table)) as connection, connection:
+        row = (ADA, "restaurantOrder::1", item)
+        connection.execute("INSERT INTO items (pk, sk, item) VALUES (?, ?, ?)", row)
+
+    status, out, _ = run("forget", ADA)
+
+    assert (status, f"stays: {ADA}::restaurantOrder::1: needed until " in out) == (3, True)
+
+
+@pytest.mark.parametrize("command", ["forget", "export"])
+def test_a_withheld_number_can_be_neither_forgotten_nor_exported(
+    run: Run, recorded: str, command: str
+) -> None:
+    status, out, told = run(command, "anonymous")
+
+    assert (status, out) == (1, "")
+    assert told == "NUMBER: must be E.164, +15550100000, or client: and a name\n"
 
 
 def test_replay_that_differs_has_another_exit_status(run: Run, recorded: str, table: Path) -> None:

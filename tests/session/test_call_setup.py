@@ -102,7 +102,7 @@ def test_another_use_case_costs_one_more_request() -> None:
     seconds, asked, _ = run_virtually(measured(configured(), ADA, GRACE))
 
     assert seconds == 3.0
-    assert sorted(asked) == ["get", "get_many", "merge", "put", "query_index"]
+    assert sorted(asked) == ["get", "get_many", "merge", "put", "put", "query_index"]
 
 
 async def test_model_without_tools_is_offered_none() -> None:
@@ -138,10 +138,10 @@ async def test_session_item_is_read_once_for_a_connection() -> None:
 @pytest.mark.parametrize(
     ("caller", "limits", "more"),
     [
-        (ADA, {"MAX_CALLS": "9"}, ["put", "query", "query"]),
-        (ADA, {"CALLER_TOKENS_PER_DAY": "0"}, ["put", "query"]),
-        (ADA, {"CALLER_CALLS_PER_HOUR": "0"}, ["query"]),
-        (ADA, UNLIMITED, []),
+        (ADA, {"MAX_CALLS": "9"}, ["put", "put", "query", "query"]),
+        (ADA, {"CALLER_TOKENS_PER_DAY": "0"}, ["put", "put", "query"]),
+        (ADA, {"CALLER_CALLS_PER_HOUR": "0"}, ["put", "query"]),
+        (ADA, UNLIMITED, ["put"]),
         ("anonymous", UNLIMITED, []),
         ("anonymous", {"MAX_CALLS": "9"}, []),
     ],
@@ -177,7 +177,7 @@ def test_what_a_caller_did_before_is_read_once_and_is_in_the_own_part_of_the_pro
     seconds, asked, told = run_virtually(measured(with_memory(), ADA, DINER))
 
     assert seconds == 2.0
-    assert sorted(asked) == ["get_many", "merge", "put", "query"]
+    assert sorted(asked) == ["get_many", "merge", "put", "put", "query"]
     assert told == [
         {"text": "You sell pizza."},
         {

@@ -150,7 +150,13 @@ async def test_call_goes_on_whatever_its_usage_says(table: Path) -> None:
 class _BrokenJournals(Journals):
     """Cannot open the journal of a call."""
 
-    def open(self, call_sid: str, started_ms: int, first_sequence: int = 0) -> CallJournal:
+    def open(
+        self,
+        call_sid: str,
+        started_ms: int,
+        first_sequence: int = 0,
+        tools: set[str] | None = None,
+    ) -> CallJournal:
         raise RuntimeError(f"no journal for {call_sid} of {started_ms}, from {first_sequence}")
 
 

@@ -13,6 +13,7 @@ from agent.session.resume import ResumeAttempt, begin_attempt, latest_attempt
 from agent.store.memory import MemoryStore
 
 NOW = 1_000.0
+KEPT = {"expireAt": 2_000}
 
 
 async def test_two_processes_get_two_numbers() -> None:
@@ -20,7 +21,7 @@ async def test_two_processes_get_two_numbers() -> None:
 
     async with asyncio.TaskGroup() as group:
         tasks = [
-            group.create_task(begin_attempt(store, "CA1", ResumeCause.LOST, f"VX{n}", NOW))
+            group.create_task(begin_attempt(store, "CA1", ResumeCause.LOST, f"VX{n}", NOW, KEPT))
             for n in range(3)
         ]
 
@@ -55,7 +56,7 @@ async def test_each_new_connection_gets_the_next_number(
     store = MemoryStore()
 
     attempts = [
-        await begin_attempt(store, "CA1", cause, session_id, NOW + after)
+        await begin_attempt(store, "CA1", cause, session_id, NOW + after, KEPT)
         for cause, session_id, after in requests
     ]
 
@@ -69,7 +70,7 @@ async def test_unreadable_attempt_does_not_stop_a_call() -> None:
     store = MemoryStore()
     await store.put({"pk": "CA1", "sk": "resume::later", "at": "soon"})
 
-    assert await begin_attempt(store, "CA1", LOST, "VX1", NOW) == ResumeAttempt(1, LOST)
+    assert await begin_attempt(store, "CA1", LOST, "VX1", NOW, KEPT) == ResumeAttempt(1, LOST)
 
 
 async def test_attempt_that_always_collides_is_given_up() -> None:
@@ -78,7 +79,7 @@ async def test_attempt_that_always_collides_is_given_up() -> None:
             return False
 
     with pytest.raises(StoreError):
-        await begin_attempt(Taken(), "CA1", ResumeCause.LOST, "VX1", NOW)
+        await begin_attempt(Taken(), "CA1", ResumeCause.LOST, "VX1", NOW, KEPT)
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ AWS_CONFIG_FILE=~/.aws/config STACK_USE_CASE=restaurantOrderingUseCase TIME_ZONE
 TRUSTED_ATTESTATION=failed MAX_CALLS=100 WEB_CONCURRENCY=1 DRAIN_SECONDS=100 CALLER_CALLS_AT_ONCE=3
 CALLER_CALLS_PER_HOUR=30 CALLER_TOKENS_PER_DAY=3000000 CALL_TOKENS=2000000 CALL_COST=0.0
 TASK_PROTECTION=False LOG_LEVEL=info LOG_PERSONAL_DATA=False RECORD_CALLS=False RECORD_DAYS=7
-EMF_METRICS=False
+CALL_DAYS=1 ORDER_DAYS=7 EMF_METRICS=False
 """
 
 
@@ -129,6 +129,8 @@ VARIABLES: dict[str, tuple[str, object]] = {
     "ECS_AGENT_URI": ("http://169.254.170.2/api/0123", "http://169.254.170.2/api/0123"),
     "RECORD_CALLS": ("true", True),
     "RECORD_DAYS": ("30", 30),
+    "CALL_DAYS": ("14", 14),
+    "ORDER_DAYS": ("30", 30),
     "PRICES_FILE": ("prices.toml", "prices.toml"),
     "EMF_METRICS": ("true", True),
     "LOG_PERSONAL_DATA": ("true", True),
@@ -219,6 +221,8 @@ BAD_VALUES = {
     "MODEL_HEDGE_SECONDS": ["61", "2.5"],
     "MODEL_LOAD_SECONDS": ["601", "nan", "1 minute"],
     "RECORD_DAYS": ["0", "366", "\u0967"],
+    "CALL_DAYS": ["0", "366"],
+    "ORDER_DAYS": ["0", "366"],
 }
 
 

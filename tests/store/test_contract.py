@@ -293,3 +293,26 @@ async def test_an_expired_item_is_absent_for_every_condition(store: Store, clock
         {"pk": "a", "sk": "newer", "sequence": 1},
         {"pk": "a", "sk": "put", "new": True},
     ]
+
+
+async def test_a_deleted_item_is_gone_and_no_other(store: Store) -> None:
+    for sk in ("one", "one::1", "two"):
+        await store.put({"pk": "a", "sk": sk, "pk1": "i", "sk1": sk})
+
+    await store.delete("a", "one")
+    await store.delete("a", "absent")
+
+    left = [{"pk": "a", "sk": sk, "pk1": "i", "sk1": sk} for sk in ("one::1", "two")]
+    assert (await store.query("a"), await store.query_index("i")) == (left, left)
+    assert await store.put({"pk": "a", "sk": "one"}, only_if_absent=True) is True
+
+
+async def test_an_item_that_has_expired_can_be_deleted(store: Store, clock: Clock) -> None:
+    """A table may hold it for days."""
+    await store.put({"pk": "a", "sk": "one", "expireAt": 1_010})
+    clock.seconds = 1_011.0
+
+    await store.delete("a", "one")
+    clock.seconds = 1_000.0
+
+    assert await store.get("a", "one") is None

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from agent.errors import StoreError, StoreRefusedError
+from agent.ports import Item
 from agent.store.sqlite import SqliteStore, file_error
 from tests.fakes import Clock
 
@@ -254,3 +255,53 @@ async def test_half_a_character_is_left_out(store: SqliteStore, text: str) -> No
     expected = {"pk": "a", "sk": "one", "greeting": "Hi .", "inner": [{"Hi .": "\U0001f600"}]}
     assert await store.get("a", "one") == expected
     assert await store.query("a") == [expected]
+
+
+PLANTED = "zq17-orchard-lane"
+
+
+def bytes_in(folder: Path) -> bytes:
+    return b"".join(file.read_bytes() for file in folder.iterdir())
+
+
+async def test_after_a_scrub_no_byte_of_a_deleted_item_is_in_the_file_or_beside_it(
+    tmp_path: Path, clock: Clock
+) -> None:
+    """Nor of what it was before, short or long; also if the one who deletes did not write it."""
+    path = tmp_path / "agent.db"
+    service = await SqliteStore.open(path, now=clock)
+    for number in range(40):
+        item: Item = {"pk": f"{PLANTED}{number}", "sk": "one", "pk1": PLANTED, "sk1": "1"}
+        await service.put({**item, "text": PLANTED * 2_000})
+        await service.put({**item, "text": PLANTED})
+        await service.put({"pk": f"other{number}", "sk": "one", "text": "kept" * number})
+    command = await SqliteStore.open(path, now=clock, make=False)
+
+    await asyncio.gather(*(command.delete(f"{PLANTED}{number}", "one") for number in range(40)))
+    await command.scrub()
+
+    left = bytes_in(tmp_path)
+    assert (PLANTED.encode() in left, b"keptkept" in left) == (False, True)
+    await command.close()
+    await service.close()
+
+
+async def test_a_reader_in_the_way_makes_a_scrub_fail_until_it_is_done(
+    tmp_path: Path, clock: Clock
+) -> None:
+    """It is no success while the log beside the file still has the item."""
+    path = tmp_path / "agent.db"
+    store = await SqliteStore.open(path, now=clock, busy_seconds=0.1)
+    await store.put({"pk": PLANTED, "sk": "one"})
+    reader = sqlite3.connect(path, isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM items").fetchone()
+
+    await store.delete(PLANTED, "one")
+    with pytest.raises(StoreError, match="locked; another process"):
+        await store.scrub()
+    reader.close()
+    await store.scrub()
+
+    assert PLANTED.encode() not in bytes_in(tmp_path)
+    await store.close()

@@ -125,7 +125,7 @@ async def test_writes_that_may_wait_are_made_together_after_a_moment(
     assert log.stat().st_size - before < 25 * 4096
 
 
-@pytest.mark.parametrize("how", ["get", "query", "put", "put_newer", "merge", "move"])
+@pytest.mark.parametrize("how", ["get", "query", "put", "put_newer", "merge", "move", "delete"])
 async def test_whatever_is_asked_for_takes_the_writes_that_wait_along(
     waiting_store: SqliteStore, how: str
 ) -> None:
@@ -140,13 +140,14 @@ async def test_whatever_is_asked_for_takes_the_writes_that_wait_along(
         "put_newer": store.put_newer({"pk": "a", "sk": "1", "sequence": 0}),
         "merge": store.merge("a", "2", {}),
         "move": store.move("a", "2", {"pk": "a", "sk": "1"}),
+        "delete": store.delete("a", "2"),
     }
     found: Item = {"pk": "a", "sk": "1", "sequence": 0}
 
     assert not (first.done() or second.done() or older.done())
     result = await asking.pop(how)
 
-    expected = {"get": found, "query": [found], "put": True, "merge": None}
+    expected = {"get": found, "query": [found], "put": True, "merge": None, "delete": None}
     assert result == expected.get(how, False)
     assert [await first, await second, await older] == [True, True, False]
     assert await store.get("a", "1") == {"pk": "a", "sk": "1", "sequence": 3}
@@ -226,6 +227,7 @@ _OPERATIONS = st.one_of(
     st.tuples(st.just("put_newer"), st.just("of the journal"), st.integers(0, 3), st.just(True)),
     st.tuples(st.just("merge"), _SKS, st.sampled_from("xyz")),
     st.tuples(st.just("move"), _SKS, _SKS),
+    st.tuples(st.just("delete"), _SKS),
 )
 
 
@@ -244,6 +246,8 @@ def ask(store: Store, operation: tuple[object, ...]) -> Awaitable[object]:
             return store.merge("a", sk, {name: 1})
         case "move", str(sk), str(to):
             return store.move("a", sk, {"pk": "a", "sk": to, "moved": True})
+        case "delete", str(sk):
+            return store.delete("a", sk)
         case _:
             return store.query("a")
 

@@ -35,7 +35,7 @@ from aiohttp import hdrs, web
 from agent.call.events import OperatorAct, OperatorActed
 from agent.errors import StoreError
 from agent.http.api import ApiKeys
-from agent.http.console.fleet import PASSED_ON, CallList, Fleet
+from agent.http.console.fleet import PASSED_ON, Fleet, LiveList
 from agent.http.console.live_feed import LiveFeeds, Watcher
 from agent.http.middleware import TELEMETRY, json_of, media_type
 from agent.http.pages import HEADERS, PageFiles, PageGuard, private_json, refused
@@ -45,7 +45,7 @@ from agent.session.call_manager import CallManager
 from agent.settings import Settings
 from agent.settings.setting_types import OperatorKey
 from agent.store.call_state.call_item import CALL_SECONDS
-from agent.store.call_state.call_list import latest_calls
+from agent.store.call_state.call_list import CallQuery, search_calls
 from agent.usecases.caller_identity import identify
 
 log = structlog.get_logger(__name__)
@@ -86,8 +86,8 @@ class Console:
         self._calls = calls
         self._store = calls.resources.store
         self._feeds = LiveFeeds(calls.resources.prices)
-        self._list = CallList(self._store, self._now)
-        self._fleet = Fleet(self._store, lambda: calls.process)
+        self._list = LiveList(self._store, self._now)
+        self._fleet = Fleet(self._store, lambda: calls.call_list.process)
         self._streams: dict[str, int] = {}
         self._numbers = count()
 
@@ -135,7 +135,9 @@ class Console:
         if (asked and not caller) or not (last.isdecimal() and 0 < int(last[:9]) <= _MOST_LISTED):
             return refused(400, f"caller must be a number, last at most {_MOST_LISTED}")
         try:
-            calls = await latest_calls(self._store, self._now(), _DAY, int(last), caller)
+            until = self._now() + timedelta(seconds=1)
+            query = CallQuery(until - _DAY, until, int(last), caller)
+            calls = await search_calls(self._store, query)
         except StoreError:
             return refused(503, "the table cannot be reached")
         return private_json(msgspec.json.encode(calls))

@@ -68,7 +68,7 @@ def _own_address() -> str:
         return str(trial.getsockname()[0])
 
 
-class CallList:
+class LiveList:
     """The live calls of the fleet, read from the table while there are watchers."""
 
     def __init__(self, store: Store, now: Callable[[], datetime]) -> None:

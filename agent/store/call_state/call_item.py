@@ -31,7 +31,7 @@ from agent.usecases.validation import plain
 
 CONNECTION = "connection"
 CALL_SECONDS = 24 * 3600
-"""How long items of a call are kept."""
+"""How long items of a call are kept, but for those with a retention of their own."""
 TOKEN_ATTRIBUTES = ("socketToken", "socketTokenExpireAt")
 TOKEN_SECONDS = 120
 """How long after the webhook Twilio may open the socket."""

@@ -1,26 +1,44 @@
 """The list of calls: an item for each call, which the index finds by the hour it began.
 
-    pk   CallSid         pk1   calls::2026-11-28T20, or calls::live while a connection is open
-    sk   listing         sk1   2026-11-28T20:45:12.345::CallSid
+    pk   CallSid           pk1   calls::2026-11-28T20; calls::live while a connection is open
+    sk   listing           sk1   2026-11-28T20:45:12.345::CallSid
 
-It is written when a connection of the call begins, and when it ends. Hours are of UTC.
-Rejected: index keys on the session item, whose every change would be written to the index too.
+    pk   calls::+15550100001     the calls of a number, also of one that may be forged
+    sk   2026-11-28T20:45:12.345::CallSid
+
+The listing is written when a connection of the call begins, and when it ends; the item of the
+number when the call rings, so before anything that was said, and at the end. Hours are of UTC.
+Text is searched in the facts of the calls that fit otherwise. Rejected: index keys on the session
+item, whose every change would be written to the index too; a full-text index, a second copy of the
+words that is written with each of them, and that SQLite 3.40 does not erase.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+import structlog
+
+from agent.errors import StoreError
 from agent.ports import Item, Store
-from agent.store.call_state.call_item import CALL_SECONDS, identity_of, use_case_of
-from agent.usecases.validation import text_in
+from agent.store.call_state.call_item import CALL_SECONDS, identity_of, number_of, use_case_of
+from agent.store.call_state.journal import CHAT
+from agent.usecases.validation import plain, text_in
+
+log = structlog.get_logger(__name__)
 
 LISTING = "listing"
 _LIVE = "calls::live"
 LONGEST_CALL = timedelta(hours=6)
 """What goes on for longer has lost its process, whatever its item says."""
+_DAY_SECONDS = 24 * 3600
+_HOURS_AT_ONCE = 6
+_CALLS_AT_ONCE = 32
+_ITEMS_AT_ONCE = 100  # of `Store.get_many`
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,51 +54,120 @@ class ListedCall:
     seconds: int = 0
     reason: str = ""
     """Why its latest connection ended; empty = the call goes on, or its process was killed."""
+    tools: tuple[str, ...] = ()
+    """The tools it has used, known when a connection has ended."""
+    outcome: str = ""
+    """Empty = none is known."""
     process: str = ""
     """Where the operators' routes of its process are reached: `http://ADDRESS:PORT`, with
     `#NUMBER` for one of several workers; empty = there are none."""
 
 
-def listing(item: Mapping[str, object], now: float, reason: str = "", process: str = "") -> Item:
+@dataclass(frozen=True, slots=True)
+class CallQuery:
+    """Which calls are searched; an empty text means any."""
+
+    since: datetime
+    """Aware, as `until`; calls that began from then on."""
+    until: datetime
+    """The end of the time, not included."""
+    last: int = 20
+    """At most so many, the latest."""
+    caller: str = ""
+    use_case: str = ""
+    outcome: str = ""
+    tool: str = ""
+    """One that was used."""
+    reason: str = ""
+    """Of the end."""
+    text: str = ""
+    """Words in a row, said by the caller or the agent or given to or by a tool, in any case."""
+
+    def fits(self, call: ListedCall) -> bool:
+        """Whether a call is one of them, apart from its text."""
+        pairs = (
+            (self.caller, call.caller), (self.use_case, call.use_case),
+            (self.outcome, call.outcome), (self.reason, call.reason),
+        )  # fmt: skip
+        is_wanted = all(wanted in {"", found} for wanted, found in pairs)
+        is_in_time = self.since <= call.began < self.until
+        return is_wanted and is_in_time and (not self.tool or self.tool in call.tools)
+
+
+def listing(
+    item: Mapping[str, object],
+    now: float,
+    reason: str = "",
+    *,
+    tools: Sequence[str] = (),
+    kept_seconds: int = CALL_SECONDS,
+    process: str = "",
+) -> Item:
     """The item of a call, for `Store.put_newer`.
 
     Args:
         item: The session item of a call that is set up.
         now: Epoch seconds.
         reason: Why a connection has ended; empty = none has.
+        tools: The names of those it has used.
+        kept_seconds: Until it expires.
         process: As of `ListedCall`.
     """
     call_sid, began_ms = str(item["pk"]), _whole(item, "startedMs")
-    began = _time(began_ms).isoformat(timespec="milliseconds").removesuffix("+00:00")
     return {
         "pk": call_sid,
         "sk": LISTING,
         "pk1": _hour_key(_time(began_ms)) if reason else _LIVE,
-        "sk1": f"{began}::{call_sid}",
+        "sk1": _place(item),
         "beganMs": began_ms,
         "caller": identity_of(item),
         "useCase": use_case_of(item),
         "seconds": max(0, round(now - began_ms / 1000)) if reason else 0,
         "reason": reason,
-        **({"consent": item["consent"]} if "consent" in item else {}),
         "process": process,
+        **({"consent": item["consent"]} if "consent" in item else {}),
+        "tools": list(tools),
         "sequence": int(now * 1000),
-        "expireAt": int(now) + CALL_SECONDS,
+        "expireAt": int(now) + kept_seconds,
     }
 
 
-async def latest_calls(
-    store: Store, now: datetime, since: timedelta, last: int, caller: str = ""
-) -> list[ListedCall]:
-    """The latest calls that began in this time before `now` (aware), the latest first."""
-    earliest, hour, found = now - since, now, list[ListedCall]()
-    live = map(listed, await store.query_index(_LIVE))
-    going_on = [it for it in live if it.began >= earliest and caller in {"", it.caller}]
-    while len(found) < last and hour > earliest - timedelta(hours=1):
-        calls = map(listed, reversed(await store.query_index(_hour_key(hour))))
-        found += [it for it in calls if it.began >= earliest and caller in {"", it.caller}]
-        hour -= timedelta(hours=1)
-    return sorted([*going_on, *found], key=lambda it: it.began, reverse=True)[:last]
+def call_of_number(item: Mapping[str, object], now: float, kept_seconds: int) -> Item | None:
+    """The item by which a number's call is found, from its session item; None if it is withheld.
+
+    It expires `kept_seconds` after `now`, epoch seconds: no sooner than what it leads to.
+    """
+    if not (number := number_of(item)):
+        return None
+    key = {"pk": calls_partition(number), "sk": _place(item)}
+    return {**key, "callSid": str(item["pk"]), "expireAt": int(now) + kept_seconds}
+
+
+def calls_partition(number: str) -> str:
+    """The partition with the calls of a number."""
+    return f"calls::{number}"
+
+
+async def search_calls(store: Store, query: CallQuery) -> list[ListedCall]:
+    """The calls of the list that fit, the latest first. Raises `StoreError`."""
+    found = list[ListedCall]()
+    turns = asyncio.Semaphore(_CALLS_AT_ONCE)
+
+    async def has_text(call: ListedCall) -> bool:
+        async with turns:
+            facts = await store.query(call.call_sid, CHAT)
+        return query.text.casefold() in _words(facts)
+
+    pages = _of_caller(store, query) if query.caller else _by_hour(store, query)
+    async for page in pages:
+        fitting = [call for call in map(listed, page) if query.fits(call)]
+        if query.text:
+            has = await asyncio.gather(*map(has_text, fitting))
+            fitting = [call for call, is_found in zip(fitting, has, strict=True) if is_found]
+        found += fitting
+        if len(found) >= query.last:
+            break
+    return sorted(found, key=lambda it: it.began, reverse=True)[: query.last]
 
 
 async def live_calls(store: Store, now: datetime) -> list[ListedCall]:
@@ -89,8 +176,96 @@ async def live_calls(store: Store, now: datetime) -> list[ListedCall]:
     return [it for it in calls if it.began > now - LONGEST_CALL]
 
 
+async def _by_hour(store: Store, query: CallQuery) -> AsyncIterator[list[Item]]:
+    """The listings of live calls, then of some hours at a time, the latest first."""
+    yield (await store.query_index(_LIVE))[::-1]
+    hour = query.until.astimezone(UTC)
+    first = query.since.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    while hour >= first:
+        hours = [hour - timedelta(hours=each) for each in range(_HOURS_AT_ONCE)]
+        keys = [_hour_key(each) for each in hours if each >= first]
+        for items in await asyncio.gather(*map(store.query_index, keys)):
+            yield items[::-1]
+        hour -= timedelta(hours=_HOURS_AT_ONCE)
+
+
+async def _of_caller(store: Store, query: CallQuery) -> AsyncIterator[list[Item]]:
+    calls = (await store.query(calls_partition(query.caller)))[::-1]
+    for number in range(0, len(calls), _ITEMS_AT_ONCE):
+        some = calls[number : number + _ITEMS_AT_ONCE]
+        some_listed = await store.get_many([(text_in(each, "callSid"), LISTING) for each in some])
+        yield [item for item in some_listed if item is not None]
+
+
+class CallList:
+    """Writes the items of the calls of a process; a write that fails is only logged.
+
+    Args:
+        clock: Epoch seconds.
+        days: Until a listing expires.
+        longest_days: Until the last of a call expires; its number leads to it a day longer.
+    """
+
+    def __init__(
+        self, store: Store, clock: Callable[[], float], days: int, longest_days: int
+    ) -> None:
+        self.process = ""
+        """As of `ListedCall`, of the calls of this process."""
+        self._store = store
+        self._clock = clock
+        self._kept_seconds = days * _DAY_SECONDS
+        self._found_seconds = (max(days, longest_days) + 1) * _DAY_SECONDS
+
+    async def note_number(self, item: Mapping[str, object]) -> None:
+        """Make the call of this session item one that its number leads to."""
+        try:
+            if found := call_of_number(item, self._clock(), self._found_seconds):
+                await self._store.put(found)
+        except StoreError as error:
+            log.warning("call.list_failed", error=type(error).__name__)
+
+    async def note(self, item: Item, reason: str = "", tools: Iterable[str] = ()) -> None:
+        """List a call whose connection begins, or ends for this reason."""
+        kept, now = self._kept_seconds, self._clock()
+        try:
+            used = sorted(tools)
+            await self._store.put_newer(
+                listing(item, now, reason, tools=used, kept_seconds=kept, process=self.process)
+            )
+        except StoreError as error:
+            log.warning("call.list_failed", error=type(error).__name__)
+        if reason:
+            await self.note_number(item)
+
+
+def _words(facts: Sequence[Item]) -> str:
+    """All texts of the facts of a call, a line for each."""
+    return "\n".join(text for item in facts for text in _texts(item.get("fact"))).casefold()
+
+
+def _texts(value: object) -> list[str]:
+    match value:
+        case str():
+            return [value, *_texts(_inner(value))]
+        case dict():
+            return [text for inner in value.values() for text in _texts(inner)]
+        case list():
+            return [text for inner in value for text in _texts(inner)]
+        case _:
+            return []
+
+
+def _inner(text: str) -> object:
+    """The value of a JSON object as text, such as the arguments of a tool; None otherwise."""
+    try:
+        return json.loads(text) if text.startswith("{") else None
+    except (ValueError, RecursionError):
+        return None
+
+
 def listed(item: Mapping[str, object]) -> ListedCall:
     """The call of an item of the list."""
+    tools = plain(item.get("tools"))
     return ListedCall(
         call_sid=text_in(item, "pk"),
         began=_time(_whole(item, "beganMs")),
@@ -98,8 +273,16 @@ def listed(item: Mapping[str, object]) -> ListedCall:
         use_case=text_in(item, "useCase"),
         seconds=_whole(item, "seconds"),
         reason=text_in(item, "reason"),
+        tools=tuple(map(str, tools)) if isinstance(tools, list) else (),
+        outcome=text_in(item, "outcome"),
         process=text_in(item, "process"),
     )
+
+
+def _place(item: Mapping[str, object]) -> str:
+    """When a call began and its SID, in the order of time."""
+    began = _time(_whole(item, "startedMs")).isoformat(timespec="milliseconds")
+    return f"{began.removesuffix('+00:00')}::{item['pk']}"
 
 
 def _hour_key(at: datetime) -> str:

@@ -153,17 +153,22 @@ def _fits(value: object, depth: int) -> bool:
 class CallJournal:
     """`ports.Journal` of one call; made by `Journals.open`."""
 
-    def __init__(self, lane: QueueLane[int, tuple[Recorded, int]], first_sequence: int) -> None:
+    def __init__(
+        self, lane: QueueLane[int, tuple[Recorded, int]], first_sequence: int, tools: set[str]
+    ) -> None:
         self._lane = lane
         self._sequences = count_from(first_sequence)
         self._growing = -1
         self._due = 0.0
+        self._tools = tools
 
     @property
     def unwritten(self) -> int:
         return len(self._lane)
 
     def record(self, position: int, fact: Recorded, *, is_growing: bool = False) -> None:
+        if isinstance(fact, ToolUsed):
+            self._tools.add(fact.call.name)
         now = asyncio.get_running_loop().time()
         due = self._speech_due(position, now) if is_growing else now + EARLY_SECONDS
         self._lane.add(position, (fact, next(self._sequences)), due=due)
@@ -182,15 +187,31 @@ class CallJournal:
 class Journals:
     """All journals of a process; made by `open_journals`. `clock` is in epoch seconds."""
 
-    def __init__(self, store: Store, clock: Callable[[], float], queue: WriteBehindQueue) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Callable[[], float],
+        queue: WriteBehindQueue,
+        kept_seconds: int = CALL_SECONDS,
+    ) -> None:
         self._store = store
         self._clock = clock
         self._queue = queue
+        self._kept_seconds = kept_seconds
 
-    def open(self, call_sid: str, started_ms: int, first_sequence: int = 0) -> CallJournal:
-        """The journal of one call; see `LoadedHistory.next_sequence` for that of a resumed one."""
+    def open(
+        self,
+        call_sid: str,
+        started_ms: int,
+        first_sequence: int = 0,
+        tools: set[str] | None = None,
+    ) -> CallJournal:
+        """The journal of one call; see `LoadedHistory.next_sequence` for that of a resumed one.
+
+        To `tools` are added the names of those that are used.
+        """
         lane = QueueLane(self._queue, partial(self._put, call_sid, started_ms))
-        return CallJournal(lane, first_sequence)
+        return CallJournal(lane, first_sequence, set() if tools is None else tools)
 
     async def _put(
         self,
@@ -201,7 +222,7 @@ class Journals:
         may_wait: bool,
     ) -> None:
         fact, sequence = recorded
-        expire_at = int(self._clock()) + CALL_SECONDS
+        expire_at = int(self._clock()) + self._kept_seconds
         item = fact_item(call_sid, started_ms, position, fact, sequence, expire_at)
         await self._store.put_newer(item, may_wait=may_wait)
 
@@ -212,8 +233,12 @@ async def open_journals(
     clock: Callable[[], float],
     count: Count = uncounted,
     chance: Chance = random.uniform,
+    kept_seconds: int = CALL_SECONDS,
 ) -> AsyncIterator[Journals]:
-    """The journals of this process; on leaving, what waits is written, or lost and counted."""
+    """The journals of this process; on leaving, what waits is written, or lost and counted.
+
+    A fact expires `kept_seconds` after it was written last.
+    """
     queue = WriteBehindQueue(
         name="journal",
         most=MOST_FACTS,
@@ -224,6 +249,6 @@ async def open_journals(
         chance=chance,
     )
     try:
-        yield Journals(store, clock, queue)
+        yield Journals(store, clock, queue, kept_seconds)
     finally:
         await queue.close()

@@ -43,7 +43,7 @@ _Time = Annotated[str, Meta(description="Time, e.g. 10:00 AM.", max_length=40)]
 _NAMES = {"day": "date", "start": "time", "kind": "type", "layout": "apartmentType"}
 
 _FREE = "availableApartmentAppointments"
-_KEPT_SECONDS = 7 * 24 * 60 * 60
+_DAY_SECONDS = 24 * 60 * 60
 _SHOWN_SLOTS = 6
 _TAKEN = "This slot is not free. Check the availability again and offer another."
 
@@ -270,7 +270,8 @@ def _booking(slot: TourSlot, call: CallContext) -> Item:
         "pk1": BOOKING,
         "sk1": slot.key,
         "appointment": slot.appointment,
-        "expireAt": slot.day_ends(call.now) + _KEPT_SECONDS,
+        "neededUntil": slot.day_ends(call.now),
+        "expireAt": slot.day_ends(call.now) + call.order_days * _DAY_SECONDS,
     }
 
 

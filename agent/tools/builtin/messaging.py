@@ -6,14 +6,16 @@ is sent at most once in a call (`agent.tools.idempotency`, not repeatable); its 
 distinguish it.
 
 Before it is sent, a message takes a place: an item `message::<channel>::<place>` in the partition
-of the call and in `usage::<number>`, written only if absent, so that two processes cannot take the
-same. A repeated or refused message keeps its place: trying out addresses is limited as well.
+of the call and in `usage::<number>`, for an e-mail `usage::<digest of the address>`, written only
+if absent, so that two processes cannot take the same. `linked` names the latter, for the deletion
+of a caller's data. A repeated or refused message keeps its place: trying out addresses is limited.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
 from decimal import Decimal
+from hashlib import sha256
 from typing import Annotated, Literal
 from xml.etree import ElementTree as ET
 
@@ -274,12 +276,18 @@ async def _store_opt_out(call: CallContext) -> None:
 
 async def _take_places(call: CallContext, channel: Channel, message: str, recipient: str) -> None:
     """The same message again needs no further place."""
-    limits = {call.call_id: (_PER_CALL, "in this call")}
-    for number in filter(None, (call.caller, recipient.casefold())):
-        limits[f"usage::{number}"] = (PER_DAY, "today")
+    address = recipient.casefold()
+    if channel == "email":  # keys hold no addresses
+        address = sha256(address.encode()).hexdigest()[:32]
+    linked = [f"usage::{each}" for each in dict.fromkeys((call.caller, address)) if each]
+    limits = {
+        call.call_id: (_PER_CALL, "in this call"),
+        **dict.fromkeys(linked, (PER_DAY, "today")),
+    }
+    own: Item = {"message": message, "callSid": call.call_id, "linked": linked}
     try:
         for partition, (most, when) in limits.items():
-            if not await _take(call, partition, f"message::{channel}::", message, most):
+            if not await _take(call, partition, f"message::{channel}::", own, most):
                 log.warning("message.limit_reached", channel=channel, limit=when)
                 raise ToolError(TOO_MANY.format(when))
     except StoreError as error:
@@ -287,14 +295,14 @@ async def _take_places(call: CallContext, channel: Channel, message: str, recipi
         raise ToolError(NOT_BEGUN) from error
 
 
-async def _take(call: CallContext, partition: str, prefix: str, message: str, most: int) -> bool:
+async def _take(call: CallContext, partition: str, prefix: str, own: Item, most: int) -> bool:
     items = await call.store.query(partition, prefix)
-    if any(item.get("message") == message for item in items):
+    if any(item.get("message") == own["message"] for item in items):
         return True
     taken = {item["sk"] for item in items}
     expires = int(call.clock()) + _DAY_SECONDS
     for place in (f"{prefix}{number:03d}" for number in range(most)):
-        item: Item = {"pk": partition, "sk": place, "message": message, "expireAt": expires}
+        item: Item = {**own, "pk": partition, "sk": place, "expireAt": expires}
         if place not in taken and await call.store.put(item, only_if_absent=True):
             return True
     return False

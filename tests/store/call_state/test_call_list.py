@@ -1,19 +1,28 @@
-"""The list of calls, in either table."""
+"""The list of calls and the search in it, in either table."""
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
+from agent.call.history import AgentSaid, CallerSaid, Recorded, ToolUsed
+from agent.call.messages import ToolCall, ToolResult
 from agent.ports import Item
 from agent.store.call_state.call_list import (
     LONGEST_CALL,
+    CallList,
+    CallQuery,
     ListedCall,
-    latest_calls,
+    call_of_number,
     listing,
     live_calls,
+    search_calls,
 )
+from agent.store.call_state.journal import fact_item
 from tests.fakes import Clock
 from tests.stores import Stores
 
@@ -21,39 +30,78 @@ ADA, GRACE = "+15550100001", "+15550100002"
 DAY = timedelta(days=1)
 
 
-def _began(call_sid: str, caller: str, at: float) -> Item:
-    return {"pk": call_sid, "From": caller, "useCase": "shop", "startedMs": int(at * 1000)}
+def _began(call_sid: str, caller: str, at: float, use_case: str = "shop") -> Item:
+    return {"pk": call_sid, "From": caller, "useCase": use_case, "startedMs": int(at * 1000)}
 
 
-async def _call(stores: Stores, call_sid: str, caller: str, at: float, seconds: int) -> None:
+async def _call(stores: Stores, item: Item, at: float, reason: str = "agent_end") -> None:
     """A call, whose end is written by another process before its beginning."""
-    item = _began(call_sid, caller, at)
     first, second = stores
-    await second.put_newer(listing(item, at + seconds, "agent_end"))
+    if number := call_of_number(item, at, 7 * 86_400):
+        await first.put(number)
+    tools = ["Order"] if reason == "agent_end" else []
+    ended = listing(item, at + 70, reason, tools=tools, kept_seconds=7 * 86_400)
+    outcome = {"outcome": "ordered"} if item["pk"] == "CA2" else {}
+    await second.put_newer({**ended, **outcome})
     await first.put_newer(listing(item, at))
+
+
+async def _five_calls(stores: Stores, now: float) -> None:
+    """Over hours without calls, also some that began in one millisecond."""
+    for call_sid, caller, minutes, use_case, reason in (
+        ("CA1", ADA, 600, "shop", "agent_end"),
+        ("CA2", GRACE, 100, "shop", "agent_end"),
+        ("CA3", ADA, 5, "tours", "caller_hangup"),
+        ("CA4", "anonymous", 5, "tours", "agent_end"),
+        ("CA5", ADA, 3_000, "shop", "agent_end"),
+    ):
+        began = now - minutes * 60
+        await _call(stores, _began(call_sid, caller, began, use_case), began, reason)
+    said = ToolUsed(2, ToolCall("t", "Order", '{"street": "Gr\\u00fcner Weg 5"}'))
+    result = replace(said, result=ToolResult("t", '{"code": "QX-9"}'))
+    facts: tuple[Recorded, ...] = (
+        CallerSaid("a large Pepperoni pizza"),
+        AgentSaid("Certainly."),
+        result,
+    )
+    for position, fact in enumerate(facts):
+        await stores[0].put(fact_item("CA2", 0, position, fact, 1, int(now) + 9_000))
 
 
 @pytest.mark.parametrize(
     ("asked", "found"),
     [
-        ((DAY, 20, ""), ["CA4", "CA3", "CA2", "CA1"]),
-        ((DAY, 2, ""), ["CA4", "CA3"]),
-        ((timedelta(minutes=90), 20, ""), ["CA4", "CA3"]),
-        ((DAY, 20, ADA), ["CA3", "CA1"]),
-        ((DAY, 20, "+15550100009"), []),
+        ({}, ["CA4", "CA3", "CA2", "CA1"]),
+        ({"last": 2}, ["CA4", "CA3"]),
+        ({"minutes": 90}, ["CA4", "CA3"]),
+        ({"minutes": 9_000}, ["CA4", "CA3", "CA2", "CA1", "CA5"]),
+        ({"minutes": 9_000, "before": 1_000}, ["CA5"]),
+        ({"before": 6}, ["CA2", "CA1"]),
+        ({"caller": ADA}, ["CA3", "CA1"]),
+        ({"caller": ADA, "before": 6}, ["CA1"]),
+        ({"caller": ADA, "minutes": 9_000, "last": 2}, ["CA3", "CA1"]),
+        ({"caller": "+15550100009"}, []),
+        ({"use_case": "tours"}, ["CA4", "CA3"]),
+        ({"tool": "Order", "use_case": "shop"}, ["CA2", "CA1"]),
+        ({"reason": "caller_hangup"}, ["CA3"]),
+        ({"outcome": "ordered"}, ["CA2"]),
+        ({"text": "pepperoni PIZZA"}, ["CA2"]),
+        ({"text": "GRÜNER WEG"}, ["CA2"]),
+        ({"text": "qx-9"}, ["CA2"]),
+        ({"text": "pizza pepperoni"}, []),
+        ({"text": "pizza", "caller": ADA}, []),
     ],
 )
-async def test_latest_calls_come_first(
-    stores: Stores, stores_clock: Clock, asked: tuple[timedelta, int, str], found: list[str]
+async def test_calls_are_found_by_all_that_is_asked_the_latest_first(
+    stores: Stores, stores_clock: Clock, asked: dict[str, Any], found: list[str]
 ) -> None:
-    """Over hours without calls, also those that began in one millisecond."""
-    now = stores_clock()
-    for call_sid, caller, minutes in (
-        ("CA1", ADA, 600), ("CA2", GRACE, 100), ("CA3", ADA, 5), ("CA4", "anonymous", 5),
-    ):  # fmt: skip
-        await _call(stores, call_sid, caller, now - minutes * 60, 70)
+    now = datetime.fromtimestamp(stores_clock(), UTC)
+    await _five_calls(stores, stores_clock())
+    times = (asked.get("minutes", 1_440), asked.get("before", 0))
+    since, until = (now - timedelta(minutes=each) for each in times)
+    wanted = {name: asked[name] for name in asked.keys() - {"minutes", "before"}}
 
-    calls = await latest_calls(stores[0], datetime.fromtimestamp(now, UTC), *asked)
+    calls = await search_calls(stores[0], CallQuery(since, until, **wanted))
 
     assert [call.call_sid for call in calls] == found
 
@@ -62,16 +110,36 @@ async def test_a_call_has_its_length_and_reason_when_it_has_ended(
     stores: Stores, stores_clock: Clock
 ) -> None:
     now = stores_clock()
-    await stores[0].put_newer(listing(_began("CA1", "anonymous", now - 30), now - 30))
-    began = datetime.fromtimestamp(now - 30, UTC)
+    listed = CallList(stores[0], stores_clock, 1, 7)
+    item = _began("CA1", "anonymous", now - 30)
+    began, until = (datetime.fromtimestamp(each, UTC) for each in (now - 30, now + 1))
 
     async def the_call() -> ListedCall:
-        [call] = await latest_calls(stores[1], datetime.fromtimestamp(now, UTC), DAY, 20)
+        [call] = await search_calls(stores[1], CallQuery(until - DAY, until))
         return call
 
+    await listed.note(item)
     assert await the_call() == ListedCall("CA1", began, "", "shop")
-    await stores[0].put_newer(listing(_began("CA1", "anonymous", now - 30), now, "idle"))
-    assert await the_call() == ListedCall("CA1", began, "", "shop", 30, "idle")
+    stores_clock.seconds += 1
+    await listed.note(item, "idle", {"Order", "EndCall"})
+    tools = ("EndCall", "Order")
+    assert await the_call() == ListedCall("CA1", began, "", "shop", 31, "idle", tools)
+
+
+async def test_a_number_leads_to_its_call_for_longer_than_the_call_is_kept(
+    stores: Stores, stores_clock: Clock
+) -> None:
+    """Also one that may be forged, for its deletion; a withheld number leads nowhere."""
+    listed = CallList(stores[0], stores_clock, 1, 7)
+    forged = {**_began("CA1", ADA, stores_clock()), "callerUntrusted": True}
+
+    await asyncio.gather(
+        listed.note_number(forged), listed.note_number(_began("CA2", "anonymous", stores_clock()))
+    )
+
+    [lead] = await stores[1].query(f"calls::{ADA}")
+    assert (lead["callSid"], lead["expireAt"]) == ("CA1", int(stores_clock()) + 8 * 86_400)
+    assert await stores[1].query("calls::") == []
 
 
 async def test_live_calls_name_their_process_until_they_end(
@@ -81,8 +149,8 @@ async def test_live_calls_name_their_process_until_they_end(
     now, here = stores_clock(), "http://10.0.0.7:9090"
     old = now - LONGEST_CALL.total_seconds() - 1
     for call_sid, began in (("CA1", old), ("CA2", now - 60), ("CA3", now - 30)):
-        await stores[0].put_newer(listing(_began(call_sid, ADA, began), began, "", here))
-    await stores[0].put_newer(listing(_began("CA2", ADA, now - 60), now, "idle", here))
+        await stores[0].put_newer(listing(_began(call_sid, ADA, began), began, process=here))
+    await stores[0].put_newer(listing(_began("CA2", ADA, now - 60), now, "idle", process=here))
 
     live = await live_calls(stores[1], datetime.fromtimestamp(now, UTC))
 

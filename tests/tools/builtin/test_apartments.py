@@ -205,6 +205,7 @@ async def test_a_booking_takes_the_slot_and_keeps_its_name() -> None:
             "pk1": "apartmentAppointment",
             "sk1": SLOT,
             "appointment": tour(),
+            "neededUntil": int(datetime(2026, 3, 7, tzinfo=ZONE).timestamp()),
             # Seven days after its day has ended; one of them has 23 hours here.
             "expireAt": int(datetime(2026, 3, 14, 1, tzinfo=ZONE).timestamp()),
         }

@@ -89,6 +89,7 @@ async def test_an_order_is_stored_in_the_shape_of_the_table() -> None:
         "order": {"order_items": order_items, "order_type": "pickup", "order_total": 45.0},
         "callSid": CALL_ID,
         "idempotencyKey": key,
+        "neededUntil": int(AFTERNOON) + 24 * 60 * 60,
         "expireAt": int(AFTERNOON) + 7 * 24 * 60 * 60,
     }
 

@@ -166,7 +166,8 @@ def _item(call: CallContext, key: str, order: dict[str, object]) -> Item:
         "order": order,
         "callSid": call.call_id,
         "idempotencyKey": key,
-        "expireAt": now + 7 * _DAY,
+        "neededUntil": now + _DAY,
+        "expireAt": now + call.order_days * _DAY,
     }
 
 
