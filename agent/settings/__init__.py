@@ -210,9 +210,7 @@ class Settings:
         (), "comma list for POST /dial, /drain; unset = no calls; secret"
     )
     console_api_keys: kinds.OperatorKeys = _env(
-        (),
-        "comma list of NAME:look:SECRET and NAME:act:SECRET for /console; unset = a key is printed"
-        " at the start if WS_URL is not public, else there is no console; secret",
+        (), "comma list of NAME:look:SECRET, NAME:act:SECRET for /console; secret"
     )
     max_calls: kinds.Count = _env(100, "admission limit of this process")
     web_concurrency: kinds.Count = _env(
