@@ -71,6 +71,12 @@ _COUNTERS_AND_GAUGES = {
     "agent_messages_total{channel,status}": (
         "Messages by status; one message may be counted in several."
     ),
+    "agent_events_total{receiver,outcome}": (
+        "Attempts to deliver events: delivered, failed; dead = given up."
+    ),
+    "agent_events_overdue": (
+        "Events that wait past their time, as the latest sweep of the outbox saw, at most 400."
+    ),
     "agent_tool_source_up{source}": "1 while the MCP server offers its tools.",
     "agent_journal_facts_waiting": "Facts of calls not yet written.",
     "agent_journal_calls_delayed": (
@@ -148,6 +154,7 @@ _WITH_EXEMPLAR = {
 }
 """Observations of these name the trace they belong to."""
 _TOGETHER: dict[str, Together] = {
+    "agent_events_overdue": "highest",
     "agent_llm_breaker_open": "highest",
     "agent_build_info": "highest",
     "agent_draining": "highest",

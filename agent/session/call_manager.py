@@ -25,6 +25,7 @@ from agent.messaging import ListedMessenger
 from agent.observability.tracing import TracedToolExecutor
 from agent.ports import Item, ToolExecutor, Transport
 from agent.session import Resources, resume
+from agent.session.announcements import CallAnnouncer
 from agent.session.call_outcomes import CallOutcomes
 from agent.session.call_recording import CallRecordings
 from agent.session.call_setup import CallSetup
@@ -156,6 +157,7 @@ class CallManager:
         self.speech = SpeechHealth(clock)
         self.outcomes = CallOutcomes(resources.store, self._count, clock)
         self.recordings = CallRecordings(resources.store, resources.recorder, clock)
+        self.announcer = CallAnnouncer(resources.store, resources.outbox, clock)
         self.active_calls = ActiveCalls(self.admission, on_active)
         resources.telemetry.read_gauge("agent_reserved_calls", lambda: self.admission.reserved)
         self.setup = CallSetup(settings, resources.store, resources.tool_registry, clock)
@@ -263,7 +265,7 @@ class CallManager:
         spent, reading = opened
         item, configuration = await reading
         self.admission.note(call_sid, caller_of(item))
-        self._write_later(self._list.note(item), name="list of calls")
+        self._write_later(self.announcer.began(item), name="list of calls")
         attempt = resume.latest_attempt(item)
         if spent.use is TokenUse.AGAIN:
             now, cause = self.clock(), ResumeCause.RECONNECTED
@@ -294,7 +296,7 @@ class CallManager:
             observers.ended(reason)
             if reason is EndReason.ERROR_MODEL or observers.is_unanswered:
                 self.outcomes.failed(call_sid, "model")
-            self._write_later(self._list.note(item, reason, tools), name="list of calls")
+            self._write_later(self.announcer.ended(item, reason, tools), name="list of calls")
             self._write_later(allowance.write(), name="caller's tokens")
         return reason
 
@@ -386,6 +388,7 @@ class CallManager:
             use_case=use_case.name,
             profile=call_item.profile_of(item),
             store=self._store,
+            outbox=self.resources.outbox,
             idempotency=idempotency,
             messenger=self.messenger,
             clock=self.clock,

@@ -39,6 +39,7 @@ from agent.ports import Channel, Messenger, Store
 from agent.tools.idempotency import IdempotencyStore
 from agent.tools.json_schema import plain_schema
 from agent.usecases import AudioFile, Profile
+from agent.usecases.call_events import NO_OUTBOX, Outbox
 
 log = structlog.get_logger(__name__)
 
@@ -71,6 +72,7 @@ class CallContext:
     """The audio files of the use case, by name."""
     order_days: int = 7
     """Days until an order, or a booking that is over, is to expire."""
+    outbox: Outbox = NO_OUTBOX
     standing: Standing = NOWHERE
     """Positions of the running tool call, see `agent.tools.builtin.caller_profile`."""
 
