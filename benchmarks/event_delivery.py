@@ -4,7 +4,7 @@
 
 Several processes share one file of the embedded table. Each takes calls and does their four steps
 (a call begins, an order, a message, the end), whose events are written beside what they tell, and
-delivers. One of them is killed with SIGKILL every second or so, and another takes its place; a call
+delivers. One of them is killed with SIGKILL every few seconds, and another takes its place; a call
 that was left half done is done again from its first step, as a call is that resumes.
 
 The receiver verifies signatures. Of its requests 30 % fail with status 500; 1 % are never answered,
@@ -65,8 +65,8 @@ SEND_SECONDS = 1.0
 FAILS, HANGS, REDIRECTS = 0.30, 0.01, 0.02
 _CLAIM_SECONDS = 8
 _CALLS_AT_ONCE = 8
-_LIFE_SECONDS = (0.7, 1.6)
-"""Of a sender, until it is killed; at random between these."""
+_PAUSE_SECONDS = (0.2, 1.0)
+"""From the start of a sender until one of them is killed; at random between these."""
 
 
 @dataclass(slots=True)
@@ -174,7 +174,7 @@ async def play(folder: Path, calls: int, senders: int, seed: int) -> EventFigure
         processes = [await _started(*arguments) for _ in range(senders)]
         try:
             while len(await store.query("done")) < calls:
-                await asyncio.sleep(chances.uniform(*_LIFE_SECONDS))
+                await asyncio.sleep(chances.uniform(*_PAUSE_SECONDS))
                 victim = processes.pop(chances.randrange(len(processes)))
                 victim.send_signal(signal.SIGKILL)
                 await victim.wait()
@@ -193,7 +193,12 @@ async def play(folder: Path, calls: int, senders: int, seed: int) -> EventFigure
 
 
 async def _started(*arguments: str) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(sys.executable, *arguments, cwd=ROOT)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, *arguments, cwd=ROOT, stdout=asyncio.subprocess.PIPE
+    )
+    if process.stdout is not None:
+        await process.stdout.readline()  # it has begun to work
+    return process
 
 
 async def _unsettled(store: Store, calls: int) -> int:
@@ -250,6 +255,7 @@ async def send(file: Path, port: int, calls: int) -> None:
         sender = WebhookSender(http.post, secrets, time.time, SEND_SECONDS)
         delivery = EventDelivery(store, time.time, uncounted, lambda _: sender, TIMES)
         async with delivery.running():
+            print("working", flush=True)
             numbers = list(range(calls))
             random.shuffle(numbers)
             waiting = iter(numbers)
