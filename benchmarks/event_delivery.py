@@ -39,7 +39,7 @@ from aiohttp import web
 from standardwebhooks.webhooks import Webhook
 
 from agent.events.delivery import DeliveryTimes, EventDelivery
-from agent.events.outbox import EventState, TableOutbox, events_of_call
+from agent.events.outbox import SHARDS, EventState, TableOutbox, events_of_call, index_key
 from agent.events.webhooks import WebhookSender
 from agent.observability import configure_logging
 from agent.ports import Item, Store, uncounted
@@ -64,9 +64,11 @@ TIMES = DeliveryTimes(
 SEND_SECONDS = 1.0
 FAILS, HANGS, REDIRECTS = 0.30, 0.01, 0.02
 _CLAIM_SECONDS = 8
-_CALLS_AT_ONCE = 8
-_PAUSE_SECONDS = (0.2, 1.0)
+_CALLS_AT_ONCE = 4
+_PAUSE_SECONDS = (0.5, 2.0)
 """From the start of a sender until one of them is killed; at random between these."""
+_STEP_SECONDS = 0.1
+"""Between two steps of a call, so that events are written while others are sent."""
 
 
 @dataclass(slots=True)
@@ -173,15 +175,13 @@ async def play(folder: Path, calls: int, senders: int, seed: int) -> EventFigure
         arguments = (__file__, "--sender", str(file), "--port", str(port), "--calls", str(calls))
         processes = [await _started(*arguments) for _ in range(senders)]
         try:
-            while len(await store.query("done")) < calls:
+            while not await _is_all_sent(store, calls):
                 await asyncio.sleep(chances.uniform(*_PAUSE_SECONDS))
                 victim = processes.pop(chances.randrange(len(processes)))
                 victim.send_signal(signal.SIGKILL)
                 await victim.wait()
                 kills += 1
                 processes.append(await _started(*arguments))
-            while await _unsettled(store, calls):  # noqa: ASYNC110 (other processes change it)
-                await asyncio.sleep(0.5)
         finally:
             for process in processes:
                 process.terminate()
@@ -201,13 +201,18 @@ async def _started(*arguments: str) -> asyncio.subprocess.Process:
     return process
 
 
+async def _is_all_sent(store: Store, calls: int) -> bool:
+    if len(await store.query("done")) < calls:
+        return False
+    keys = [index_key(EventState.WAITING, shard) for shard in range(SHARDS)]
+    return not any([await store.query_index(key, first=1) for key in keys])
+
+
 async def _unsettled(store: Store, calls: int) -> int:
     found = 0
     for call in map(call_name, range(calls)):
         events = await events_of_call(store, call)
         found += len(STEPS) - sum(event.state is EventState.DELIVERED for event in events)
-        if found > 100:  # not nearly done
-            break
     return found
 
 
@@ -283,6 +288,7 @@ async def _do_call(store: Store, outbox: TableOutbox, call: str) -> None:
     async def once(event: CallEvent) -> None:
         fact: Item = {"pk": call, "sk": f"fact::{event.kind}", "sequence": 1}
         await store.put(fact, only_if_absent=True, beside=outbox.items(event))
+        await asyncio.sleep(_STEP_SECONDS)
 
     await once(CallStartedEvent(**facts, direction="inbound"))
     await once(OrderPlacedEvent(**facts, order="1", order_type="pickup", total=1.0, items=[]))

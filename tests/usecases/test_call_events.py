@@ -66,7 +66,9 @@ def test_a_receiver_that_may_have_personal_fields_gets_all() -> None:
         TransferStartedEvent(**CALL, target="phone", reason=HOME),
         MessageSentEvent(**CALL, channel="sms", message="SM1", recipient=ADA),
         MessageFailedEvent(**CALL, channel="email", reason="refused", recipient=HOME),
-        CallOutcomeEvent(**CALL, is_success=None, fields={"kind": "order"}, personal_fields={"name": HOME}),
+        CallOutcomeEvent(
+            **CALL, is_success=None, fields={"kind": "order"}, personal_fields={"name": HOME}
+        ),
     ],
     ids=lambda event: event.kind,
 )
