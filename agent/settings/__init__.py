@@ -152,7 +152,8 @@ class Settings:
         ZoneInfo("UTC"), "IANA name, for dates and opening hours", "timeZone"
     )
     http_tool_hosts: kinds.Hosts = _env(
-        HostAllowlist(), "comma list of hosts for HTTP tools: api.example.com, *.example.com:8443"
+        HostAllowlist(),
+        "comma list of hosts for HTTP tools and events: api.example.com, *.example.com:8443",
     )
     http_tool_secrets: kinds.SecretRules = _env(
         (),

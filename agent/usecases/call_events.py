@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Annotated, ClassVar, Protocol
+from typing import Annotated, Any, ClassVar, Protocol
 
 import msgspec
 from msgspec import Meta
@@ -76,9 +76,9 @@ class CallOutcomeEvent(CallEvent, frozen=True, kw_only=True):
     rank = 3
     personal = frozenset({"caller", "personalFields"})
 
-    fields: Annotated[dict[str, object], Meta(description="By name, none of them personal.")] = {}
+    fields: Annotated[dict[str, Any], Meta(description="By name, none of them personal.")] = {}
     personal_fields: Annotated[
-        dict[str, object], Meta(description="The others by name; personal.")
+        dict[str, Any], Meta(description="The others by name; personal.")
     ] = {}
     is_success: Annotated[bool | None, Meta(description="Left out if it is not known.")] = None
 
