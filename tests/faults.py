@@ -438,6 +438,16 @@ _FAULTS: dict[str, tuple[tuple[str, str, str], ...]] = {
          "        if True:\n            self.reason",
          "8: the reason of an end that was carried out stands"),
     ),
+    "events/delivery": (
+        ("in enumerate(waiting):", "in enumerate(waiting[::-1]):",
+         "the events of a call are sent in their order"),
+        ("return until if await self._store.put(lease, only_if_absent=True) else None",
+         "return until if await self._store.put(lease) else None",
+         "of two processes one sends the events of a call"),
+        ("        is_dead = error.is_final or now + pause > event.since + times.give_up\n",
+         "        is_dead = now + pause > event.since + times.give_up\n",
+         "a receiver that is gone gets no further attempt"),
+    ),
     "usecases/caller_identity": (
         ('for code in ("+", "+1")',
          'for code in ("+",)', "withheld numbers have the code of North America before them, too"),
@@ -698,7 +708,9 @@ def _run(tree: Path, tests: list[Path]) -> str:
     if ran.returncode == 0:
         return "SURVIVED"
     found = re.search(
-        r"^(?:FAILED|ERROR) tests/(?:call|usecases)/(.+?)(?: - .*)?$", ran.stdout, re.MULTILINE
+        r"^(?:FAILED|ERROR) tests/(?:call|usecases|events)/(.+?)(?: - .*)?$",
+        ran.stdout,
+        re.MULTILINE,
     )
     return f"caught by {found[1]}" if found else f"NOT RUN: {ran.stdout[-300:]}{ran.stderr[-300:]}"
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from time import time
 
 from agent import app
-from agent.cli.command import Commands, positive_whole, quiet_settings
+from agent.cli.command import Commands, OptionError, positive_whole, quiet_settings
 from agent.events.outbox import (
     SHARDS,
     EventState,
@@ -25,41 +25,33 @@ from agent.ports import Store
 from agent.usecases.receivers import RECEIVERS_KEY, receivers_of
 
 TEST_KIND = "events.test"
-_FAILED, _NONE = 1, 1
 
 
 def add(commands: Commands) -> None:
     """Add the command."""
-    purpose = "list, repeat and try events to the receivers of receivers.toml"
+    purpose = "list events to receivers, send them again, or try a receiver"
     events = commands.add_parser("events", help=purpose, description=purpose)
-    actions = events.add_subparsers(metavar="ACTION", required=True)
-
-    listing = actions.add_parser("list", help="print events; without CALL those that wait")
-    listing.add_argument("call", nargs="?", default="", metavar="CALL", help="all of this call")
-    _add_choice(listing, "those that were given up")
-    listing.set_defaults(run=_list)
-
-    replaying = actions.add_parser(
-        "replay", help="send events again, with the same ids; a running service does it"
+    events.add_argument(
+        "action",
+        choices=list(_ACTIONS),
+        help="list: those that wait, or all of CALL; replay: have a running service send those of"
+        " CALL or --dead again, with the same ids; test: send a test event to a receiver now, and"
+        " print what it answered",
     )
-    replaying.add_argument(
-        "call", nargs="?", default="", metavar="CALL", help="all of this call, delivered or not"
+    events.add_argument("call", nargs="?", default="", metavar="CALL", help="the SID of a call")
+    events.add_argument("--dead", action="store_true", help="those that were given up")
+    events.add_argument("--id", default="", metavar="ID", help="only the event with this id")
+    events.add_argument(
+        "--receiver", default="", metavar="NAME", help="only of this one of receivers.toml"
     )
-    replaying.add_argument("--id", default="", metavar="ID", help="with CALL: only this event")
-    _add_choice(replaying, "all that were given up")
-    replaying.set_defaults(run=_replay)
-
-    testing = actions.add_parser("test", help="send a test event now, and print what was answered")
-    testing.add_argument("receiver", metavar="RECEIVER", help="a name in receivers.toml")
-    testing.set_defaults(run=_test)
-
-
-def _add_choice(parser: argparse.ArgumentParser, meaning: str) -> None:
-    parser.add_argument("--dead", action="store_true", help=meaning)
-    parser.add_argument("--receiver", default="", metavar="NAME", help="only of this receiver")
-    parser.add_argument(
+    events.add_argument(
         "--last", type=positive_whole, default=100, metavar="N", help="at most so many (100)"
     )
+    events.set_defaults(run=_run)
+
+
+async def _run(asked: argparse.Namespace) -> int:
+    return await _ACTIONS[asked.action](asked)
 
 
 async def _list(asked: argparse.Namespace) -> int:
@@ -83,13 +75,12 @@ async def _list(asked: argparse.Namespace) -> int:
 
 async def _replay(asked: argparse.Namespace) -> int:
     if not (asked.call or asked.dead):
-        print("name a call, or --dead", file=sys.stderr)
-        return _NONE
+        raise OptionError("replay: needs CALL or --dead")
     async with app.open_calls(quiet_settings(), makes_table=False) as (_, store, _):
         found = await chosen_events(store, asked)
         sent = await replay_events(store, found, time())
     print(f"{sent} events wait to be sent again")
-    return 0 if sent else _NONE
+    return 0 if sent else 1
 
 
 async def _test(asked: argparse.Namespace) -> int:
@@ -102,7 +93,7 @@ async def _test(asked: argparse.Namespace) -> int:
         print(
             f"{asked.receiver}: there is no such receiver; in the table: {there}", file=sys.stderr
         )
-        return _FAILED
+        return 1
     identifier, now = f"evt_test_{int(time())}", time()
     async with app.open_event_senders(settings) as sender_of:
         try:
@@ -110,9 +101,12 @@ async def _test(asked: argparse.Namespace) -> int:
             await sender_of(receiver).send(receiver, identifier, body)
         except DeliveryError as error:
             print(printable(f"{receiver.name}: {error}"), file=sys.stderr)
-            return _FAILED
+            return 1
     print(f"{receiver.name}: delivered {identifier}")
     return 0
+
+
+_ACTIONS = {"list": _list, "replay": _replay, "test": _test}
 
 
 async def chosen_events(store: Store, asked: argparse.Namespace) -> list[StoredEvent]:
@@ -125,13 +119,12 @@ async def chosen_events(store: Store, asked: argparse.Namespace) -> list[StoredE
         for shard in range(SHARDS):
             items = await store.query_index(index_key(state, shard), first=asked.last)
             found += map(stored_event, items)
-    wanted = getattr(asked, "id", "")
     return sorted(
         (
             event
             for event in found
             if asked.receiver in {"", event.receiver}
-            and wanted in {"", event.id}
+            and asked.id in {"", event.id}
             and (not asked.dead or event.state is EventState.DEAD)
         ),
         key=lambda event: event.written_at,

@@ -192,9 +192,11 @@ async def test_of_two_processes_one_sends_the_events_of_a_call() -> None:
     await writer.delivery.refresh()
     await tell(writer, STARTED, MOVED, ENDED)  # and is killed
     one, two = Process(store, told), Process(store, told)
-
-    async with one.delivery.running(), two.delivery.running():
-        await asyncio.sleep(120)  # virtual
+    await asyncio.sleep(20)  # virtual: others may look now
+    for process in (one, two):
+        await process.delivery.refresh()
+        await process.delivery.sweep()
+    await asyncio.sleep(30)  # virtual: until all is sent
 
     assert told.kinds() == ORDER
 

@@ -49,7 +49,7 @@ async def test_a_call_is_told_from_its_beginning_to_its_end(
             monkeypatch.setenv(name, value)  # commands read them
         seeded = await asyncio.to_thread(main, ["seed"])
         checked = await asyncio.to_thread(main, ["check"])
-        tried = await asyncio.to_thread(main, ["events", "test", "crm"])
+        tried = await asyncio.to_thread(main, ["events", "test", "--receiver", "crm"])
         async with serving(settings_for(tmp_path / "agent.db", **environment)) as server:
             relay = await server.relay(From=ADA)
             async with server.twilio.connect(relay) as call:
@@ -90,7 +90,7 @@ async def test_what_was_given_up_is_listed_and_sent_again(
     replayed = await command("replay", "CA1", "--id", "evt_1")
     after = await events_of_call(store, "CA1")
     unnamed = await command("replay")
-    unknown = await command("test", "erp")
+    unknown = await command("test", "--receiver", "erp")
     await store.close()
 
     assert waiting == (0, "")
