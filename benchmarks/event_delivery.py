@@ -173,15 +173,15 @@ async def play(folder: Path, calls: int, senders: int, seed: int) -> EventFigure
         pk, sk = RECEIVERS_KEY
         await store.put({"pk": pk, "sk": sk, "receivers": {"shaky": entry}})
         arguments = (__file__, "--sender", str(file), "--port", str(port), "--calls", str(calls))
-        processes = [await _started(*arguments) for _ in range(senders)]
+        processes = await asyncio.gather(*(_started(*arguments) for _ in range(senders)))
         try:
-            while not await _is_all_sent(store, calls):
+            while kills < senders or not await _is_all_sent(store, calls):
                 await asyncio.sleep(chances.uniform(*_PAUSE_SECONDS))
-                victim = processes.pop(chances.randrange(len(processes)))
-                victim.send_signal(signal.SIGKILL)
-                await victim.wait()
+                number = chances.randrange(senders)
+                processes[number].send_signal(signal.SIGKILL)
+                await processes[number].wait()
                 kills += 1
-                processes.append(await _started(*arguments))
+                processes[number] = await _started(*arguments)
         finally:
             for process in processes:
                 process.terminate()

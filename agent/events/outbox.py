@@ -188,6 +188,25 @@ class TableOutbox:
         return any(each.wants(kind) for each in self.receivers)
 
     def items(self, event: CallEvent, content: object = "") -> Sequence[Item]:
+        made = self._made(event, content)
+        self._announce(made)
+        return made
+
+    async def tell(self, event: CallEvent, content: object = "") -> None:
+        if made := self._made(event, content):
+            mark: Item = {
+                "pk": event.call,
+                "sk": f"told::{event.identifier(content)}",
+                "expireAt": int(self._clock()) + KEPT_SECONDS,
+            }
+            if await self._store.put(mark, only_if_absent=True, beside=made):
+                self._announce(made)
+
+    def _announce(self, items: Sequence[Item]) -> None:
+        for item in items:
+            self._on_items(text_in(item, "pk"), text_in(item, "receiver"))
+
+    def _made(self, event: CallEvent, content: object) -> Sequence[Item]:
         wanting = [each for each in self.receivers if each.wants_of(event.use_case, event.kind)]
         if not wanting:
             return ()
@@ -208,17 +227,7 @@ class TableOutbox:
                 since=now,
             )
             made.append(stored.item())
-            self._on_items(event.call, receiver.name)
         return made
-
-    async def tell(self, event: CallEvent, content: object = "") -> None:
-        if items := self.items(event, content):
-            mark: Item = {
-                "pk": event.call,
-                "sk": f"told::{event.identifier(content)}",
-                "expireAt": int(self._clock()) + KEPT_SECONDS,
-            }
-            await self._store.put(mark, only_if_absent=True, beside=items)
 
 
 def body_of(identifier: str, kind: str, at: float, data: Mapping[str, object]) -> str:

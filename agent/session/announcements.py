@@ -1,9 +1,9 @@
 """What the list of calls and the operator's systems are told of a call: its beginning and its end.
 
-`call.started` is written beside the first item of the list of calls. `call.ended` is written once,
-by what knows it first: the process of a call that ended for good, or the action webhook of Twilio,
-which reaches another process if that one was killed. So are the events of transfers, which only
-Twilio knows of.
+Each event is written once, with a mark of its own (`Outbox.tell`): items of the list are replaced
+for each connection, and writes of them may overtake each other. `call.ended` is written by what
+knows it first: the process of a call that ended for good, or the action webhook of Twilio, which
+reaches another process if that one was killed. Only Twilio knows of the end of a transfer.
 """
 
 from __future__ import annotations
@@ -45,20 +45,14 @@ class CallAnnouncer:
     async def began(self, item: Item) -> None:
         """A connection begins; `item` is the session item of a call that is set up."""
         listed = listing(item, self._clock())
-        try:
-            beside = self._outbox.items(_started(item))
-            if not beside or not await self._store.put(listed, only_if_absent=True, beside=beside):
-                await self._store.put_newer(listed)
-        except StoreError as error:
-            log.warning("call.list_failed", error=type(error).__name__)
+        await self._tell(_started(item))
+        await self._list(listed)
 
     async def ended(self, item: Item, reason: EndReason) -> None:
         """A connection has ended."""
         listed = listing(item, self._clock(), reason)
-        try:
-            await self._store.put_newer(listed)
-        except StoreError as error:
-            log.warning("call.list_failed", error=type(error).__name__)
+        await self._list(listed)
+        await self._tell(_started(item))  # if the table had failed then
         if reason not in _GOES_ON:
             await self._tell(_ended(item, listed))
 
@@ -71,9 +65,9 @@ class CallAnnouncer:
             return
         item, listed = await self._read(call_sid)
         reason = EndReason.CALLER_HANGUP if has_hung_up else UNKNOWN_REASON
-        if known := call_item.use_case_of(item) and listing(item, self._clock(), reason):
-            known["reason"] = listed.get("reason") or reason
-            await self._tell(_ended(item, known))
+        if item and listed:  # else the caller has hung up before a connection
+            known = str(listed.get("reason") or reason)
+            await self._tell(_ended(item, listing(item, self._clock(), known)))
 
     async def transfer_began(self, call_sid: str, transfer: str, target: str, why: str) -> None:
         """Twilio is told to transfer a call; `transfer` distinguishes it, `why` are our words."""
@@ -88,6 +82,12 @@ class CallAnnouncer:
             call = _call_of((await self._read(call_sid))[0], call_sid)
             reached, failed = TransferEndedEvent(**call), TransferFailedEvent(**call, reason=fault)
             await self._tell(failed if fault else reached, transfer)
+
+    async def _list(self, listed: Item) -> None:
+        try:
+            await self._store.put_newer(listed)
+        except StoreError as error:
+            log.warning("call.list_failed", error=type(error).__name__)
 
     async def _read(self, call_sid: str) -> tuple[Item, Item]:
         """The session item of a call and its item of the list; empty if they are not there."""

@@ -15,5 +15,5 @@ async def test_events_arrive_though_their_senders_are_killed(tmp_path: Path) -> 
     figures = await play(tmp_path, calls=60, senders=3, seed=1)
 
     assert broken(figures) == {}
-    assert figures.kills > 0
+    assert figures.kills >= 3
     assert figures.requests > figures.events == 240

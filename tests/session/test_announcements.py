@@ -110,8 +110,23 @@ async def test_a_call_that_is_transferred_ends_when_twilio_says_so() -> None:
     assert '"reason":"transfer"' in told[5][1]
 
 
-async def test_a_call_that_was_never_set_up_has_no_end() -> None:
+async def test_a_beginning_that_its_end_overtakes_is_told_all_the_same() -> None:
+    """Writes of a short call may overtake each other."""
     world = World(CRM)
+    process = world.process()
+
+    await process.ended(SESSION, EndReason.CALLER_HANGUP)
+    world.clock.seconds -= 1
+    await process.began(SESSION)
+
+    assert [kind for kind, _ in await world.told()] == ["call.started", "call.ended"]
+    [listed] = await world.store.query("CA1", "listing")
+    assert listed["reason"] == "caller_hangup"
+
+
+async def test_a_call_without_a_connection_has_no_end() -> None:
+    world = World(CRM)
+    await world.store.put(SESSION)
 
     await world.process().is_over("CA1", has_hung_up=True)
 
