@@ -50,6 +50,12 @@ async def test_a_call_is_told_from_its_beginning_to_its_end(
         seeded = await asyncio.to_thread(main, ["seed"])
         checked = await asyncio.to_thread(main, ["check"])
         tried = await asyncio.to_thread(main, ["events", "test", "--receiver", "crm"])
+        with monkeypatch.context() as without:
+            without.delenv("HOOK")  # a command reads it
+            refused = [
+                await asyncio.to_thread(main, words)
+                for words in (["check"], ["events", "test", "--receiver", "crm"])
+            ]
         async with serving(settings_for(tmp_path / "agent.db", **environment)) as server:
             relay = await server.relay(From=ADA)
             async with server.twilio.connect(relay) as call:
@@ -60,6 +66,7 @@ async def test_a_call_is_told_from_its_beginning_to_its_end(
 
     told: list[Any] = [json.loads(text) for _, _, text in site.got]
     assert (seeded, checked, tried) == (0, 0, 0)
+    assert refused == [1, 1]
     assert [each["type"] for each in told] == ["events.test", "call.started", "call.ended"]
     assert told[2]["data"]["reason"] == "caller_hangup"
     assert [each["id"] for each in told] == [headers["webhook-id"] for _, headers, _ in site.got]
