@@ -68,6 +68,8 @@ class DeliveryTimes:
     sweep: float = 10.0
     refresh: float = 30.0
     """Between two reads of the receivers."""
+    refresh_again: float = 2.0
+    """After one that failed: meanwhile events may have no receiver."""
     close: float = 5.0
 
 
@@ -95,6 +97,7 @@ class EventDelivery:
         self._slots: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(_AT_ONCE))
         self._expected: dict[_Lane, asyncio.TimerHandle] = {}
         self._fault = ""
+        self._is_closed = False
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -114,6 +117,7 @@ class EventDelivery:
                 self.wake(*lane)
             if self._lanes:
                 await asyncio.wait(self._lanes.values(), timeout=self._times.close)
+            self._is_closed = True
             for task in self._lanes.values():
                 task.cancel()
             await asyncio.gather(*loops, *self._lanes.values(), return_exceptions=True)
@@ -149,7 +153,7 @@ class EventDelivery:
         self._expected.pop(lane, None)
         if lane in self._lanes:
             self._again.add(lane)
-        elif self._crowd[receiver] < _MOST_LANES:
+        elif self._crowd[receiver] < _MOST_LANES and not self._is_closed:
             self._crowd[receiver] += 1
             task = self._lanes[lane] = asyncio.create_task(self._work(lane), name="event lane")
             task.add_done_callback(lambda task: self._leave(lane, task))
@@ -170,7 +174,7 @@ class EventDelivery:
 
     async def _keep_fresh(self) -> None:
         while True:
-            await asyncio.sleep(self._times.refresh)
+            await asyncio.sleep(self._times.refresh_again if self._fault else self._times.refresh)
             await self.refresh()
 
     async def _keep_sweeping(self) -> None:
