@@ -8,7 +8,7 @@ reaches another process if that one was killed. Only Twilio knows of the end of 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import structlog
 
@@ -16,7 +16,7 @@ from agent.call.events import EndReason
 from agent.errors import StoreError
 from agent.ports import Item, Store
 from agent.store.call_state import call_item
-from agent.store.call_state.call_list import LISTING, listing
+from agent.store.call_state.call_list import LISTING, CallList, listing
 from agent.usecases.call_events import (
     CallEndedEvent,
     CallEvent,
@@ -35,26 +35,34 @@ UNKNOWN_REASON = "unknown"
 
 
 class CallAnnouncer:
-    """Writes what is told of the calls of one process; no method raises."""
+    """Writes what is told of the calls of one process; no method raises. Days: of `CallList`."""
 
-    def __init__(self, store: Store, outbox: Outbox, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        outbox: Outbox,
+        clock: Callable[[], float],
+        *,
+        days: int = 1,
+        longest_days: int = 1,
+    ) -> None:
+        self.list = CallList(store, clock, days, longest_days)
         self._store = store
         self._outbox = outbox
         self._clock = clock
 
     async def began(self, item: Item) -> None:
         """A connection begins; `item` is the session item of a call that is set up."""
-        listed = listing(item, self._clock())
         await self._tell(_started(item))
-        await self._list(listed)
+        await self.list.note(item)
 
-    async def ended(self, item: Item, reason: EndReason) -> None:
-        """A connection has ended."""
-        listed = listing(item, self._clock(), reason)
-        await self._list(listed)
+    async def ended(self, item: Item, reason: EndReason, tools: Iterable[str]) -> None:
+        """A connection has ended, on which these tools were used, or before it."""
+        ended = _ended(item, listing(item, self._clock(), reason))
+        await self.list.note(item, reason, tools)
         await self._tell(_started(item))  # if the table had failed then
         if reason not in _GOES_ON:
-            await self._tell(_ended(item, listed))
+            await self._tell(ended)
 
     async def is_over(self, call_sid: str, *, has_hung_up: bool) -> None:
         """Twilio says that a call is over; `has_hung_up`: the caller ended it, as far as it knows.
@@ -82,12 +90,6 @@ class CallAnnouncer:
             call = _call_of((await self._read(call_sid))[0], call_sid)
             reached, failed = TransferEndedEvent(**call), TransferFailedEvent(**call, reason=fault)
             await self._tell(failed if fault else reached, transfer)
-
-    async def _list(self, listed: Item) -> None:
-        try:
-            await self._store.put_newer(listed)
-        except StoreError as error:
-            log.warning("call.list_failed", error=type(error).__name__)
 
     async def _read(self, call_sid: str) -> tuple[Item, Item]:
         """The session item of a call and its item of the list; empty if they are not there."""

@@ -37,7 +37,6 @@ from agent.session.session import CallDependencies, Session
 from agent.settings import Settings
 from agent.store.call_state import call_item
 from agent.store.call_state.call_item import SessionItem, SpentToken, TokenUse
-from agent.store.call_state.call_list import CallList
 from agent.tools import CallContext, IdempotencyStore
 from agent.twilio.speech_failover import SpeechHealth
 from agent.usecases import UseCase, prompt
@@ -146,8 +145,7 @@ class CallManager:
         on_active: Callable[[int], None] = lambda _: None,
     ) -> None:
         self.resources = resources
-        self.load = resources.load
-        self.clock = clock
+        self.load, self.clock = resources.load, clock
         self._settings = settings
         self._store = resources.store
         self._count = resources.telemetry.count
@@ -157,11 +155,11 @@ class CallManager:
         self.speech = SpeechHealth(clock)
         self.outcomes = CallOutcomes(resources.store, self._count, clock)
         self.recordings = CallRecordings(resources.store, resources.recorder, clock)
-        self.announcer = CallAnnouncer(resources.store, resources.outbox, clock)
+        days = {"days": settings.call_days, "longest_days": settings.record_days}
+        self.announcer = CallAnnouncer(resources.store, resources.outbox, clock, **days)
         self.active_calls = ActiveCalls(self.admission, on_active)
         resources.telemetry.read_gauge("agent_reserved_calls", lambda: self.admission.reserved)
         self.setup = CallSetup(settings, resources.store, resources.tool_registry, clock)
-        self._list = CallList(resources.store, clock, settings.call_days, settings.record_days)
         self._writes: set[asyncio.Task[None]] = set()
 
     @property
@@ -185,7 +183,7 @@ class CallManager:
             call_sid, webhook, token=token, now=now, outbound=outbound, trusted=trusted
         )
         opening["expireAt"] = int(now) + self._settings.call_seconds
-        self._write_later(self._list.note_number(opening), name="calls of a number")
+        self._write_later(self.announcer.list.note_number(opening), name="calls of a number")
         (profile, session), _, _ = await asyncio.gather(
             self.setup.read(opening),
             self._open(opening, token),

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 
-from agent.errors import StoreRefusedError
 from agent.ports import Item, Key
-from agent.usecases.validation import ITEM_BYTES, keys, sequence, size_error
+from agent.usecases.validation import item_text, keys, sequence
 
 
 class MemoryStore:
@@ -88,7 +86,7 @@ class MemoryStore:
 
     def _write(self, *items: Item, instead_of: Key | None = None) -> None:
         """At once, as a table does: nothing may run between the check and the write."""
-        written = {keys(item): deepcopy(item) for item in items if _is_possible(item)}
+        written = {keys(item): deepcopy(item) for item in items if item_text(item)}
         if instead_of is not None:
             del self._items[instead_of]
         self._items |= written
@@ -98,16 +96,3 @@ class MemoryStore:
         expire_at = item.get("expireAt") if item else None
         has_expired = isinstance(expire_at, int | float) and expire_at <= self._now()
         return None if has_expired else item
-
-
-def _is_possible(item: Item) -> bool:
-    """True; raises `StoreRefusedError` for an item that no table can hold."""
-    keys(item)
-    try:
-        text = json.dumps(item, allow_nan=False)
-    except (TypeError, ValueError, RecursionError) as error:
-        kind = type(error).__name__
-        raise StoreRefusedError(f"an item cannot be written: {kind}") from error
-    if len(text) > ITEM_BYTES and (fault := size_error(item)):
-        raise StoreRefusedError(fault)
-    return True

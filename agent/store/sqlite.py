@@ -37,7 +37,7 @@ from typing import Any, NamedTuple, Self, TypeVar
 from agent.call.text import whole_json
 from agent.errors import StoreError, StoreRefusedError
 from agent.ports import Item, Key
-from agent.usecases.validation import ITEM_BYTES, keys, sequence, size_error
+from agent.usecases.validation import item_text, keys, sequence
 
 _APART_SECONDS = 0.04
 _RETRY_SECONDS = 0.02
@@ -392,13 +392,7 @@ def _row(item: Item) -> _Row:
     indexed = (pk1, sk1) if isinstance(pk1, str) and isinstance(sk1, str) else (None, None)
     expire_at = item.get("expireAt")
     expires = float(expire_at) if isinstance(expire_at, int | float) else None
-    try:
-        text = json.dumps(item, allow_nan=False)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise StoreRefusedError(f"an item cannot be written: {type(error).__name__}") from error
-    if len(text) > ITEM_BYTES and (fault := size_error(item)):
-        raise StoreRefusedError(fault)
-    return (pk, sk, *indexed, expires, text)
+    return (pk, sk, *indexed, expires, item_text(item))
 
 
 def _item(text: str) -> Item:

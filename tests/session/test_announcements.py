@@ -51,10 +51,10 @@ async def test_a_call_that_resumes_has_begun_once_and_ends_once() -> None:
 
     await first.began(SESSION)
     world.clock.seconds += 20
-    await first.ended(SESSION, EndReason.ERROR_RELAY)
+    await first.ended(SESSION, EndReason.ERROR_RELAY, ())
     await second.began(SESSION)
     world.clock.seconds += 40
-    await second.ended(SESSION, EndReason.CALLER_HANGUP)
+    await second.ended(SESSION, EndReason.CALLER_HANGUP, ())
     await first.is_over("CA1", has_hung_up=True)
 
     call = '{"call":"CA1","useCase":"restaurant","caller":"+15550100001"'
@@ -88,7 +88,7 @@ async def test_a_call_that_is_transferred_ends_when_twilio_says_so() -> None:
     process = world.process()
     await process.began(SESSION)
     world.clock.seconds += 10
-    await process.ended(SESSION, EndReason.TRANSFER)
+    await process.ended(SESSION, EndReason.TRANSFER, ())
     await process.transfer_began("CA1", "VX1", "phone", "wants a person")
     await process.transfer_began("CA1", "VX1", "phone", "wants a person")
     world.clock.seconds += 10
@@ -115,7 +115,7 @@ async def test_a_beginning_that_its_end_overtakes_is_told_all_the_same() -> None
     world = World(CRM)
     process = world.process()
 
-    await process.ended(SESSION, EndReason.CALLER_HANGUP)
+    await process.ended(SESSION, EndReason.CALLER_HANGUP, ())
     world.clock.seconds -= 1
     await process.began(SESSION)
 
@@ -139,7 +139,7 @@ async def test_without_receivers_only_the_list_of_calls_is_written() -> None:
     process = world.process()
 
     await process.began(SESSION)
-    await process.ended(SESSION, EndReason.CALLER_HANGUP)
+    await process.ended(SESSION, EndReason.CALLER_HANGUP, ())
     await process.transfer_began("CA1", "VX1", "phone", "")
     await process.is_over("CA1", has_hung_up=True)
 
@@ -163,7 +163,7 @@ async def test_a_table_that_fails_fails_no_call() -> None:
     process = CallAnnouncer(Failing(), outbox, clock)
 
     await process.began(SESSION)
-    await process.ended(SESSION, EndReason.AGENT_END)
+    await process.ended(SESSION, EndReason.AGENT_END, ())
     await process.transfer_ended("CA1", "VX1", "")
     await process.is_over("CA1", has_hung_up=True)
 
