@@ -46,6 +46,7 @@ from agent.usecases.named_tools import (
     tools_text,
 )
 from agent.usecases.opening_options import OpeningTable, RecordingOptions
+from agent.usecases.outcome_schema import OutcomeTable, read_outcome
 from agent.usecases.record import (
     CONFIGURATION,
     USE_CASE,
@@ -132,6 +133,7 @@ class UseCaseFile(_Strict):
     phrases: dict[str, str | list[str] | dict[str, str | list[str]]] = {}
     turn_taking: TurnOptions = TurnOptions()
     spending: SpendingLimits = SpendingLimits()
+    outcome: OutcomeTable = OutcomeTable()
     audio: dict[str, AudioFile] = {}
     disclosure: OpeningTable = {}
     consent: OpeningTable = {}
@@ -187,8 +189,8 @@ def load_record(folder: Path, tools: Mapping[str, ToolSpec]) -> Item:
     path = folder / "use-case.toml"
     file = _parsed(path, tomllib.loads, UseCaseFile)
     with _naming(path):
-        _check(file, tools)
-    given = msgspec.to_builtins(file)  # without what is not set
+        given = msgspec.to_builtins(file)  # without what is not set
+        _check(file, given, tools)
     greeting = {"welcomeGreeting": file.greeting} if file.greeting else {}
     keypad = {key: KeyBinding(it.reply_text, it.function) for key, it in file.keypad.items()}
     specs = [tools.get(name) or ToolSpec(name, "", "") for name in file.tools]
@@ -198,6 +200,7 @@ def load_record(folder: Path, tools: Mapping[str, ToolSpec]) -> Item:
         "llmModel": file.model.identifier,
         "performanceLatency": file.model.latency,
         "httpTools": _json_text(file.http_tools),
+        "outcome": _json_text(given.get("outcome", {})),
         "additionalModelRequestFields": _json_text(file.model.additional),
         "requestMetadata": _json_text(file.model.metadata),
         "offlineScript": _offline(folder / "offline.json"),
@@ -247,7 +250,7 @@ def load_document(path: Path) -> Item:
     return item
 
 
-def _check(file: UseCaseFile, tools: Mapping[str, ToolSpec]) -> None:
+def _check(file: UseCaseFile, given: Mapping[str, Any], tools: Mapping[str, ToolSpec]) -> None:
     """Check what the types of a file do not say: each value can be read from the record."""
     for name in file.tools:
         if name not in tools and EXTERNAL_MARKER not in name:
@@ -260,6 +263,7 @@ def _check(file: UseCaseFile, tools: Mapping[str, ToolSpec]) -> None:
             raise UseCaseError(f"keypad.{key}.function: {binding.function!r} is not in tools")
     if "welcomeGreeting" in file.relay:
         raise UseCaseError("relay.welcomeGreeting: is called greeting, above [relay]")
+    read_outcome(given.get("outcome"), "outcome", {*file.tools, *file.http_tools})
     read_transfer_target(file.desk, file.handoff_number, "handoff_number")
 
 

@@ -34,6 +34,7 @@ from agent.usecases.http_tool import HttpTool, read_http_tools
 from agent.usecases.model_times import ModelTimes
 from agent.usecases.named_tools import KnownTools, named_tools, usable_everywhere
 from agent.usecases.opening_options import opening_remarks, read_opening
+from agent.usecases.outcome_schema import read_outcome
 from agent.usecases.relay_attributes import (
     LANGUAGES_FIELD,
     RECORD_FIELD,
@@ -130,6 +131,7 @@ class _Record(msgspec.Struct):
     disclosure: Any = None
     consent: Any = None
     recording: Any = None
+    outcome: Any = None
     audio: Any = None
     backupVoice: Any = None  # noqa: N815
     backupTranscription: Any = None  # noqa: N815
@@ -251,6 +253,9 @@ def parse_rest(
         turn_taking=_options(record.turnTaking, "turnTaking", TurnOptions, errors),
         opening=read_opening(record.disclosure, record.consent, record.recording, tags, errors),
         spending=_options(record.spending, "spending", SpendingLimits, errors),
+        outcome=errors.read_or(
+            partial(read_outcome, record.outcome, "outcome", {each.name for each in named}), None
+        ),
         audio=_audio(record.audio, errors),
         offline_script=errors.read_or(partial(_script, record.offlineScript), ""),
         transfer_target=_transfer_target(record, errors),

@@ -24,6 +24,8 @@ pytestmark = pytest.mark.needs("prometheus")
 _SCRAPES = "sum(sum_over_time(up[1h]))"
 _EVALUATED = "max(timestamp(voice_agent:calls:limit))"
 _SPEED = "histogram_quantile(0.5, sum by (le) (rate(agent_llm_tokens_per_second_bucket[5m])))"
+_OUTCOMES = "sum(agent_call_outcomes_total) > 0 and sum(agent_outcome_requests_total) > 0"
+"""They are counted when no further connection of a call can be expected."""
 _STEADY = "vector(time()) and on () min_over_time(up[3s]) == 1"
 """The time now, if no scrape has failed just before: a failed one takes all data away."""
 
@@ -63,6 +65,7 @@ async def _watch(folder: Path) -> Watched:
             await _scraped_again(prometheus)
             await played.play(server)
             await _have_speeds(server, prometheus)
+            await prometheus.until(_OUTCOMES)
             return await _ask(prometheus, await _scraped_again(prometheus))
 
 
