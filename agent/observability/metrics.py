@@ -65,6 +65,9 @@ _COUNTERS_AND_GAUGES = {
     "agent_call_outcomes_total{use_case,success,contained,transfer}": (
         "Calls by what they have yielded, each counted once, after its end."
     ),
+    "agent_before_call_total{use_case,outcome}": (
+        "Requests to the customer's system before a call was answered."
+    ),
     "agent_outcome_requests_total{outcome}": "Calls about whose outcome a model was asked.",
     "agent_guard_total{use_case,guard}": "Replies stopped by a guard, by its reason.",
     "agent_calls_refused_total{reason}": "Calls refused.",

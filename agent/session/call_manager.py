@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 
 import structlog
 
@@ -87,7 +88,9 @@ class CallManager:
         self.outcome_queue = OutcomeQueue(settings, resources, clock)
         self.active_calls = ActiveCalls(self.admission, on_active)
         resources.telemetry.read_gauge("agent_reserved_calls", lambda: self.admission.reserved)
-        self.setup = CallSetup(settings, resources.store, resources.tool_registry, clock)
+        self.setup = CallSetup(
+            settings, resources.store, resources.tool_registry, clock, self._count
+        )
         self._list = CallList(resources.store, clock, settings.call_days, settings.record_days)
         self._writes: set[asyncio.Task[None]] = set()
 
@@ -97,21 +100,33 @@ class CallManager:
         return self.admission.is_full or not self.load.allows_calls
 
     async def prepare(
-        self, webhook: Mapping[str, str], outbound: str = "", *, is_admitted: bool = False
+        self,
+        webhook: Mapping[str, str],
+        outbound: str = "",
+        *,
+        is_admitted: bool = False,
+        variables: Mapping[str, str] = MappingProxyType({}),
     ) -> PreparedCall:
         """Set a call up from its voice webhook, in one round trip to the table.
 
         The item that opens the connection is written while the rest is read; what was read is
-        merged into it afterwards. `outbound` is the use case of an outbound call; a call in
-        progress `is_admitted` without regard to the caller's limits. Raises `CallerLimitError`,
+        merged into it afterwards. `outbound` is the use case of an outbound call, `variables` are
+        those it was asked for with; a call in progress `is_admitted` without regard to the
+        caller's limits. Raises `CallerLimitError`,
         and `UseCaseError` if no use case can answer.
         """
         call_sid, token = webhook["CallSid"], secrets.token_urlsafe(24)
         now, trusted = self.clock(), self._settings.trusted_attestation
         opening = call_item.opening_item(
-            call_sid, webhook, token=token, now=now, outbound=outbound, trusted=trusted
+            call_sid,
+            webhook,
+            token=token,
+            now=now,
+            outbound=outbound,
+            trusted=trusted,
         )
         opening["expireAt"] = int(now) + self._settings.call_seconds
+        opening |= {"variables": dict(variables)} if variables else {}
         self._write_later(self._list.note_number(opening), name="calls of a number")
         (profile, session), _, _ = await asyncio.gather(
             self.setup.read(opening),
@@ -120,7 +135,9 @@ class CallManager:
         )
         await open_for_call(self.resources.open_model, session.use_case)
         self._complete_later(call_sid, session)
-        greeting = "" if session.use_case.opening else prompt.greeting(session.use_case, profile)
+        greeting = prompt.greeting(session.use_case, profile, session.variables)
+        if session.use_case.opening:
+            greeting = ""
         return PreparedCall(call_sid, session.use_case, greeting, token)
 
     async def resume(

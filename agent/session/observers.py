@@ -189,6 +189,8 @@ async def today(setup: CallSetup, began: Beginning, model: str) -> Today:
     stamp = _stamp(use_case.name, item, template, request)
     # The numbers of the filled prompt are compared by its digest.
     config = replace(config_of(use_case, item), known=began.brief.known)
+    if use_case.variables:  # their values are not recorded
+        config = replace(config, greeting=began.brief.greeting)
     return Today(config, stamp, asks_digest(template, request))
 
 

@@ -27,10 +27,10 @@ from agent.usecases.outcome_schema import (
     LONGEST_TEXT,
     Asked,
     CallOutcome,
+    FieldSource,
     FieldValue,
     OutcomeField,
     OutcomeSchema,
-    ToolSource,
 )
 
 TRANSFER_REASONS = ("user-requested", "legal", "liability", "financial", "sensitive")
@@ -80,7 +80,7 @@ def _bounded_reason(end: object) -> str:
     return next((reason for reason in TRANSFER_REASONS if reason in words), OTHER_REASON)
 
 
-def _value(one: OutcomeField, source: ToolSource, runs: Iterable[ToolUsed]) -> FieldValue | None:
+def _value(one: OutcomeField, source: FieldSource, runs: Iterable[ToolUsed]) -> FieldValue | None:
     own = [run for run in runs if run.call.name == source.tool]
     counted = [run for run in own if _counts(run, source.where)]
     if not (source.result or source.argument):

@@ -124,7 +124,7 @@ class OutcomeQueue:
     def __init__(
         self, settings: Settings, resources: Resources, clock: Callable[[], float]
     ) -> None:
-        self._kept_seconds = settings.call_days * _DAY_SECONDS
+        self._kept_seconds = settings.call_seconds
         self._default_model = settings.model_identifier
         self._resources = resources
         self._store = resources.store

@@ -37,6 +37,7 @@ from agent.call.messages import ToolSpec
 from agent.errors import UseCaseError
 from agent.ports import Item
 from agent.usecases import AudioFile, Profile, profile_from_item, profile_item
+from agent.usecases.call_variables import read_before_call, read_variables
 from agent.usecases.http_tool import read_http_tools
 from agent.usecases.model_times import ModelTimes
 from agent.usecases.named_tools import (
@@ -67,7 +68,7 @@ _END = re.compile(r"<<END\+(\d{1,3})>>")
 
 _SAME = (
     "greeting_known", "handoff_number", "desk", "voicemail", "backup_voice", "backup_transcription",
-    "live_edits", "languages", "phrases", "turn_taking", "spending", "audio",
+    "live_edits", "languages", "phrases", "turn_taking", "spending", "audio", "variables",
     "disclosure", "consent", "recording",
 )  # fmt: skip
 """Fields of a file that a record holds in camel case."""
@@ -134,6 +135,8 @@ class UseCaseFile(_Strict):
     turn_taking: TurnOptions = TurnOptions()
     spending: SpendingLimits = SpendingLimits()
     outcome: OutcomeTable = OutcomeTable()
+    variables: dict[str, str] = {}
+    before_call: dict[str, Any] = {}
     audio: dict[str, AudioFile] = {}
     disclosure: OpeningTable = {}
     consent: OpeningTable = {}
@@ -201,6 +204,7 @@ def load_record(folder: Path, tools: Mapping[str, ToolSpec]) -> Item:
         "performanceLatency": file.model.latency,
         "httpTools": _json_text(file.http_tools),
         "outcome": _json_text(given.get("outcome", {})),
+        "beforeCall": _json_text(file.before_call),
         "additionalModelRequestFields": _json_text(file.model.additional),
         "requestMetadata": _json_text(file.model.metadata),
         "offlineScript": _offline(folder / "offline.json"),
@@ -263,6 +267,7 @@ def _check(file: UseCaseFile, given: Mapping[str, Any], tools: Mapping[str, Tool
             raise UseCaseError(f"keypad.{key}.function: {binding.function!r} is not in tools")
     if "welcomeGreeting" in file.relay:
         raise UseCaseError("relay.welcomeGreeting: is called greeting, above [relay]")
+    read_before_call(file.before_call, "before_call", read_variables(file.variables, "variables"))
     read_outcome(given.get("outcome"), "outcome", {*file.tools, *file.http_tools})
     read_transfer_target(file.desk, file.handoff_number, "handoff_number")
 

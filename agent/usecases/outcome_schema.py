@@ -58,7 +58,7 @@ _Words = Annotated[str, Meta(min_length=1, max_length=300)]
 _Choice = Annotated[str, Meta(min_length=1, max_length=60)]
 
 
-class ToolSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class FieldSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """The runs of a tool that a field is known from; `from` of a field.
 
     The last run counts that ended without an error. Without `result` and `argument` a yes/no field
@@ -89,7 +89,7 @@ class OutcomeField(
     """Of an enum."""
     is_required: bool = False
     """A call without this field is no success."""
-    source: ToolSource | None = None
+    source: FieldSource | None = None
     """None = a model is asked after the call."""
 
     def read(self, value: object) -> FieldValue | None:

@@ -30,6 +30,7 @@ from agent.call.messages import ToolSpec
 from agent.errors import UseCaseError
 from agent.ports import Item, Store
 from agent.usecases import AudioFile, ModelSettings, UseCase
+from agent.usecases.call_variables import read_before_call, read_variables
 from agent.usecases.http_tool import HttpTool, read_http_tools
 from agent.usecases.model_times import ModelTimes
 from agent.usecases.named_tools import KnownTools, named_tools, usable_everywhere
@@ -132,6 +133,8 @@ class _Record(msgspec.Struct):
     consent: Any = None
     recording: Any = None
     outcome: Any = None
+    variables: Any = None
+    beforeCall: Any = None  # noqa: N815
     audio: Any = None
     backupVoice: Any = None  # noqa: N815
     backupTranscription: Any = None  # noqa: N815
@@ -236,6 +239,9 @@ def parse_rest(
     has_secrets = any(spec.collects and spec.collects.is_sensitive for spec in offered)
     if has_secrets and relay.get("intelligenceService"):
         errors.remark(f"{RECORD_FIELD}.intelligenceService: keeps sensitive digits at Twilio")
+    variables = errors.read_or(
+        partial(read_variables, record.variables, "variables"), dict[str, str]()
+    )
     use_case = UseCase(
         name,
         prompt="",
@@ -256,6 +262,8 @@ def parse_rest(
         outcome=errors.read_or(
             partial(read_outcome, record.outcome, "outcome", {each.name for each in named}), None
         ),
+        variables=variables,
+        before_call=_before_call(record, variables, errors, unusable_reason),
         audio=_audio(record.audio, errors),
         offline_script=errors.read_or(partial(_script, record.offlineScript), ""),
         transfer_target=_transfer_target(record, errors),
@@ -283,6 +291,20 @@ def _transfer_target(record: _Record, errors: RecordErrors) -> TransferTarget | 
     return target or errors.read_or(
         lambda: read_transfer_target(None, record.handoffNumber, "handoffNumber"), None
     )
+
+
+def _before_call(
+    record: _Record,
+    variables: Mapping[str, str],
+    errors: RecordErrors,
+    unusable_reason: Callable[[HttpTool], str],
+) -> HttpTool | None:
+    read = partial(read_before_call, record.beforeCall, "beforeCall", variables)
+    tool = errors.read_or(read, None)
+    if tool and (reason := unusable_reason(tool)):
+        errors.remark(f"beforeCall.{reason}; left out")
+        return None
+    return tool
 
 
 def _script(raw: object) -> str:
