@@ -19,7 +19,7 @@ import json
 import math
 import operator
 import re
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from keyword import iskeyword
@@ -248,6 +248,20 @@ def read_outcome(raw: object, place: str, tools: Container[str]) -> OutcomeSchem
         except ValueError as error:
             raise UseCaseError(f"{place}.success: {error}") from error
     return OutcomeSchema(table.fields, table.success)
+
+
+def path_faults(schema: OutcomeSchema, specs: Mapping[str, ToolSpec]) -> Iterator[str]:
+    """The fields whose path begins with an argument that the tool has not, `name: fault`.
+
+    Results have no schema, so a wrong path into one is not known before the first run.
+    """
+    for name, one in schema.fields.items():
+        argument = one.source.argument if one.source else ""
+        spec = specs.get(one.source.tool) if one.source else None
+        properties = json.loads(spec.parameters or "{}").get("properties") if spec else None
+        if argument and properties and (first := argument.split("/")[1]) not in properties:
+            there = ", ".join(sorted(properties))
+            yield f"{name}.from.argument: there is no argument {first!r}; there are: {there}"
 
 
 def _check_field(name: str, one: OutcomeField, place: str, tools: Container[str]) -> None:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
@@ -35,7 +35,7 @@ from agent.usecases.http_tool import HttpTool, read_http_tools
 from agent.usecases.model_times import ModelTimes
 from agent.usecases.named_tools import KnownTools, named_tools, usable_everywhere
 from agent.usecases.opening_options import opening_remarks, read_opening
-from agent.usecases.outcome_schema import read_outcome
+from agent.usecases.outcome_schema import OutcomeSchema, path_faults, read_outcome
 from agent.usecases.relay_attributes import (
     LANGUAGES_FIELD,
     RECORD_FIELD,
@@ -259,9 +259,7 @@ def parse_rest(
         turn_taking=_options(record.turnTaking, "turnTaking", TurnOptions, errors),
         opening=read_opening(record.disclosure, record.consent, record.recording, tags, errors),
         spending=_options(record.spending, "spending", SpendingLimits, errors),
-        outcome=errors.read_or(
-            partial(read_outcome, record.outcome, "outcome", {each.name for each in named}), None
-        ),
+        outcome=_outcome(record, {each.name for each in named}, known.usable, errors),
         variables=variables,
         before_call=_before_call(record, variables, errors, unusable_reason),
         audio=_audio(record.audio, errors),
@@ -291,6 +289,15 @@ def _transfer_target(record: _Record, errors: RecordErrors) -> TransferTarget | 
     return target or errors.read_or(
         lambda: read_transfer_target(None, record.handoffNumber, "handoffNumber"), None
     )
+
+
+def _outcome(
+    record: _Record, names: Container[str], specs: Mapping[str, ToolSpec], errors: RecordErrors
+) -> OutcomeSchema | None:
+    schema = errors.read_or(partial(read_outcome, record.outcome, "outcome", names), None)
+    for fault in path_faults(schema, specs) if schema else ():
+        errors.remark(f"outcome.fields.{fault}")
+    return schema
 
 
 def _before_call(

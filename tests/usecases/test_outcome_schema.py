@@ -10,8 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.call.messages import ToolSpec
 from agent.errors import UseCaseError
-from agent.usecases.outcome_schema import FieldValue, OutcomeSchema, Success, read_outcome
+from agent.usecases.outcome_schema import (
+    FieldValue,
+    OutcomeSchema,
+    Success,
+    path_faults,
+    read_outcome,
+)
 
 TOOLS = {"PlaceOrder"}
 FIELDS: dict[str, Any] = {
@@ -195,3 +202,18 @@ def test_a_value_of_the_wrong_type_is_never_taken(value: object) -> None:
         assert taken is None or type(taken) is kind
     number = schema().fields["total"].read(value)
     assert number is None or (type(number) is float and abs(number) <= 1e15)
+
+
+def test_a_path_into_arguments_that_the_tool_has_not_is_named() -> None:
+    parameters = '{"type": "object", "properties": {"size": {"type": "string"}}}'
+    specs = {"PlaceOrder": ToolSpec("PlaceOrder", "x", parameters)}
+
+    def field(path: str) -> dict[str, Any]:
+        return {"description": "x", "from": {"tool": "PlaceOrder", "argument": path}}
+
+    declared = schema(good=field("/size"), bad=field("/sise/0"), glad=FIELDS["glad"])
+
+    assert list(path_faults(declared, specs)) == [
+        "bad.from.argument: there is no argument 'sise'; there are: size"
+    ]
+    assert list(path_faults(declared, {})) == []
