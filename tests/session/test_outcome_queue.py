@@ -216,7 +216,7 @@ def test_a_call_that_went_on_is_left_to_its_last_connection() -> None:
     world = World(ANSWER)
 
     async def resumed() -> CallOutcome:
-        await begin_attempt(world.store, CALL, ResumeCause.LOST, "VX1", world.clock())
+        await begin_attempt(world.store, CALL, ResumeCause.LOST, "VX1", world.clock(), {})
         return await world.after(SETTLE_SECONDS * 2)
 
     outcome = run_virtually(resumed())
