@@ -181,7 +181,9 @@ def _limit_faults(settings: Settings, folder: Path, specs: Mapping[str, ToolSpec
         use_case = parse_use_case(load_record(each, specs), specs)[0]
         model = use_case.model
         identifier = model.identifier or settings.model_identifier
-        if use_case.spending.over(settings.spending).call_cost:
+        asks = bool(use_case.outcome and use_case.outcome.asked_fields)
+        costs = settings.outcome_cost_per_day if asks else 0.0
+        if use_case.spending.over(settings.spending).call_cost or costs:
             for name in (identifier, *fallbacks):
                 if name not in {*prices.models, "offline:"}:
                     yield f"use-cases/{each.name}: a limit of its cost needs a price of {name}"

@@ -20,6 +20,7 @@ from agent.cli import (
     check,
     dial,
     new_agent,
+    outcome_command,
     recorded_calls,
     seeding,
     sent_events,
@@ -37,7 +38,7 @@ _DESCRIPTION = (
 )
 _MODULES = (
     serve, talk, new_agent, dial, seeding, check, call, evaluate, load_test, probe, recorded_calls,
-    caller_data, sent_events,
+    caller_data, sent_events, outcome_command,
 )  # fmt: skip
 
 

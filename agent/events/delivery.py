@@ -134,7 +134,7 @@ class EventDelivery:
             self._fault = ""
 
     async def sweep(self) -> bool:
-        """Begin to send what is due, whoever wrote it; whether there may be more of it."""
+        """Begin to send what is due, of all processes; whether there may be more of it."""
         now, overdue, is_full = self._clock(), 0, False
         for shard in range(SHARDS):
             key = index_key(EventState.WAITING, shard)

@@ -62,6 +62,13 @@ _COUNTERS_AND_GAUGES = {
         "Calls not set up, or ended by a fault of the service, each counted once."
     ),
     "agent_calls_total{use_case,end_reason}": "Calls ended.",
+    "agent_call_outcomes_total{use_case,success,contained,transfer}": (
+        "Calls by what they have yielded, each counted once, after its end."
+    ),
+    "agent_before_call_total{use_case,outcome}": (
+        "Requests to the customer's system before a call was answered."
+    ),
+    "agent_outcome_requests_total{outcome}": "Calls about whose outcome a model was asked.",
     "agent_guard_total{use_case,guard}": "Replies stopped by a guard, by its reason.",
     "agent_calls_refused_total{reason}": "Calls refused.",
     "agent_call_resumes_total{cause,outcome}": "Calls resumed on a new socket.",

@@ -56,10 +56,15 @@ class CallAnnouncer:
         await self._tell(_started(item))
         await self.list.note(item)
 
-    async def ended(self, item: Item, reason: EndReason, tools: Iterable[str]) -> None:
-        """A connection has ended, on which these tools were used, or before it."""
+    async def ended(
+        self, item: Item, reason: EndReason, tools: Iterable[str], success: str = ""
+    ) -> None:
+        """A connection has ended, on which these tools were used, or before it.
+
+        `success`: of the outcome, as far as tools tell it; empty = the use case declares none.
+        """
         ended = _ended(item, listing(item, self._clock(), reason))
-        await self.list.note(item, reason, tools)
+        await self.list.note(item, reason, tools, success)
         await self._tell(_started(item))  # if the table had failed then
         if reason not in _GOES_ON:
             await self._tell(ended)

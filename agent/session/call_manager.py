@@ -12,12 +12,13 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 
 import structlog
 
 from agent.call.actions import ConsentAction
 from agent.call.conversation import Conversation
-from agent.call.events import EndReason, ShutdownMode
+from agent.call.events import EndReason
 from agent.call.resumption import ResumeCause
 from agent.capacity import Admission
 from agent.errors import StoreError, UseCaseError
@@ -25,6 +26,7 @@ from agent.messaging import ListedMessenger
 from agent.observability.tracing import TracedToolExecutor
 from agent.ports import Item, ToolExecutor, Transport
 from agent.session import Resources, resume
+from agent.session.active_calls import ActiveCalls
 from agent.session.announcements import CallAnnouncer
 from agent.session.call_outcomes import CallOutcomes
 from agent.session.call_recording import CallRecordings
@@ -32,6 +34,7 @@ from agent.session.call_setup import CallSetup
 from agent.session.caller_limits import CallerLimits, caller_of
 from agent.session.live_config import ConfigDependencies, LiveConfiguration, interned, open_for_call
 from agent.session.observers import SessionObserver, open_observers
+from agent.session.outcome_queue import EndedCall, OutcomeQueue
 from agent.session.resume import RecoveredCall, ResumeAttempt
 from agent.session.session import CallDependencies, Session
 from agent.settings import Settings
@@ -48,80 +51,6 @@ OpenView = Callable[[LiveConfiguration], SessionObserver | None]
 """Opens an observer of a call, for a terminal."""
 OpenedCall = tuple[SpentToken, asyncio.Task[tuple[Item, LiveConfiguration]]]
 """How a connection was opened, and its session item and configuration, once they are read."""
-
-
-class ActiveCalls:
-    """Counts connections and sessions; `on_active` is called with the number of sessions.
-
-    A connection has a slot from its upgrade to its end, and a session while its call runs. A call
-    may have two connections for a moment: the lost one, and the one on which it resumes.
-    """
-
-    def __init__(self, admission: Admission, on_active: Callable[[int], None]) -> None:
-        self._admission = admission
-        self._on_active = on_active
-        self._running: set[Session] = set()
-        self._latest: dict[str, Session] = {}
-        """The latest session of each call."""
-        self._mode = ShutdownMode.WHEN_QUIET
-        self._is_quiet = asyncio.Event()
-        self._is_quiet.set()
-        self.is_draining = False
-
-    @property
-    def count(self) -> int:
-        """Sessions that run."""
-        return len(self._running)
-
-    @contextmanager
-    def slot(self, call_sid: str) -> Iterator[bool]:
-        """Occupy a slot for a connection; false if none is free."""
-        if not self._admission.take(call_sid):
-            yield False
-            return
-        self._is_quiet.clear()
-        try:
-            yield True
-        finally:
-            self._admission.leave(call_sid)
-            self._note_quiet()
-
-    @contextmanager
-    def in_progress(self, call_sid: str, session: Session) -> Iterator[None]:
-        """Count a session while it runs; one that begins during a drain is stopped at once."""
-        self._running.add(session)
-        self._latest[call_sid] = session
-        self._is_quiet.clear()
-        self._on_active(self.count)
-        if self.is_draining:
-            session.stop(self._mode)
-        try:
-            yield
-        finally:
-            self._running.discard(session)
-            self._on_active(self.count)
-            if self._latest.get(call_sid) is session:
-                del self._latest[call_sid]
-            self._note_quiet()
-
-    async def lose(self, call_sid: str) -> None:
-        """End the session of a call that resumes elsewhere; see `Session.lose_transport`."""
-        if (session := self._latest.get(call_sid)) is not None:
-            await session.lose_transport()
-
-    def drain(self, mode: ShutdownMode = ShutdownMode.WHEN_QUIET) -> None:
-        """Accept no further call, and stop those in progress in this mode."""
-        self.is_draining = True
-        self._mode = mode
-        for session in list(self._running):
-            session.stop(mode)
-
-    async def until_quiet(self) -> None:
-        await self._is_quiet.wait()
-
-    def _note_quiet(self) -> None:
-        if not self._running and not self._admission.running:
-            self._is_quiet.set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,9 +86,11 @@ class CallManager:
         self.recordings = CallRecordings(resources.store, resources.recorder, clock)
         days = {"days": settings.call_days, "longest_days": settings.record_days}
         self.announcer = CallAnnouncer(resources.store, resources.outbox, clock, **days)
+        self.outcome_queue = OutcomeQueue(settings, resources, clock)
         self.active_calls = ActiveCalls(self.admission, on_active)
         resources.telemetry.read_gauge("agent_reserved_calls", lambda: self.admission.reserved)
-        self.setup = CallSetup(settings, resources.store, resources.tool_registry, clock)
+        of_calls = (settings, resources.store, resources.tool_registry, clock, self._count)
+        self.setup = CallSetup(*of_calls)
         self._writes: set[asyncio.Task[None]] = set()
 
     @property
@@ -168,21 +99,33 @@ class CallManager:
         return self.admission.is_full or not self.load.allows_calls
 
     async def prepare(
-        self, webhook: Mapping[str, str], outbound: str = "", *, is_admitted: bool = False
+        self,
+        webhook: Mapping[str, str],
+        outbound: str = "",
+        *,
+        is_admitted: bool = False,
+        variables: Mapping[str, str] = MappingProxyType({}),
     ) -> PreparedCall:
         """Set a call up from its voice webhook, in one round trip to the table.
 
         The item that opens the connection is written while the rest is read; what was read is
-        merged into it afterwards. `outbound` is the use case of an outbound call; a call in
-        progress `is_admitted` without regard to the caller's limits. Raises `CallerLimitError`,
+        merged into it afterwards. `outbound` is the use case of an outbound call, `variables` are
+        those it was asked for with; a call in progress `is_admitted` without regard to the
+        caller's limits. Raises `CallerLimitError`,
         and `UseCaseError` if no use case can answer.
         """
         call_sid, token = webhook["CallSid"], secrets.token_urlsafe(24)
         now, trusted = self.clock(), self._settings.trusted_attestation
         opening = call_item.opening_item(
-            call_sid, webhook, token=token, now=now, outbound=outbound, trusted=trusted
+            call_sid,
+            webhook,
+            token=token,
+            now=now,
+            outbound=outbound,
+            trusted=trusted,
         )
         opening["expireAt"] = int(now) + self._settings.call_seconds
+        opening |= {"variables": dict(variables)} if variables else {}
         self._write_later(self.announcer.list.note_number(opening), name="calls of a number")
         (profile, session), _, _ = await asyncio.gather(
             self.setup.read(opening),
@@ -191,7 +134,9 @@ class CallManager:
         )
         await open_for_call(self.resources.open_model, session.use_case)
         self._complete_later(call_sid, session)
-        greeting = "" if session.use_case.opening else prompt.greeting(session.use_case, profile)
+        greeting = prompt.greeting(session.use_case, profile, session.variables)
+        if session.use_case.opening:
+            greeting = ""
         return PreparedCall(call_sid, session.use_case, greeting, token)
 
     async def resume(
@@ -294,7 +239,12 @@ class CallManager:
             observers.ended(reason)
             if reason is EndReason.ERROR_MODEL or observers.is_unanswered:
                 self.outcomes.failed(call_sid, "model")
-            self._write_later(self.announcer.ended(item, reason, tools), name="list of calls")
+            use_case, outcome = configuration.use_case, observers.outcome
+            told = (reason, tools, outcome.success if outcome else "")
+            self._write_later(self.announcer.ended(item, *told), name="list of calls")
+            if outcome is not None:
+                ended = EndedCall(call_sid, number, use_case, outcome)
+                self._write_later(self.outcome_queue.add(ended), name="outcome")
             self._write_later(allowance.write(), name="caller's tokens")
         return reason
 

@@ -67,12 +67,14 @@ NOT_BEGUN = (
     "Nothing was done now: our records cannot be reached. "
     "It can be tried again the same way in a moment."
 )
+DOUBT = "It is not known"
+"""In the text of each error after which an effect may have happened."""
 IN_DOUBT = (
-    "It is not known yet whether this was done: there was a technical problem on our side. "
+    f"{DOUBT} yet whether this was done: there was a technical problem on our side. "
     "Call it again the same way: that completes it and does nothing twice."
 )
 UNKNOWN = (
-    "It is not known whether this was done: it was begun and its outcome was lost. "
+    f"{DOUBT} whether this was done: it was begun and its outcome was lost. "
     "Tell the caller so plainly. Do not try it again or in another way."
 )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from agent.capacity import Admission
-from agent.session.call_manager import ActiveCalls
+from agent.session.active_calls import ActiveCalls
 from agent.session.session import Session
 from agent.simulator.virtual_time import run_virtually
 from tests.scripted import ScriptedLine, ScriptedModel, Stage

@@ -94,6 +94,7 @@ def listing(
     reason: str = "",
     *,
     tools: Sequence[str] = (),
+    outcome: str = "",
     kept_seconds: int = CALL_SECONDS,
 ) -> Item:
     """The item of a call, for `Store.put_newer`.
@@ -103,6 +104,7 @@ def listing(
         now: Epoch seconds.
         reason: Why a connection has ended; empty = none has.
         tools: The names of those it has used.
+        outcome: What it has yielded by then, see `agent.usecases.outcome_schema.Success`.
         kept_seconds: Until it expires.
     """
     call_sid, began_ms = str(item["pk"]), _whole(item, "startedMs")
@@ -118,6 +120,7 @@ def listing(
         "reason": reason,
         **({"consent": item["consent"]} if "consent" in item else {}),
         "tools": list(tools),
+        "outcome": outcome,
         "sequence": int(now * 1000),
         "expireAt": int(now) + kept_seconds,
     }
@@ -206,12 +209,14 @@ class CallList:
         except StoreError as error:
             log.warning("call.list_failed", error=type(error).__name__)
 
-    async def note(self, item: Item, reason: str = "", tools: Iterable[str] = ()) -> None:
+    async def note(
+        self, item: Item, reason: str = "", tools: Iterable[str] = (), outcome: str = ""
+    ) -> None:
         """List a call whose connection begins, or ends for this reason."""
-        kept, now = self._kept_seconds, self._clock()
+        kept, now, used = self._kept_seconds, self._clock(), sorted(tools)
         try:
-            used = sorted(tools)
-            await self._store.put_newer(listing(item, now, reason, tools=used, kept_seconds=kept))
+            listed = listing(item, now, reason, tools=used, outcome=outcome, kept_seconds=kept)
+            await self._store.put_newer(listed)
         except StoreError as error:
             log.warning("call.list_failed", error=type(error).__name__)
         if reason:
