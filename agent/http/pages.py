@@ -153,7 +153,8 @@ class PageGuard:
         self._clock = clock
         self._only_this_machine = only_this_machine
         self._refusals = RateLimiter(REFUSALS_OF_AN_ADDRESS, _MINUTE, clock)
-        self._tickets: dict[str, float] = {}
+        self.open_tickets: dict[str, float] = {}
+        """Not used yet, each with the time until which it counts."""
 
     def check(self, request: web.Request) -> None:
         """Raise `web.HTTPException` with 401, 403 or 429 unless the request is answered."""
@@ -174,17 +175,17 @@ class PageGuard:
     def ticket(self) -> str:
         """Opens one socket, once, within a minute; give it out in a checked answer only."""
         now = self._clock()
-        self._tickets = {it: until for it, until in self._tickets.items() if until > now}
-        if len(self._tickets) >= _MOST_TICKETS:
-            self._tickets.pop(next(iter(self._tickets)))
+        self.open_tickets = {it: until for it, until in self.open_tickets.items() if until > now}
+        if len(self.open_tickets) >= _MOST_TICKETS:
+            self.open_tickets.pop(next(iter(self.open_tickets)))
         ticket = secrets.token_urlsafe(24)
-        self._tickets[ticket] = now + _TICKET_SECONDS
+        self.open_tickets[ticket] = now + _TICKET_SECONDS
         return ticket
 
     def check_socket(self, request: web.Request) -> None:
         """As `check`, for the handshake of a WebSocket: it shows a ticket, and its own origin."""
         host = request.headers.get(hdrs.HOST, "")
-        until = self._tickets.pop(request.query.get("ticket", ""), 0.0)
+        until = self.open_tickets.pop(request.query.get("ticket", ""), 0.0)
         is_same = request.headers.get(hdrs.ORIGIN, "").partition("//")[2].lower() == host.lower()
         if until <= self._clock() or not is_same or not self._is_expected(_host_name(f"//{host}")):
             raise self._refusal("ticket", refused(403, "open the page again"))

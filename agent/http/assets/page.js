@@ -33,31 +33,38 @@ export function open(path, onMessage, onClosed) {
     send(message) {
       if (socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify(message));
     },
+    whenOpen(act) {
+      if (socket.readyState === WebSocket.OPEN) act();
+      else socket.addEventListener("open", act, { once: true });
+    },
     close: () => socket.close(),
   };
 }
 
-/** Seconds for people. */
-export const seconds = (value) => (value < 10 ? `${value.toFixed(2)} s` : `${value.toFixed(1)} s`);
+/** Seconds for people: milliseconds below a tenth. */
+export function seconds(value) {
+  if (value < 0.1) return `${Math.round(1000 * value)} ms`;
+  return value < 10 ? `${value.toFixed(2)} s` : `${value.toFixed(1)} s`;
+}
 
 /** A number with separators of thousands. */
 export const number = (value) => value.toLocaleString("en-US");
 
 const STAGES = {
-  hold: "waiting for more words",
-  prepare: "the service",
-  model: "the model",
+  hold: "more words?",
+  prepare: "service",
+  model: "model",
   tool: "tools",
-  phrase: "the first clause",
-  speech: "the model writes, the agent speaks",
-  model_again: "the model again",
-  tool_again: "tools, the agent has spoken",
+  phrase: "first clause",
+  speech: "rest of reply",
+  model_again: "model again",
+  tool_again: "tools, spoken",
   closing: "closing",
 };
 
 /** Where the time of a turn went: one bar for each stage, with its name and seconds. */
 export function waterfall(turn) {
-  const shown = Object.entries(turn.stages).filter(([, time]) => time >= 0.001);
+  const shown = Object.entries(turn.stages).filter(([, time]) => time >= 0.0005);
   const total = shown.reduce((sum, [, time]) => sum + time, 0) || 1;
   let before = 0;
   const rows = shown.map(([stage, time]) => {
