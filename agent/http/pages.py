@@ -120,7 +120,7 @@ def private_json(body: bytes) -> web.Response:
     )
 
 
-class Refusal(web.HTTPException):
+class PageRefusal(web.HTTPException):
     """Ends a request with an answer of `refused`."""
 
     status_code = 403
@@ -193,9 +193,9 @@ class PageGuard:
     def _is_expected(self, host: str) -> bool:
         return host == "localhost" or host in self._hosts or _is_address(host)
 
-    def _refusal(self, reason: str, answer: web.Response) -> Refusal:
+    def _refusal(self, reason: str, answer: web.Response) -> PageRefusal:
         log.warning("page.refused", reason=reason, status=answer.status)
-        return Refusal(answer)
+        return PageRefusal(answer)
 
 
 def _host_name(url: str) -> str:

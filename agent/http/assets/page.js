@@ -83,14 +83,22 @@ export function waterfall(turn) {
   return element("ol", { class: "waterfall" }, ...rows);
 }
 
-/** A tool run with its arguments and its result. */
+/** A tool run: its arguments and its result in a line each, whole when it is opened. */
 export function toolRun(tool) {
   const time = tool.seconds === null ? "runs" : seconds(tool.seconds);
+  const told = [element("code", {}, tool.arguments)];
+  if (tool.result) told.push(element("code", { class: "result" }, `→ ${tool.result}`));
   return element(
-    "div",
+    "details",
     { class: tool.is_error ? "tool failed" : "tool" },
-    element("div", {}, element("strong", {}, tool.name), " ", element("span", { class: "time" }, time)),
-    element("code", {}, tool.arguments),
-    tool.result ? element("code", { class: "result" }, `→ ${tool.result}`) : "",
+    element(
+      "summary",
+      {},
+      element("strong", {}, tool.name),
+      " ",
+      element("span", { class: "time" }, time),
+      ...told.map((each) => each.cloneNode(true)),
+    ),
+    ...told,
   );
 }
