@@ -70,7 +70,9 @@ async def test_whole_order_by_browser_phone(table: Path) -> None:
         await say(page, "yes", answer="?")
         tool = page.locator(".tool", has_text="PlaceOrderFunction")
         await expect(tool).to_contain_text("→")
-        await page.locator("summary").click()
+        await tool.locator("summary").click()
+        await expect(tool.locator("> .result")).to_contain_text("Large Pepperoni with mushrooms")
+        await page.locator("#request-details > summary").click()
         await expect(page.locator("#request")).to_contain_text("PlaceOrderFunction")
         shown = await kept(page, "phone-light")
         await say(page, "no, that is all, bye", answer="Thank")
@@ -145,7 +147,7 @@ async def test_edited_prompt_and_model_count_from_the_next_turn(table: Path) -> 
         await page.get_by_role("button", name="Use from the next turn").click()
         await expect(page.locator("#edited")).to_have_text("prompt counts from the next turn")
         await say(page, "a large pepperoni pizza", answer="?")
-        await page.locator("summary").click()
+        await page.locator("#request-details > summary").click()
         await expect(page.locator("#request")).to_contain_text('"system": "Be brief."')
 
 
@@ -164,7 +166,7 @@ async def test_markup_is_shown_as_text_wherever_it_comes_from(table: Path) -> No
         await page.get_by_role("button", name="Use from the next turn").click()
         await page.evaluate("(it) => hear(it, true)", attack)
         await expect(page.locator(".caller").last).to_have_text(attack)
-        await page.locator("summary").click()
+        await page.locator("#request-details > summary").click()
         await expect(page.locator("#request")).to_contain_text("<script>")
         is_hacked = await page.evaluate("'isHacked' in window")
         images = await page.locator("main img, aside img").count()
