@@ -132,6 +132,7 @@ async def test_words_are_typed_where_the_browser_has_no_speech(table: Path) -> N
         await page.keyboard.press("Enter")
         await expect(page.locator(".caller")).to_have_text("two large Lighthouse pizzas please")
         await expect(page.locator(".turn").last).to_contain_text("pickup or delivery")
+        await expect(page.locator("#spoken")).to_have_text(re.compile("pickup or delivery"))
         is_hidden = (
             await page.locator("#listen").is_hidden(),
             await page.locator("#voice").is_hidden(),

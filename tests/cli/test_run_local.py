@@ -291,9 +291,10 @@ def test_copy_with_secrets_is_not_committed() -> None:
     [
         ({}, "not now: WS_URL is public; set PHONE_KEYS to a password of your own"),
         ({"PHONE_KEYS": "a-key-of-the-phone-1"}, "http://localhost:3000/phone"),
+        ({"WEB_CONCURRENCY": "2"}, "not now: WEB_CONCURRENCY is above 1"),
     ],
 )
-def test_browser_phone_of_a_public_service_needs_a_key(
+def test_browser_phone_of_a_public_service_needs_a_key_and_one_process(
     clone: Path, more: dict[str, str], line: str
 ) -> None:
     public = {"WS_URL": "wss://voice.example.com/", "TWILIO_AUTH_TOKEN": "token"}

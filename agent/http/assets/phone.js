@@ -223,6 +223,8 @@ function showPart({ part, text, heard, language, is_cut: isCut }) {
     element("span", { class: "now" }, text.slice(now, heard)),
     element("span", { class: isCut ? "unheard" : "ahead" }, text.slice(heard)),
   );
+  // A screen reader reads a part once, when it is over; a voice has spoken it already.
+  if (!call.isVoiced && (isCut || heard >= text.length)) byId("spoken").textContent = text.slice(0, heard);
   if (language !== shown.language) hearIn((shown.language = language));
   if (isCut) {
     clearTimeout(shown.waiting);
