@@ -118,11 +118,11 @@ async def test_talk_holds_a_conversation(clone: Path) -> None:
         await _type(process, words.removeprefix("you: "))
         await _until(process, answer)
         await _type(process, "/hangup")
-        await _until(process, "call ended (caller hangup)")
-        await _until(process, f"bash {SAMPLE} show CA")
+        closing = await _until(process, f"bash {SAMPLE} show CA")
         status = await process.wait()
 
     assert "This is the offline model" in shown
+    assert "call ended (caller hangup)" in closing
     assert status == 0
     assert (clone / ".agent" / "agent.db").exists()
 
