@@ -158,6 +158,7 @@ const RECEIVED = {
     byId("cost").textContent = cost === null ? "no price" : `${cost.toFixed(4)} ${currency}`;
   },
   interrupt: ({ heard }) => note(heard ? `interrupted after: ${heard}` : "interrupted"),
+  consent: ({ text }) => note(text),
   fault: ({ text }) => note(`the model failed: ${text}`, "danger"),
   refused: ({ text }) => refuse(text),
   verb: ({ verb, text }) => note(`${verb}: ${text}`),
