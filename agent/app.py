@@ -35,6 +35,7 @@ from agent.http.middleware import (
     TELEMETRY,
     guard_webhooks,
 )
+from agent.http.phone.phone_page import phone_routes
 from agent.http.server import (
     SCRAPES,
     Address,
@@ -327,7 +328,7 @@ async def running(
         write, clock, is_worker = sys.stderr.write, substitutes.clock, bool(worker)
         embedded = EmbeddedMetrics(telemetry, host_of_metrics, write, clock, is_worker)
         public = web.Application(middlewares=[guard_webhooks])
-        public.add_routes(PUBLIC_ROUTES)
+        public.add_routes([*PUBLIC_ROUTES, *phone_routes(settings)])
         public.cleanup_ctx.append(at_capacity_texts)
         public[TOKENS] = _token_service(settings)
         private = web.Application()

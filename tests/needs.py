@@ -12,6 +12,7 @@ import os
 import pytest
 
 FOLDERS = {
+    "browser": "browser",
     "fuzz": "time",
     "image": "image",
     "survival": "balancer",
@@ -23,7 +24,7 @@ FIXTURES = {"dynamodb": "engine", "moto_endpoint": "linters", "image": "image"}
 """What a fixture needs, by its name."""
 LEFT_OUT = "TESTS_WITHOUT"
 """Variable: what this run does without, with commas between."""
-ALL = ("balancer", "docs", "engine", "image", "linters", "prometheus", "time")
+ALL = ("balancer", "browser", "docs", "engine", "image", "linters", "prometheus", "time")
 
 
 def left_out() -> set[str]:

@@ -21,10 +21,12 @@ tell_plan() {
     echo "All checks and tests: about half an hour on two cores, three more at the first time, when it makes" \
         ".venv and .tools (1 GB) in this folder."
     if [ "$(id -u)" = 0 ] && [ -e /etc/debian_version ]; then
-        echo "As root on Debian it installs what is missing of docker.io, haproxy, prometheus and libgomp1 with apt-get."
+        echo "As root on Debian it installs what is missing of docker.io, haproxy, prometheus, chromium and" \
+            "libgomp1 with apt-get."
     else
         echo "It installs nothing outside of this folder. Tests of the image need docker, tests of survival" \
-            "need haproxy, tests of rules need prometheus; tests of what is not there are left out, and named." \
+            "need haproxy, tests of rules need prometheus, tests of pages need chromium; tests of what is not there" \
+            "are left out, and named." \
             "'bash tests/run.sh quick' needs none of them."
     fi
 }
@@ -40,7 +42,7 @@ bin=.venv/bin
 checks() {
     run "$bin/ruff" format --check .
     run "$bin/ruff" check .
-    run "$bin/shellcheck" -x tests/run.sh tests/environment.sh tests/engine.sh tests/image.sh tests/balancer.sh \
+    run "$bin/shellcheck" -x tests/run.sh tests/environment.sh tests/engine.sh tests/image.sh tests/balancer.sh tests/browser.sh \
         tests/prometheus.sh tests/local_model.sh tests/templates/lint.sh build-images.sh run-local.sh.sample .ci/run
     run "$bin/mypy" agent tests benchmarks
     run "$bin/lint-imports"
@@ -53,6 +55,7 @@ leave_out_what_is_missing() {
     without=()
     [ -n "${AGENT_TEST_IMAGE:-}" ] || without+=(image)
     command -v haproxy >/dev/null || without+=(balancer)
+    command -v chromium >/dev/null || without+=(browser)
     command -v amtool >/dev/null || without+=(prometheus)
     [ ${#without[@]} -gt 0 ] || return 0
     printf '\n== WITHOUT the tests that need: %s (the reasons stand above)\n' "${without[*]}"
@@ -89,6 +92,8 @@ ensure_environment requirements-dev.txt
 . tests/image.sh
 # shellcheck source=tests/balancer.sh
 . tests/balancer.sh
+# shellcheck source=tests/browser.sh
+. tests/browser.sh
 # shellcheck source=tests/prometheus.sh
 . tests/prometheus.sh
 # shellcheck source=tests/local_model.sh
@@ -103,6 +108,7 @@ run prepare_engine "$bin/python"
 run prepare_prometheus || true
 run prepare_image "$bin/python"
 run prepare_balancer || true
+run prepare_browser || true
 run prepare_local_model
 status=0
 wait "$checking" || status=$?

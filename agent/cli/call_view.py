@@ -6,42 +6,22 @@ import asyncio
 
 import msgspec
 
-from agent.call.actions import (
-    AdoptReply,
-    Record,
-    RunTool,
-    Speculate,
-    StampConsent,
-    StartRecording,
-    StartReply,
-)
-from agent.call.events import (
-    CallerInterrupted,
-    CallerPressed,
-    CallerSpoke,
-    EndReason,
-    ReplyFailed,
-    TimerFired,
-    TokensCounted,
-    ToolFinished,
-)
-from agent.call.history import AgentSaid
-from agent.call.messages import ReplyRequest, ToolCall, Usage
+from agent.call.events import CallerPressed, CallerSpoke, EndReason, TimerFired
+from agent.call.messages import ReplyRequest
 from agent.call.timers import StartTimer, StopTimer, Timer
 from agent.cli.terminal_screen import Screen
-from agent.errors import REMEDIES
 from agent.observability import Prices
-from agent.observability.call_summary import CallSummary
-from agent.observability.recording.transcript import shortened
-from agent.observability.turn_stages import Stage
-from agent.observability.turn_tracker import (
-    ActivityEnded,
-    Change,
-    FirstSpeech,
-    TurnFinished,
-    TurnTracker,
-    interrupt_kind,
+from agent.observability.call_notes import (
+    CallNote,
+    CallNotes,
+    ConsentNote,
+    FaultNote,
+    InterruptNote,
+    TokensNote,
+    ToolNote,
+    TurnNote,
 )
+from agent.observability.turn_stages import Stage
 from agent.ports import ObservedStep
 from agent.session.live_config import LiveConfiguration
 
@@ -60,13 +40,7 @@ class CallView:
     def __init__(self, screen: Screen, configuration: LiveConfiguration, prices: Prices) -> None:
         self._screen = screen
         self._configuration = configuration
-        self._prices = prices
-        self._tracker = TurnTracker()
-        self._summary = CallSummary(lambda: configuration.model.name)
-        self._calls: dict[str, tuple[ToolCall, float]] = {}
-        self._latest: StartReply | None = None
-        self._ahead: StartReply | None = None
-        self._turns = self._tools = 0
+        self._notes = CallNotes(lambda: configuration.model.name, prices)
         self._is_heard, self._waits_for_caller = True, False
         self._waits_for_digit = False  # the first one that a tool collects
         self._changed = asyncio.Event()
@@ -74,29 +48,15 @@ class CallView:
     @property
     def request(self) -> ReplyRequest | None:
         """The latest request to the model; None = there was none."""
-        return self._configuration.request(self._latest) if self._latest else None
+        latest = self._notes.latest_request
+        return self._configuration.request(latest) if latest else None
 
-    def observe(self, moment: ObservedStep) -> None:  # noqa: C901, PLR0912 (one case for each)
-        kind = interrupt_kind(moment)
-        self._summary.observe(moment, kind)
-        for change in self._tracker.observe(moment, kind):
-            self._note_change(change)
+    def observe(self, moment: ObservedStep) -> None:
+        for note in self._notes.observe(moment):
+            self._show(note)
         self._note_event(moment)
-        for action, at in moment.timed_actions:
+        for action, _ in moment.timed_actions:
             match action:
-                case RunTool(call):
-                    self._calls[call.id] = call, at
-                case StartReply():
-                    self._latest = action
-                case Speculate(reply, messages):
-                    self._ahead = StartReply(reply, messages)
-                case AdoptReply():
-                    self._latest = self._ahead
-                case StampConsent(consent):
-                    state = "gives" if consent.is_given else "refuses"
-                    self._screen.note(f"the caller {state} consent ({consent.means})")
-                case StartRecording():
-                    self._screen.note("the call is recorded from here on, on a telephone")
                 case StartTimer(Timer.IDLE):
                     self._waits_for_caller = True
                 case StartTimer(Timer.DIGITS):
@@ -112,17 +72,16 @@ class CallView:
 
     def ended(self, reason: EndReason) -> None:
         """Show what the call was."""
-        for change in self._tracker.ended(asyncio.get_running_loop().time()):
-            self._note_change(change)
-        used = self._summary.used
-        costs = self._prices.each(used)
+        notes = self._notes
+        for note in notes.ended(asyncio.get_running_loop().time()):
+            self._show(note)
         shown = [
-            _counted(self._turns, "turn"),
-            _counted(self._tools, "tool"),
-            _counted(sum(tokens.total() for tokens in used.values()), "token"),
+            _counted(notes.turns, "turn"),
+            _counted(notes.tools, "tool"),
+            _counted(notes.tokens, "token"),
         ]
-        if costs and len(costs) == len(used):
-            shown.append(f"{sum(costs.values()):.4f} {self._prices.currency}")
+        if notes.cost is not None:
+            shown.append(f"{notes.cost:.4f} {notes.currency}")
         self._screen.note(_joined(f"call ended ({reason.value.replace('_', ' ')})", shown))
 
     def caller_acts(self) -> None:
@@ -135,19 +94,26 @@ class CallView:
             self._changed.clear()
             await self._changed.wait()
 
-    def _note_change(self, change: Change) -> None:
-        match change:
-            case FirstSpeech(turn) if turn.cause is None and turn.response is not None:
+    def _show(self, note: CallNote) -> None:
+        match note:
+            case TurnNote(is_over=False, response=float(response)):
                 places = [
-                    f"{name} {turn.stages[stage]:.2f}"
+                    f"{name} {note.stages[stage]:.2f}"
                     for stage, name in _STAGES.items()
-                    if turn.stages.get(stage, 0.0) >= _SHORTEST_SHOWN
+                    if note.stages.get(stage, 0.0) >= _SHORTEST_SHOWN
                 ]
-                self._screen.note(_joined(f"first word after {turn.response:.2f} s", places))
-            case TurnFinished(turn) if turn.cause is None:
-                self._turns += 1
-            case ActivityEnded(activity) if activity.tool:
-                self._tools += 1
+                self._screen.note(_joined(f"first word after {response:.2f} s", places))
+            case ToolNote(seconds=float(seconds)):
+                result = f"{'failed: ' if note.is_error else ''}{note.result}"
+                self._screen.note(f"{note.name} {note.arguments} -> {result} ({seconds:.3f} s)")
+            case TokensNote():
+                self._screen.note(_tokens(note))
+            case InterruptNote(heard):
+                self._screen.note(f"interrupted; heard: {heard}" if heard else "interrupted")
+            case ConsentNote(text):
+                self._screen.note(text)
+            case FaultNote(text):
+                self._screen.fault(f"the model failed: {text}")
             case _:
                 pass
 
@@ -155,29 +121,8 @@ class CallView:
         match moment.event:
             case CallerSpoke(_, True) | CallerPressed():
                 self._is_heard = True
-            case CallerInterrupted():
-                heard = [
-                    action.fact.text
-                    for action in moment.actions
-                    if isinstance(action, Record) and isinstance(action.fact, AgentSaid)
-                ]
-                self._screen.note(
-                    f"interrupted; heard: {heard[-1]}" if any(heard[-1:]) else "interrupted"
-                )
             case TimerFired(Timer.IDLE):
                 self._waits_for_caller = False
-            case TokensCounted(_, usage):
-                self._screen.note(_tokens(usage))
-            case ToolFinished(call_id, outcome) if call_id in self._calls:
-                call, began = self._calls.pop(call_id)
-                result = "failed: " if outcome.is_error else ""
-                seconds = moment.received_at - began
-                self._screen.note(
-                    f"{call.name} {shortened(call.arguments)} -> {result}"
-                    f"{shortened(outcome.content)} ({seconds:.3f} s)"
-                )
-            case ReplyFailed(_, fault, reason):
-                self._screen.fault(f"the model failed: {reason or f'{fault}. {REMEDIES[fault]}'}")
             case _:
                 pass
 
@@ -186,10 +131,9 @@ _SHORTEST_SHOWN = 0.005
 """Seconds of a stage."""
 
 
-def _tokens(usage: Usage) -> str:
-    cached = f" ({usage.cache_read} from the cache)" if usage.cache_read else ""
-    read = usage.input + usage.cache_read + usage.cache_write
-    return f"{read} tokens in{cached}, {usage.output} out"
+def _tokens(note: TokensNote) -> str:
+    cached = f" ({note.cached} from the cache)" if note.cached else ""
+    return f"{note.read} tokens in{cached}, {note.written} out"
 
 
 def _joined(text: str, more: list[str]) -> str:

@@ -29,6 +29,7 @@ from agent.errors import AgentError, UseCaseError
 from agent.llm.offline import OFFLINE_NOTICE
 from agent.observability import configure_logging
 from agent.session.call_manager import CallManager
+from agent.session.call_setup import CallChoice
 from agent.session.live_config import LiveConfiguration
 from agent.settings import Settings
 from agent.store.call_state.call_item import CONNECTION, VERSTAT
@@ -224,7 +225,8 @@ class TerminalCall:
         Raises:
             UseCaseError: There is no such use case, it cannot be used, or it lacks a variable.
         """
-        self._calls.setup.only_use_case = use_case
+        self._calls.setup.choices[self._call_sid] = CallChoice(use_case)
+        self._calls.views[self._call_sid] = self._watch
         fields = {"CallSid": self._call_sid, "From": self._caller, "To": "terminal"}
         prepared = await self._calls.prepare({**fields, VERSTAT: _VERIFIED}, variables=variables)
         if unknown := sorted(variables.keys() - prepared.use_case.variables.keys()):
@@ -234,7 +236,7 @@ class TerminalCall:
             speaker = tasks.create_task(self._line.speak(), name="voice")
             self._line.greet(prepared.greeting)
             with _hung_up_by_interrupt(self._line):
-                await self._calls.run(self._call_sid, self._line, watch=self._watch)
+                await self._calls.run(self._call_sid, self._line)
             listener.cancel()
             speaker.cancel()
         self._screen.answer(f"{PROGRAM} show {self._call_sid}")

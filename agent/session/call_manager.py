@@ -48,7 +48,7 @@ from agent.usecases.relay_attributes import language_of_voice
 log = structlog.get_logger(__name__)
 
 OpenView = Callable[[LiveConfiguration], SessionObserver | None]
-"""Opens an observer of a call, for a terminal."""
+"""Opens an observer of a call, for a terminal or a page."""
 OpenedCall = tuple[SpentToken, asyncio.Task[tuple[Item, LiveConfiguration]]]
 """How a connection was opened, and its session item and configuration, once they are read."""
 
@@ -91,6 +91,8 @@ class CallManager:
         resources.telemetry.read_gauge("agent_reserved_calls", lambda: self.admission.reserved)
         of_calls = (settings, resources.store, resources.tool_registry, clock, self._count)
         self.setup = CallSetup(*of_calls)
+        self.views: dict[str, OpenView] = {}
+        """By CallSid: observers for people who make the call, who also take them out again."""
         self._writes: set[asyncio.Task[None]] = set()
 
     @property
@@ -187,24 +189,15 @@ class CallManager:
                 opened.add_done_callback(lambda task: task.cancelled() or task.exception())
 
     async def run(
-        self,
-        call_sid: str,
-        transport: Transport,
-        opened: OpenedCall | None = None,
-        watch: OpenView = lambda _: None,
+        self, call_sid: str, transport: Transport, opened: OpenedCall | None = None
     ) -> EndReason:
-        """Run a call until it is over or its connection is lost.
-
-        A terminal spends no token, and opens with `watch` an observer of its own.
-        """
+        """Run a call until it is over or its connection is lost; a terminal spends no token."""
         if opened is not None:
-            return await self._run(call_sid, transport, opened, watch)
+            return await self._run(call_sid, transport, opened)
         with self.opening(call_sid, SpentToken(TokenUse.FIRST, None)) as first:
-            return await self._run(call_sid, transport, first, watch)
+            return await self._run(call_sid, transport, first)
 
-    async def _run(
-        self, call_sid: str, transport: Transport, opened: OpenedCall, watch: OpenView
-    ) -> EndReason:
+    async def _run(self, call_sid: str, transport: Transport, opened: OpenedCall) -> EndReason:
         spent, reading = opened
         item, configuration = await reading
         self.admission.note(call_sid, caller_of(item))
@@ -222,7 +215,8 @@ class CallManager:
         observers = open_observers(
             self.resources, item, configuration, number, recovered.resumption, self.clock()
         )
-        observers.add("view", partial(watch, configuration))
+        if (open_view := self.views.get(call_sid)) is not None:
+            observers.add("view", partial(open_view, configuration))
         allowance = self._limits.allowance(item, observers, lambda: configuration.use_case.spending)
         reason, tools = EndReason.ERROR_RELAY, recovered.tools
         try:

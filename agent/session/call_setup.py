@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from itertools import chain
+from typing import NamedTuple
 
 import structlog
 
@@ -37,6 +38,17 @@ _MOST_PARSED = 256  # records of which a process keeps what was parsed
 _HISTORY_SECONDS = 1.5  # how long a set-up waits for earlier orders or bookings
 
 
+class CallChoice(NamedTuple):
+    """What is chosen for one call by its caller, at a terminal or on a page; empty = as usual."""
+
+    use_case: str = ""
+    """Answers also a caller whose profile names another."""
+    model: str = ""
+
+
+_NO_CHOICE = CallChoice()
+
+
 class CallSetup:
     """Sets up the calls of one process; all methods but `survey` may raise `StoreError`."""
 
@@ -53,8 +65,8 @@ class CallSetup:
         self._store = store
         self._tool_registry = tool_registry
         self._clock = clock
-        self.only_use_case = ""
-        """Answers every caller, also one whose profile names another; empty = as usual."""
+        self.choices: dict[str, CallChoice] = {}
+        """By CallSid: of people who make the call, who also take them out again."""
         self.follows_edits = False
         """Running calls follow edits of every record, not only of those with `liveEdits`."""
         self.edits = 0
@@ -75,7 +87,7 @@ class CallSetup:
     async def read(self, webhook: Mapping[str, object]) -> tuple[Profile, SessionItem]:
         """Set a call up from its item; raises `UseCaseError` if no use case can answer."""
         caller, outbound = call_item.identity_of(webhook), call_item.outbound_use_case(webhook)
-        only = outbound or self.only_use_case
+        only = outbound or self._choice(webhook).use_case
         likely = only or self._settings.stack_use_case
         keys = [(likely, records.CONFIGURATION), *([(caller, PROFILE)] if caller else [])]
         record, *found = await self._store.get_many(keys)
@@ -201,8 +213,12 @@ class CallSetup:
             is_outbound=is_outbound,
             variables=variables,
         )
-        model = use_case.model.identifier or self._settings.model_identifier
+        default = use_case.model.identifier or self._settings.model_identifier
+        model = self._choice(call).model or default
         return SessionItem(use_case, version, model, filled, profile_item, variables)
+
+    def _choice(self, call: Mapping[str, object]) -> CallChoice:
+        return self.choices.get(str(call.get("pk", "")), _NO_CHOICE)
 
     async def _history(self, use_case: UseCase, caller: str) -> tuple[HistoryEntry, ...]:
         if not caller:

@@ -195,6 +195,11 @@ class Settings:
     token_api_keys: kinds.Secrets = _env(
         (), "comma list for POST /token; unset = no tokens; secret"
     )
+    phone_keys: kinds.Secrets = _env(
+        (),
+        "comma list of passwords for /phone; unset = none is asked for, and /phone is served only"
+        " if WS_URL is not public; secret",
+    )
     sendgrid_api_key: str = _env("", "for e-mails; unset = none are offered; secret")
     email_from_address: kinds.Email = _env("", "sender of e-mails", "TWILIO_EMAIL_FROM_ADDRESS")
     sms_numbers: kinds.Numbers = _env(

@@ -160,6 +160,12 @@ class TwilioCall:
         await self._step()
         return is_delivered
 
+    async def voice_at(self, characters: int) -> None:
+        """The voice has come to so many characters (`SpeechPlayback.is_voiced`)."""
+        self.playback.voice_at(characters)
+        self.session.advance(self._now())
+        await self._step()
+
     async def hear(self, characters: int) -> int:
         """Wait until so many characters of the reply have arrived, or all; returns their number."""
         await self._until(

@@ -52,6 +52,8 @@ class SpeechPlayback:
     """Characters a second; 0 = it moves only by `play`."""
     heard: float = 0.0
     """Characters already played, those of sounds included."""
+    is_voiced: bool = False
+    """A voice elsewhere speaks the texts, and says by `voice_at` where it is."""
     _media: list[Media] = field(default_factory=list)
     _playing: int = 0  # position of `current`, or one before it
     _reported: int = 0
@@ -94,7 +96,8 @@ class SpeechPlayback:
 
     def advance(self, at: float) -> None:
         """Play on until `at`; nothing is played without a pace."""
-        if not self.pace:
+        if not self._moves_by_itself:
+            self._at = max(self._at, at)
             return
         seconds, self._at = max(0.0, at - self._at), max(self._at, at)
         self.heard = min(self.length, self.heard + seconds * self.pace)
@@ -105,9 +108,26 @@ class SpeechPlayback:
     @property
     def next_end(self) -> float | None:
         """When the media being played will be over; None without a pace or without media."""
-        if not self.pace or (current := self.current) is None:
+        if not self._moves_by_itself or (current := self.current) is None:
             return None
         return self._at + (current.end - self.heard) / self.pace
+
+    @property
+    def _moves_by_itself(self) -> bool:
+        if self.is_voiced and (current := self.current) is not None and current.text:
+            return False
+        return self.pace > 0
+
+    def voice_at(self, characters: int) -> None:
+        """The voice has come to so many characters of `text`; it never goes back."""
+        for media in self._media:
+            if media.text and characters < len(media.text):
+                self.play(media.begin + max(0, characters))
+                return
+            if not media.text and media.end > self.heard:
+                return  # a sound is played at the pace
+            characters -= len(media.text)
+            self.play(media.end)
 
     def queue(
         self,

@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[2]
 SAMPLE = "run-local.sh.sample"
 _PATIENCE = 60.0
 """Seconds; starting takes one or two on a machine with nothing else to do."""
-_SERVES = "serve --announce Three ways to talk to it:"
+_SERVES = "serve --announce Four ways to talk to it:"
 _TELLS = """#!/bin/sh
 echo "ran $*"
 env
@@ -118,11 +118,11 @@ async def test_talk_holds_a_conversation(clone: Path) -> None:
         await _type(process, words.removeprefix("you: "))
         await _until(process, answer)
         await _type(process, "/hangup")
-        await _until(process, "call ended (caller hangup)")
-        await _until(process, f"bash {SAMPLE} show CA")
+        closing = await _until(process, f"bash {SAMPLE} show CA")
         status = await process.wait()
 
     assert "This is the offline model" in shown
+    assert "call ended (caller hangup)" in closing
     assert status == 0
     assert (clone / ".agent" / "agent.db").exists()
 
@@ -149,7 +149,7 @@ async def test_service_starts_and_prints_no_secret(clone: Path) -> None:
     assert [value for value in secrets.values() if value in shown] == []
 
 
-async def test_port_in_use_is_the_last_line_without_the_three_ways(clone: Path) -> None:
+async def test_port_in_use_is_the_last_line_without_the_four_ways(clone: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -159,18 +159,19 @@ async def test_port_in_use_is_the_last_line_without_the_three_ways(clone: Path) 
             shown, _ = await process.communicate()
 
     assert process.returncode == 1
-    assert "Three ways" not in shown.decode()
+    assert "Four ways" not in shown.decode()
     assert shown.decode().splitlines()[-1] == (
         f"PORT: {port} is in use by another process; end it, or set another port"
     )
 
 
 def test_without_anything_set_it_loads_the_records_and_serves(clone: Path) -> None:
-    """It prints the three ways to talk to it."""
+    """It prints the four ways to talk to it."""
     told = _run(clone)
 
     assert _ran(told) == [_SERVES]  # what seeding says is not shown
-    assert "1. In a terminal:   bash run-local.sh.sample talk\n" in told
+    assert "1. In a browser:    http://localhost:3000/phone\n" in told
+    assert "2. In a terminal:   bash run-local.sh.sample talk\n" in told
     assert "http://localhost:3000/twiml\n" in told
     assert "WS_URL=ws://localhost:3000/\n" in told
 
@@ -283,3 +284,21 @@ def test_copy_with_secrets_is_not_committed() -> None:
 
     assert {"run-local.sh", ".env"} <= set(ignored)
     assert SAMPLE not in ignored
+
+
+@pytest.mark.parametrize(
+    ("more", "line"),
+    [
+        ({}, "not now: WS_URL is public; set PHONE_KEYS to a password of your own"),
+        ({"PHONE_KEYS": "a-key-of-the-phone-1"}, "http://localhost:3000/phone"),
+        ({"WEB_CONCURRENCY": "2"}, "not now: WEB_CONCURRENCY is above 1"),
+    ],
+)
+def test_browser_phone_of_a_public_service_needs_a_key_and_one_process(
+    clone: Path, more: dict[str, str], line: str
+) -> None:
+    public = {"WS_URL": "wss://voice.example.com/", "TWILIO_AUTH_TOKEN": "token"}
+
+    told = _run(clone, **public, **more)
+
+    assert f"1. In a browser:    {line}\n" in told
