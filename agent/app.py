@@ -23,6 +23,7 @@ from agent import SHIPPED_CONFIGURATION, __version__
 from agent.capacity.ecs_task_protection import OnActive, open_protection
 from agent.capacity.load_shedding import Load, keep_memory_trimmed
 from agent.capacity.speculation_budget import SpeculationBudget
+from agent.events import SenderOf, open_outbox, open_senders
 from agent.http import PRIVATE_ROUTES, PUBLIC_ROUTES, WORKER_ROUTES
 from agent.http.action_webhook import SMS_STATUS_PATH
 from agent.http.api import DIAL_KEYS, ON_DRAIN, TOKENS, ApiKeys, TokenService
@@ -74,6 +75,7 @@ from agent.twilio import rest_client
 from agent.twilio.auth_tokens import AuthTokens, open_auth_tokens
 from agent.twilio.call_recorder import open_recorder
 from agent.twilio.signature import Signatures
+from agent.usecases.call_events import NO_OUTBOX, Outbox
 
 
 def record_days(settings: Settings) -> int:
@@ -192,12 +194,14 @@ async def open_calls(
     *,
     account: rest_client.TwilioAccount | None = None,
     makes_table: bool = True,
+    tells: bool = False,
     substitutes: Substitutes = Substitutes(),
 ) -> AsyncIterator[tuple[CallManager, Store, Telemetry]]:
     """Open the adapters and the call manager, without HTTP; everything is closed on leaving.
 
     `account`: of `open_account`; None = as the settings say, without the token of a secret.
-    `makes_table`: create the file of the embedded table if it is missing.
+    `makes_table`: create the file of the embedded table if it is missing. `tells`: write events of
+    calls, and send those that any process has written.
     """
     clock, is_serving = substitutes.clock, account is not None and not substitutes.messenger
     account = account or twilio_account(settings, AuthTokens(settings.twilio_auth_token))
@@ -238,6 +242,10 @@ async def open_calls(
         recorder = await opened(open_recorder(account)) if is_serving else None
         http = HttpTools(sender, settings.secrets)
         sources = await opened(open_sources(settings.mcp_config, count))
+        outbox: Outbox = NO_OUTBOX
+        if tells:
+            sender_of = await opened(open_event_senders(settings))
+            outbox = await opened(open_outbox(store, sender_of, clock, count))
         resources = Resources(
             store,
             journals,
@@ -251,10 +259,21 @@ async def open_calls(
             prices=prices,
             tracing=tracing,
             recorder=recorder,
+            outbox=outbox,
         )
         calls = CallManager(settings, resources, clock, on_active)
         stack.push_async_callback(calls.close)
         yield calls, store, telemetry
+
+
+@asynccontextmanager
+async def open_event_senders(settings: Settings) -> AsyncIterator[SenderOf]:
+    """What sends events to receivers, under the guard of HTTP tools."""
+    async with (
+        OutboundHttp.open(settings.http_tool_hosts) as http,
+        open_senders(http.post, settings.secrets, settings.aws_region, time) as sender_of,
+    ):
+        yield sender_of
 
 
 @asynccontextmanager
@@ -307,7 +326,13 @@ async def running(
     async with (
         open_account(settings) as account,
         open_protection(settings.ecs_agent_uri if settings.task_protection else "") as on_active,
-        open_calls(settings, on_active, account=account, substitutes=substitutes) as opened,
+        open_calls(
+            settings,
+            on_active,
+            account=account,
+            tells=substitutes.store is None,
+            substitutes=substitutes,
+        ) as opened,
         open_outbound(settings, account, *opened[:2]) as outbound,
     ):
         calls, store, telemetry = opened
@@ -350,6 +375,7 @@ async def running(
             monitors = [
                 tasks.create_task(calls.load.watch(), name="lag"),
                 tasks.create_task(calls.outcomes.watch(), name="sockets"),
+                tasks.create_task(calls.outcome_queue.run(), name="outcomes"),
                 tasks.create_task(keep_memory_trimmed(), name="memory"),
                 tasks.create_task(account.auth_tokens.keep(telemetry.count), name="auth token"),
             ]
@@ -358,7 +384,7 @@ async def running(
             if keys:
                 number = worker.rpartition("-")[2]
                 operators_port = settings.metrics_port if worker else metrics_port
-                calls.call_list.process = process_address(
+                calls.announcer.list.process = process_address(
                     settings.metrics_host, operators_port, number
                 )
             made = keys[0].secret if keys and not settings.console_api_keys else ""

@@ -129,6 +129,7 @@ class DialFault(StrEnum):
     NUMBER = "number"
     CALLER_ID = "caller_id"
     USE_CASE = "use_case"
+    VARIABLE = "variable"
     LIMITED = "limited"
     REFUSED = "refused"  # by Twilio; no telephone rings
     UNREACHABLE = "unreachable"  # Twilio; whether the telephone rings is not known

@@ -63,15 +63,24 @@ class Store(Protocol):
     async def get_many(self, keys: Sequence[Key]) -> list[Item | None]:
         """The items with these keys (at most 100), in their order, in one round trip."""
 
-    async def put(self, item: Item, *, only_if_absent: bool = False) -> bool:
-        """Replace an item. With `only_if_absent`, False and no write if it exists."""
+    async def put(
+        self, item: Item, *, only_if_absent: bool = False, beside: Sequence[Item] = ()
+    ) -> bool:
+        """Replace an item. With `only_if_absent`, False and no write if it exists.
 
-    async def put_newer(self, item: Item, *, may_wait: bool = False) -> bool:
+        `beside`: at most 99 items with other keys, which are replaced in the same transaction:
+        they are written if and only if the first one is.
+        """
+
+    async def put_newer(
+        self, item: Item, *, may_wait: bool = False, beside: Sequence[Item] = ()
+    ) -> bool:
         """Replace an item, unless it exists with an equal or greater `sequence` (then False).
 
         So writes that overtake each other, or are repeated, leave the latest. `sequence` is an int;
         an item without one counts as older. With `may_wait`, a table that gains by writing several
-        items together may begin up to 40 ms later, after what is asked of it meanwhile.
+        items together may begin up to 40 ms later, after what is asked of it meanwhile. `beside`:
+        as in `put`.
         """
 
     async def merge(self, pk: str, sk: str, attributes: Mapping[str, object]) -> None:
@@ -80,11 +89,17 @@ class Store(Protocol):
     async def query(self, pk: str, sk_prefix: str = "") -> list[Item]:
         """All items of a partition whose sort key begins so, in the order of `sk`."""
 
-    async def query_index(self, pk1: str, sk1_prefix: str = "") -> list[Item]:
-        """As `query`, on the index `index-1-full`, in the order of `sk1`."""
+    async def query_index(self, pk1: str, sk1_prefix: str = "", *, first: int = 0) -> list[Item]:
+        """As `query`, on the index `index-1-full`, in the order of `sk1`.
 
-    async def move(self, pk: str, sk: str, item: Item) -> bool:
-        """Delete one item and write another, atomically; False and no write if it is absent."""
+        `first`: at most so many are read; 0 = all.
+        """
+
+    async def move(self, pk: str, sk: str, item: Item, *, beside: Sequence[Item] = ()) -> bool:
+        """Delete one item and write another, atomically; False and no write if it is absent.
+
+        `beside`: as in `put`.
+        """
 
     async def delete(self, pk: str, sk: str) -> None:
         """Delete one item; does nothing if it is absent."""

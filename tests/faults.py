@@ -457,6 +457,43 @@ _FAULTS: dict[str, tuple[tuple[str, str, str], ...]] = {
          "        if True:\n            self.reason",
          "8: the reason of an end that was carried out stands"),
     ),
+    "events/delivery": (
+        ("in enumerate(waiting):", "in enumerate(waiting[::-1]):",
+         "the events of a call are sent in their order"),
+        ("return until if await self._store.put(lease, only_if_absent=True) else None",
+         "return until if await self._store.put(lease) else None",
+         "of two processes one sends the events of a call"),
+        ("        is_dead = error.is_final or now + pause > event.since + times.give_up\n",
+         "        is_dead = now + pause > event.since + times.give_up\n",
+         "a receiver that is gone gets no further attempt"),
+    ),
+    "usecases/outcome_schema": (
+        ("return decides if decides in found else None if None in found else not decides",
+         "return decides if decides in found else not decides",
+         "outcome: what is not known decides nothing"),
+        ("if holds is None or lacks else Success.YES", "if holds is None else Success.YES",
+         "outcome: a required field that is not known is no success"),
+        ("one for name, one in self.fields.items() if one.source is None}",
+         "one for name, one in self.fields.items()}",
+         "outcome: a model is not asked for what a tool knows"),
+    ),
+    "usecases/call_variables": (
+        ("text := _text(each[name])", "text := str(each[name])",
+         "variables: what is no text or number is left out"),
+        ("    if tool.timeout > _MOST_SECONDS:\n", "    if tool.timeout > 15:\n",
+         "variables: the webhook is answered in time"),
+    ),
+    "session/outcome_queue": (
+        ("                    except ValueError as error:\n"
+         "                        messages += _sent_back(given, str(error))\n",
+         "                    except ValueError:\n"
+         "                        return _Answer(Asked.ANSWERED)\n",
+         "outcome: an answer that does not fit is sent back, then refused"),
+        (".call_sid) > call.number:", ".call_sid) > call.number + 1:",
+         "outcome: a call that went on is counted once"),
+        ("        if is_spent or self._requests >= self.requests:",
+         "        if is_spent:", "outcome: a day has a limit of requests"),
+    ),
     "usecases/caller_identity": (
         ('for code in ("+", "+1")',
          'for code in ("+",)', "withheld numbers have the code of North America before them, too"),
@@ -717,8 +754,12 @@ def _run(tree: Path, tests: list[Path]) -> str:
     if ran.returncode == 0:
         return "SURVIVED"
     found = re.search(
-        r"^(?:FAILED|ERROR) tests/(?:call|usecases)/(.+?)(?: - .*)?$", ran.stdout, re.MULTILINE
+        r"^(?:FAILED|ERROR) tests/(?:call|usecases|events)/(.+?)(?: - .*)?$",
+        ran.stdout,
+        re.MULTILINE,
     )
+    pattern = r"^(?:FAILED|ERROR) tests/(?:call|usecases|session)/(.+?)(?: - .*)?$"
+    found = re.search(pattern, ran.stdout, re.MULTILINE)
     return f"caught by {found[1]}" if found else f"NOT RUN: {ran.stdout[-300:]}{ran.stderr[-300:]}"
 
 

@@ -40,13 +40,17 @@ class CountingStore:
         await self._note("get_many")
         return await self.inner.get_many(keys)
 
-    async def put(self, item: Item, *, only_if_absent: bool = False) -> bool:
+    async def put(
+        self, item: Item, *, only_if_absent: bool = False, beside: Sequence[Item] = ()
+    ) -> bool:
         await self._note("put")
-        return await self.inner.put(item, only_if_absent=only_if_absent)
+        return await self.inner.put(item, only_if_absent=only_if_absent, beside=beside)
 
-    async def put_newer(self, item: Item, *, may_wait: bool = False) -> bool:
+    async def put_newer(
+        self, item: Item, *, may_wait: bool = False, beside: Sequence[Item] = ()
+    ) -> bool:
         await self._note("put_newer")
-        return await self.inner.put_newer(item, may_wait=may_wait)
+        return await self.inner.put_newer(item, may_wait=may_wait, beside=beside)
 
     async def merge(self, pk: str, sk: str, attributes: Mapping[str, object]) -> None:
         await self._note("merge")
@@ -56,13 +60,13 @@ class CountingStore:
         await self._note("query")
         return await self.inner.query(pk, sk_prefix)
 
-    async def query_index(self, pk1: str, sk1_prefix: str = "") -> list[Item]:
+    async def query_index(self, pk1: str, sk1_prefix: str = "", *, first: int = 0) -> list[Item]:
         await self._note("query_index")
-        return await self.inner.query_index(pk1, sk1_prefix)
+        return await self.inner.query_index(pk1, sk1_prefix, first=first)
 
-    async def move(self, pk: str, sk: str, item: Item) -> bool:
+    async def move(self, pk: str, sk: str, item: Item, *, beside: Sequence[Item] = ()) -> bool:
         await self._note("move")
-        return await self.inner.move(pk, sk, item)
+        return await self.inner.move(pk, sk, item, beside=beside)
 
     async def delete(self, pk: str, sk: str) -> None:
         await self._note("delete")

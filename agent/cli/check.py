@@ -31,6 +31,7 @@ from agent.usecases.folders import load_record, use_case_folders
 from agent.usecases.http_tool import HttpTool
 from agent.usecases.model_times import NO_TIMES, time_limits
 from agent.usecases.named_tools import usable_everywhere
+from agent.usecases.receivers import RECEIVERS_FILE, load_receivers, receivers_of
 from agent.usecases.record import CONFIGURATION, parse_use_case
 
 _OF_LANGUAGE = re.compile(r"languages\.([^.]+)\.")
@@ -84,6 +85,7 @@ async def _run(asked: argparse.Namespace) -> int:
         for line in () if wrong else _recording_remarks(settings, folder, specs):
             print(line)
         faults += _limit_faults(settings, folder, specs) if not wrong else []
+        faults += _receiver_faults(settings)
         faults += await _default_faults(settings)
     if asked.table:
         faults += await _table_faults(asked, specs, usable)
@@ -105,6 +107,21 @@ def _folder_faults(
     if not (wrong := seed.check(folder, specs, usable) or _script_faults(folder, specs)):
         print(f"use cases: {_names_in(folder)}")
     return wrong + _scenario_faults(folder, {} if wrong else _tools_in(folder, specs))
+
+
+def _receiver_faults(settings: Settings) -> list[str]:
+    """The faults of receivers.toml: of the file, or of what the settings allow."""
+    try:
+        receivers = receivers_of(load_receivers(settings.configuration))
+    except UseCaseError as error:
+        return [str(error)]
+    if receivers:
+        print(f"receivers of events: {', '.join(each.name for each in receivers)}")
+    return [
+        f"{RECEIVERS_FILE}: receivers.{each.name}.{fault}"
+        for each in receivers
+        if (fault := each.fault(settings.http_tool_hosts, settings.secrets))
+    ]
 
 
 def _list_settings() -> None:
@@ -164,7 +181,9 @@ def _limit_faults(settings: Settings, folder: Path, specs: Mapping[str, ToolSpec
         use_case = parse_use_case(load_record(each, specs), specs)[0]
         model = use_case.model
         identifier = model.identifier or settings.model_identifier
-        if use_case.spending.over(settings.spending).call_cost:
+        asks = bool(use_case.outcome and use_case.outcome.asked_fields)
+        costs = settings.outcome_cost_per_day if asks else 0.0
+        if use_case.spending.over(settings.spending).call_cost or costs:
             for name in (identifier, *fallbacks):
                 if name not in {*prices.models, "offline:"}:
                     yield f"use-cases/{each.name}: a limit of its cost needs a price of {name}"

@@ -47,6 +47,26 @@ def add_config(command: argparse.ArgumentParser) -> None:
     )
 
 
+def add_variables(command: argparse.ArgumentParser) -> None:
+    """Add the option `--var`, which may be given several times: pairs of name and value."""
+    command.add_argument(
+        "--var",
+        dest="variables",
+        type=_pair,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a variable of the use case in this call; may be repeated",
+    )
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, is_given, value = text.partition("=")
+    if not (name and is_given):
+        raise argparse.ArgumentTypeError("must be NAME=VALUE")
+    return name, value
+
+
 def positive(text: str) -> float:
     """The type of an option: a number above 0."""
     try:

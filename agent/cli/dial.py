@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from agent import app
-from agent.cli.command import Commands, quiet_settings
+from agent.cli.command import Commands, add_variables, quiet_settings
 
 
 def add(commands: Commands) -> None:
@@ -18,6 +18,7 @@ def add(commands: Commands) -> None:
     dialling.add_argument(
         "--from", dest="caller_id", default="", metavar="NUMBER", help="instead of OUTBOUND_FROM"
     )
+    add_variables(dialling)
     dialling.add_argument("--wait", action="store_true", help="wait for the end of the call")
     dialling.set_defaults(run=_run)
 
@@ -29,7 +30,9 @@ async def _run(asked: argparse.Namespace) -> int:
         app.open_calls(settings, account=account) as (calls, store, _),
         app.open_outbound(settings, account, calls, store) as outbound,
     ):
-        call_sid = await outbound.dial(asked.number, asked.use_case, asked.caller_id)
+        call_sid = await outbound.dial(
+            asked.number, asked.use_case, asked.caller_id, dict(asked.variables)
+        )
         print(call_sid)
         if not asked.wait:
             return 0

@@ -15,7 +15,18 @@ from pathlib import Path
 from dotenv import load_dotenv
 
 from agent import __version__
-from agent.cli import caller_data, check, dial, new_agent, recorded_calls, seeding, serve, talk
+from agent.cli import (
+    caller_data,
+    check,
+    dial,
+    new_agent,
+    outcome_command,
+    recorded_calls,
+    seeding,
+    sent_events,
+    serve,
+    talk,
+)
 from agent.cli.command import PROGRAM
 from agent.cli.evaluation import call, evaluate, load_test, probe
 from agent.errors import AgentError
@@ -27,7 +38,7 @@ _DESCRIPTION = (
 )
 _MODULES = (
     serve, talk, new_agent, dial, seeding, check, call, evaluate, load_test, probe, recorded_calls,
-    caller_data,
+    caller_data, sent_events, outcome_command,
 )  # fmt: skip
 
 

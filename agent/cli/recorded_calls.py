@@ -57,7 +57,7 @@ def add(commands: Commands) -> None:
     )
     when = listing.add_mutually_exclusive_group()
     when.add_argument(
-        "--since", type=_period, default=_DAY, metavar="TIME", help="30m, 2h, 7d; default 24h"
+        "--since", type=period, default=_DAY, metavar="TIME", help="30m, 2h, 7d; default 24h"
     )
     when.add_argument("--day", type=date.fromisoformat, metavar="DATE", help="2026-11-28")
     for option, metavar, meaning in (
@@ -99,7 +99,8 @@ def add(commands: Commands) -> None:
     replaying.set_defaults(run=_replay, status_of_fault=NOT_TRIED)
 
 
-def _period(text: str) -> timedelta:
+def period(text: str) -> timedelta:
+    """The type of an option: a time such as 30m, 2h, 1d."""
     found = _PERIOD.fullmatch(text)
     if not found:
         raise argparse.ArgumentTypeError("must be a number with m, h or d: 30m, 2h")

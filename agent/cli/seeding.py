@@ -26,6 +26,7 @@ from agent.scenarios.scenario import ScenarioError
 from agent.scenarios.scenario_files import read_folder
 from agent.settings import Settings
 from agent.usecases import seed
+from agent.usecases.receivers import RECEIVERS_KEY, load_receivers
 from agent.usecases.versions import Versions
 
 
@@ -156,4 +157,10 @@ async def _load(settings: Settings, asked: argparse.Namespace) -> list[seed.Seed
             return await seed.roll_back(versions, asked.to, specs)
         if asked.canary is not None:
             return await seed.try_out(versions, folder, specs, asked.canary)
-        return await seed.seed(store, folder, specs, now=now, use_case=use_case, dry_run=dry_run)
+        receivers = None if use_case else load_receivers(folder)
+        written = await seed.seed(store, folder, specs, now=now, use_case=use_case, dry_run=dry_run)
+        if receivers is not None:
+            if not dry_run:
+                await store.put(receivers)
+            written.append(seed.SeedResult(*RECEIVERS_KEY))
+        return written

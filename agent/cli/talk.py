@@ -11,15 +11,16 @@ import asyncio
 import secrets
 import signal
 import sys
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
+from types import MappingProxyType
 
 from agent import app
 from agent.cli.call_view import CallView, request_text
-from agent.cli.command import PROGRAM, Commands, add_config, read_settings
+from agent.cli.command import PROGRAM, Commands, add_config, add_variables, read_settings
 from agent.cli.edits import follow_edits
 from agent.cli.local_model import NOTICE, USE_CASE, open_local_model
 from agent.cli.terminal_screen import Screen, open_screen
@@ -101,6 +102,7 @@ def add(commands: Commands) -> None:
         help="load a file of the configuration when it is saved; it counts from the next turn;"
         " no effect with TABLE_NAME",
     )
+    add_variables(talking)
     add_config(talking)
     talking.set_defaults(run=_run, loop=TalkLoop)
 
@@ -141,7 +143,7 @@ async def _run(asked: argparse.Namespace) -> int:
                 call = TerminalCall(
                     calls, screen, asked.caller, is_paced=is_paced, language=asked.language
                 )
-                use_case = await call.run(use_case, typed)
+                use_case = await call.run(use_case, typed, dict(asked.variables))
     return 0
 
 
@@ -210,18 +212,25 @@ class TerminalCall:
         self._view: asyncio.Future[CallView] = asyncio.get_running_loop().create_future()
         self._next: str | None = None
 
-    async def run(self, use_case: str, typed: asyncio.Queue[str | None]) -> str | None:
+    async def run(
+        self,
+        use_case: str,
+        typed: asyncio.Queue[str | None],
+        variables: Mapping[str, str] = MappingProxyType({}),
+    ) -> str | None:
         """Run the call until it ends, or until None is typed.
 
         Returns the use case of the call that follows; None = no call follows.
 
         Raises:
-            UseCaseError: There is no such use case, or it cannot be used.
+            UseCaseError: There is no such use case, it cannot be used, or it lacks a variable.
         """
         self._calls.setup.choices[self._call_sid] = CallChoice(use_case)
         self._calls.views[self._call_sid] = self._watch
         fields = {"CallSid": self._call_sid, "From": self._caller, "To": "terminal"}
-        prepared = await self._calls.prepare({**fields, VERSTAT: _VERIFIED})
+        prepared = await self._calls.prepare({**fields, VERSTAT: _VERIFIED}, variables=variables)
+        if unknown := sorted(variables.keys() - prepared.use_case.variables.keys()):
+            raise UseCaseError(f"--var: {prepared.use_case.name} has no variable {unknown[0]!r}")
         async with asyncio.TaskGroup() as tasks:
             listener = tasks.create_task(self._listen(typed), name="listener")
             speaker = tasks.create_task(self._line.speak(), name="voice")

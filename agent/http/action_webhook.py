@@ -79,6 +79,12 @@ _TRANSFER_FIELDS: Mapping[str, Mapping[str, TransferOutcome]] = {
 https://www.twilio.com/docs/voice/twiml/dial, /enqueue and /refer. Any other value means that no
 person was reached: the caller then loses a moment only. A call redirected out of a queue was taken
 by a person (a Flex conference does so). `ReferSipResponseCode` comes alone if a switch refused."""
+_TRANSFER_FAULTS = {
+    TransferOutcome.COMPLETED: "",
+    TransferOutcome.UNANSWERED: "unanswered",
+    TransferOutcome.CALLER_GONE: "caller_gone",
+}
+"""As `transfer.failed` has them."""
 
 
 @routes.post("/twiml/action")
@@ -87,12 +93,16 @@ async def follow_up(request: web.Request) -> web.Response:
     fields = await verified_call(request)
     request.app[CALLS].admission.release(fields["CallSid"])
     status, cause = fields.get("SessionStatus"), request.query.get("cause")
+    transfer = transfer_outcome(fields)
+    if transfer is not None:
+        announcer, number = request.app[CALLS].announcer, request.query.get("transfer", "")
+        await announcer.transfer_ended(fields["CallSid"], number, _TRANSFER_FAULTS[transfer])
     step = after_session(
         ActionReport(
             status=SessionStatus(status) if status in set(SessionStatus) else SessionStatus.FAILED,
             is_call_completed=fields.get("CallStatus") == "completed",
             handoff=HandoffData.read(fields.get("HandoffData", "")),
-            transfer=transfer_outcome(fields),
+            transfer=transfer,
             repeated=ResumeCause(cause) if cause in set(ResumeCause) else None,
         )
     )
@@ -120,6 +130,10 @@ async def carry_out(
     request: web.Request, fields: Mapping[str, str], step: NextStep
 ) -> web.Response:
     """Carry a decision out; the request is of the action URL, or of the fallback URL."""
+    call_sid, announcer = fields["CallSid"], request.app[CALLS].announcer
+    if isinstance(step, CallOver | HangUpCall | Apologize):
+        has_hung_up = fields.get("CallStatus") == "completed"
+        await announcer.is_over(call_sid, has_hung_up=has_hung_up)
     match step:
         case CallOver():
             return answer(twiml.empty())
@@ -142,11 +156,15 @@ async def carry_out(
             return answer(twiml.redirect(url, sentence=sentence, pause_seconds=PATIENCE_SECONDS))
         case Transfer(handoff, without_target):
             use_case = await request.app[CALLS].setup.use_case(request.query.get("useCase", ""))
+            target = use_case.transfer_target
             document = transfer_document(
-                use_case.transfer_target, handoff, fields, request.app[SETTINGS], use_case.name
+                target, handoff, fields, request.app[SETTINGS], use_case.name
             )
             if document is None:
                 return await carry_out(request, fields, without_target)
+            kind = type(target).__name__.removesuffix("Target").lower()
+            number = _session_id(request, fields)
+            await announcer.transfer_began(call_sid, number, kind, handoff.reason)
             return answer(document)
 
 

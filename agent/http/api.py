@@ -17,14 +17,17 @@ import hashlib
 import hmac
 import math
 from collections.abc import Callable, Sequence
+from typing import Annotated
 
 import msgspec
 import structlog
 from aiohttp import web
+from msgspec import Meta
 
 from agent.errors import DialError, DialFault, StoreError
 from agent.http.middleware import CALLS, OUTBOUND, TELEMETRY, form_of, json_of, media_type
 from agent.twilio.rest_client import VoiceAccess
+from agent.usecases.call_variables import LONGEST_VALUE
 from agent.usecases.caller_identity import is_client
 
 log = structlog.get_logger(__name__)
@@ -40,11 +43,13 @@ REFUSALS_OF_AN_ADDRESS = 20
 _NOT_STORED = {"Cache-Control": "no-store"}
 _ASK_FOR_KEY = {"WWW-Authenticate": "Bearer"}
 
+_DIAL_FORM = "needs JSON with to and useCase, perhaps from and variables (texts by name)"
 _DIAL_STATUSES = {
     DialFault.UNCONFIGURED: 503,
     DialFault.NUMBER: 403,
     DialFault.CALLER_ID: 400,
     DialFault.USE_CASE: 404,
+    DialFault.VARIABLE: 400,
     DialFault.LIMITED: 429,
     DialFault.REFUSED: 502,
     DialFault.UNREACHABLE: 502,
@@ -178,6 +183,7 @@ class _DialRequest(msgspec.Struct, rename={"use_case": "useCase", "caller_id": "
     to: str
     use_case: str
     caller_id: str = ""
+    variables: dict[str, Annotated[str, Meta(max_length=LONGEST_VALUE)]] = {}
 
 
 @private_routes.post("/dial")
@@ -192,9 +198,11 @@ async def dial(request: web.Request) -> web.Response:
         return _refuse_dial(request, "busy", 503, "no call can be taken now")
     wanted = await json_of(request, _DialRequest)
     if wanted is None:
-        return _refuse_dial(request, "invalid", 400, "needs JSON with to and useCase, perhaps from")
+        return _refuse_dial(request, "invalid", 400, _DIAL_FORM)
     try:
-        call_sid = await request.app[OUTBOUND].dial(wanted.to, wanted.use_case, wanted.caller_id)
+        call_sid = await request.app[OUTBOUND].dial(
+            wanted.to, wanted.use_case, wanted.caller_id, wanted.variables
+        )
     except DialError as error:
         return _refuse_dial(request, error.fault, _DIAL_STATUSES[error.fault], error.detail)
     except StoreError:

@@ -83,7 +83,8 @@ def transfer_document(
     use_case: str,
 ) -> str | None:
     """TwiML that transfers a call; None if the target cannot be reached from this call."""
-    afterwards = action_url(settings, use_case, fields)
+    session = fields.get("SessionId", "")
+    afterwards = action_url(settings, use_case, fields, **{"transfer": session} if session else {})
     ours = our_number(fields) or settings.outbound_from
     task: dict[str, str | dict[str, str]] = {
         "reason": handoff.reason,

@@ -43,6 +43,7 @@ from agent.ports import TextMessage
 from agent.session import caller_limits
 from agent.session.call_manager import CallManager
 from agent.session.caller_limits import CallerLimitError
+from agent.session.outbound import OutboundCallRecord
 from agent.settings import Settings
 from agent.store.call_state.call_item import is_forged, our_number
 from agent.twilio import twiml
@@ -75,15 +76,16 @@ async def answer_call(request: web.Request) -> web.Response:
         calls.outcomes.rang(fields["CallSid"])
     if fields.get("ErrorCode") and fields.get("CallStatus") == "in-progress":  # the fallback URL
         return await carry_out(request, fields, Reconnect(ResumeCause.LOST))
-    outbound_use_case = await _outbound_use_case(request, fields)
-    if isinstance(outbound_use_case, web.Response):
-        return outbound_use_case
-    if rejected := _without_slot(request, fields, is_outbound=bool(outbound_use_case)):
+    dialled = await _dialled(request, fields)
+    if isinstance(dialled, web.Response):
+        return dialled
+    if rejected := _without_slot(request, fields, is_outbound=dialled is not None):
         return rejected
     with ExitStack() as slot:
         slot.callback(calls.admission.release, fields["CallSid"])
         try:
-            prepared = await calls.prepare(fields, outbound_use_case)
+            use_case, variables = (dialled.use_case, dialled.variables) if dialled else ("", {})
+            prepared = await calls.prepare(fields, use_case, variables=variables)
         except CallerLimitError as limit:
             refuse(request, limit.reason, 429)
             return answer(twiml.say_and_hang_up(TOO_OFTEN))
@@ -92,15 +94,17 @@ async def answer_call(request: web.Request) -> web.Response:
     return answer(connect_document(request.app[SETTINGS], prepared, fields, calls.speech))
 
 
-async def _outbound_use_case(request: web.Request, fields: Mapping[str, str]) -> str | web.Response:
-    """The use case of an outbound call, empty for an inbound call; else what is answered at once.
+async def _dialled(
+    request: web.Request, fields: Mapping[str, str]
+) -> OutboundCallRecord | web.Response | None:
+    """For what an outbound call was made; None for an inbound call; else what is answered at once.
 
     A fax is hung up, an answering machine hears one message. An unknown answer counts as a person,
     because hanging up on a person is worse than talking to a machine
     (https://www.twilio.com/docs/voice/answering-machine-detection).
     """
     if "dial" not in request.query:
-        return ""
+        return None
     dial = await request.app[OUTBOUND].claim(request.query["dial"], fields)
     if dial is None:
         return refuse(request, "dial", 403)
@@ -114,7 +118,7 @@ async def _outbound_use_case(request: web.Request, fields: Mapping[str, str]) ->
         language = use_case.relay.get("language", "")
         known = language if _SAY_LANGUAGE.fullmatch(language) else ""
         return answer(twiml.say_and_hang_up(use_case.voicemail or VOICEMAIL, language=known))
-    return dial.use_case
+    return dial
 
 
 def _without_slot(

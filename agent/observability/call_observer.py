@@ -22,6 +22,7 @@ from agent.observability.call_summary import CallFacts, CallSummary, by_kind
 from agent.observability.metrics import Metrics
 from agent.observability.turn_stages import OURS, Activity, TrackedTurn
 from agent.ports import ObservedStep
+from agent.usecases.outcome_schema import CallOutcome
 
 log = structlog.get_logger(__name__)
 
@@ -62,6 +63,11 @@ class CallObserver:
         """What these tokens cost; None = not known, as a model has no price."""
         costs = self._facts.prices.each(self._summary.used)
         return sum(costs.values()) if costs.keys() == self._summary.used.keys() else None
+
+    @property
+    def outcome(self) -> CallOutcome | None:
+        """What the call has yielded; None before its end."""
+        return self._summary.outcome
 
     @property
     def is_unanswered(self) -> bool:

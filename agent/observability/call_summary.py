@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tomllib
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -20,11 +20,12 @@ import structlog
 from agent.call.actions import Record, Speak
 from agent.call.events import CallerSpoke, EndReason, Playback, PlaybackReported, TokensCounted
 from agent.call.heard_alignment import letters
-from agent.call.history import AgentSaid, SpeechSource
+from agent.call.history import AgentSaid, Fact, Note, SpeechSource, ToolUsed
 from agent.call.messages import Usage
 from agent.errors import AgentError
 from agent.observability.turn_stages import Activity
 from agent.ports import ObservedStep
+from agent.usecases.outcome_schema import CallOutcome
 
 log = structlog.get_logger(__name__)
 
@@ -112,6 +113,10 @@ class CallFacts:
     prices: Prices = NO_PRICES
     rung_seconds: float | None = None
     """From the voice webhook to the first event; None = not known, or not the first connection."""
+    earlier: Sequence[Fact] = ()
+    """Those of earlier connections of the call."""
+    outcome: Callable[[Sequence[Fact], EndReason], CallOutcome | None] = lambda *_: None
+    """What the call has yielded, from the runs of tools and the notes among its facts."""
 
 
 class CallSummary:
@@ -122,6 +127,9 @@ class CallSummary:
         self._interrupts: Counter[str] = Counter()
         self._tools: dict[str, Counter[str]] = {}
         self.used: dict[str, Counter[str]] = {}
+        self._facts: dict[int, Fact] = {}
+        self.outcome: CallOutcome | None = None
+        """Set by `write`."""
         self._agent = _TalkTime()
         self._caller = _TalkTime()
 
@@ -145,11 +153,16 @@ class CallSummary:
             if type(action) is Speak:
                 self._agent.letters += letters(action.text)
             elif type(action) is Record:
-                match action.fact:
-                    case AgentSaid(text, SpeechSource.GREETING, False) if text not in said:
-                        self._agent.letters += letters(text)
-                    case _:
-                        pass
+                self._note_fact(action, said)
+
+    def _note_fact(self, record: Record, said: Container[str]) -> None:
+        match record.fact:
+            case AgentSaid(text, SpeechSource.GREETING, False) if text not in said:
+                self._agent.letters += letters(text)
+            case ToolUsed() | Note() as fact:
+                self._facts[record.position] = fact
+            case _:
+                pass
 
     def add_tool(self, run: Activity) -> None:
         self._tools.setdefault(run.tool, Counter())[run.outcome] += 1
@@ -162,6 +175,11 @@ class CallSummary:
         costs, stamp = facts.prices.each(self.used), facts.stamp()
         agent, caller, is_measured = self._talk()
         optional: dict[str, object] = {"resume": facts.resume} if facts.resume else {}
+        known = {**dict(enumerate(facts.earlier)), **self._facts}
+        self.outcome = facts.outcome([known[position] for position in sorted(known)], reason)
+        if self.outcome is not None:
+            optional |= {"success": self.outcome.success, "contained": self.outcome.is_contained}
+            optional |= {"transfer": self.outcome.transfer} if self.outcome.transfer else {}
         if costs and len(costs) == len(self.used):
             price = round(sum(costs.values()), 6)
             optional |= {"price": price, "currency": facts.prices.currency}

@@ -99,11 +99,17 @@ class MeasuredStore:
     async def get_many(self, keys: Sequence[Key]) -> list[Item | None]:
         return await self._measured("get_many", self._store.get_many(keys))
 
-    async def put(self, item: Item, *, only_if_absent: bool = False) -> bool:
-        return await self._measured("put", self._store.put(item, only_if_absent=only_if_absent))
+    async def put(
+        self, item: Item, *, only_if_absent: bool = False, beside: Sequence[Item] = ()
+    ) -> bool:
+        putting = self._store.put(item, only_if_absent=only_if_absent, beside=beside)
+        return await self._measured("put", putting)
 
-    async def put_newer(self, item: Item, *, may_wait: bool = False) -> bool:
-        return await self._measured("put_newer", self._store.put_newer(item, may_wait=may_wait))
+    async def put_newer(
+        self, item: Item, *, may_wait: bool = False, beside: Sequence[Item] = ()
+    ) -> bool:
+        putting = self._store.put_newer(item, may_wait=may_wait, beside=beside)
+        return await self._measured("put_newer", putting)
 
     async def merge(self, pk: str, sk: str, attributes: Mapping[str, object]) -> None:
         await self._measured("merge", self._store.merge(pk, sk, attributes))
@@ -111,11 +117,12 @@ class MeasuredStore:
     async def query(self, pk: str, sk_prefix: str = "") -> list[Item]:
         return await self._measured("query", self._store.query(pk, sk_prefix))
 
-    async def query_index(self, pk1: str, sk1_prefix: str = "") -> list[Item]:
-        return await self._measured("query_index", self._store.query_index(pk1, sk1_prefix))
+    async def query_index(self, pk1: str, sk1_prefix: str = "", *, first: int = 0) -> list[Item]:
+        querying = self._store.query_index(pk1, sk1_prefix, first=first)
+        return await self._measured("query_index", querying)
 
-    async def move(self, pk: str, sk: str, item: Item) -> bool:
-        return await self._measured("move", self._store.move(pk, sk, item))
+    async def move(self, pk: str, sk: str, item: Item, *, beside: Sequence[Item] = ()) -> bool:
+        return await self._measured("move", self._store.move(pk, sk, item, beside=beside))
 
     async def delete(self, pk: str, sk: str) -> None:
         await self._measured("delete", self._store.delete(pk, sk))

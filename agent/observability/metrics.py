@@ -62,6 +62,13 @@ _COUNTERS_AND_GAUGES = {
         "Calls not set up, or ended by a fault of the service, each counted once."
     ),
     "agent_calls_total{use_case,end_reason}": "Calls ended.",
+    "agent_call_outcomes_total{use_case,success,contained,transfer}": (
+        "Calls by what they have yielded, each counted once, after its end."
+    ),
+    "agent_before_call_total{use_case,outcome}": (
+        "Requests to the customer's system before a call was answered."
+    ),
+    "agent_outcome_requests_total{outcome}": "Calls about whose outcome a model was asked.",
     "agent_guard_total{use_case,guard}": "Replies stopped by a guard, by its reason.",
     "agent_calls_refused_total{reason}": "Calls refused.",
     "agent_call_resumes_total{cause,outcome}": "Calls resumed on a new socket.",
@@ -70,6 +77,12 @@ _COUNTERS_AND_GAUGES = {
     "agent_auth_token_reads_total{outcome}": "Reads of the auth token's secret after the start.",
     "agent_messages_total{channel,status}": (
         "Messages by status; one message may be counted in several."
+    ),
+    "agent_events_total{receiver,outcome}": (
+        "Attempts to deliver events: delivered, failed; dead = given up."
+    ),
+    "agent_events_overdue": (
+        "Events that wait past their time, as the latest sweep of the outbox saw, at most 400."
     ),
     "agent_tool_source_up{source}": "1 while the MCP server offers its tools.",
     "agent_journal_facts_waiting": "Facts of calls not yet written.",
@@ -148,6 +161,7 @@ _WITH_EXEMPLAR = {
 }
 """Observations of these name the trace they belong to."""
 _TOGETHER: dict[str, Together] = {
+    "agent_events_overdue": "highest",
     "agent_llm_breaker_open": "highest",
     "agent_build_info": "highest",
     "agent_draining": "highest",

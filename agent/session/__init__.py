@@ -13,6 +13,7 @@ from agent.observability.tracing import Tracing
 from agent.ports import Messenger, Recorder, Store
 from agent.store.call_state.journal import Journals
 from agent.tools import ToolRegistry
+from agent.usecases.call_events import NO_OUTBOX, Outbox
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,3 +32,4 @@ class Resources:
     prices: Prices = NO_PRICES
     tracing: Tracing | None = None
     recorder: Recorder | None = None
+    outbox: Outbox = NO_OUTBOX

@@ -1,4 +1,4 @@
-"""The calls that run in this process, and what is counted of them."""
+"""The connections and sessions of this process, and how they are stopped when it drains."""
 
 from __future__ import annotations
 

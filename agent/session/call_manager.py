@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 
 import structlog
 
@@ -26,18 +27,19 @@ from agent.observability.tracing import TracedToolExecutor
 from agent.ports import Item, ToolExecutor, Transport
 from agent.session import Resources, resume
 from agent.session.active_calls import ActiveCalls, RunningCall
+from agent.session.announcements import CallAnnouncer
 from agent.session.call_outcomes import CallOutcomes
 from agent.session.call_recording import CallRecordings
 from agent.session.call_setup import CallSetup
 from agent.session.caller_limits import CallerLimits, caller_of
 from agent.session.live_config import ConfigDependencies, LiveConfiguration, interned, open_for_call
 from agent.session.observers import SessionObserver, open_observers
+from agent.session.outcome_queue import EndedCall, OutcomeQueue
 from agent.session.resume import RecoveredCall, ResumeAttempt
 from agent.session.session import CallDependencies, Session
 from agent.settings import Settings
 from agent.store.call_state import call_item
 from agent.store.call_state.call_item import SessionItem, SpentToken, TokenUse
-from agent.store.call_state.call_list import CallList
 from agent.tools import CallContext, IdempotencyStore
 from agent.twilio.speech_failover import SpeechHealth
 from agent.usecases import UseCase, prompt
@@ -72,8 +74,7 @@ class CallManager:
         on_active: Callable[[int], None] = lambda _: None,
     ) -> None:
         self.resources = resources
-        self.load = resources.load
-        self.clock = clock
+        self.load, self.clock = resources.load, clock
         self._settings = settings
         self._store = resources.store
         self._count = resources.telemetry.count
@@ -83,14 +84,17 @@ class CallManager:
         self.speech = SpeechHealth(clock)
         self.outcomes = CallOutcomes(resources.store, self._count, clock)
         self.recordings = CallRecordings(resources.store, resources.recorder, clock)
+        days = {"days": settings.call_days, "longest_days": settings.record_days}
+        self.announcer = CallAnnouncer(resources.store, resources.outbox, clock, **days)
+        self.outcome_queue = OutcomeQueue(settings, resources, clock)
         self.active_calls = ActiveCalls(self.admission, on_active)
         resources.telemetry.read_gauge("agent_reserved_calls", lambda: self.admission.reserved)
-        self.setup = CallSetup(settings, resources.store, resources.tool_registry, clock)
+        of_calls = (settings, resources.store, resources.tool_registry, clock, self._count)
+        self.setup = CallSetup(*of_calls)
         self.views: dict[str, OpenView] = {}
         """By CallSid: observers for people who make the call, who also take them out again."""
         self.running: dict[str, RunningCall] = {}
         """By CallSid, on its latest connection."""
-        self.call_list = CallList(resources.store, clock, settings.call_days, settings.record_days)
         self._writes: set[asyncio.Task[None]] = set()
 
     @property
@@ -99,22 +103,34 @@ class CallManager:
         return self.admission.is_full or not self.load.allows_calls
 
     async def prepare(
-        self, webhook: Mapping[str, str], outbound: str = "", *, is_admitted: bool = False
+        self,
+        webhook: Mapping[str, str],
+        outbound: str = "",
+        *,
+        is_admitted: bool = False,
+        variables: Mapping[str, str] = MappingProxyType({}),
     ) -> PreparedCall:
         """Set a call up from its voice webhook, in one round trip to the table.
 
         The item that opens the connection is written while the rest is read; what was read is
-        merged into it afterwards. `outbound` is the use case of an outbound call; a call in
-        progress `is_admitted` without regard to the caller's limits. Raises `CallerLimitError`,
+        merged into it afterwards. `outbound` is the use case of an outbound call, `variables` are
+        those it was asked for with; a call in progress `is_admitted` without regard to the
+        caller's limits. Raises `CallerLimitError`,
         and `UseCaseError` if no use case can answer.
         """
         call_sid, token = webhook["CallSid"], secrets.token_urlsafe(24)
         now, trusted = self.clock(), self._settings.trusted_attestation
         opening = call_item.opening_item(
-            call_sid, webhook, token=token, now=now, outbound=outbound, trusted=trusted
+            call_sid,
+            webhook,
+            token=token,
+            now=now,
+            outbound=outbound,
+            trusted=trusted,
         )
         opening["expireAt"] = int(now) + self._settings.call_seconds
-        self._write_later(self.call_list.note_number(opening), name="calls of a number")
+        opening |= {"variables": dict(variables)} if variables else {}
+        self._write_later(self.announcer.list.note_number(opening), name="calls of a number")
         (profile, session), _, _ = await asyncio.gather(
             self.setup.read(opening),
             self._open(opening, token),
@@ -122,7 +138,9 @@ class CallManager:
         )
         await open_for_call(self.resources.open_model, session.use_case)
         self._complete_later(call_sid, session)
-        greeting = "" if session.use_case.opening else prompt.greeting(session.use_case, profile)
+        greeting = prompt.greeting(session.use_case, profile, session.variables)
+        if session.use_case.opening:
+            greeting = ""
         return PreparedCall(call_sid, session.use_case, greeting, token)
 
     async def resume(
@@ -185,7 +203,7 @@ class CallManager:
         spent, reading = opened
         item, configuration = await reading
         self.admission.note(call_sid, caller_of(item))
-        self._write_later(self.call_list.note(item), name="list of calls")
+        self._write_later(self.announcer.began(item), name="list of calls")
         attempt = resume.latest_attempt(item)
         if spent.use is TokenUse.AGAIN:
             now, cause = self.clock(), ResumeCause.RECONNECTED
@@ -221,7 +239,12 @@ class CallManager:
             observers.ended(reason)
             if reason is EndReason.ERROR_MODEL or observers.is_unanswered:
                 self.outcomes.failed(call_sid, "model")
-            self._write_later(self.call_list.note(item, reason, tools), name="list of calls")
+            use_case, outcome = configuration.use_case, observers.outcome
+            told = (reason, tools, outcome.success if outcome else "")
+            self._write_later(self.announcer.ended(item, *told), name="list of calls")
+            if outcome is not None:
+                ended = EndedCall(call_sid, number, use_case, outcome)
+                self._write_later(self.outcome_queue.add(ended), name="outcome")
             self._write_later(allowance.write(), name="caller's tokens")
         return reason
 
@@ -313,6 +336,7 @@ class CallManager:
             use_case=use_case.name,
             profile=call_item.profile_of(item),
             store=self._store,
+            outbox=self.resources.outbox,
             idempotency=idempotency,
             messenger=self.messenger,
             clock=self.clock,

@@ -20,7 +20,8 @@ from typing import NamedTuple
 import structlog
 
 from agent.errors import StoreError, UseCaseError
-from agent.ports import Item, Store
+from agent.ports import Count, Item, Store, uncounted
+from agent.session.before_call import variables_of_call
 from agent.settings import Settings
 from agent.store.call_state import call_item
 from agent.store.call_state.call_item import SessionItem
@@ -28,6 +29,7 @@ from agent.tools import ToolRegistry
 from agent.tools.builtin import order_history
 from agent.usecases import PROFILE, Profile, UseCase, profile_from_item, prompt, versions
 from agent.usecases import record as records
+from agent.usecases.call_variables import filled_variables
 from agent.usecases.prompt import HistoryEntry
 
 log = structlog.get_logger(__name__)
@@ -56,8 +58,10 @@ class CallSetup:
         store: Store,
         tool_registry: ToolRegistry,
         clock: Callable[[], float],
+        count: Count = uncounted,
     ) -> None:
         self._settings = settings
+        self._count = count
         self._store = store
         self._tool_registry = tool_registry
         self._clock = clock
@@ -94,7 +98,9 @@ class CallSetup:
         if not only and profile.use_case not in {"", likely}:
             chosen = await self._chosen_by_profile(profile.use_case, whom)
         use_case, version = chosen or await self._chosen(likely, record, whom)
-        return profile, await self._session_item(use_case, version, profile, item, webhook)
+        variables = await variables_of_call(use_case, webhook, self._tool_registry, self._count)
+        call = {**webhook, "variables": variables}
+        return profile, await self._session_item(use_case, version, profile, item, call)
 
     async def renew(self, record: Item, item: Mapping[str, object]) -> SessionItem:
         """Set a call up again with a record that was edited while the call runs."""
@@ -196,13 +202,20 @@ class CallSetup:
         demos = await records.use_cases(self._store) if prompt.lists_use_cases(use_case) else []
         uses_history = prompt.uses_history(use_case)
         before = await self._history(use_case, profile.caller) if uses_history else ()
+        variables = filled_variables(use_case.variables, call_item.variables_of(call))
         is_outbound = bool(call_item.outbound_use_case(call))
         filled = prompt.system_prompt(
-            use_case, profile, now, demos, before, is_outbound=is_outbound
+            use_case,
+            profile,
+            now,
+            demos,
+            before,
+            is_outbound=is_outbound,
+            variables=variables,
         )
         default = use_case.model.identifier or self._settings.model_identifier
         model = self._choice(call).model or default
-        return SessionItem(use_case, version, model, filled, profile_item)
+        return SessionItem(use_case, version, model, filled, profile_item, variables)
 
     def _choice(self, call: Mapping[str, object]) -> CallChoice:
         return self.choices.get(str(call.get("pk", "")), _NO_CHOICE)

@@ -130,8 +130,9 @@ def config_of(use_case: UseCase, item: Item) -> CallConfig:
     """What the conversation needs of a use case, in the call of this session item."""
     language = language_of_voice(use_case.relay)
     backup = use_case.backup_voice.get("ttsLanguage", "")
+    greeting = prompt.greeting(use_case, call_item.profile_of(item), call_item.variables_of(item))
     return CallConfig(
-        greeting=prompt.greeting(use_case, call_item.profile_of(item)),
+        greeting=greeting,
         tools={spec.name: spec for spec in use_case.tools},
         keypad=use_case.keypad,
         phrases=use_case.phrases,
@@ -139,7 +140,9 @@ def config_of(use_case: UseCase, item: Item) -> CallConfig:
         can_hand_off=use_case.transfer_target is not None,
         language=language,
         opening=use_case.opening,
-        known=_known(use_case) if use_case.turn_taking.guards_commitments else KnownNumbers(),
+        known=_known(use_case, greeting)
+        if use_case.turn_taking.guards_commitments
+        else KnownNumbers(),
         translations=use_case.translations,
         hears_any_language=hears_any_language(use_case.relay),
         has_other_backup_voice=backup not in {"", language},
@@ -154,10 +157,10 @@ def _limits_of(use_case: UseCase) -> Limits:
     return replace(limits, expects={**limits.expects, **others})
 
 
-def _known(use_case: UseCase) -> KnownNumbers:
+def _known(use_case: UseCase, greeting: str) -> KnownNumbers:
     """The numbers that the model is given, or the agent says by itself."""
     keys = (key.reply_text for key in use_case.keypad.values())
-    said = (use_case.greeting, use_case.context, *keys)
+    said = (use_case.greeting, greeting, use_case.context, *keys)
     return known_numbers("\n".join((use_case.prompt, *said)))
 
 

@@ -36,9 +36,11 @@ from agent.ports import Item, ObservedStep, Observer
 from agent.session import Resources
 from agent.session.call_setup import CallSetup
 from agent.session.live_config import LiveConfiguration, config_of, request_of
+from agent.session.outcome_of_call import known_outcome
 from agent.session.resume import started_ms
 from agent.store.call_state import call_item
 from agent.usecases import record as records
+from agent.usecases.outcome_schema import CallOutcome
 from agent.usecases.validation import plain
 from agent.usecases.versions import intact_version
 
@@ -81,6 +83,11 @@ class CallObservers:
     def cost(self) -> float | None:
         """What these tokens cost; None = not known."""
         return self._metrics.cost if self._metrics is not None else None
+
+    @property
+    def outcome(self) -> CallOutcome | None:
+        """What the call has yielded; None before its end."""
+        return self._metrics.outcome if self._metrics is not None else None
 
     @property
     def is_unanswered(self) -> bool:
@@ -165,7 +172,15 @@ def open_observers(
 
     rang_at = 0 if number else started_ms(item) / 1000
     rung = max(0.0, now - rang_at) if rang_at else None
-    facts = CallFacts(stamp, number, __version__, resources.prices, rung)
+    facts = CallFacts(
+        stamp,
+        number,
+        __version__,
+        resources.prices,
+        rung,
+        earlier=resumption.facts if resumption else (),
+        outcome=lambda known, reason: known_outcome(configuration.use_case, known, reason),
+    )
     metrics = partial(resources.telemetry.call, use_case, model, facts)
     return CallObservers(resources.telemetry, metrics, record, trace)
 
@@ -184,6 +199,8 @@ async def today(setup: CallSetup, began: Beginning, model: str) -> Today:
     stamp = _stamp(use_case.name, item, template, request)
     # The numbers of the filled prompt are compared by its digest.
     config = replace(config_of(use_case, item), known=began.brief.known)
+    if use_case.variables:  # their values are not recorded
+        config = replace(config, greeting=began.brief.greeting)
     return Today(config, stamp, asks_digest(template, request))
 
 

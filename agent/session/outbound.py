@@ -14,7 +14,8 @@ import asyncio
 import hashlib
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from urllib.parse import urlencode
 
 import structlog
@@ -22,7 +23,9 @@ import structlog
 from agent.errors import DialError, DialFault, UseCaseError
 from agent.ports import Dialer, Item, Store
 from agent.settings import Settings
+from agent.store.call_state.call_item import variables_of
 from agent.usecases import UseCase
+from agent.usecases.call_variables import filled_variables
 from agent.usecases.caller_identity import is_telephone_number
 
 log = structlog.get_logger(__name__)
@@ -46,6 +49,7 @@ class OutboundCallRecord:
     to: str
     caller_id: str
     use_case: str
+    variables: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,20 +62,30 @@ class OutboundCalls:
     use_case: Callable[[str], Awaitable[UseCase]]  # by its name; raises UseCaseError
     clock: Callable[[], float]
 
-    async def dial(self, to: str, use_case: str, caller_id: str = "") -> str:
+    async def dial(
+        self,
+        to: str,
+        use_case: str,
+        caller_id: str = "",
+        variables: Mapping[str, str] = MappingProxyType({}),
+    ) -> str:
         """Call a number; returns the CallSid when it rings, or raises `DialError`.
 
-        Numbers are E.164; an empty `caller_id` is `OUTBOUND_FROM`.
+        Numbers are E.164; an empty `caller_id` is `OUTBOUND_FROM`. `variables` are those of the use
+        case that have another value than the default in this call.
         """
         dialer = self._ready()
         caller_id = caller_id or self.settings.outbound_from
         self._check_numbers(to, caller_id)
         try:
-            await self.use_case(use_case)
+            declared = (await self.use_case(use_case)).variables
         except UseCaseError as error:
             raise DialError(DialFault.USE_CASE, str(error)) from error
+        if unknown := sorted(variables.keys() - declared.keys()):
+            detail = f"{use_case} has no variable {unknown[0][:64]!r}"
+            raise DialError(DialFault.VARIABLE, detail)
         await self._take_turns(to)
-        record = OutboundCallRecord(to, caller_id, use_case)
+        record = OutboundCallRecord(to, caller_id, use_case, filled_variables(declared, variables))
         token = await record_call(self.store, record, self.clock())
         origin = self.settings.origin
         answer_url = f"{origin}/twiml?{urlencode({'dial': token})}"
@@ -98,7 +112,8 @@ class OutboundCalls:
             owner = await self.store.get(partition, _CLAIM)
             if owner is None or owner.get("callSid") != call_sid:
                 return None
-        return OutboundCallRecord(to, str(item.get("callerId", "")), str(item.get("useCase", "")))
+        caller_id, use_case = str(item.get("callerId", "")), str(item.get("useCase", ""))
+        return OutboundCallRecord(to, caller_id, use_case, variables_of(item))
 
     async def until_over(self, call_sid: str) -> str:
         """Wait for the end of a call; returns its last status, which may not be a final one."""
@@ -152,6 +167,7 @@ async def record_call(store: Store, dial: OutboundCallRecord, now: float) -> str
         "to": dial.to,
         "callerId": dial.caller_id,
         "useCase": dial.use_case,
+        "variables": dict(dial.variables),
         "expireAt": int(now) + DIAL_SECONDS,
     }
     await store.put(item)

@@ -110,6 +110,11 @@ async def begin_attempt(
     raise StoreError("too many processes resume one call")
 
 
+async def latest_number(store: Store, call_sid: str) -> int:
+    """The number of the latest connection of a call; 0 = it had only the first one."""
+    return max(map(_number, await store.query(call_sid, _PREFIX)), default=0)
+
+
 async def recover(store: Store, item: Item, attempt: ResumeAttempt, now: float) -> RecoveredCall:
     """Read back the state of the call of this session item."""
     loaded = await load_history(store, str(item["pk"]))

@@ -152,7 +152,8 @@ class Settings:
         ZoneInfo("UTC"), "IANA name, for dates and opening hours", "timeZone"
     )
     http_tool_hosts: kinds.Hosts = _env(
-        HostAllowlist(), "comma list of hosts for HTTP tools: api.example.com, *.example.com:8443"
+        HostAllowlist(),
+        "comma list of hosts for HTTP tools and events: api.example.com, *.example.com:8443",
     )
     http_tool_secrets: kinds.SecretRules = _env(
         (),
@@ -231,6 +232,12 @@ class Settings:
     caller_calls_per_hour: kinds.Limit = _env(30, "calls of one caller in an hour; 0 = no limit")
     caller_tokens_per_day: kinds.Limit = _env(3_000_000, "model tokens per caller; 0 = no limit")
     call_tokens: kinds.Limit = _env(2_000_000, "model tokens in one call; 0 = no limit")
+    outcome_requests_per_day: kinds.Limit = _env(
+        10_000, "requests of a process to models for outcomes of calls in a day; 0 = none"
+    )
+    outcome_cost_per_day: kinds.Amount = _env(
+        0.0, "what these may cost in a day, in the currency of the prices; 0 = no limit"
+    )
     call_cost: kinds.Amount = _env(
         0.0,
         "most that the models of one call may cost, in the currency of PRICES_FILE; 0 = no limit",

@@ -90,15 +90,20 @@ class DynamoDBStore:
                     repetition += 1
         return [self._alive(found.get(key)) for key in keys]
 
-    async def put(self, item: Item, *, only_if_absent: bool = False) -> bool:
-        _check(item)
+    async def put(
+        self, item: Item, *, only_if_absent: bool = False, beside: Sequence[Item] = ()
+    ) -> bool:
+        _check(item, *beside)
         async with self._connection.operation():
-            return await self._put(item, self._condition(_ABSENT) if only_if_absent else None)
+            condition = self._condition(_ABSENT) if only_if_absent else None
+            return await self._put(item, condition, beside)
 
-    async def put_newer(self, item: Item, *, may_wait: bool = False) -> bool:
-        _check(item)
+    async def put_newer(
+        self, item: Item, *, may_wait: bool = False, beside: Sequence[Item] = ()
+    ) -> bool:
+        _check(item, *beside)
         async with self._connection.operation():
-            return await self._put(item, self._is_older_than(sequence(item)))
+            return await self._put(item, self._is_older_than(sequence(item)), beside)
 
     async def merge(self, pk: str, sk: str, attributes: Mapping[str, object]) -> None:
         item: Item = {**attributes, "pk": pk, "sk": sk}
@@ -111,21 +116,21 @@ class DynamoDBStore:
     async def query(self, pk: str, sk_prefix: str = "") -> list[Item]:
         return await self._query("pk", pk, "sk", sk_prefix, ConsistentRead=True)
 
-    async def query_index(self, pk1: str, sk1_prefix: str = "") -> list[Item]:
-        return await self._query("pk1", pk1, "sk1", sk1_prefix, IndexName=INDEX)
+    async def query_index(self, pk1: str, sk1_prefix: str = "", *, first: int = 0) -> list[Item]:
+        limit = {"Limit": first} if first else {}
+        return await self._query(
+            "pk1", pk1, "sk1", sk1_prefix, first=first, IndexName=INDEX, **limit
+        )
 
-    async def move(self, pk: str, sk: str, item: Item) -> bool:
-        _check(item)
+    async def move(self, pk: str, sk: str, item: Item, *, beside: Sequence[Item] = ()) -> bool:
+        _check(item, *beside)
         delete = {"TableName": self._name, "Key": _key(pk, sk), **self._condition(_PRESENT)}
-        put = {"TableName": self._name, "Item": to_attributes(item)}
-        try:
-            await self._transact({"Delete": delete}, {"Put": put})
-        except ConditionFailedError:
-            return False
-        return True
+        async with self._connection.operation():
+            return await self._transact({"Delete": delete}, self._puts(item, *beside))
 
     async def delete(self, pk: str, sk: str) -> None:
-        await self._transact({"Delete": {"TableName": self._name, "Key": _key(pk, sk)}})
+        async with self._connection.operation():
+            await self._transact({"Delete": {"TableName": self._name, "Key": _key(pk, sk)}}, ())
 
     async def scrub(self) -> None:
         pass  # its files are Amazon's
@@ -133,15 +138,30 @@ class DynamoDBStore:
     async def close(self) -> None:
         await self._connection.close()
 
-    async def _transact(self, *writes: dict[str, Any]) -> None:
-        token = uuid4().hex
-        async with self._connection.operation():
-            await self._connection.call(
-                "transact_write_items", TransactItems=list(writes), ClientRequestToken=token
-            )
+    def _puts(self, *items: Item) -> list[dict[str, object]]:
+        return [{"Put": {"TableName": self._name, "Item": to_attributes(it)}} for it in items]
 
-    async def _put(self, item: Item, condition: dict[str, Any] | None) -> bool:
+    async def _transact(
+        self, first: Mapping[str, object], further: Sequence[Mapping[str, object]]
+    ) -> bool:
+        """Write all or nothing; false if the condition of the first does not hold."""
+        try:
+            await self._connection.call(
+                "transact_write_items",
+                TransactItems=[first, *further],
+                ClientRequestToken=uuid4().hex,  # a repeated request writes once
+            )
+        except ConditionFailedError:
+            return False
+        return True
+
+    async def _put(
+        self, item: Item, condition: dict[str, Any] | None, beside: Sequence[Item] = ()
+    ) -> bool:
         attributes = to_attributes(item)
+        if beside:
+            first = {"TableName": self._name, "Item": attributes, **(condition or {})}
+            return await self._transact({"Put": first}, self._puts(*beside))
         arguments: dict[str, object] = {"TableName": self._name, "Item": attributes}
         ours: dict[str, object] = {"S": uuid4().hex}
         if condition is not None:
@@ -169,7 +189,14 @@ class DynamoDBStore:
         return True
 
     async def _query(
-        self, partition: str, value: str, sort: str, prefix: str, **further: object
+        self,
+        partition: str,
+        value: str,
+        sort: str,
+        prefix: str,
+        *,
+        first: int = 0,
+        **further: object,
     ) -> list[Item]:
         expression, values = f"{partition} = :partition", {":partition": {"S": value}}
         if prefix:
@@ -186,8 +213,9 @@ class DynamoDBStore:
             while True:
                 answer = await self._connection.call("query", **arguments)
                 found += filter(None, map(self._alive, answer["Items"]))
-                if not (last := answer.get("LastEvaluatedKey")):
-                    return found
+                last = answer.get("LastEvaluatedKey")
+                if not last or 0 < first <= len(found):
+                    return found[: first or None]
                 arguments["ExclusiveStartKey"] = last
 
     def _alive(self, attributes: Attributes | None) -> Item | None:
@@ -220,10 +248,11 @@ class DynamoDBStore:
         }
 
 
-def _check(item: Item) -> None:
-    keys(item)
-    if fault := size_error(item):
-        raise StoreRefusedError(fault)
+def _check(*items: Item) -> None:
+    for item in items:
+        keys(item)
+        if fault := size_error(item):
+            raise StoreRefusedError(fault)
 
 
 def _key(pk: str, sk: str) -> Attributes:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 
-from agent.errors import StoreRefusedError
 from agent.ports import Item, Key
-from agent.usecases.validation import ITEM_BYTES, keys, sequence, size_error
+from agent.usecases.validation import item_text, keys, sequence
 
 
 class MemoryStore:
@@ -24,17 +22,21 @@ class MemoryStore:
     async def get_many(self, keys: Sequence[Key]) -> list[Item | None]:
         return [await self.get(*key) for key in keys]
 
-    async def put(self, item: Item, *, only_if_absent: bool = False) -> bool:
+    async def put(
+        self, item: Item, *, only_if_absent: bool = False, beside: Sequence[Item] = ()
+    ) -> bool:
         if only_if_absent and self._there(keys(item)) is not None:
             return False
-        self._write(item)
+        self._write(item, *beside)
         return True
 
-    async def put_newer(self, item: Item, *, may_wait: bool = False) -> bool:
+    async def put_newer(
+        self, item: Item, *, may_wait: bool = False, beside: Sequence[Item] = ()
+    ) -> bool:
         there = self._there(keys(item))
         if there is not None and sequence(there) >= sequence(item):
             return False
-        self._write(item)
+        self._write(item, *beside)
         return True
 
     async def merge(self, pk: str, sk: str, attributes: Mapping[str, object]) -> None:
@@ -48,7 +50,7 @@ class MemoryStore:
         ]
         return [deepcopy(self._items[key]) for key in sorted(found)]
 
-    async def query_index(self, pk1: str, sk1_prefix: str = "") -> list[Item]:
+    async def query_index(self, pk1: str, sk1_prefix: str = "", *, first: int = 0) -> list[Item]:
         found = [
             deepcopy(item)
             for key, item in self._items.items()
@@ -57,13 +59,12 @@ class MemoryStore:
             and "sk1" in item
             and self._there(key)
         ]
-        return sorted(found, key=lambda item: str(item["sk1"]))
+        return sorted(found, key=lambda item: str(item["sk1"]))[: first or None]
 
-    async def move(self, pk: str, sk: str, item: Item) -> bool:
+    async def move(self, pk: str, sk: str, item: Item, *, beside: Sequence[Item] = ()) -> bool:
         if self._there((pk, sk)) is None:
             return False
-        del self._items[pk, sk]
-        self._write(item)
+        self._write(item, *beside, instead_of=(pk, sk))
         return True
 
     async def delete(self, pk: str, sk: str) -> None:
@@ -83,17 +84,12 @@ class MemoryStore:
     async def close(self) -> None:
         self._items.clear()
 
-    def _write(self, item: Item) -> None:
+    def _write(self, *items: Item, instead_of: Key | None = None) -> None:
         """At once, as a table does: nothing may run between the check and the write."""
-        key = keys(item)
-        try:
-            text = json.dumps(item, allow_nan=False)
-        except (TypeError, ValueError, RecursionError) as error:
-            kind = type(error).__name__
-            raise StoreRefusedError(f"an item cannot be written: {kind}") from error
-        if len(text) > ITEM_BYTES and (fault := size_error(item)):
-            raise StoreRefusedError(fault)
-        self._items[key] = deepcopy(item)
+        written = {keys(item): deepcopy(item) for item in items if item_text(item)}
+        if instead_of is not None:
+            del self._items[instead_of]
+        self._items |= written
 
     def _there(self, key: Key) -> Item | None:
         item = self._items.get(key)

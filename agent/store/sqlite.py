@@ -28,7 +28,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
-from itertools import groupby, repeat, takewhile
+from itertools import groupby, islice, repeat, takewhile
 from math import inf
 from operator import attrgetter
 from pathlib import Path
@@ -37,7 +37,7 @@ from typing import Any, NamedTuple, Self, TypeVar
 from agent.call.text import whole_json
 from agent.errors import StoreError, StoreRefusedError
 from agent.ports import Item, Key
-from agent.usecases.validation import ITEM_BYTES, keys, sequence, size_error
+from agent.usecases.validation import item_text, keys, sequence
 
 _APART_SECONDS = 0.04
 _RETRY_SECONDS = 0.02
@@ -130,18 +130,22 @@ class SqliteStore:
     async def get_many(self, keys: Sequence[Key]) -> list[Item | None]:
         return await self._run(lambda: [self._get(*key) for key in keys])
 
-    async def put(self, item: Item, *, only_if_absent: bool = False) -> bool:
-        key = keys(item)
-        return await self._put(item, lambda: not only_if_absent or self._get(*key) is None)
+    async def put(
+        self, item: Item, *, only_if_absent: bool = False, beside: Sequence[Item] = ()
+    ) -> bool:
+        key, items = keys(item), (item, *beside)
+        return await self._put(items, lambda: not only_if_absent or self._get(*key) is None)
 
-    async def put_newer(self, item: Item, *, may_wait: bool = False) -> bool:
+    async def put_newer(
+        self, item: Item, *, may_wait: bool = False, beside: Sequence[Item] = ()
+    ) -> bool:
         key, number = keys(item), sequence(item)
 
         def is_newer() -> bool:
             there = self._get(*key)
             return there is None or sequence(there) < number
 
-        return await self._put(item, is_newer, may_wait=may_wait)
+        return await self._put((item, *beside), is_newer, may_wait=may_wait)
 
     async def merge(self, pk: str, sk: str, attributes: Mapping[str, object]) -> None:
         added = {**attributes, "pk": pk, "sk": sk}
@@ -154,11 +158,11 @@ class SqliteStore:
     async def query(self, pk: str, sk_prefix: str = "") -> list[Item]:
         return await self._run(lambda: self._select(_QUERY, pk, sk_prefix))
 
-    async def query_index(self, pk1: str, sk1_prefix: str = "") -> list[Item]:
-        return await self._run(lambda: self._select(_QUERY_INDEX, pk1, sk1_prefix))
+    async def query_index(self, pk1: str, sk1_prefix: str = "", *, first: int = 0) -> list[Item]:
+        return await self._run(lambda: self._select(_QUERY_INDEX, pk1, sk1_prefix, first))
 
-    async def move(self, pk: str, sk: str, item: Item) -> bool:
-        return await self._put(item, lambda: self._delete(pk, sk))
+    async def move(self, pk: str, sk: str, item: Item, *, beside: Sequence[Item] = ()) -> bool:
+        return await self._put((item, *beside), lambda: self._delete(pk, sk))
 
     async def delete(self, pk: str, sk: str) -> None:
         await self._run(lambda: self._delete(pk, sk), is_write=True)
@@ -184,15 +188,16 @@ class SqliteStore:
         self._worker.shutdown(wait=False)
 
     async def _put(
-        self, item: Item, is_possible: Callable[[], bool], *, may_wait: bool = False
+        self, items: Sequence[Item], is_possible: Callable[[], bool], *, may_wait: bool = False
     ) -> bool:
-        """Write an item in the transaction in which the condition holds; false if it does not."""
-        row = _row(item)
+        """Write items in the transaction in which the condition holds; false if it does not."""
+        rows = list(map(_row, items))
 
         def work() -> bool:
             if not is_possible():
                 return False
-            self._replace(row)
+            for row in rows:
+                self._replace(row)
             return True
 
         return await self._run(work, is_write=True, may_wait=may_wait)
@@ -267,9 +272,10 @@ class SqliteStore:
         row = self._connection.execute(_GET, (pk, sk, self._now())).fetchone()
         return None if row is None else _item(row[0])
 
-    def _select(self, statement: str, partition: str, prefix: str) -> list[Item]:
+    def _select(self, statement: str, partition: str, prefix: str, first: int = 0) -> list[Item]:
         rows = self._connection.execute(statement, (partition, prefix, self._now()))
-        found = [_item(text) for _, text in takewhile(lambda row: row[0].startswith(prefix), rows)]
+        there = takewhile(lambda row: row[0].startswith(prefix), rows)
+        found = [_item(text) for _, text in islice(there, first or None)]
         rows.close()
         return found
 
@@ -386,13 +392,7 @@ def _row(item: Item) -> _Row:
     indexed = (pk1, sk1) if isinstance(pk1, str) and isinstance(sk1, str) else (None, None)
     expire_at = item.get("expireAt")
     expires = float(expire_at) if isinstance(expire_at, int | float) else None
-    try:
-        text = json.dumps(item, allow_nan=False)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise StoreRefusedError(f"an item cannot be written: {type(error).__name__}") from error
-    if len(text) > ITEM_BYTES and (fault := size_error(item)):
-        raise StoreRefusedError(fault)
-    return (pk, sk, *indexed, expires, text)
+    return (pk, sk, *indexed, expires, item_text(item))
 
 
 def _item(text: str) -> Item:

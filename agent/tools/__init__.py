@@ -107,6 +107,10 @@ class ToolRegistry:
     def fault_of(self, tool: HttpTool) -> str:
         return self._http.fault_of(tool)
 
+    async def look(self, tool: HttpTool, facts: Mapping[str, str]) -> dict[str, object]:
+        """Make the request before a call; raises `ToolError`."""
+        return await self._http.look(tool, facts)
+
     def executor(self, use_case: UseCase, context: CallContext) -> CallToolExecutor:
         declared = {tool.spec.name: self._http.tool(tool) for tool in use_case.http_tools}
         present = {**declared, **self._present()}

@@ -40,7 +40,7 @@ conditional write of the effect alone, because it cannot return the first result
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from enum import StrEnum
 from hashlib import sha256
 from secrets import token_hex
@@ -67,12 +67,14 @@ NOT_BEGUN = (
     "Nothing was done now: our records cannot be reached. "
     "It can be tried again the same way in a moment."
 )
+DOUBT = "It is not known"
+"""In the text of each error after which an effect may have happened."""
 IN_DOUBT = (
-    "It is not known yet whether this was done: there was a technical problem on our side. "
+    f"{DOUBT} yet whether this was done: there was a technical problem on our side. "
     "Call it again the same way: that completes it and does nothing twice."
 )
 UNKNOWN = (
-    "It is not known whether this was done: it was begun and its outcome was lost. "
+    f"{DOUBT} whether this was done: it was begun and its outcome was lost. "
     "Tell the caller so plainly. Do not try it again or in another way."
 )
 
@@ -114,6 +116,10 @@ class IdempotencyRecord(msgspec.Struct, frozen=True, rename="camel"):
         return self.attempt * 3 + list(EffectState).index(self.state)
 
 
+Beside = Callable[[IdempotencyRecord], Sequence[Item]]
+"""What follows from the outcome of an effect, as items for the same step."""
+
+
 class IdempotencyStore:
     """The effects of one call; `call_id` must stay the same when a process takes the call over."""
 
@@ -139,7 +145,14 @@ class IdempotencyStore:
         return record.started_at if record else 0.0
 
     async def once(
-        self, effect: str, content: object, plan: Plan, perform: Perform, *, repeatable: bool
+        self,
+        effect: str,
+        content: object,
+        plan: Plan,
+        perform: Perform,
+        *,
+        repeatable: bool,
+        beside: Beside = lambda _: (),
     ) -> Result:
         """Perform an effect once in this call, however often this is called.
 
@@ -150,33 +163,34 @@ class IdempotencyStore:
             perform: Performs a plan within `PERFORM_SECONDS`. `ToolError` means that nothing has
                 happened; any other `AgentError`, or `TimeoutError`, that this is not known.
             repeatable: Performing the same plan again, even concurrently, changes nothing.
+            beside: The items to write together with the record of an outcome.
 
         Raises:
             ToolError: It was refused, not started, is in doubt, or unknown; the text says which.
         """
         key = self.key(effect, content)
         if key in self._done:
-            return (await self._write_outcome(key, self._done[key])).result
+            return (await self._write_outcome(key, self._done[key], beside)).result
         mine = IdempotencyRecord(effect, EffectState.STARTED, 1, token_hex(8), self._clock(), plan)
-        record = await self._start(key, mine, repeatable=repeatable)
+        record = await self._start(key, mine, beside, repeatable=repeatable)
         if record.state is EffectState.DONE:
             return record.result
         if repeatable or record.owner == mine.owner:
-            return await self._perform(key, record, perform, repeatable=repeatable)
+            return await self._perform(key, record, perform, beside, repeatable=repeatable)
         if record.state is EffectState.REFUSED:
             raise ToolError(record.refusal)
         log.warning("idempotency.outcome_unknown", effect=effect)
         raise ToolError(UNKNOWN)
 
     async def _start(
-        self, key: str, mine: IdempotencyRecord, *, repeatable: bool
+        self, key: str, mine: IdempotencyRecord, beside: Beside, *, repeatable: bool
     ) -> IdempotencyRecord:
         """`mine`, or the record of another attempt, settled unless repeatable."""
         try:
             record = await self._claim(key, mine)
             if repeatable or record.owner == mine.owner:
                 return record
-            return await self._wait_for_outcome(key, record)
+            return await self._wait_for_outcome(key, record, beside)
         except StoreError as error:
             self._idle.add(mine.owner)
             log.warning("idempotency.start_failed", effect=mine.effect, exc_info=True)
@@ -194,7 +208,9 @@ class IdempotencyStore:
             mine = replace(mine, attempt=record.attempt + 1, plan=record.plan)
         raise StoreError("an idempotency record changes all the time")
 
-    async def _wait_for_outcome(self, key: str, record: IdempotencyRecord) -> IdempotencyRecord:
+    async def _wait_for_outcome(
+        self, key: str, record: IdempotencyRecord, beside: Beside
+    ) -> IdempotencyRecord:
         """Another attempt's record as soon as it is settled; settled as unknown when overdue."""
         loop = asyncio.get_running_loop()
         overdue = loop.time() + PERFORM_SECONDS - max(0.0, self._clock() - record.started_at)
@@ -202,11 +218,18 @@ class IdempotencyStore:
             await asyncio.sleep(_POLL_SECONDS)
             record = await self._read(key) or record
         if record.state is EffectState.STARTED:
-            return await self._put(key, replace(record, state=EffectState.UNKNOWN))
+            unknown = replace(record, state=EffectState.UNKNOWN)
+            return await self._put(key, unknown, beside(unknown))
         return record
 
     async def _perform(
-        self, key: str, record: IdempotencyRecord, perform: Perform, *, repeatable: bool
+        self,
+        key: str,
+        record: IdempotencyRecord,
+        perform: Perform,
+        beside: Beside,
+        *,
+        repeatable: bool,
     ) -> Result:
         try:
             async with asyncio.timeout(PERFORM_SECONDS):
@@ -214,7 +237,7 @@ class IdempotencyStore:
         except ToolError as error:
             self._idle.add(record.owner)
             refused = replace(record, state=EffectState.REFUSED, refusal=str(error))
-            standing = await self._write_outcome(key, refused)
+            standing = await self._write_outcome(key, refused, beside)
             if standing.state is not EffectState.DONE:
                 raise
             return standing.result
@@ -222,23 +245,27 @@ class IdempotencyStore:
             log.warning("idempotency.outcome_unknown", effect=record.effect, exc_info=True)
             if repeatable:
                 raise ToolError(IN_DOUBT) from error
-            await self._write_outcome(key, replace(record, state=EffectState.UNKNOWN))
+            await self._write_outcome(key, replace(record, state=EffectState.UNKNOWN), beside)
             raise ToolError(UNKNOWN) from error
         done = self._done[key] = replace(record, state=EffectState.DONE, result=result)
-        return (await self._write_outcome(key, done)).result
+        return (await self._write_outcome(key, done, beside)).result
 
-    async def _write_outcome(self, key: str, record: IdempotencyRecord) -> IdempotencyRecord:
+    async def _write_outcome(
+        self, key: str, record: IdempotencyRecord, beside: Beside
+    ) -> IdempotencyRecord:
         """The record that is stored now; this one if the table does not answer in time."""
         try:
             async with asyncio.timeout(_WRITE_SECONDS):
-                return await self._put(key, record)
+                return await self._put(key, record, beside(record))
         except (StoreError, TimeoutError):
             log.warning(
                 "idempotency.write_failed", effect=record.effect, state=record.state, exc_info=True
             )
             return record
 
-    async def _put(self, key: str, record: IdempotencyRecord) -> IdempotencyRecord:
+    async def _put(
+        self, key: str, record: IdempotencyRecord, beside: Sequence[Item] = ()
+    ) -> IdempotencyRecord:
         """The record that is stored now: this one, or a later one."""
         item: Item = {
             **msgspec.to_builtins(record),
@@ -247,7 +274,7 @@ class IdempotencyStore:
             "sequence": record.sequence,
             "expireAt": int(self._clock()) + _KEPT_SECONDS,
         }
-        if await self._store.put_newer(item):
+        if await self._store.put_newer(item, beside=beside):
             return record
         if (standing := await self._read(key)) is None:
             raise StoreError("an idempotency record has vanished")

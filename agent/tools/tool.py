@@ -36,9 +36,10 @@ from agent.call.messages import TOOL_NAME, SideEffect, ToolCall, ToolSpec
 from agent.call.text import whole_json
 from agent.errors import ToolError
 from agent.ports import Channel, Messenger, Store
-from agent.tools.idempotency import IdempotencyStore
+from agent.tools.idempotency import DOUBT, IdempotencyStore
 from agent.tools.json_schema import plain_schema
 from agent.usecases import AudioFile, Profile
+from agent.usecases.call_events import NO_OUTBOX, Outbox
 
 log = structlog.get_logger(__name__)
 
@@ -71,6 +72,7 @@ class CallContext:
     """The audio files of the use case, by name."""
     order_days: int = 7
     """Days until an order, or a booking that is over, is to expire."""
+    outbox: Outbox = NO_OUTBOX
     standing: Standing = NOWHERE
     """Positions of the running tool call, see `agent.tools.builtin.caller_profile`."""
 
@@ -307,7 +309,7 @@ def _parse(tool: Tool, text: str) -> msgspec.Struct:
 def _with_doubt(text: str, tool: Tool) -> str:
     if tool.spec.side_effect is SideEffect.NONE:
         return text
-    return f"{text} It is not known whether it took effect; calling it again the same way is safe."
+    return f"{text} {DOUBT} whether it took effect; calling it again the same way is safe."
 
 
 def without_digits(text: str, digits: str) -> str:

@@ -21,6 +21,7 @@ from agent.call.text import name_in
 from agent.ports import Item, Store
 from agent.usecases.http_tool import HttpTool
 from agent.usecases.model_times import NO_TIMES, ModelTimes
+from agent.usecases.outcome_schema import OutcomeSchema
 from agent.usecases.spending import NO_SPENDING_LIMITS, SpendingLimits
 from agent.usecases.transfer_target import TransferTarget
 from agent.usecases.turn_options import TurnOptions
@@ -68,7 +69,7 @@ class UseCase:
     context: str = ""  # only in one call: the rest of its filled prompt, see `ReplyRequest`
     title: str = ""
     description: str = ""
-    greeting: str = ""  # for callers without a name; placeholders are not filled
+    greeting: str = ""  # for callers without a name; only variables are filled
     greeting_known: str = ""
     """For callers with a name, `<<FIRST_NAME>>` and `<<LAST_NAME>>` filled; empty = `greeting`."""
     tools: tuple[ToolSpec, ...] = ()
@@ -83,6 +84,9 @@ class UseCase:
     spending: SpendingLimits = NO_SPENDING_LIMITS
     opening: OpeningTerms = field(default_factory=OpeningTerms)
     """What comes before the greeting, by the tags of `translations`."""
+    outcome: OutcomeSchema | None = None  # what a call is to yield
+    variables: Mapping[str, str] = field(default_factory=dict)  # by name, with the default
+    before_call: HttpTool | None = None  # fills variables before the call is answered
     offline_script: str = ""  # JSON text: the rules of the offline model for this use case
     audio: Mapping[str, AudioFile] = field(default_factory=dict)  # by name
     transfer_target: TransferTarget | None = None

@@ -37,6 +37,7 @@ from agent.call.messages import ToolSpec
 from agent.errors import UseCaseError
 from agent.ports import Item
 from agent.usecases import AudioFile, Profile, profile_from_item, profile_item
+from agent.usecases.call_variables import read_before_call, read_variables
 from agent.usecases.http_tool import read_http_tools
 from agent.usecases.model_times import ModelTimes
 from agent.usecases.named_tools import (
@@ -46,6 +47,7 @@ from agent.usecases.named_tools import (
     tools_text,
 )
 from agent.usecases.opening_options import OpeningTable, RecordingOptions
+from agent.usecases.outcome_schema import OutcomeTable, read_outcome
 from agent.usecases.record import (
     CONFIGURATION,
     USE_CASE,
@@ -66,7 +68,7 @@ _END = re.compile(r"<<END\+(\d{1,3})>>")
 
 _SAME = (
     "greeting_known", "handoff_number", "desk", "voicemail", "backup_voice", "backup_transcription",
-    "live_edits", "languages", "phrases", "turn_taking", "spending", "audio",
+    "live_edits", "languages", "phrases", "turn_taking", "spending", "audio", "variables",
     "disclosure", "consent", "recording",
 )  # fmt: skip
 """Fields of a file that a record holds in camel case."""
@@ -132,6 +134,9 @@ class UseCaseFile(_Strict):
     phrases: dict[str, str | list[str] | dict[str, str | list[str]]] = {}
     turn_taking: TurnOptions = TurnOptions()
     spending: SpendingLimits = SpendingLimits()
+    outcome: OutcomeTable = OutcomeTable()
+    variables: dict[str, str] = {}
+    before_call: dict[str, Any] = {}
     audio: dict[str, AudioFile] = {}
     disclosure: OpeningTable = {}
     consent: OpeningTable = {}
@@ -187,8 +192,8 @@ def load_record(folder: Path, tools: Mapping[str, ToolSpec]) -> Item:
     path = folder / "use-case.toml"
     file = _parsed(path, tomllib.loads, UseCaseFile)
     with _naming(path):
-        _check(file, tools)
-    given = msgspec.to_builtins(file)  # without what is not set
+        given = msgspec.to_builtins(file)  # without what is not set
+        _check(file, given, tools)
     greeting = {"welcomeGreeting": file.greeting} if file.greeting else {}
     keypad = {key: KeyBinding(it.reply_text, it.function) for key, it in file.keypad.items()}
     specs = [tools.get(name) or ToolSpec(name, "", "") for name in file.tools]
@@ -198,6 +203,8 @@ def load_record(folder: Path, tools: Mapping[str, ToolSpec]) -> Item:
         "llmModel": file.model.identifier,
         "performanceLatency": file.model.latency,
         "httpTools": _json_text(file.http_tools),
+        "outcome": _json_text(given.get("outcome", {})),
+        "beforeCall": _json_text(file.before_call),
         "additionalModelRequestFields": _json_text(file.model.additional),
         "requestMetadata": _json_text(file.model.metadata),
         "offlineScript": _offline(folder / "offline.json"),
@@ -247,7 +254,7 @@ def load_document(path: Path) -> Item:
     return item
 
 
-def _check(file: UseCaseFile, tools: Mapping[str, ToolSpec]) -> None:
+def _check(file: UseCaseFile, given: Mapping[str, Any], tools: Mapping[str, ToolSpec]) -> None:
     """Check what the types of a file do not say: each value can be read from the record."""
     for name in file.tools:
         if name not in tools and EXTERNAL_MARKER not in name:
@@ -260,6 +267,8 @@ def _check(file: UseCaseFile, tools: Mapping[str, ToolSpec]) -> None:
             raise UseCaseError(f"keypad.{key}.function: {binding.function!r} is not in tools")
     if "welcomeGreeting" in file.relay:
         raise UseCaseError("relay.welcomeGreeting: is called greeting, above [relay]")
+    read_before_call(file.before_call, "before_call", read_variables(file.variables, "variables"))
+    read_outcome(given.get("outcome"), "outcome", {*file.tools, *file.http_tools})
     read_transfer_target(file.desk, file.handoff_number, "handoff_number")
 
 

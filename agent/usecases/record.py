@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
@@ -30,10 +30,12 @@ from agent.call.messages import ToolSpec
 from agent.errors import UseCaseError
 from agent.ports import Item, Store
 from agent.usecases import AudioFile, ModelSettings, UseCase
+from agent.usecases.call_variables import read_before_call, read_variables
 from agent.usecases.http_tool import HttpTool, read_http_tools
 from agent.usecases.model_times import ModelTimes
 from agent.usecases.named_tools import KnownTools, named_tools, usable_everywhere
 from agent.usecases.opening_options import opening_remarks, read_opening
+from agent.usecases.outcome_schema import OutcomeSchema, path_faults, read_outcome
 from agent.usecases.relay_attributes import (
     LANGUAGES_FIELD,
     RECORD_FIELD,
@@ -130,6 +132,9 @@ class _Record(msgspec.Struct):
     disclosure: Any = None
     consent: Any = None
     recording: Any = None
+    outcome: Any = None
+    variables: Any = None
+    beforeCall: Any = None  # noqa: N815
     audio: Any = None
     backupVoice: Any = None  # noqa: N815
     backupTranscription: Any = None  # noqa: N815
@@ -234,6 +239,9 @@ def parse_rest(
     has_secrets = any(spec.collects and spec.collects.is_sensitive for spec in offered)
     if has_secrets and relay.get("intelligenceService"):
         errors.remark(f"{RECORD_FIELD}.intelligenceService: keeps sensitive digits at Twilio")
+    variables = errors.read_or(
+        partial(read_variables, record.variables, "variables"), dict[str, str]()
+    )
     use_case = UseCase(
         name,
         prompt="",
@@ -251,6 +259,9 @@ def parse_rest(
         turn_taking=_options(record.turnTaking, "turnTaking", TurnOptions, errors),
         opening=read_opening(record.disclosure, record.consent, record.recording, tags, errors),
         spending=_options(record.spending, "spending", SpendingLimits, errors),
+        outcome=_outcome(record, {each.name for each in named}, known.usable, errors),
+        variables=variables,
+        before_call=_before_call(record, variables, errors, unusable_reason),
         audio=_audio(record.audio, errors),
         offline_script=errors.read_or(partial(_script, record.offlineScript), ""),
         transfer_target=_transfer_target(record, errors),
@@ -278,6 +289,29 @@ def _transfer_target(record: _Record, errors: RecordErrors) -> TransferTarget | 
     return target or errors.read_or(
         lambda: read_transfer_target(None, record.handoffNumber, "handoffNumber"), None
     )
+
+
+def _outcome(
+    record: _Record, names: Container[str], specs: Mapping[str, ToolSpec], errors: RecordErrors
+) -> OutcomeSchema | None:
+    schema = errors.read_or(partial(read_outcome, record.outcome, "outcome", names), None)
+    for fault in path_faults(schema, specs) if schema else ():
+        errors.remark(f"outcome.fields.{fault}")
+    return schema
+
+
+def _before_call(
+    record: _Record,
+    variables: Mapping[str, str],
+    errors: RecordErrors,
+    unusable_reason: Callable[[HttpTool], str],
+) -> HttpTool | None:
+    read = partial(read_before_call, record.beforeCall, "beforeCall", variables)
+    tool = errors.read_or(read, None)
+    if tool and (reason := unusable_reason(tool)):
+        errors.remark(f"beforeCall.{reason}; left out")
+        return None
+    return tool
 
 
 def _script(raw: object) -> str:

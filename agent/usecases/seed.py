@@ -291,10 +291,12 @@ def _record_errors(
         use_case, warnings = parse_use_case(record, tools)
     except UseCaseError as error:
         return [f"{file}: {str(error).removeprefix(name)}"]
+    own, asked = set(use_case.variables), use_case.before_call
+    unusable = unusable_reason(asked) if asked else ""
     templates = (
-        (folder / "prompt.md", use_case.prompt, PROMPT_PLACEHOLDERS),
-        (f"{file}: greeting", use_case.greeting, ()),
-        (f"{file}: greeting_known", use_case.greeting_known, GREETING_PLACEHOLDERS),
+        (folder / "prompt.md", use_case.prompt, {*PROMPT_PLACEHOLDERS, *own}),
+        (f"{file}: greeting", use_case.greeting, own),
+        (f"{file}: greeting_known", use_case.greeting_known, {*GREETING_PLACEHOLDERS, *own}),
     )
     return [
         *(f"{file}: {warning.removeprefix(name)}" for warning in (*warnings, *lacking(use_case))),
@@ -303,6 +305,7 @@ def _record_errors(
             for tool in use_case.http_tools
             if (reason := unusable_reason(tool))
         ),
+        *([f"{file}: before_call.{unusable}"] if unusable else []),
         *(
             f"{place}: {marker}: nothing fills this"
             for place, template, known in templates

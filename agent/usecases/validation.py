@@ -7,6 +7,7 @@ stops it. The module also holds what every table implementation checks before it
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
@@ -230,6 +231,17 @@ def keys(item: Item) -> Key:
         if name in item and not (isinstance(item[name], str) and item[name]):
             raise StoreRefusedError(f"{name} of an item must be text and not empty")
     return pk, sk
+
+
+def item_text(item: Item) -> str:
+    """An item as JSON text; `StoreRefusedError` if no table can hold it."""
+    try:
+        text = json.dumps(item, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise StoreRefusedError(f"an item cannot be written: {type(error).__name__}") from error
+    if len(text) > ITEM_BYTES and (fault := size_error(item)):
+        raise StoreRefusedError(fault)
+    return text
 
 
 def size_error(item: Item) -> str:

@@ -14,6 +14,7 @@ import pytest
 from agent.cli.edits import follow_edits
 from agent.cli.talk import HELP, TalkLoop, TerminalCall
 from agent.cli.terminal_screen import PlainScreen
+from agent.errors import UseCaseError
 from agent.messaging.kept_messages import MemoryMessenger
 from agent.observability import Telemetry
 from agent.session import Resources
@@ -42,7 +43,12 @@ class Terminal:
     shown: list[str] = field(default_factory=list)
 
     def type(
-        self, *lines: str, caller: str = ADA, use_case: str = "", pauses: float | None = None
+        self,
+        *lines: str,
+        caller: str = ADA,
+        use_case: str = "",
+        pauses: float | None = None,
+        variables: dict[str, str] | None = None,
     ) -> str | None:
         """One call in virtual time; `pauses`: lines are typed at these intervals, in seconds.
 
@@ -54,7 +60,7 @@ class Terminal:
             screen = PlainScreen(self.shown.append)
             call = TerminalCall(calls, screen, caller, is_paced=pauses is not None)
             async with asyncio.TaskGroup() as tasks:
-                running = tasks.create_task(call.run(use_case, typed))
+                running = tasks.create_task(call.run(use_case, typed, variables or {}))
                 for line in [*lines, None]:
                     await asyncio.sleep(pauses or 0)
                     typed.put_nowait(line)
@@ -82,6 +88,21 @@ class Terminal:
 
     def said(self) -> list[str]:
         return [line.strip() for line in self.shown if line.startswith(("agent:", "you:"))]
+
+
+def test_variables_of_a_call_are_spoken_and_unknown_ones_are_refused() -> None:
+    terminal = Terminal()
+    edit = {"variables": {"PLAN": "basic"}, "greetingKnown": "Your plan is <<PLAN>>."}
+    asyncio.run(terminal.store.merge("restaurantOrderingUseCase", "configuration", edit))
+
+    terminal.type(variables={"PLAN": "gold"})
+
+    assert terminal.said()[0] == "agent: Your plan is gold."
+    with pytest.raises(ExceptionGroup) as raised:
+        terminal.type(variables={"X": "y"})
+    assert list(map(repr, raised.value.exceptions)) == [
+        repr(UseCaseError("--var: restaurantOrderingUseCase has no variable 'X'"))
+    ]
 
 
 def test_piped_lines_wait_for_the_agent() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -339,7 +339,9 @@ async def test_text_that_cannot_be_sent_or_counted_does_not_change_the_answer() 
     """One process does not send it twice while the table is unavailable."""
 
     class Away(MemoryStore):
-        async def put(self, item: Item, *, only_if_absent: bool = False) -> bool:
+        async def put(
+            self, item: Item, *, only_if_absent: bool = False, beside: Sequence[Item] = ()
+        ) -> bool:
             raise StoreError("away")
 
     messenger = MemoryMessenger()
@@ -585,10 +587,12 @@ async def test_limits_are_not_applied_while_the_table_is_unavailable() -> None:
                 raise StoreError("throttled")
             return await super().query(pk, sk_prefix)
 
-        async def put(self, item: Item, *, only_if_absent: bool = False) -> bool:
+        async def put(
+            self, item: Item, *, only_if_absent: bool = False, beside: Sequence[Item] = ()
+        ) -> bool:
             if str(item["pk"]).startswith("usage::"):
                 raise StoreError("throttled")
-            return await super().put(item, only_if_absent=only_if_absent)
+            return await super().put(item, only_if_absent=only_if_absent, beside=beside)
 
     store = Forgetful()
     await store.put(dict(RECORD))

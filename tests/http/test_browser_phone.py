@@ -116,6 +116,17 @@ async def test_words_of_the_agent_are_heard_as_far_as_the_voice_says(page: Page)
     assert caller == {"type": "caller", "text": "wait", "fate": "delivered"}
 
 
+async def test_words_that_were_cut_before_any_was_heard_are_shown_as_unheard(page: Page) -> None:
+    page.speaks = False
+    await page.call()
+    await page.until("session")
+
+    await page.send(type="say", text="a large pepperoni pizza")
+    cut = await page.until("agent", lambda it: it["is_cut"])
+
+    assert (cut["text"][:10], cut["heard"]) == ("Hello Ada,", 0)
+
+
 async def test_without_a_voice_the_agent_takes_the_time_of_one(page: Page) -> None:
     await page.send(type="call", caller=ADA)
     page.speaks = False

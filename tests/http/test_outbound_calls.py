@@ -93,6 +93,51 @@ async def test_outbound_call_that_a_person_answers_uses_the_requested_agent(offi
     assert await office.server.metric("agent_calls_total", use_case=EINSTEIN) == 1
 
 
+async def test_variables_of_a_dial_fill_the_greeting_and_the_prompt(office: Office) -> None:
+    """Those that are not given have the default of the use case."""
+    edit = {
+        "variables": {"PLAN": "basic", "DUE": "soon"},
+        "prompt": "You collect.\n\nPlan <<PLAN>>, due <<DUE>>.",
+        "greetingKnown": "<<FIRST_NAME>>, your plan is <<PLAN>>.",
+    }
+    await office.server.store.merge(EINSTEIN, "configuration", edit)
+    asked = {"to": ADA, "useCase": EINSTEIN, "variables": {"PLAN": "gold"}}
+
+    _, answer = await office.ask(asked)
+    made = {"CallSid": answer["callSid"], "Direction": "outbound-api", "From": OURS, "To": ADA}
+    fields = call_fields(**made, CallStatus="in-progress", AnsweredBy="human")
+    rung = await office.server.twilio.post(office.api.asked[-1]["Url"], fields)
+
+    assert rung.relay is not None
+    assert rung.relay.attributes["welcomeGreeting"] == "Ada, your plan is gold."
+    async with office.server.twilio.connect(rung.relay) as call:
+        await call.say("hello")
+    item: Any = await office.server.store.get(answer["callSid"], "connection")
+    own = item["systemPrompt"][1]["text"]
+    assert own.startswith('Plan "gold", due "soon".')
+    assert item["variables"] == {"PLAN": "gold", "DUE": "soon"}
+
+
+@pytest.mark.parametrize(
+    ("variables", "status", "error"),
+    [
+        ({"OTHER": "x"}, 400, "variable"),
+        ({"PLAN": 5}, 400, "invalid"),
+        ({"PLAN": "x" * 201}, 400, "invalid"),
+        ("PLAN", 400, "invalid"),
+    ],
+)
+async def test_variables_that_the_use_case_lacks_or_that_are_no_short_texts_are_refused(
+    office: Office, variables: object, status: int, error: str
+) -> None:
+    await office.server.store.merge(EINSTEIN, "configuration", {"variables": {"PLAN": ""}})
+
+    answered, answer = await office.ask({"to": ADA, "useCase": EINSTEIN, "variables": variables})
+
+    assert (answered, answer["error"]) == (status, error)
+    assert office.api.asked == []
+
+
 async def test_order_of_a_called_person_is_stored_under_their_number(office: Office) -> None:
     await office.ask({"to": ADA, "useCase": RESTAURANT})
     fields = call_fields(From=OURS, To=ADA, Direction="outbound-api", AnsweredBy="human")

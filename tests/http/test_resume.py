@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -149,10 +150,12 @@ async def test_running_order_is_neither_lost_nor_placed_twice(tmp_path: Path) ->
     gate = asyncio.Event()
 
     class Slow(MemoryStore):
-        async def put(self, item: Item, *, only_if_absent: bool = False) -> bool:
+        async def put(
+            self, item: Item, *, only_if_absent: bool = False, beside: Sequence[Item] = ()
+        ) -> bool:
             if str(item.get("sk", "")).startswith("restaurantOrder::"):
                 await gate.wait()
-            return await super().put(item, only_if_absent=only_if_absent)
+            return await super().put(item, only_if_absent=only_if_absent, beside=beside)
 
     store = Slow()
     await seeded(store)

@@ -66,9 +66,11 @@ class FailingTable(MemoryStore):
         self._try()
         return await super().get_many(keys)
 
-    async def put(self, item: Item, *, only_if_absent: bool = False) -> bool:
+    async def put(
+        self, item: Item, *, only_if_absent: bool = False, beside: Sequence[Item] = ()
+    ) -> bool:
         self._try()
-        return await super().put(item, only_if_absent=only_if_absent)
+        return await super().put(item, only_if_absent=only_if_absent, beside=beside)
 
     async def query(self, pk: str, sk_prefix: str = "") -> list[Item]:
         self._try()

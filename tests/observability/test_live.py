@@ -24,6 +24,8 @@ pytestmark = pytest.mark.needs("prometheus")
 _SCRAPES = "sum(sum_over_time(up[1h]))"
 _EVALUATED = "max(timestamp(voice_agent:calls:limit))"
 _SPEED = "histogram_quantile(0.5, sum by (le) (rate(agent_llm_tokens_per_second_bucket[5m])))"
+_OUTCOMES = "sum(agent_call_outcomes_total) > 0 and sum(agent_outcome_requests_total) > 0"
+"""They are counted when no further connection of a call can be expected."""
 _STEADY = "vector(time()) and on () min_over_time(up[3s]) == 1"
 """The time now, if no scrape has failed just before: a failed one takes all data away."""
 
@@ -63,6 +65,7 @@ async def _watch(folder: Path) -> Watched:
             await _scraped_again(prometheus)
             await played.play(server)
             await _have_speeds(server, prometheus)
+            await prometheus.until(_OUTCOMES)
             return await _ask(prometheus, await _scraped_again(prometheus))
 
 
@@ -114,13 +117,16 @@ def test_every_query_of_the_dashboard_alert_and_rule_has_data(watched: Watched) 
 def test_every_metric_was_seen_but_a_few(watched: Watched) -> None:
     """So the calls that are played are enough to tell by; what is not seen has a fallback of 0.
 
-    Nothing has a price, no caller is silent, the table has nothing to repair, no option is refused,
-    no reply is guarded or asked ahead, and each key means something by itself.
+    Nothing has a price, no system is asked before a call or told of events, no caller is silent,
+    the table has nothing to repair, no option is refused, no reply is guarded or asked ahead, and
+    each key means something by itself.
     """
     assert sorted(watched.without({name: name for name in _metrics()})) == [
         "agent_auth_token_reads_total",
         "agent_bad_requests_total",
+        "agent_before_call_total",
         "agent_connections_cut_total",
+        "agent_events_total",
         "agent_guard_total",
         "agent_history_repairs_total",
         "agent_journal_facts_lost_total",

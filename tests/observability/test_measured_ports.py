@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from agent.errors import StoreError
@@ -17,9 +19,11 @@ async def test_a_write_that_may_wait_may_wait() -> None:
     seen: list[bool] = []
 
     class Seeing(MemoryStore):
-        async def put_newer(self, item: Item, *, may_wait: bool = False) -> bool:
+        async def put_newer(
+            self, item: Item, *, may_wait: bool = False, beside: Sequence[Item] = ()
+        ) -> bool:
             seen.append(may_wait)
-            return await super().put_newer(item)
+            return await super().put_newer(item, beside=beside)
 
     store = MeasuredStore(Seeing(), Telemetry(Clock()))
     await store.put_newer({"pk": "a", "sk": "b", "sequence": 1}, may_wait=True)

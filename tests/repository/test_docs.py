@@ -142,7 +142,7 @@ def test_most_commands_are_named() -> None:
     """Otherwise the test above checks nothing."""
     assert {name for name, _ in commands()} == {
         "serve", "talk", "new", "dial", "seed", "check", "call", "eval", "load", "probe", "calls",
-        "show", "replay", "forget", "export",
+        "show", "replay", "forget", "export", "events", "outcome",
     }  # fmt: skip
     options = set[str]().union(*(options for name, options in commands() if name == "seed"))
     assert {"--canary", "--rollback", "--to", "--dry-run", "--profile", "--all"} <= options

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
@@ -75,7 +76,9 @@ async def test_unreadable_attempt_does_not_stop_a_call() -> None:
 
 async def test_attempt_that_always_collides_is_given_up() -> None:
     class Taken(MemoryStore):
-        async def put(self, item: Item, *, only_if_absent: bool = False) -> bool:
+        async def put(
+            self, item: Item, *, only_if_absent: bool = False, beside: Sequence[Item] = ()
+        ) -> bool:
             return False
 
     with pytest.raises(StoreError):

@@ -103,6 +103,55 @@ async def test_of_many_conditional_writes_exactly_one_wins(store: Store, how: st
     assert len(await store.query("slots")) == (how != "move")
 
 
+@pytest.mark.parametrize("how", ["put", "put_newer", "move"])
+async def test_what_is_written_beside_an_item_is_written_if_and_only_if_it_is(
+    store: Store, how: str
+) -> None:
+    """Of many conditional writes at once, also the same item of two of them."""
+    await store.put({"pk": "slots", "sk": "monday"})
+
+    async def write(by: int) -> bool:
+        item: Item = {"pk": "a", "sk": "one", "sequence": 1, "by": by}
+        beside: list[Item] = [
+            {"pk": "told", "sk": "all", "by": by},
+            {"pk": "told", "sk": f"by {by}", "pk1": "waiting", "sk1": str(by)},
+        ]
+        if how == "put":
+            return await store.put(item, only_if_absent=True, beside=beside)
+        if how == "put_newer":
+            return await store.put_newer(item, beside=beside)
+        return await store.move("slots", "monday", {**item, "sk": str(by)}, beside=beside)
+
+    written = await asyncio.gather(*map(write, range(5)))
+
+    winner = written.index(True)
+    assert sum(written) == 1
+    assert await store.query("told") == [
+        {"pk": "told", "sk": "all", "by": winner},
+        {"pk": "told", "sk": f"by {winner}", "pk1": "waiting", "sk1": str(winner)},
+    ]
+    assert [item["sk"] for item in await store.query_index("waiting")] == [f"by {winner}"]
+
+
+async def test_an_item_that_cannot_be_written_beside_another_leaves_both_unwritten(
+    store: Store,
+) -> None:
+    await store.put({"pk": "slots", "sk": "monday"})
+    first: Item = {"pk": "a", "sk": "one", "sequence": 1}
+    wrong: list[Item] = [{"pk": "a", "sk": "two"}, {"pk": "a", "sk": ""}]
+
+    for write in (
+        store.put(first, beside=wrong),
+        store.put_newer(first, beside=wrong),
+        store.move("slots", "monday", first, beside=wrong),
+    ):
+        with pytest.raises(StoreRefusedError):
+            await write
+
+    assert await store.query("a") == []
+    assert await store.query("slots") == [{"pk": "slots", "sk": "monday"}]
+
+
 async def test_merge_never_erases_other_attributes(store: Store) -> None:
     await store.put({"pk": "+1", "sk": "profile", "email": "ada@example.com", "firstName": "A"})
 
@@ -186,6 +235,19 @@ async def test_the_index_holds_items_of_all_partitions_in_its_own_order(store: S
         ("+1", "+15550100098"),
         ("+2", "+15550100099"),
     ]
+
+
+async def test_the_first_items_of_the_index_are_read_alone(store: Store, clock: Clock) -> None:
+    """An expired item takes no place of theirs."""
+    for number in range(5):
+        expiry = {"expireAt": 1_001} if number == 0 else {}
+        await store.put({"pk": "a", "sk": str(number), "pk1": "i", "sk1": f"{number}", **expiry})
+    clock.seconds = 1_002.0
+
+    found = await store.query_index("i", first=2)
+
+    assert [item["sk"] for item in found] == ["1", "2"]
+    assert len(await store.query_index("i", first=9)) == 4
 
 
 async def test_move_takes_one_item_and_leaves_another(store: Store) -> None:

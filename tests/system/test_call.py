@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -182,10 +182,12 @@ class LeavingStore(MemoryStore):
 
     is_away = False
 
-    async def put_newer(self, item: Item, *, may_wait: bool = False) -> bool:
+    async def put_newer(
+        self, item: Item, *, may_wait: bool = False, beside: Sequence[Item] = ()
+    ) -> bool:
         if self.is_away:
             raise StoreError("the table is away")
-        return await super().put_newer(item, may_wait=may_wait)
+        return await super().put_newer(item, may_wait=may_wait, beside=beside)
 
 
 async def test_call_goes_on_from_memory_while_the_table_is_away() -> None:
@@ -240,11 +242,13 @@ class _GatedStore(MemoryStore):
         self.is_reached = asyncio.Event()
         self.gate = asyncio.Event()
 
-    async def put(self, item: Item, *, only_if_absent: bool = False) -> bool:
+    async def put(
+        self, item: Item, *, only_if_absent: bool = False, beside: Sequence[Item] = ()
+    ) -> bool:
         if str(item["sk"]).startswith("restaurantOrder::"):
             self.is_reached.set()
             await self.gate.wait()
-        return await super().put(item, only_if_absent=only_if_absent)
+        return await super().put(item, only_if_absent=only_if_absent, beside=beside)
 
 
 async def test_hang_up_while_an_order_is_placed_keeps_the_order(tmp_path: Path) -> None:

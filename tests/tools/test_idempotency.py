@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 from structlog.testing import capture_logs
@@ -335,9 +336,15 @@ async def test_of_two_results_the_first_stands_for_both() -> None:
 @virtually
 async def test_a_write_that_a_client_repeats_is_known_by_its_owner(is_repeatable: bool) -> None:
     class Repeating(MemoryStore):
-        async def put_newer(self, item: dict[str, object], *, may_wait: bool = False) -> bool:
-            await super().put_newer(item, may_wait=may_wait)
-            return await super().put_newer(item, may_wait=may_wait)
+        async def put_newer(
+            self,
+            item: dict[str, object],
+            *,
+            may_wait: bool = False,
+            beside: Sequence[dict[str, object]] = (),
+        ) -> bool:
+            await super().put_newer(item, may_wait=may_wait, beside=beside)
+            return await super().put_newer(item, may_wait=may_wait, beside=beside)
 
     world = World(is_repeatable=is_repeatable)
     world.store = Repeating()
@@ -372,12 +379,16 @@ async def test_a_cancelled_claim_has_done_nothing_and_a_cancelled_sending_is_not
 
 
 class _Forgetful(MemoryStore):
-    async def put_newer(self, item: Item, *, may_wait: bool = False) -> bool:
+    async def put_newer(
+        self, item: Item, *, may_wait: bool = False, beside: Sequence[Item] = ()
+    ) -> bool:
         return False
 
 
 class _Restless(MemoryStore):
-    async def put_newer(self, item: Item, *, may_wait: bool = False) -> bool:
+    async def put_newer(
+        self, item: Item, *, may_wait: bool = False, beside: Sequence[Item] = ()
+    ) -> bool:
         await self.put({**item, "state": "refused", "owner": "another", "sequence": 0})
         return False
 

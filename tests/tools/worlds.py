@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import tomllib
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -42,17 +43,21 @@ class DistantStore(MemoryStore):
         await asyncio.sleep(0)
         return await super().get(pk, sk)
 
-    async def put(self, item: Item, *, only_if_absent: bool = False) -> bool:
+    async def put(
+        self, item: Item, *, only_if_absent: bool = False, beside: Sequence[Item] = ()
+    ) -> bool:
         await asyncio.sleep(0)
-        return await super().put(item, only_if_absent=only_if_absent)
+        return await super().put(item, only_if_absent=only_if_absent, beside=beside)
 
-    async def put_newer(self, item: Item, *, may_wait: bool = False) -> bool:
+    async def put_newer(
+        self, item: Item, *, may_wait: bool = False, beside: Sequence[Item] = ()
+    ) -> bool:
         await asyncio.sleep(0)
-        return await super().put_newer(item, may_wait=may_wait)
+        return await super().put_newer(item, may_wait=may_wait, beside=beside)
 
-    async def move(self, pk: str, sk: str, item: Item) -> bool:
+    async def move(self, pk: str, sk: str, item: Item, *, beside: Sequence[Item] = ()) -> bool:
         await asyncio.sleep(0)
-        return await super().move(pk, sk, item)
+        return await super().move(pk, sk, item, beside=beside)
 
 
 async def seeded() -> MemoryStore:

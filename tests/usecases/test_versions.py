@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -220,8 +220,10 @@ async def test_concurrent_seeds_all_keep_their_version(tmp_path: Path) -> None:
 class CrowdedStore(MemoryStore):
     """Every number is always taken."""
 
-    async def put(self, item: Item, *, only_if_absent: bool = False) -> bool:
-        return not only_if_absent and await super().put(item)
+    async def put(
+        self, item: Item, *, only_if_absent: bool = False, beside: Sequence[Item] = ()
+    ) -> bool:
+        return not only_if_absent and await super().put(item, beside=beside)
 
 
 async def test_seeding_gives_up_if_every_number_is_taken() -> None:

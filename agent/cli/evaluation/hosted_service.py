@@ -47,6 +47,7 @@ SETTINGS: Mapping[str, str] = {
     "CALLER_CALLS_AT_ONCE": "0",
     "CALLER_CALLS_PER_HOUR": "0",
     "CALLER_TOKENS_PER_DAY": "0",
+    "OUTCOME_REQUESTS_PER_DAY": "0",
     "MCP_CONFIG": "",
 }
 """Of a service that is hosted, over those of the environment."""

@@ -87,7 +87,7 @@ class Console:
         self._store = calls.resources.store
         self._feeds = LiveFeeds(calls.resources.prices)
         self._list = LiveList(self._store, self._now)
-        self._fleet = Fleet(self._store, lambda: calls.call_list.process)
+        self._fleet = Fleet(self._store, lambda: calls.announcer.list.process)
         self._streams: dict[str, int] = {}
         self._numbers = count()
 

@@ -90,6 +90,7 @@ class BrowserCall:
         """The caller says words, all of them since the utterance began, or the last of them."""
         if (session := self._session) is None:
             return
+        self._look()
         if not self._utterance:
             is_heard = await session.begin_to_speak(words)
             self._utterance = "partial" if is_heard else "lost"
@@ -108,6 +109,7 @@ class BrowserCall:
     async def press(self, key: str) -> None:
         """The caller presses one key."""
         if (session := self._session) is not None:
+            self._look()
             is_delivered = await session.press(key)
             self._look()
             self._show(PressedKey(key, is_delivered))

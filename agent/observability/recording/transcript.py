@@ -20,37 +20,30 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from agent.call import actions as act
 from agent.call import history
-from agent.call.events import TimerFired
-from agent.call.messages import ToolCall
 from agent.call.text import whole_number
 from agent.observability.recording.serialization import (
     LARGEST,
     RECORDED,
-    Form,
     RecordedConnection,
-    RecordedStep,
     RecordError,
     facts_of,
     missing,
     read_record,
     text_of,
 )
-from agent.observability.turn_stages import Activity, TrackedTurn
-from agent.observability.turn_tracker import TurnFinished, TurnTracker, interrupt_kind
-from agent.ports import Item, ObservedStep, Store
+from agent.observability.recording.turn_bars import drawn, turns_of_steps
+from agent.ports import Item, Store
 from agent.store.call_state import call_item as session
 from agent.store.call_state.history_loader import GENERATION, read_items
 from agent.store.call_state.journal import CHAT
+from agent.store.call_state.outcome_item import outcome_form, outcome_texts, read_outcome_of
+from agent.usecases.outcome_schema import CallOutcome
 from agent.usecases.validation import plain
 
 _RESUMES = "resume::"
 COLUMNS = 100
 """Of the output, unless a terminal has fewer."""
-_BESIDE_BAR = 48
-_NAME = 26
-_SHORTEST_HOLD_MS = 50
 _JOINERS = "\u200c\u200d"
 _INDENT = 18
 _LONGEST = 240  # characters of arguments and results of tools
@@ -77,6 +70,7 @@ class CallTranscript:
     """Why each further connection was needed, by generation."""
     connections: list[RecordedConnection]
     fault: str
+    outcome: CallOutcome | None = None
 
     def since_beginning(self, one: RecordedConnection) -> float:
         return max(0.0, one.beginning.began_ms - (self.began_ms or one.beginning.began_ms))
@@ -103,7 +97,10 @@ async def read_transcript(store: Store, call_sid: str) -> CallTranscript | None:
     use_case = str(item.get("useCase", "")) or (first.stamp.use_case if first else "")
     began_ms = whole_number(str(plain(webhook.get("startedMs"))), LARGEST) or 0
     caller = session.identity_of(webhook)
-    call = CallTranscript(call_sid, use_case, caller, began_ms, [], causes, connections, fault)
+    outcome = await read_outcome_of(store, call_sid)
+    call = CallTranscript(
+        call_sid, use_case, caller, began_ms, [], causes, connections, fault, outcome
+    )
     call.entries.extend(_entries_of(call, chats))
     return call
 
@@ -162,11 +159,12 @@ def transcript_json(call: CallTranscript) -> str:
                 "events": len(one.steps),
                 "end": one.end,
                 "is_torn": one.is_torn,
-                "turns": _turns(one.steps),
+                "turns": turns_of_steps(one.steps),
             }
             for one in call.connections
         ],
         "resumes": call.causes,
+        "outcome": outcome_form(call.outcome) if call.outcome else None,
         "fault": call.fault,
     }
     return escaped(text_of(form))
@@ -227,6 +225,8 @@ def _heading(call: CallTranscript) -> Iterator[str]:
         what = f"version {stamp.version}, {plain_text(stamp.model)}, {len(one.steps)} events"
         torn = ", a part is missing" if one.is_torn else ""
         yield f"line {one.generation}: {what}, end {end}{torn}"
+    if call.outcome is not None:
+        yield from (f"outcome: {shortened(text, 80)}" for text in outcome_texts(call.outcome))
 
 
 def _entries(call: CallTranscript, columns: int) -> Iterator[str]:
@@ -273,7 +273,7 @@ def _label_and_text(fact: history.Fact) -> tuple[str, str]:
 
 
 def _waterfalls(call: CallTranscript, columns: int) -> Iterator[str]:
-    all_turns = ((one, turn) for one in call.connections for turn in _turns(one.steps))
+    all_turns = ((one, turn) for one in call.connections for turn in turns_of_steps(one.steps))
     for number, (one, turn) in enumerate(all_turns, 1):
         first = "nothing was said"
         if turn.first_text_ms is not None:
@@ -281,114 +281,4 @@ def _waterfalls(call: CallTranscript, columns: int) -> Iterator[str]:
         at, words = clock(turn.at_ms + call.since_beginning(one)), shortened(turn.words, 36)
         yield ""
         yield from folded(f"turn {number}  {at}  {words}  ({first})", columns)
-        yield from _drawn(turn, columns)
-
-
-@dataclass(frozen=True, slots=True)
-class _Bar:
-    """Milliseconds since the first words of the turn."""
-
-    name: str
-    from_ms: float
-    first_ms: float | None = None
-    to_ms: float | None = None
-    """None = its end was not recorded."""
-    end: str = ""
-    """How it ended, if not well: `failed: FAULT`, `cancelled`, `error`."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Turn:
-    at_ms: float
-    words: str
-    """What the caller said, or in brackets what else made the agent act."""
-    spans: list[_Bar]
-    first_text_ms: float | None
-    last_text_ms: float | None
-
-
-def _turns(steps: Sequence[RecordedStep]) -> list[_Turn]:
-    """Those in which a model was asked or a tool was run."""
-    tracker = TurnTracker()
-    changes = []
-    for step in steps:
-        timed_actions = [(action, step.done_ms / 1000) for action in _actions(step.did)]
-        observed = ObservedStep(step.event, step.at_ms / 1000, timed_actions)
-        changes += tracker.observe(observed, interrupt_kind(observed))
-    changes += tracker.ended(steps[-1].done_ms / 1000 if steps else 0.0)
-    found = [change.turn for change in changes if isinstance(change, TurnFinished)]
-    found.sort(key=lambda turn: turn.heard_at)
-    return [_waterfall(turn) for turn in found if turn.activities]
-
-
-def _actions(forms: Sequence[Form]) -> Iterator[act.Action]:
-    for form in forms:
-        match form:
-            case {"kind": "StartReply", "reply": int(reply)}:
-                yield act.StartReply(reply, ())
-            case {"kind": "Speculate", "reply": int(reply)}:
-                yield act.Speculate(reply, ())
-            case {"kind": "AdoptReply", "reply": int(reply)}:
-                yield act.AdoptReply(reply)
-            case {"kind": "DiscardReply", "reply": int(reply)}:
-                yield act.DiscardReply(reply)
-            case {"kind": "RunTool", "call": {"id": str(call_id), "name": str(name)}}:
-                yield act.RunTool(ToolCall(call_id, name, ""))
-            case {"kind": "CancelReply", "reply": int(reply)}:
-                yield act.CancelReply(reply)
-            case {"kind": "CancelTool", "call_id": str(call_id)}:
-                yield act.CancelTool(call_id)
-            case {"kind": "Speak", "text": str(text)}:
-                yield act.Speak(0, text)
-            case _:
-                pass
-
-
-def _waterfall(turn: TrackedTurn) -> _Turn:
-    def ms(at: float | None) -> float | None:  # what was asked ahead began before the words
-        return None if at is None else max(0.0, round((at - turn.heard_at) * 1000, 1))
-
-    def bar(one: Activity) -> _Bar:
-        end = "" if one.outcome in {"ok", "finished", "running"} else one.outcome
-        end += f": {one.fault}" * bool(one.fault)
-        name = f"tool {one.tool}" if one.tool else f"reply {one.key}"
-        return _Bar(name, ms(one.began) or 0.0, ms(one.first), ms(one.ended), end)
-
-    words, cause = " ".join(turn.words), turn.cause
-    if cause is not None:
-        reason = f"{cause.timer} is over" if isinstance(cause, TimerFired) else type(cause).__name__
-        words = f"[{reason}]"
-    hold = _Bar("hold", 0.0, None, ms(turn.activities[0].began))
-    first = None if turn.response is None else turn.began + turn.response
-    return _Turn(
-        round(turn.heard_at * 1000, 1),
-        words,
-        [hold, *map(bar, turn.activities)],
-        ms(first),
-        ms(turn.last_speech),
-    )
-
-
-def _drawn(turn: _Turn, columns: int) -> list[str]:
-    hold, *bars = turn.spans
-    if (hold.to_ms or 0.0) >= _SHORTEST_HOLD_MS:
-        bars.insert(0, hold)
-    if turn.first_text_ms is not None:
-        bars.append(_Bar("speech", turn.first_text_ms, None, turn.last_text_ms))
-    length_ms = max(bar.to_ms or bar.first_ms or bar.from_ms for bar in bars)
-    width = columns - _BESIDE_BAR
-    return [_row(bar, width / max(length_ms, 1.0), width) for bar in bars]
-
-
-def _row(bar: _Bar, scale: float, width: int) -> str:
-    to_ms = bar.to_ms if bar.to_ms is not None else bar.first_ms
-    begin = min(int(bar.from_ms * scale), width - 1)
-    end = max(begin + 1, round((to_ms if to_ms is not None else bar.from_ms) * scale))
-    cells = [" "] * begin + ["="] * (end - begin)
-    if bar.name.startswith("reply"):
-        middle = end if bar.first_ms is None else round(bar.first_ms * scale)
-        cells[begin:middle] = ["."] * (min(middle, end) - begin)
-    took = "?" if to_ms is None else f"{(to_ms - bar.from_ms) / 1000:.2f}"
-    name = f"{bar.name} {bar.end}".rstrip()
-    row = f"  {name[:_NAME]:<{_NAME}} {bar.from_ms / 1000:6.2f} +{took:<6} |{''.join(cells)}"
-    return row.rstrip()
+        yield from drawn(turn, columns)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -80,6 +80,8 @@ class SessionItem:
     system_prompt: tuple[str, str]
     """With its placeholders filled: the part that all calls share, and the rest."""
     profile_item: Mapping[str, object]
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """Their values in this call."""
 
 
 def opening_item(
@@ -119,10 +121,18 @@ def set_up_attributes(session: SessionItem) -> dict[str, object]:
         "useCase": session.use_case.name,
         "useCaseVersion": session.version,
         "userContext": dict(session.profile_item),
+        "variables": dict(session.variables),
         "systemPrompt": [{"text": part} for part in session.system_prompt if part],
         "tools": tools_text(session.use_case.tools),
         "dtmfHandlers": handlers_text(session.use_case.keypad),
     }
+
+
+def variables_of(item: Mapping[str, object]) -> dict[str, str]:
+    """The variables of a call; what is no text is left out."""
+    found = item.get("variables")
+    known = found if isinstance(found, dict) else {}
+    return {name: value for name, value in known.items() if isinstance(value, str)}
 
 
 def profile_item_of(item: Mapping[str, object]) -> Item:

@@ -224,14 +224,18 @@ class CallList:
         except StoreError as error:
             log.warning("call.list_failed", error=type(error).__name__)
 
-    async def note(self, item: Item, reason: str = "", tools: Iterable[str] = ()) -> None:
-        """List a call whose connection begins, or ends for this reason."""
-        kept, now = self._kept_seconds, self._clock()
+    async def note(
+        self, item: Item, reason: str = "", tools: Iterable[str] = (), outcome: str = ""
+    ) -> None:
+        """List a call whose connection begins, or ends for this reason.
+
+        `outcome`: what it has yielded by then, see `agent.usecases.outcome_schema.Success`.
+        """
+        kept, now, used = self._kept_seconds, self._clock(), sorted(tools)
         try:
-            used = sorted(tools)
-            await self._store.put_newer(
-                listing(item, now, reason, tools=used, kept_seconds=kept, process=self.process)
-            )
+            here = self.process
+            listed = listing(item, now, reason, tools=used, kept_seconds=kept, process=here)
+            await self._store.put_newer({**listed, "outcome": outcome})
         except StoreError as error:
             log.warning("call.list_failed", error=type(error).__name__)
         if reason:

@@ -25,6 +25,7 @@ from agent.call.messages import SideEffect
 from agent.errors import ToolError
 from agent.ports import Item
 from agent.tools.tool import CallContext, Tool, tool
+from agent.usecases.call_events import BookingMadeEvent
 
 BOOKING = "apartmentAppointment"
 
@@ -281,7 +282,16 @@ async def _book(call: CallContext, booking: Item) -> dict[str, object]:
     slot = read_slot(booking)
     if slot.is_past(call.now):
         raise _NotFreeError("This time has passed. Offer another slot.")
-    if not (await call.store.move(_FREE, slot.key, booking) or await _is_stored(call, booking)):
+    made = BookingMadeEvent(
+        call=call.call_id,
+        use_case=call.use_case,
+        caller=call.caller,
+        booking=str(booking["sk"]),
+        appointment=slot.appointment,
+    )
+    beside = call.outbox.items(made, slot.key)
+    is_booked = await call.store.move(_FREE, slot.key, booking, beside=beside)
+    if not (is_booked or await _is_stored(call, booking)):
         raise _NotFreeError(_TAKEN)
     when = f"{slot.day:%A, %B} {slot.day.day} at {slot.appointment['time']}"
     message = f"The tour is booked: {when}, {slot.layout}, {slot.kind}."

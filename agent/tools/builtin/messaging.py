@@ -13,7 +13,7 @@ of a caller's data. A repeated or refused message keeps its place: trying out ad
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from decimal import Decimal
 from hashlib import sha256
 from typing import Annotated, Literal
@@ -39,8 +39,15 @@ from agent.tools.builtin.apartments import (
 from agent.tools.builtin.caller_profile import remember
 from agent.tools.builtin.order_history import PlacedOrder
 from agent.tools.builtin.restaurant import OrderType, order_of_call
-from agent.tools.idempotency import NOT_BEGUN, Plan, Result
+from agent.tools.idempotency import (
+    NOT_BEGUN,
+    EffectState,
+    IdempotencyRecord,
+    Plan,
+    Result,
+)
 from agent.tools.tool import CallContext, Tool, tool
+from agent.usecases.call_events import CallEvent, MessageFailedEvent, MessageSentEvent
 from agent.usecases.caller_identity import is_telephone_number
 
 log = structlog.get_logger(__name__)
@@ -250,7 +257,27 @@ async def _once(
                 await _store_opt_out(call)
             raise ToolError(_REFUSALS[error.refusal]) from error
 
-    return await call.idempotency.once(channel, content, plan, perform, repeatable=False)
+    return await call.idempotency.once(
+        channel,
+        content,
+        plan,
+        perform,
+        repeatable=False,
+        beside=lambda record: _told(call, channel, key, record),
+    )
+
+
+def _told(
+    call: CallContext, channel: Channel, key: str, record: IdempotencyRecord
+) -> Sequence[Item]:
+    """The events of what became of a message."""
+    plan, result = record.plan, record.result
+    facts = {"call": call.call_id, "use_case": call.use_case, "caller": call.caller}
+    facts |= {"channel": channel, "recipient": str(plan.get("To") or plan["to_email"])}
+    event: CallEvent = MessageFailedEvent(**facts, reason=str(record.state))
+    if record.state is EffectState.DONE:
+        event = MessageSentEvent(**facts, message=str(result.get("sid", "")))
+    return call.outbox.items(event, [key, record.attempt, record.state])
 
 
 async def _send(call: CallContext, plan: Plan) -> Result:

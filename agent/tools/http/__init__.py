@@ -170,6 +170,11 @@ class HttpTools:
     def fault_of(self, tool: HttpTool) -> str:
         return fault_of(tool, self._outbound.hosts, self._secrets)
 
+    async def look(self, tool: HttpTool, facts: Values) -> dict[str, object]:
+        """Run a tool without parameters and side effect, outside of a call; raises `ToolError`."""
+        plan: Plan = {"target": fill_target(tool.url, facts), "body": fill_body(tool, facts)}
+        return await self._look(tool, "", plan)
+
     def _tool(self, tool: HttpTool) -> Tool:
         async def function(call: CallContext, given: msgspec.Struct) -> object:
             arguments: dict[str, Argument] = {

@@ -131,6 +131,14 @@ class OutboundHttp:
         charset = (response.charset or "").lower()
         return HttpResponse(response.status, media_type.lower(), charset, body, fault)
 
+    async def post(self, url: str, headers: Mapping[str, str], body: str, seconds: float) -> int:
+        """The status of the answer to a body that is posted; errors as of `send`."""
+        parts = URL(url)
+        host, port = str(parts.host), int(parts.port or 0)
+        target = parts.raw_path_qs
+        request = HttpRequest("POST", parts.scheme, host, port, target, headers, body)
+        return (await self.send(request, seconds)).status
+
     async def _head(
         self, request: HttpRequest, deadline: float, connect_seconds: float
     ) -> aiohttp.ClientResponse:

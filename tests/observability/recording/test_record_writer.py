@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import structlog
@@ -32,11 +32,13 @@ class FickleStore(MemoryStore):
         self.attempts: list[tuple[float, str]] = []
         """When which item was to be written, on the loop's clock."""
 
-    async def put(self, item: Item, *, only_if_absent: bool = False) -> bool:
+    async def put(
+        self, item: Item, *, only_if_absent: bool = False, beside: Sequence[Item] = ()
+    ) -> bool:
         self.attempts.append((round(asyncio.get_running_loop().time(), 3), str(item["sk"])))
         if self.is_away:
             raise StoreError("the table is away")
-        return await super().put(item, only_if_absent=only_if_absent)
+        return await super().put(item, only_if_absent=only_if_absent, beside=beside)
 
 
 @asynccontextmanager

@@ -148,6 +148,7 @@ async def test_edit_of_the_use_case_is_found_by_a_replay_with_today(
 async def test_call_is_shown_with_what_took_how_long(recording: Server) -> None:
     """Also after its facts have expired: they are kept for a day, records for a week."""
     call_sid = await busy_call(recording, CALLERS["restaurantOrderingUseCase"])
+    await recording.calls.close()
     later = MemoryStore()
     for item in await recording.store.query(call_sid, "record::"):
         await later.put(item)
@@ -169,8 +170,13 @@ async def test_call_is_shown_with_what_took_how_long(recording: Server) -> None:
         "\n--- line 1: lost ---",
         "\n  tool PlaceOrderFunction ",
         "\nturn 1 ",
+        "\noutcome: success yes\noutcome: end caller_hangup\noutcome: order_placed yes\n",
+        "\noutcome: order_type pickup\noutcome: wish ?\n",
     ):
         assert told in text
+    outcome = whole["outcome"]
+    assert (outcome["values"]["order_type"], outcome["unknown"]) == ("pickup", ["wish"])
+    assert kept["outcome"] is None
 
 
 async def test_nothing_is_recorded_unless_it_is_asked_for(tmp_path: Path) -> None:

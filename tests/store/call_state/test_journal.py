@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -42,7 +42,9 @@ class FickleStore(MemoryStore):
         self.writings = 0
         self.most_writings = 0
 
-    async def put_newer(self, item: Item, *, may_wait: bool = False) -> bool:
+    async def put_newer(
+        self, item: Item, *, may_wait: bool = False, beside: Sequence[Item] = ()
+    ) -> bool:
         if "poison" in str(item):
             raise ZeroDivisionError
         at = round(asyncio.get_running_loop().time(), 3)
@@ -58,7 +60,7 @@ class FickleStore(MemoryStore):
         if self.refused in str(item):
             raise StoreRefusedError("such an item cannot be written")
         self.kept.setdefault(item["pk"], []).append(item["position"])
-        return await super().put_newer(item, may_wait=may_wait)
+        return await super().put_newer(item, may_wait=may_wait, beside=beside)
 
     async def texts(self, call_sid: str = "CA1") -> list[str]:
         """What a reader would find."""
@@ -218,9 +220,11 @@ async def test_facts_are_written_in_the_context_of_their_call() -> None:
     seen: list[tuple[object, str]] = []
 
     class Seeing(FickleStore):
-        async def put_newer(self, item: Item, *, may_wait: bool = False) -> bool:
+        async def put_newer(
+            self, item: Item, *, may_wait: bool = False, beside: Sequence[Item] = ()
+        ) -> bool:
             seen.append((item["pk"], call.get()))
-            return await super().put_newer(item, may_wait=may_wait)
+            return await super().put_newer(item, may_wait=may_wait, beside=beside)
 
     async def speak(process: Process, call_sid: str) -> None:
         call.set(call_sid)
@@ -240,9 +244,11 @@ async def test_a_write_may_wait_only_if_nothing_waits_for_it() -> None:
     seen: list[tuple[object, bool]] = []
 
     class Seeing(FickleStore):
-        async def put_newer(self, item: Item, *, may_wait: bool = False) -> bool:
+        async def put_newer(
+            self, item: Item, *, may_wait: bool = False, beside: Sequence[Item] = ()
+        ) -> bool:
             seen.append((item["position"], may_wait))
-            return await super().put_newer(item)
+            return await super().put_newer(item, beside=beside)
 
     async with running(Seeing()) as process:
         journal = process.open()

@@ -34,6 +34,7 @@ from agent.tools.builtin.restaurant.menu import (
     refuse_too_much,
 )
 from agent.tools.tool import CallContext, Tool, tool
+from agent.usecases.call_events import OrderedItem, OrderPlacedEvent
 
 log = structlog.get_logger(__name__)
 
@@ -172,8 +173,31 @@ def _item(call: CallContext, key: str, order: dict[str, object]) -> Item:
 
 
 async def _store(call: CallContext, item: Item) -> dict[str, object]:
-    await call.store.put(item, only_if_absent=True)
+    beside = call.outbox.items(_placed(call, item), item["idempotencyKey"])
+    await call.store.put(item, only_if_absent=True, beside=beside)
     return msgspec.convert(item["order"], dict[str, object])
+
+
+def _placed(call: CallContext, item: Item) -> OrderPlacedEvent:
+    order = msgspec.convert(item["order"], PlacedOrder, strict=False)
+    items = [
+        OrderedItem(
+            name=line.line_item,
+            amount=float(str(line.line_amount)),
+            remarks=line.additional_details,
+        )
+        for line in order.order_items
+    ]
+    return OrderPlacedEvent(
+        call=call.call_id,
+        use_case=call.use_case,
+        caller=call.caller,
+        order=str(item["sk"]),
+        order_type=order.order_type,
+        total=order.order_total,
+        items=items,
+        delivery_address=order.delivery_address or "",
+    )
 
 
 def _result(order: Item, named_total: float | None) -> dict[str, object]:

@@ -1,0 +1,40 @@
+"""Events to the operator's systems: an outbox in the table, and what sends it.
+
+`outbox` makes the items, which are written beside what they tell; `delivery` sends them, from any
+process; `webhooks` and `event_bridge` are the two ways to send one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+
+from agent.events.delivery import EventDelivery
+from agent.events.event_bridge import EventBusSender
+from agent.events.outbox import TableOutbox
+from agent.events.webhooks import EventSender, Post, WebhookSender
+from agent.ports import Count, Store
+from agent.usecases.host_allowlist import Secret
+from agent.usecases.receivers import Receiver
+
+SenderOf = Callable[[Receiver], EventSender]
+
+
+@asynccontextmanager
+async def open_senders(
+    post: Post, secrets: Mapping[str, Secret], region: str, clock: Callable[[], float]
+) -> AsyncIterator[SenderOf]:
+    """What sends to a receiver; `region` is that of event buses, empty = as the SDK finds it."""
+    webhooks = WebhookSender(post, secrets, clock)
+    async with EventBusSender(region) as buses:
+        yield lambda receiver: webhooks if receiver.event_bus is None else buses
+
+
+@asynccontextmanager
+async def open_outbox(
+    store: Store, sender_of: SenderOf, clock: Callable[[], float], count: Count
+) -> AsyncIterator[TableOutbox]:
+    """The outbox of a process, whose events are sent until it is left."""
+    delivery = EventDelivery(store, clock, count, sender_of)
+    async with delivery.running():
+        yield delivery.outbox

@@ -1,0 +1,170 @@
+"""What is told of a call's beginning, transfers and end, and by which process."""
+
+from __future__ import annotations
+
+from agent.call.events import EndReason
+from agent.errors import StoreError
+from agent.events.outbox import TableOutbox, events_of_call
+from agent.ports import Item
+from agent.session.announcements import CallAnnouncer
+from agent.store.memory import MemoryStore
+from agent.usecases.receivers import Receiver
+from tests.fakes import Clock
+
+CRM = Receiver(url="https://crm.example.com/", secret="S", personal_fields=True, name="crm")
+SESSION: Item = {
+    "pk": "CA1",
+    "sk": "connection",
+    "From": "+15550100001",
+    "To": "+15550100099",
+    "startedMs": 1_000_000,
+    "useCase": "restaurant",
+    "systemPrompt": [],
+}
+
+
+class World:
+    """A table, and processes that have it open."""
+
+    def __init__(self, *receivers: Receiver) -> None:
+        self.clock = Clock(1_000.0)
+        self.store = MemoryStore(self.clock)
+        self._receivers = receivers
+
+    def process(self) -> CallAnnouncer:
+        outbox = TableOutbox(self.store, self.clock)
+        outbox.receivers = self._receivers
+        return CallAnnouncer(self.store, outbox, self.clock)
+
+    async def told(self) -> list[tuple[str, str]]:
+        """Kind and data of each event."""
+        return [
+            (event.kind, event.body.partition('"data":')[2].removesuffix("}"))
+            for event in await events_of_call(self.store, "CA1")
+        ]
+
+
+async def test_a_call_that_resumes_has_begun_once_and_ends_once() -> None:
+    world = World(CRM)
+    await world.store.put(SESSION)
+    first, second = world.process(), world.process()
+
+    await first.began(SESSION)
+    world.clock.seconds += 20
+    await first.ended(SESSION, EndReason.ERROR_RELAY, ())
+    await second.began(SESSION)
+    world.clock.seconds += 40
+    await second.ended(SESSION, EndReason.CALLER_HANGUP, ())
+    await first.is_over("CA1", has_hung_up=True)
+
+    call = '{"call":"CA1","useCase":"restaurant","caller":"+15550100001"'
+    assert await world.told() == [
+        ("call.started", call + ',"direction":"inbound","number":"+15550100099"}'),
+        ("call.ended", call + ',"seconds":60,"reason":"caller_hangup"}'),
+    ]
+    [listed] = await world.store.query("CA1", "listing")
+    assert (listed["reason"], listed["seconds"]) == ("caller_hangup", 60)
+
+
+async def test_the_end_of_a_call_whose_process_was_killed_is_told_by_the_one_that_twilio_asks(
+) -> None:  # fmt: skip
+    world = World(CRM)
+    await world.store.put(SESSION)
+    await world.process().began(SESSION)
+    world.clock.seconds += 30
+
+    other = world.process()
+    await other.is_over("CA1", has_hung_up=False)
+    await other.is_over("CA1", has_hung_up=True)  # Twilio repeats it
+
+    [_, (kind, data)] = await world.told()
+    assert kind == "call.ended"
+    assert data.endswith('"seconds":30,"reason":"unknown"}')
+
+
+async def test_a_call_that_is_transferred_ends_when_twilio_says_so() -> None:
+    world = World(CRM)
+    await world.store.put(SESSION)
+    process = world.process()
+    await process.began(SESSION)
+    world.clock.seconds += 10
+    await process.ended(SESSION, EndReason.TRANSFER, ())
+    await process.transfer_began("CA1", "VX1", "phone", "wants a person")
+    await process.transfer_began("CA1", "VX1", "phone", "wants a person")
+    world.clock.seconds += 10
+    await process.transfer_ended("CA1", "VX1", "unanswered")
+    world.clock.seconds += 10
+    await process.transfer_began("CA1", "VX2", "phone", "again")
+    world.clock.seconds += 10
+    await process.transfer_ended("CA1", "VX2", "")
+    world.clock.seconds += 10
+    await process.is_over("CA1", has_hung_up=True)
+
+    told = await world.told()
+    assert [kind for kind, _ in told] == [
+        "call.started", "transfer.started", "transfer.failed", "transfer.started",
+        "transfer.ended", "call.ended",
+    ]  # fmt: skip
+    assert '"target":"phone","reason":"wants a person"' in told[1][1]
+    assert '"reason":"unanswered"' in told[2][1]
+    assert '"reason":"transfer"' in told[5][1]
+
+
+async def test_a_beginning_that_its_end_overtakes_is_told_all_the_same() -> None:
+    """Writes of a short call may overtake each other."""
+    world = World(CRM)
+    process = world.process()
+
+    await process.ended(SESSION, EndReason.CALLER_HANGUP, ())
+    world.clock.seconds -= 1
+    await process.began(SESSION)
+
+    assert [kind for kind, _ in await world.told()] == ["call.started", "call.ended"]
+    [listed] = await world.store.query("CA1", "listing")
+    assert listed["reason"] == "caller_hangup"
+
+
+async def test_a_call_without_a_connection_has_no_end() -> None:
+    world = World(CRM)
+    await world.store.put(SESSION)
+
+    await world.process().is_over("CA1", has_hung_up=True)
+
+    assert await world.told() == []
+
+
+async def test_without_receivers_only_the_list_of_calls_is_written() -> None:
+    world = World()
+    await world.store.put(SESSION)
+    process = world.process()
+
+    await process.began(SESSION)
+    await process.ended(SESSION, EndReason.CALLER_HANGUP, ())
+    await process.transfer_began("CA1", "VX1", "phone", "")
+    await process.is_over("CA1", has_hung_up=True)
+
+    assert [item["sk"] for item in await world.store.query("CA1")] == ["connection", "listing"]
+
+
+async def test_a_table_that_fails_fails_no_call() -> None:
+    class Failing(MemoryStore):
+        async def get_many(self, keys: object) -> list[Item | None]:
+            raise StoreError("unreachable")
+
+        async def put(self, *_: object, **__: object) -> bool:
+            raise StoreError("unreachable")
+
+        async def put_newer(self, *_: object, **__: object) -> bool:
+            raise StoreError("unreachable")
+
+    clock = Clock(1_000.0)
+    outbox = TableOutbox(Failing(), clock)
+    outbox.receivers = (CRM,)
+    process = CallAnnouncer(Failing(), outbox, clock)
+
+    await process.began(SESSION)
+    await process.ended(SESSION, EndReason.AGENT_END, ())
+    await process.transfer_ended("CA1", "VX1", "")
+    await process.is_over("CA1", has_hung_up=True)
+
+    assert await Failing().query("CA1") == []
