@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, NamedTuple, get_type_hints
+from typing import Any, get_type_hints
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
@@ -36,16 +36,6 @@ _NAME = re.compile(r"[A-Z][A-Z_]+")
 
 class SettingsError(AgentError):
     """Variables have values that cannot be used; for each a line that begins with its name."""
-
-
-class Variable(NamedTuple):
-    """A variable, for the list of settings."""
-
-    name: str
-    group: str
-    kind: str
-    default: str
-    meaning: str  # names older variables, too
 
 
 _KEY, _SECRET, _APP = "TWILIO_API_KEY_SID", "TWILIO_API_KEY_SECRET", "TWILIO_TWIML_APP_SID"
@@ -337,9 +327,9 @@ class Settings:
         return {it.name: [it.name.upper(), *it.metadata["older"].split()] for it in read}
 
     @classmethod
-    def describe(cls) -> list[Variable]:
+    def describe(cls) -> list[kinds.Variable]:
         """Each variable, in groups."""
-        rows, group, by_name = list[Variable](), "", {each.name: each for each in fields(cls)}
+        rows, group, by_name = list[kinds.Variable](), "", {each.name: each for each in fields(cls)}
         hints = get_type_hints(cls, include_extras=True)
         for one, (name, *older) in cls.variables().items():
             group, kind = _GROUPS.get(one, group), kinds.label(hints[one])
@@ -347,7 +337,7 @@ class Settings:
             default = by_name[one].default
             shown = "" if default in {(), None, SHIPPED_CONFIGURATION} else str(default)
             meaning = by_name[one].metadata["meaning"] + also
-            rows.append(Variable(name, group, kind, shown, meaning))
+            rows.append(kinds.Variable(name, group, kind, shown, meaning))
         return rows
 
     def _problems(self) -> Iterator[str]:

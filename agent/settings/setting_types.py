@@ -38,6 +38,16 @@ _OPERATOR_KEY = re.compile(r"([A-Za-z0-9._@-]{1,60}):(look|act):([^\s:,]{16,})")
 _Parse = Callable[[str], Any]
 
 
+class Variable(NamedTuple):
+    """A variable, for the list of settings."""
+
+    name: str
+    group: str
+    kind: str
+    default: str
+    meaning: str  # names older variables, too
+
+
 class OperatorKey(NamedTuple):
     """Whose key of the console it is, and whether they may act on calls."""
 
