@@ -123,7 +123,7 @@ async def _calls(asked: argparse.Namespace) -> int:
         length = f"{call.seconds // 60}:{call.seconds % 60:02}" if call.reason else "-"
         fields = f"{call.caller or 'withheld':16} {call.use_case:28} {length:>6} {call.reason}"
         if call.outcome:
-            fields += f" {call.outcome}"
+            fields += f", success: {call.outcome}"
         print(printable(f"{began}  {call.call_sid}  {fields}".rstrip()))
     if not calls:
         print("no calls", file=sys.stderr)

@@ -1,16 +1,17 @@
 """Events to the operator's systems: an outbox in the table, and what sends it.
 
 `outbox` makes the items, which are written beside what they tell; `delivery` sends them, from any
-process; `webhooks` and `event_bridge` are the two ways to send one.
+process; `webhooks` and `event_bridge` are the two ways to send one. A process without an event bus
+does not import the AWS SDK.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import cache
 
 from agent.events.delivery import EventDelivery
-from agent.events.event_bridge import EventBusSender
 from agent.events.outbox import TableOutbox
 from agent.events.webhooks import EventSender, Post, WebhookSender
 from agent.ports import Count, Store
@@ -26,8 +27,17 @@ async def open_senders(
 ) -> AsyncIterator[SenderOf]:
     """What sends to a receiver; `region` is that of event buses, empty = as the SDK finds it."""
     webhooks = WebhookSender(post, secrets, clock)
-    async with EventBusSender(region) as buses:
-        yield lambda receiver: webhooks if receiver.event_bus is None else buses
+    async with AsyncExitStack() as stack:
+
+        @cache
+        def buses() -> EventSender:
+            from agent.events.event_bridge import EventBusSender  # noqa: PLC0415 (the AWS SDK)
+
+            sender = EventBusSender(region)
+            stack.push_async_exit(sender)
+            return sender
+
+        yield lambda receiver: webhooks if receiver.event_bus is None else buses()
 
 
 @asynccontextmanager

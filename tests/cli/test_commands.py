@@ -451,7 +451,9 @@ def test_calls_are_listed_and_the_latest_is_shown(run: Run, recorded: str) -> No
 
     assert status == 0
     assert re.fullmatch(
-        rf"\S+ \S+  {recorded}  \{ADA} +restaurantOrderingUseCase +0:\d\d caller_hangup\n", listed
+        rf"\S+ \S+  {recorded}  \{ADA} +restaurantOrderingUseCase +0:\d\d caller_hangup,"
+        r" success: no\n",
+        listed,
     )
     assert run("show", "--last") == run("show", recorded)
     assert run("calls", "--caller", "+15550100009") == (0, "", "no calls\n")

@@ -80,7 +80,8 @@ async def test_name_is_not_stored_under_a_number_that_may_be_forged(table: Path)
         serving(settings_for(table, STACK_USE_CASE="defaultUseCase")) as server,
         server.twilio.call(From="+15550100077", StirVerstat=FAILED) as call,
     ):
-        reply = await call.say("my name is mallory jones")
+        await call.say("my name is mallory jones")
+        reply = await call.say("yes", cycles=2)
         profile = await server.store.get("+15550100077", "profile")
 
     assert "could not keep your name" in reply.text

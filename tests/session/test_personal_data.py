@@ -121,8 +121,8 @@ SCENARIOS = {
 }
 KINDS = {
     "apartmentAppointment", "call chat", "call connection", "call effect",
-    "call listing", "call message", "call record", "call resume", "call token", "calls", "dial",
-    "loyalty", "profile", "restaurantOrder", "usage",
+    "call listing", "call message", "call outcome", "call record", "call resume", "call token",
+    "calls", "dial", "loyalty", "profile", "restaurantOrder", "usage",
 }  # fmt: skip
 
 

@@ -121,7 +121,7 @@ def set_up_attributes(session: SessionItem) -> dict[str, object]:
         "useCase": session.use_case.name,
         "useCaseVersion": session.version,
         "userContext": dict(session.profile_item),
-        "variables": dict(session.variables),
+        **({"variables": dict(session.variables)} if session.variables else {}),
         "systemPrompt": [{"text": part} for part in session.system_prompt if part],
         "tools": tools_text(session.use_case.tools),
         "dtmfHandlers": handlers_text(session.use_case.keypad),
