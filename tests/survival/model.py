@@ -21,7 +21,8 @@ ORDER = {"current_order": [{"line_item": "Garlic Knots"}], "order_type": "pickup
 PLACED = "The order is placed."
 """What the tool answers."""
 GOING_ON = "What else can I do for you?"
-TROUBLE = "I am sorry, that did not work. Please say it again."
+TROUBLE = "I am sorry, that did not work. Would you like garlic knots for pickup?"
+"""Reads the order back again: if the line was lost in the read-back, it was not heard."""
 _ASKED = re.compile(r"Sentence (\d+): (tell me|I order)")
 _ABOUT = (
     (1, "is about the tomato soup and the bread that we bake for it"),
