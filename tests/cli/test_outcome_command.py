@@ -109,4 +109,4 @@ def test_calls_are_due_until_a_model_has_told_the_rest() -> None:
             clock.seconds += 2_000
         return found
 
-    assert asyncio.run(due()) == [[PLAIN_CALL, SOLD], [PLAIN_CALL, SOLD], [PLAIN_CALL, KILLED]]
+    assert asyncio.run(due()) == [[PLAIN_CALL, SOLD], [PLAIN_CALL, SOLD], [KILLED, PLAIN_CALL]]

@@ -178,7 +178,7 @@ def test_the_service_is_given_what_it_needs_once_and_secrets_as_references(
     assert needed <= set(given)
     assert variables(agent)["TWILIO_AUTH_TOKEN_SECRET_ARN"] == {"Ref": "pTwilioAuthTokenSecretArn"}
     assert "ALLOW_UNSIGNED_REQUESTS" not in given
-    assert len(secret) == 6
+    assert len(secret) == 8
     assert secret & set(given) == set()
     assert [each["Name"] for each in agent["Secrets"] if "Name" in each] == []
     for each in (*given, "TWILIO_AUTH_TOKEN"):

@@ -78,7 +78,10 @@ def _children() -> set[str]:
 
 def _is_alive(child: str) -> bool:
     stat = Path(f"/proc/{child}/stat")
-    return stat.exists() and stat.read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    try:
+        return stat.read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):  # it may end while it is read
+        return False
 
 
 async def run(source: ToolSource, name: str, **arguments: object) -> ToolOutcome:
