@@ -131,15 +131,16 @@ async def test_edit_of_the_use_case_is_found_by_a_replay_with_today(
     assert record is not None
     prompt, phrases = f"{record['prompt']}\nBe brief.", record.get("phrases")
     assert isinstance(phrases, dict)
-    phrases["resumed_unheard"] = "Hm."
+    phrases["resumed"] = phrases["resumed_unheard"] = "Hm."  # which one tells when the line broke
     await recording.store.put({**record, "prompt": prompt, "phrases": phrases})
 
     result = await replayed(settings, recording.calls.resources, call_sid, with_today=True)
     lines = result.text.splitlines()
 
     assert result.status == DIFFERENT
-    changed = ["changed since", "  version", "  prompt", "  brief.phrases.resumed_unheard"]
-    assert [line.split(":")[0] for line in lines[:4]] == changed
+    both = ["  brief.phrases.resumed", "  brief.phrases.resumed_unheard"]
+    changed = ["changed since", "  version", "  prompt", *both]
+    assert [line.split(":")[0] for line in lines[:5]] == changed
     assert any(line.startswith("the model is asked otherwise from event ") for line in lines)
     assert "different at line 1, event 0 (00:00.0)" in lines
     assert '  + Speak {"utterance":1,"text":"Hm.","is_last":true}' in lines
