@@ -106,12 +106,8 @@ def _stands_alone(pieces: Sequence[str], start: int, end: int) -> bool:
 
 def _goes_on(pieces: list[str]) -> bool:
     """Whether other words follow the address: its last label must be one word, or letters."""
-    last = list[str]()
-    for piece in reversed(pieces):
-        last.append(piece.rpartition(".")[2])
-        if "." in piece:
-            break
-    labels = list(filter(None, last))
+    dot = max(at for at, piece in enumerate(pieces) if "." in piece)
+    labels = [label for piece in pieces[dot:] if (label := piece.rpartition(".")[2])]
     return len(labels) > 1 and any(len(piece) > 1 for piece in labels)
 
 

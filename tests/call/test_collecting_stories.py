@@ -420,6 +420,15 @@ def test_words_that_repeat_a_secret_late_are_no_turn() -> None:
     assert actions == [Record(5, CallerSaid(f"My card is {' '.join('x' * 16)} , , .".strip()))]
 
 
+def test_some_time_after_a_secret_words_and_keys_are_read_again() -> None:
+    call = asked(SECRET)
+    call.happens(*typed(f"{CARD}#"), it.done(1), it.finished(2, text="Thank you."))
+
+    call.happens(Timer.LATE_DIGITS, it.spoke("My number is 555 0199."))
+
+    assert words_of(call.facts)[-1] == "My number is 555 0199."
+
+
 def test_a_language_without_a_table_is_withheld_whole() -> None:
     call = asked(SECRET)
 

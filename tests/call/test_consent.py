@@ -132,3 +132,9 @@ def test_no_other_fact_is_taken_for_an_answer() -> None:
 def test_another_text_is_another_version() -> None:
     assert text_version("a", "b") != text_version("a b")
     assert text_version("a") == text_version("a")
+
+
+def test_a_note_of_a_newer_version_is_no_answer() -> None:
+    note = Note("The caller has given consent (fax, text 00c0ffee).")
+
+    assert consent_of([note]) is None

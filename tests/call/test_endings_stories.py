@@ -189,6 +189,16 @@ def test_the_words_before_a_handoff_do_not_give_way(sign: ev.Event) -> None:
     assert it.spoken(said)
 
 
+def test_words_of_the_service_before_a_handoff_do_not_give_way() -> None:
+    call = it.using("leave", config=LEAVES)
+    call.resumes()
+    call.happens(it.done(1, effect=Handoff("wish", "so")))
+
+    call.happens(it.interrupted("I am"))
+
+    assert Timer.YIELD not in call.running
+
+
 def test_a_late_hang_up_is_no_longer_wanted() -> None:
     call = it.using("leave", config=LEAVES)
     call.happens(it.spoke("Not yet!"), it.done(1, effect=HangUp()))

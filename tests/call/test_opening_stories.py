@@ -369,3 +369,81 @@ def test_the_model_reads_the_answer() -> None:
     noted = Note(f"The caller has refused consent (key, text {VERSION}).")
     assert noted in call.facts
     assert noted.text in str(words)
+
+
+def test_an_operator_waits_until_the_opening_is_over() -> None:
+    call = asked()
+    act = ev.OperatorActed(ev.OperatorAct.SAY, "Anna here.", "anna")
+
+    before = call.happens(act)
+    after = call.happens(it.agent_off(), it.pressed("1"))
+
+    assert before == []
+    assert "Anna here." in it.spoken(after)
+
+
+def test_a_spent_allowance_ends_the_call_only_when_the_disclosure_was_played() -> None:
+    call = it.started(config())
+
+    at_once = call.happens(ev.AllowanceSpent())
+    later = call.happens(it.agent_on(), it.agent_off())
+
+    assert at_once == []
+    assert it.spoken(later) != []
+
+
+def test_a_relay_that_does_not_report_the_end_of_the_disclosure_is_not_waited_for() -> None:
+    call = it.started(config())
+
+    assert it.spoken(call.fires(Timer.PLAYBACK)) == [ASKED]
+
+
+@pytest.mark.parametrize(
+    "sign", [it.partial("yes"), it.spoke("..."), it.caller_on(), it.caller_off()]
+)
+def test_a_sign_of_the_caller_is_no_answer(sign: ev.Event) -> None:
+    call = asked()
+    call.happens(it.agent_off())
+    before = call.facts
+
+    actions = call.happens(sign)
+
+    assert (it.spoken(actions), stamps(actions), call.facts) == ([], [], before)
+
+
+def test_words_over_a_disclosure_count_once() -> None:
+    call = it.started(config(replace(TERMS, question={}, recording="")))
+
+    call.happens(it.spoke("Two pizzas please."), it.spoke("Two pizzas please."))
+
+    assert call.facts.count(CallerSaid("Two pizzas please.")) == 1
+
+
+def test_a_key_over_the_disclosure_is_no_answer_and_another_key_is_asked_about() -> None:
+    call = it.started(config())
+
+    early = call.happens(it.pressed("1"))
+    call.happens(it.agent_on(), it.agent_off(), it.agent_on(), it.agent_off())
+    other = call.happens(it.pressed("5"))
+
+    assert (stamps(early), it.spoken(early)) == ([], [])
+    assert it.spoken(other) == [ASKED]
+
+
+def test_what_an_operator_asks_for_after_a_transfer_changes_nothing_of_it() -> None:
+    call = it.started(config(can_hand_off=True))
+    acts = (ev.OperatorAct.TRANSFER, ev.OperatorAct.TAKE_OVER, ev.OperatorAct.GIVE_BACK)
+    call.happens(*(ev.OperatorActed(act, "", "anna") for act in acts))
+
+    opened = call.happens(it.agent_on(), it.agent_off(), it.agent_on(), it.pressed("1"))
+
+    assert Phrases().transfer in it.spoken(opened)
+    assert not [one for one in opened if isinstance(one, StartReply)]
+
+
+def test_a_service_that_stops_ends_an_opening() -> None:
+    call = it.started(config())
+
+    actions = call.happens(ev.ServiceStopping(ev.ShutdownMode.AT_ONCE))
+
+    assert [one for one in actions if isinstance(one, EndCall)]

@@ -321,3 +321,40 @@ def test_the_model_may_repeat_a_price_that_a_colleague_has_told_it() -> None:
     said = call.happens(it.finished(1, text="It costs 35 dollars."))
 
     assert it.spoken(said) == ["It costs 35 dollars."]
+
+
+def test_nothing_stops_a_transfer_that_was_promised() -> None:
+    call = it.answered("Which size?", WITH_DESK)
+    call.happens(TRANSFERS)
+
+    assert call.happens(TAKES_OVER) == call.happens(_says("Wait.")) == []
+
+
+def test_an_operator_is_not_hurried_by_timers() -> None:
+    call = _taken_over()
+    call.happens(_says("Anna here."))
+
+    played = call.fires(Timer.PLAYBACK)
+    call.happens(it.pressed("4"))
+    typed = call.fires(Timer.DIGITS)
+    call.happens(it.partial("And"))
+    longest = call.fires(Timer.LONGEST_TURN)
+
+    assert played == []
+    assert CallerSaid("4", InputMode.KEYPAD) in call.facts
+    assert not [one for one in [*typed, *longest] if isinstance(one, StartReply)]
+
+
+def test_words_without_content_are_no_answer_to_an_operator() -> None:
+    call = _taken_over()
+
+    assert call.happens(it.spoke("...")) == []
+
+
+def test_a_call_that_was_given_back_before_its_first_words_is_begun_by_the_model() -> None:
+    call = it.started(replace(it.HELLO, greeting=""))
+    call.happens(TAKES_OVER)
+
+    asked = call.happens(GIVES_BACK)
+
+    assert [one for one in asked if isinstance(one, StartReply)]

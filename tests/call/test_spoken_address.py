@@ -179,3 +179,8 @@ def test_an_address_is_found_however_it_is_said(said: str) -> None:
 def test_another_address_is_none_and_may_be_near(said: str, *, is_near: bool) -> None:
     assert not names_address(said, "ada@example.com", is_exact=True)
     assert names_address(said, "ada@example.com", is_exact=False) is is_near
+
+
+def test_a_number_at_the_end_belongs_to_the_address() -> None:
+    assert read_address("ada at example dot com twenty") is None
+    assert read_address("ada twenty at example dot com") == "ada20@example.com"
