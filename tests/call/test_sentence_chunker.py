@@ -319,3 +319,7 @@ def test_marks_alone_are_never_ready() -> None:
 
     assert state == ("", False, "")
     assert speech.finish(is_cut_short=True) == ""
+
+
+def test_sentences_without_spaces_in_one_chunk_are_several() -> None:
+    assert say("你好。再见。") == ["你好。", "再见。"]
