@@ -188,8 +188,8 @@ class CallOpening:
             return self._follow_answer(answer, [StampConsent(answer)], is_free=is_free)
         if self._terms.disclosure and not was_played:
             return self._disclose([])
-        nobody = self._turn.config.phrases.nobody_free
-        said = self._output.say_whole(nobody) if cause is ResumeCause.NOBODY else []
+        sorry = self._turn.config.phrases.nobody_free
+        said = self._output.say_whole(sorry) if cause is ResumeCause.NOBODY else []
         return self._ask_or_finish(said)
 
     def _disclose(self, actions: list[Action]) -> OpeningStep:

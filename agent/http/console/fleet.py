@@ -7,7 +7,7 @@ a page looks. So all processes need the same `CONSOLE_API_KEYS`, and the tasks o
 reach each other's operators' port.
 
 Rejected: commands as items that each process reads from the table. Each would have to look again
-and again, also while nobody watches.
+and again, also without a watcher.
 """
 
 from __future__ import annotations

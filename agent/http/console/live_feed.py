@@ -1,8 +1,8 @@
 """What one call does, as messages for the pages that watch it.
 
-A feed observes its call from the first watcher until the last one looks away; a call that nobody
-watches costs nothing. Each watcher gets the facts so far, then every fact, note and report of the
-relay as it happens. A watcher who does not keep up is closed, and begins anew with the facts.
+A feed observes its call while it has a watcher; a call without one costs nothing. Each watcher gets
+the facts so far, then every fact, note and report of the relay as it happens. A watcher who does
+not keep up is closed, and begins anew with the facts.
 """
 
 from __future__ import annotations
