@@ -87,10 +87,20 @@ class Prometheus:
         return values
 
     async def sick_rules(self) -> dict[str, str]:
-        """The rules that could not be evaluated, with the reason, by their names."""
+        """The rules that could not be evaluated, with the reason, by their names.
+
+        Waits until each rule was evaluated once: groups begin at different times of an interval.
+        """
+        rules = await self._rules()
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            while any(rule["health"] == "unknown" for rule in rules):
+                await asyncio.sleep(_POLL_SECONDS)  # an evaluation has no event for us
+                rules = await self._rules()
+        return {rule["name"]: rule["lastError"] for rule in rules if rule["health"] != "ok"}
+
+    async def _rules(self) -> list[dict[str, Any]]:
         found = await self._get("rules")
-        rules = [rule for group in found["groups"] for rule in group["rules"]]
-        return {rule["name"]: rule.get("lastError", "") for rule in rules if rule["health"] != "ok"}
+        return [rule for group in found["groups"] for rule in group["rules"]]
 
     async def _get(self, what: str, **parameters: str) -> Any:
         async with self.http.get(f"{self.url}/api/v1/{what}", params=parameters) as response:
