@@ -15,7 +15,6 @@ from agent.call.actions import (
     Action,
     Entry,
     Speak,
-    Standing,
     StartReply,
     ToolOutcome,
     TransportAction,
@@ -205,13 +204,10 @@ class Configuration(Protocol):
 class ToolExecutor(Protocol):
     """The tools of one call."""
 
-    async def run(
-        self, call: ToolCall, standing: Standing, entry: Entry | None = None
-    ) -> ToolOutcome:
+    async def run(self, call: ToolCall, entry: Entry | None = None) -> ToolOutcome:
         """Run one tool within its time limit. Raises nothing but `CancelledError`.
 
-        `standing` is the position of the call, for tools that need a confirmation; `entry` what the
-        caller has entered for it. The outcome holds no sensitive digits.
+        `entry` is what the caller has entered for it. The outcome holds no sensitive digits.
         """
 
 

@@ -552,8 +552,6 @@ _FAULTS: dict[str, tuple[tuple[str, str, str], ...]] = {
          "4: equal arguments after another effect may mean something else, also when forgotten"),
         ("return claims_confirmation(arguments) or (spec",
          "return (spec", "a model does not confirm in the turn in which it asks"),
-        ("answered = self._history.answered_before(position, is_heard=True)",
-         "answered = None", "a resumed call knows what the caller has answered"),
         ("return call.name, canonical(call.arguments) or", "return call.name, call.arguments or",
          "4: equal arguments in another spelling are the same call"),
         ("if spec.side_effect is SideEffect.ONCE and not exchange.is_heard_out:",

@@ -11,7 +11,6 @@ from agent.call.actions import (
     EndCall,
     Entry,
     Speak,
-    Standing,
     StartReply,
     ToolOutcome,
     TransportAction,
@@ -143,9 +142,7 @@ class ScriptedToolbox:
     runs: list[str] = field(default_factory=list)
     finished: list[str] = field(default_factory=list)
 
-    async def run(
-        self, call: ToolCall, standing: Standing, entry: Entry | None = None
-    ) -> ToolOutcome:
+    async def run(self, call: ToolCall, entry: Entry | None = None) -> ToolOutcome:
         self.runs.append(call.name)
         await asyncio.sleep(self.seconds)
         self.finished.append(call.name)

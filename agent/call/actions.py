@@ -72,18 +72,6 @@ class CancelSummary:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """Where in the call a tool is called, as positions of facts; the same after a resume."""
-
-    position: int = 0
-    answered: int = -1
-    """Of the model's words that the caller had answered when the model was asked; -1 = none."""
-
-
-NOWHERE = Standing()
-
-
-@dataclass(frozen=True, slots=True)
 class Entry:
     """Digits that the caller has entered for a tool; sensitive ones are not shown."""
 
@@ -106,7 +94,6 @@ class RunTool:
     call: ToolCall
     is_lasting: bool = False
     """It has side effects: its start must be written down before it begins."""
-    standing: Standing = field(default=NOWHERE, compare=False)
     entry: Entry | None = None
     """What the caller has entered for it, if its spec has a collector."""
 

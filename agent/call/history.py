@@ -180,19 +180,15 @@ class History:
                 latest = latest or fact
         return latest is not None
 
-    def answered_before(self, end: int, *, is_heard: bool = False) -> int | None:
-        """The model's words that the caller's last ones before `end` answer; None if forgotten.
-
-        `is_heard`: skip words that were cut off before anything of them was heard.
-        """
+    def answered_before(self, end: int) -> int | None:
+        """The model's words that the caller's last ones before `end` answer; None if forgotten."""
         positions = range(end - 1, self.first - 1, -1)
         happened = ((at, self._facts[at - self.first]) for at in positions)
         for _, fact in happened:
             if isinstance(fact, CallerSaid):
                 break
         said = ((at, fact) for at, fact in happened if isinstance(fact, AgentSaid))
-        words = (each for each in said if each[1].voice is SpeechSource.MODEL)
-        return next((at for at, fact in words if not is_heard or fact.text.strip()), None)
+        return next((at for at, fact in said if fact.voice is SpeechSource.MODEL), None)
 
     def between(self, start: int, end: int) -> list[Fact]:
         return self._facts[start - self.first : end - self.first]

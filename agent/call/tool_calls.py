@@ -26,13 +26,11 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from agent.call.actions import (
-    NOWHERE,
     Action,
     CancelTool,
     Entry,
     Record,
     RunTool,
-    Standing,
     ToolOutcome,
 )
 from agent.call.collector import Collector
@@ -70,7 +68,7 @@ class _Run:
     start: RunTool
     collector: Collector | None = None
     """The caller has not entered the digits yet, so it has not begun."""
-    latest: int = NOWHERE.answered  # the last call with side effects before it
+    latest: int = -1  # position of the last call with side effects before it
 
 
 class ToolCalls:
@@ -82,9 +80,8 @@ class ToolCalls:
         self.runs: dict[str, _Run] = {}
         ids = (_MINTED.fullmatch(used.call.id) for _, used in history.tool_runs())
         self._minted = max((int(minted[1]) for minted in ids if minted), default=0)
-        self._latest = NOWHERE.answered  # position of the last call with side effects
+        self._latest = -1  # position of the last call with side effects
         self._done: dict[_Key, str] = {}  # the last forgotten run that had an effect
-        self._answered = NOWHERE.answered  # `Standing.answered` of the calls being accepted
         self.has_news = False
         """A result came that no turn waited for, and the model was not asked since."""
         self._collecting: _Run | None = None
@@ -150,7 +147,6 @@ class ToolCalls:
         exchange: Exchange,
     ) -> list[Action]:
         """Run, join or answer the calls of a reply that was asked for after this exchange."""
-        self._answered = exchange.position
         actions: list[Action] = []
         for call in calls:
             self._minted += 1
@@ -167,13 +163,9 @@ class ToolCalls:
         open_runs = [run for run in self._history.tool_runs() if run[1].result is None]
         facts = list(enumerate(self._history, self._history.first))
         turn = next((at for at, fact in reversed(facts) if isinstance(fact, CallerSaid)), -1)
-        before, actions = self._history.first, list[Action]()
+        actions = list[Action]()
         twins: dict[_Key, _Run] = {}
         for position, used in open_runs:
-            passed, before = self._history.between(before, position), position
-            if any(isinstance(fact, CallerSaid) for fact in passed):
-                answered = self._history.answered_before(position, is_heard=True)
-                self._answered = NOWHERE.answered if answered is None else answered
             actions += self._resume(position, used, twins, is_awaited=position > turn)
         return actions
 
@@ -242,8 +234,7 @@ class ToolCalls:
     def _run(
         self, position: int, call: ToolCall, spec: ToolSpec, *, is_awaited: bool
     ) -> list[Action]:
-        at = Standing(position, self._answered)
-        start = RunTool(call, is_lasting=spec.side_effect is not SideEffect.NONE, standing=at)
+        start = RunTool(call, is_lasting=spec.side_effect is not SideEffect.NONE)
         run = _Run(spec, [position], {position} if is_awaited else set(), start)
         self.runs[call.id] = run
         run.collector = _collector(spec, call)
@@ -252,7 +243,7 @@ class ToolCalls:
         before = (
             at for at, one in self._history.tool_runs() if at < position and self.is_effect(one)
         )
-        self._collecting, run.latest = run, max(before, default=NOWHERE.answered)
+        self._collecting, run.latest = run, max(before, default=-1)
         return []
 
     def is_effect(self, used: ToolUsed) -> bool:

@@ -392,5 +392,5 @@ class Session:
         if action.is_lasting:
             await self._deps.journal.flush(FLUSH_SECONDS)
         run = self._deps.configuration.toolbox.run
-        outcome = await run(action.call, action.standing, action.entry)
+        outcome = await run(action.call, action.entry)
         await self._put(ev.ToolFinished(action.call.id, outcome))

@@ -29,7 +29,7 @@ import msgspec
 import structlog
 from msgspec import UNSET, Struct, UnsetType
 
-from agent.call.actions import NOWHERE, Effect, Entry, Standing, ToolOutcome
+from agent.call.actions import Effect, Entry, ToolOutcome
 from agent.call.answer_kind import expected_answers
 from agent.call.collector import MARK, Collector
 from agent.call.messages import TOOL_NAME, SideEffect, ToolCall, ToolSpec
@@ -73,8 +73,6 @@ class CallContext:
     order_days: int = 7
     """Days until an order, or a booking that is over, is to expire."""
     outbox: Outbox = NO_OUTBOX
-    standing: Standing = NOWHERE
-    """Positions of the running tool call, see `agent.tools.builtin.caller_profile`."""
 
     @property
     def is_caller_known(self) -> bool:
@@ -233,11 +231,9 @@ class CallToolExecutor:
         self._tools: Mapping[str, Tool] = {each.spec.name: each for each in tools}
         self._context = context
 
-    async def run(
-        self, call: ToolCall, standing: Standing = NOWHERE, entry: Entry | None = None
-    ) -> ToolOutcome:
+    async def run(self, call: ToolCall, entry: Entry | None = None) -> ToolOutcome:
         digits = entry.digits if entry else ""
-        context = replace(self._context, standing=standing, digits=digits)
+        context = replace(self._context, digits=digits)
         outcome = await self._outcome(call, context, is_secret=bool(entry and entry.is_sensitive))
         if entry is None or not entry.is_sensitive:
             return outcome

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent.call.actions import Action, Record, RunTool, Standing
+from agent.call.actions import Action, Record, RunTool
 from agent.call.heard_confirmation import NOT_AGREED, Exchange
 from agent.call.history import AgentSaid, CallerSaid, Fact, History, ToolUsed
 from agent.call.timers import Timer
@@ -22,12 +22,6 @@ YES = '{"confirmed":true}'
 def runs(actions: list[Action]) -> list[str]:
     """Names of the tools that are run."""
     return [action.call.name for action in actions if isinstance(action, RunTool)]
-
-
-def standing(actions: list[Action]) -> Standing:
-    """Of the one tool that is run."""
-    (only,) = [action for action in actions if isinstance(action, RunTool)]
-    return only.standing
 
 
 def results(actions: list[Action]) -> list[str]:
@@ -74,7 +68,6 @@ def test_words_of_the_caller_in_between_are_an_answer() -> None:
     actions = call.happens(it.finished(3, it.wants("mark", YES)))
 
     assert runs(actions) == ["mark"]
-    assert standing(actions) == Standing(position=5, answered=3)
 
 
 def test_keys_of_the_caller_in_between_are_an_answer() -> None:
@@ -131,7 +124,6 @@ def test_a_tool_that_was_not_called_before_is_run() -> None:
     actions = call.happens(it.finished(2, it.wants("mark", YES)))
 
     assert runs(actions) == ["mark"]
-    assert standing(actions) == Standing(position=4, answered=2)
 
 
 def test_a_call_that_was_resumed_knows_what_was_answered() -> None:
@@ -143,7 +135,7 @@ def test_a_call_that_was_resumed_knows_what_was_answered() -> None:
     resumed = ToolCalls(History([*heard, confirming]), SPECS).resume()
 
     assert runs(refused) == []
-    assert standing(resumed) == Standing(position=4, answered=2)
+    assert runs(resumed) == ["mark"]
 
 
 def test_an_equal_call_after_another_effect_is_run() -> None:

@@ -32,7 +32,6 @@ from agent.usecases.seed import seed_file
 from agent.usecases.versions import canary_in_progress, intact_version
 from tests.fakes import Clock
 from tests.servers import Server, settings_for, staged
-from tests.tools.worlds import standing_in
 
 FOLDER = Path(__file__).parent / "predecessor"
 FILES = sorted(FOLDER.glob("*.json"))
@@ -335,7 +334,7 @@ def _call(store: Store, clock: Clock, caller: str, use_case: str, call_id: str) 
 
 async def _told(toolbox: CallToolExecutor, name: str, **arguments: object) -> Any:
     call = ToolCall("call00001", name, json.dumps(arguments))
-    outcome = await toolbox.run(call, standing_in(0))
+    outcome = await toolbox.run(call)
     assert not outcome.is_error, outcome.content
     return json.loads(outcome.content)
 

@@ -21,7 +21,7 @@ from agent.tools.tool import MAX_RESULT_CHARS, schema_of
 from agent.usecases import Profile
 from agent.usecases.host_allowlist import HostAllowlist
 from tests.tools.http.stand_in import declared
-from tests.tools.worlds import ADA, AFTERNOON, call_of, contents, seeded, standing_in, told
+from tests.tools.worlds import ADA, AFTERNOON, call_of, contents, seeded, told
 
 SLOT: dict[str, object] = {
     "date": "2026-03-06",
@@ -135,7 +135,7 @@ async def served() -> MemoryStore:
 
 async def run(tool: Tool, arguments: str) -> ToolOutcome:
     toolbox = CallToolExecutor(EVERY, caller_of(await served()))
-    return await toolbox.run(ToolCall("call00001", tool.spec.name, arguments), standing_in(0))
+    return await toolbox.run(ToolCall("call00001", tool.spec.name, arguments))
 
 
 def test_every_tool_has_an_example_here() -> None:
@@ -209,14 +209,14 @@ async def test_a_repeat_changes_nothing_more(tool: Tool) -> None:
     store, once = await served(), await served()
     before = await contents(once)
     call = ToolCall("call00001", tool.spec.name, json.dumps(FITTING[tool.spec.name]))
-    await CallToolExecutor(EVERY, caller_of(once)).run(call, standing_in(0))
+    await CallToolExecutor(EVERY, caller_of(once)).run(call)
 
     toolbox = CallToolExecutor(EVERY, caller_of(store))
     async with asyncio.TaskGroup() as group:
         for _ in range(3):
-            group.create_task(toolbox.run(call, standing_in(0)))
+            group.create_task(toolbox.run(call))
     later = caller_of(store, at=caller_of(store).clock() + 600)
-    await CallToolExecutor(EVERY, later).run(call, standing_in(0))
+    await CallToolExecutor(EVERY, later).run(call)
 
     assert await contents(store) == await contents(once)
     if tool.spec.side_effect is SideEffect.NONE:
@@ -228,9 +228,7 @@ async def test_all_tools_run_side_by_side() -> None:
 
     async with asyncio.TaskGroup() as group:
         running = [
-            group.create_task(
-                toolbox.run(ToolCall(name, name, json.dumps(arguments)), standing_in(0))
-            )
+            group.create_task(toolbox.run(ToolCall(name, name, json.dumps(arguments))))
             for name, arguments in FITTING.items()
         ]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from agent.call.actions import Standing, ToolOutcome
+from agent.call.actions import ToolOutcome
 from agent.call.messages import ToolCall
 from agent.messaging.kept_messages import MemoryMessenger
 from agent.ports import Item, Messenger, Store
@@ -100,9 +100,8 @@ def call_of(
     messenger: Messenger | None = None,
     profile: Profile | None = None,
     to: str = RESTAURANT,
-    turn: int = 0,
 ) -> CallContext:
-    """A call in which tools run; in `turn` the caller has answered everything before."""
+    """A call in which tools run."""
     return CallContext(
         call_id=call_id,
         caller=caller,
@@ -117,19 +116,13 @@ def call_of(
         language=language,
         languages=languages,
         audio={"jingle": AudioFile("https://a.example/j.mp3", 4)},
-        standing=standing_in(turn),
     )
-
-
-def standing_in(turn: int) -> Standing:
-    """The standing of a tool call in this turn; each turn has a hundred facts."""
-    return Standing(position=turn * 100 + 50, answered=turn * 100)
 
 
 async def run(call: CallContext, name: str, **arguments: object) -> ToolOutcome:
     """Run a tool by name with JSON arguments."""
     used = ToolCall("call00001", name, json.dumps(arguments))
-    return await CallToolExecutor(TOOLS, call).run(used, call.standing)
+    return await CallToolExecutor(TOOLS, call).run(used)
 
 
 async def told(call: CallContext, name: str, **arguments: object) -> Any:

@@ -14,12 +14,10 @@ import os
 import sys
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from datetime import UTC
 from pathlib import Path
 from typing import TypeVar
 
-from agent.call.actions import NOWHERE
 from agent.call.history import AgentSaid, Fact, ToolUsed
 from agent.call.messages import ToolResult
 from agent.errors import StoreError
@@ -94,7 +92,7 @@ class Worker:
     async def _used(self, call: int, used: ToolUsed) -> ToolUsed:
         """The tool has run, asked again as often as it fails, as a model would."""
         while True:
-            outcome = await self._toolbox(call).run(used.call, replace(NOWHERE, answered=0))
+            outcome = await self._toolbox(call).run(used.call)
             if not outcome.is_error:
                 self._say(f"order {call} {used.reply}")
                 return ToolUsed(used.reply, used.call, ToolResult(used.call.id, outcome.content))

@@ -36,7 +36,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import structlog
 
 from agent import __version__
-from agent.call.actions import Entry, Standing, ToolOutcome
+from agent.call.actions import Entry, ToolOutcome
 from agent.call.messages import ToolCall
 from agent.observability.tracing.call_trace import CallTrace
 from agent.ports import ToolExecutor
@@ -231,12 +231,10 @@ class TracedToolExecutor:
 
     toolbox: ToolExecutor
 
-    async def run(
-        self, call: ToolCall, standing: Standing, entry: Entry | None = None
-    ) -> ToolOutcome:
+    async def run(self, call: ToolCall, entry: Entry | None = None) -> ToolOutcome:
         token = _TOOL.set(call.id)
         try:
-            return await self.toolbox.run(call, standing, entry)
+            return await self.toolbox.run(call, entry)
         finally:
             _TOOL.reset(token)
 

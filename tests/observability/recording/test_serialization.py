@@ -145,7 +145,7 @@ def test_actions_are_written_without_what_is_known_already() -> None:
         f'{{"kind":"Speculate","reply":3,"messages":["{digest}"]}}',
         '{"kind":"AdoptReply","reply":3}',
         '{"kind":"RunTool","call":{"id":"abc123def","name":"order","arguments":'
-        '"{\\"size\\":\\"large\\"}"},"is_lasting":true,"standing":{"position":0,"answered":-1}}',
+        '"{\\"size\\":\\"large\\"}"},"is_lasting":true}',
         '{"kind":"Speak","utterance":1,"text":"One. "}',
         record.format('"text":"One. ","voice":"model"'),
         record.format('"voice":"model","more":"Two."'),

@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from agent.call.actions import Entry, RunTool, Standing, ToolOutcome
+from agent.call.actions import Entry, RunTool, ToolOutcome
 from agent.call.config import CallConfig
 from agent.call.events import CallerSpoke, EndReason, ToolFinished
 from agent.call.history import CallerSaid
@@ -100,9 +100,7 @@ class Looks:
 
     stage: Stage
 
-    async def run(
-        self, call: ToolCall, standing: Standing, entry: Entry | None = None
-    ) -> ToolOutcome:
+    async def run(self, call: ToolCall, entry: Entry | None = None) -> ToolOutcome:
         await asyncio.create_task(self.stage.look(), name="look")
         return ToolOutcome(call.name)
 
@@ -180,7 +178,7 @@ async def test_operation_of_a_tool_is_under_the_tool() -> None:
     with stage.line() as trace:
         stage.clock.seconds = 5.0
         trace.observe(moment(CallerSpoke("Who am I?"), [RunTool(LOOK)], 5.0))
-        running = TracedToolExecutor(Looks(stage)).run(LOOK, Standing())
+        running = TracedToolExecutor(Looks(stage)).run(LOOK)
         tool = asyncio.create_task(running, name="tool")
         await stage.store.get("CA1", "connection")
         outcome = await tool
@@ -198,7 +196,7 @@ async def test_operation_of_a_tool_is_under_the_tool() -> None:
 async def test_tool_that_was_given_up_leaves_its_operations_to_the_call() -> None:
     stage = Stage()
     with stage.line():
-        await TracedToolExecutor(Looks(stage)).run(LOOK, Standing())
+        await TracedToolExecutor(Looks(stage)).run(LOOK)
 
     assert tree(stage.spans)[1] == ("get items", "call", 0.0, 1.0)
 
