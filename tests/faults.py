@@ -42,8 +42,11 @@ _FAULTS: dict[str, tuple[tuple[str, str, str], ...]] = {
     "call/conversation": (
         ("self.history.is_answered and not self._turn.is_broken_off:",
          "self.history.is_answered:", "7: an answer that an empty entry cut is given again"),
-        ("        for event in self._reply.release():\n            self._decide(event)\n",
-         "        self._reply.release()\n", "7: a reply that gave way to a noise is said"),
+        ("            if self._lifecycle.accepts(event):\n                self._decide(event)\n",
+         "            self._decide(event)\n", "an act that waited does not undo a final end"),
+        ("        self._decide_kept(self._reply.release())\n        if self._turn.has_rest",
+         "        self._reply.release()\n        if self._turn.has_rest",
+         "7: a reply that gave way to a noise is said"),
         ("            self._stop_yielding()\n            self._actions += self._turn_taking",
          "            self._actions += self._turn_taking",
          "a reply that gave way goes on when there are no words"),

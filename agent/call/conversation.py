@@ -14,6 +14,8 @@ left in silence. The parts return actions; only the conversation decides what fo
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from agent.call import events as ev
 from agent.call import lifecycle
 from agent.call.actions import Action, SwitchLanguage
@@ -89,8 +91,7 @@ class Conversation:
         if self._lifecycle.accepts(event) and not self._stale.holds(event):
             if not self._reply.keep(event):
                 self._decide(event)
-            for kept in self._reply.release():
-                self._decide(kept)
+            self._decide_kept(self._reply.release())
             self._actions += self._turn_taking.limit_turn(self._actions, self._config.limits)
         is_open = self._lifecycle.phase is lifecycle.Phase.OPEN
         self._actions[:0] = self._reply.ahead.settle(is_open=is_open and self._keypad.is_idle)
@@ -185,8 +186,13 @@ class Conversation:
         self._follow_turn(step.actions, step.then)
         if step.leaves is not None:
             self._leave_with(step.leaves.words, step.leaves.ending, *step.leaves.records)
-        for kept in step.kept:
-            self._decide(kept)
+        self._decide_kept(step.kept)
+
+    def _decide_kept(self, events: Iterable[ev.Event]) -> None:
+        """Decide about events that have waited, if they still count."""
+        for event in events:
+            if self._lifecycle.accepts(event):
+                self._decide(event)
 
     def _hear(self, event: ev.CallerSpoke) -> None:
         if not event.is_final:
@@ -292,8 +298,7 @@ class Conversation:
         """No words have come: what was not heard, or was written meanwhile, is said."""
         self._turn_taking.end_caller_turn()
         self._actions += self._timers.stop(Timer.YIELD)
-        for event in self._reply.release():
-            self._decide(event)
+        self._decide_kept(self._reply.release())
         if self._turn.has_rest:
             self._follow_turn(*self._turn.go_on())
 

@@ -73,10 +73,8 @@ class OperatorControl:
         return self._has_call and self._lifecycle.phase is Phase.OPEN
 
     def act(self, event: ev.OperatorActed) -> TurnDecision:
-        """What follows an act; nothing if it is not possible now, or the end is final."""
+        """What follows an act; nothing if it is not possible now."""
         text, config = event.text.strip(), self._turn.config
-        if self._lifecycle.end_is_final:
-            return [], Then.AWAIT
         match event.act:
             case OperatorAct.WHISPER if text:
                 return [self._turn.add_note(WHISPERED + text), *self._await_act()], Then.AWAIT
