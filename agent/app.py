@@ -250,7 +250,7 @@ async def open_calls(
             store,
             journals,
             open_model,
-            ToolRegistry(tools, messenger.unconfigured, http, sources),
+            ToolRegistry(tools, messenger.unconfigured, http, sources, outbox),
             messenger,
             telemetry,
             load=load,

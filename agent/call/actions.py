@@ -219,7 +219,15 @@ class SkipTurn:
     """Say nothing: it is the caller's turn again."""
 
 
-Effect = HangUp | Handoff | Play | SendDigits | SwitchLanguage | RepeatLast | Hold | SkipTurn
+@dataclass(frozen=True, slots=True)
+class PromiseCallBack:
+    """Tell the caller, in place of an answer, that a call back is noted."""
+
+
+Effect = (
+    HangUp | Handoff | Play | SendDigits | SwitchLanguage
+    | RepeatLast | Hold | SkipTurn | PromiseCallBack
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

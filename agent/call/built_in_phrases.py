@@ -53,6 +53,17 @@ SPANISH_PHRASES = Phrases(
     wait_or_go_on=(
         "Lo siento, esto tarda más de lo normal. ¿Quiere seguir esperando o pasamos a otra cosa?"
     ),
+    wait_or_call_back=(
+        "Lo siento, esto tarda más de lo normal. ¿Quiere seguir esperando o prefiere que le"
+        " llamemos? Para que le llamemos también puede pulsar el 1."
+    ),
+    person_or_call_back=(
+        "Lo siento, esto tarda más de lo normal. ¿Quiere seguir esperando, le paso con una persona"
+        " o prefiere que le llamemos? Para que le llamemos también puede pulsar el 1."
+    ),
+    call_back_number="¿A qué número le llamamos? También puede marcarlo.",
+    call_back_noted="Gracias, queda anotado. Le llamaremos.",
+    anything_else="¿Puedo ayudarle en algo más?",
     enter_digits="Introduzca el número con el teclado, por favor.",
     digits_again="Lo siento, no he recibido ese número. Introdúzcalo otra vez, por favor.",
     shall_i_go_on="¿Sigo?",
@@ -123,6 +134,18 @@ GERMAN_PHRASES = Phrases(
         "Es tut mir leid, das dauert länger als sonst. Möchten Sie weiter warten, oder machen wir"
         " mit etwas anderem weiter?"
     ),
+    wait_or_call_back=(
+        "Es tut mir leid, das dauert länger als sonst. Möchten Sie weiter warten, oder sollen wir"
+        " Sie zurückrufen? Für einen Rückruf können Sie auch die 1 drücken."
+    ),
+    person_or_call_back=(
+        "Es tut mir leid, das dauert länger als sonst. Möchten Sie weiter warten, soll ich Sie mit"
+        " einem Menschen verbinden, oder sollen wir Sie zurückrufen? Für einen Rückruf können Sie"
+        " auch die 1 drücken."
+    ),
+    call_back_number="Unter welcher Nummer sollen wir Sie zurückrufen? Sie können sie auch tippen.",
+    call_back_noted="Danke, das ist notiert. Wir rufen Sie zurück.",
+    anything_else="Kann ich sonst etwas für Sie tun?",
     enter_digits="Bitte geben Sie die Nummer über die Tasten ein.",
     digits_again=(
         "Es tut mir leid, ich habe die Nummer nicht bekommen. Bitte geben Sie sie noch einmal ein."
@@ -196,6 +219,18 @@ FRENCH_PHRASES = Phrases(
         "Je suis désolé, cela prend plus de temps que d'habitude. Voulez-vous continuer à attendre,"
         " ou passons-nous à autre chose ?"
     ),
+    wait_or_call_back=(
+        "Je suis désolé, cela prend plus de temps que d'habitude. Voulez-vous continuer à attendre,"
+        " ou devons-nous vous rappeler ? Pour être rappelé, vous pouvez aussi appuyer sur le 1."
+    ),
+    person_or_call_back=(
+        "Je suis désolé, cela prend plus de temps que d'habitude. Voulez-vous continuer à attendre,"
+        " dois-je vous passer une personne, ou devons-nous vous rappeler ? Pour être rappelé, vous"
+        " pouvez aussi appuyer sur le 1."
+    ),
+    call_back_number="À quel numéro devons-nous vous rappeler ? Vous pouvez aussi le saisir.",
+    call_back_noted="Merci, c'est noté. Nous vous rappellerons.",
+    anything_else="Puis-je vous aider pour autre chose ?",
     enter_digits="Veuillez saisir le numéro sur votre clavier.",
     digits_again="Je suis désolé, je n'ai pas reçu ce numéro. Veuillez le saisir de nouveau.",
     shall_i_go_on="Je continue ?",

@@ -55,7 +55,7 @@ class CallerWait:
         """The question, which models read; while the caller speaks it waits."""
         if self._is_withheld:
             return [self._timers.start(Timer.WAIT, self.config.limits.filler_every_ms)]
-        choice = self._fillers.offer_choice(can_hand_off=self.config.can_hand_off)
+        choice = self._fillers.offer_choice(self.config)
         return self._say(choice, SpeechSource.SERVICE)
 
     def end(self) -> Sequence[Action]:

@@ -1,9 +1,12 @@
-"""What the service grants a caller without the model: a person, and to go on waiting.
+"""What the service grants a caller without the model: a person, a call back, to go on waiting.
 
 A caller who asks for a person, and for nothing else, is transferred at once if the use case has a
 transfer target, and is not asked whether that is meant. Without a target a sentence says so, once
 in a call; then the model answers. A note tells a process that resumes the call, and the model if no
 person is free. A wish inside of another sentence is the model's to judge.
+
+A caller who waits and has heard the choice gets a call back for the word or for `CALL_BACK_KEY`,
+whatever the key means elsewhere: the question names it.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from agent.call.lifecycle import CallEnding, CallLifecycle
 from agent.call.timers import Timer, TimerSet
 from agent.call.turn_taking import CallerInput, FillerPolicy
 from agent.call.utterance_analysis import (
+    asks_for_call_back,
     asks_for_number,
     asks_for_person,
     goes_on_waiting,
@@ -26,6 +30,9 @@ from agent.call.utterance_analysis import (
 PERSON_KEY = "0"
 PERSON = KeyBinding()
 """What an unbound `PERSON_KEY` does."""
+CALL_BACK_KEY = "1"
+CALL_BACK = KeyBinding()
+"""What `CALL_BACK_KEY` does while there is the choice."""
 TRANSFER_ASKED = "The caller asked for a person and is being transferred."
 USER_REQUESTED = "user-requested"
 """The reason of a transfer that the caller asked for."""
@@ -66,7 +73,9 @@ class CallerWishes:
         return None if has_refused else Granted(config.phrases.no_person)
 
     def binding(self, digit: str, language: str, config: CallConfig) -> KeyBinding | None:
-        """What a key does; `PERSON`: it has no meaning of its own and asks for a person."""
+        """What a key does; `PERSON`, `CALL_BACK`: it asks for one."""
+        if digit == CALL_BACK_KEY and config.can_call_back and self._is_choosing:
+            return CALL_BACK
         if bound := config.keypad.get(digit):
             return bound
         is_digit = Timer.DIGITS in self._timers.running
@@ -76,5 +85,13 @@ class CallerWishes:
 
     def keeps_waiting(self, text: str, language: str) -> bool:
         """Whether a caller who was offered a choice while waiting goes on waiting."""
-        waits = self._fillers.has_offered and Timer.FILLER in self._timers.running
-        return waits and goes_on_waiting(text, language)
+        return self._is_choosing and goes_on_waiting(text, language)
+
+    def chooses_call_back(self, text: str, language: str, config: CallConfig) -> bool:
+        """Whether such a caller wants to be called back, and that is offered."""
+        is_offered = config.can_call_back and self._is_choosing
+        return is_offered and asks_for_call_back(text, language)
+
+    @property
+    def _is_choosing(self) -> bool:
+        return self._fillers.has_offered and Timer.FILLER in self._timers.running

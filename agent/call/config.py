@@ -66,12 +66,27 @@ class Phrases:
         "I am sorry, this takes longer than usual. Would you like to keep waiting,"
         " or shall I connect you with a person?"
     )
-    """After a long wait. A use case with a tool for call backs may offer one here."""
+    """After a long wait."""
     wait_or_go_on: str = (
         "I am sorry, this takes longer than usual. Would you like to keep waiting,"
         " or shall we go on with something else?"
     )
     """The same without a transfer target."""
+    wait_or_call_back: str = (
+        "I am sorry, this takes longer than usual. Would you like to keep waiting, or shall we call"
+        " you back? For a call back you can also press 1."
+    )
+    """The same where callers are called back."""
+    person_or_call_back: str = (
+        "I am sorry, this takes longer than usual. Would you like to keep waiting, shall I connect"
+        " you with a person, or shall we call you back? For a call back you can also press 1."
+    )
+    """The same with a transfer target."""
+    call_back_number: str = "At which number shall we call you back? You can also enter it."
+    """To a caller whose number is withheld, who is to be called back."""
+    call_back_noted: str = "Thank you, that is noted. We will call you back."
+    anything_else: str = "Is there anything else I can do for you?"
+    """After it, if the call goes on."""
     almost_over: str = "Just so you know, this call has to end in about a minute."
     goodbye_duration: str = "I am sorry, our time is up. Please call again. Goodbye."
     goodbye_spent: str = (
@@ -127,6 +142,8 @@ class Limits:
     """How long the caller may talk without a word of the agent."""
     speculates: bool = True
     """Whether the model is asked with partial words (`agent.call.speculation`)."""
+    ends_after_call_back: bool = False
+    """Whether the call ends when a call back was noted."""
     resumes_after_noise: bool = True
     """Whether the agent goes on when a noise or a backchannel has stopped it, once in a turn."""
     expects: Mapping[str, ExpectedAnswer] = field(default_factory=dict)
@@ -194,6 +211,8 @@ class CallConfig:
     phrases: Phrases = Phrases()
     limits: Limits = Limits()
     can_hand_off: bool = False
+    call_back: str = ""
+    """The tool that notes a call back (`agent.call.actions.PromiseCallBack`); empty = none."""
     language: str = ""
     """In force, BCP 47; `multi` = that of each text, which the voice finds out."""
     translations: Mapping[str, Phrases] = field(default_factory=dict)
@@ -205,6 +224,15 @@ class CallConfig:
     opening: OpeningTerms = OpeningTerms()
     known: KnownNumbers = field(default_factory=KnownNumbers)
     """Of the prompt; empty unless `Limits.guards_commitments`."""
+
+    @property
+    def can_call_back(self) -> bool:
+        return self.call_back in self.tools
+
+    def entry_prompt(self, tool: str) -> str:
+        """What asks for the digits that this tool collects, if the tool itself does not say it."""
+        words = self.phrases
+        return words.call_back_number if tool == self.call_back else words.enter_digits
 
     @property
     def voice_language(self) -> str:

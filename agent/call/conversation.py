@@ -21,7 +21,7 @@ from agent.call import lifecycle
 from agent.call.actions import Action, SwitchLanguage
 from agent.call.agent_output import AgentOutput
 from agent.call.caller_language import CallerLanguage
-from agent.call.caller_wishes import PERSON, CallerWishes, Granted
+from agent.call.caller_wishes import CALL_BACK, PERSON, CallerWishes, Granted
 from agent.call.config import CallConfig
 from agent.call.history import History
 from agent.call.keypad import Keypad
@@ -218,8 +218,12 @@ class Conversation:
             self._stop_yielding()
             self._actions += self._turn.fill_wait() if self._fillers.has_offered else []
         elif is_typing or not self._turn_taking.is_backchannel(event, language):
+            calls_back = self._wishes.chooses_call_back(event.text, language, self._config)
             self._actions += self._turn.begin()
-            self._answer(self._wishes.grant(self._input, language, self._config), language)
+            if calls_back:
+                self._follow_turn(*self._turn.call_back())
+            else:
+                self._answer(self._wishes.grant(self._input, language, self._config), language)
 
     def _answer(self, granted: Granted | None, language: str) -> None:
         if granted is not None:
@@ -258,7 +262,9 @@ class Conversation:
         elif binding := self._wishes.binding(digit, self._config.language, self._config):
             self._actions += self._keypad.press_bound(digit)
             self._actions += self._turn.begin()
-            if binding is PERSON:
+            if binding is CALL_BACK:
+                self._follow_turn(*self._turn.call_back())
+            elif binding is PERSON:
                 self._answer(self._wishes.find_person(self._config), self._config.language)
             else:
                 self._actions += self._turn.follow_key(binding)

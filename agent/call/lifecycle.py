@@ -19,7 +19,16 @@ from enum import Enum, StrEnum, auto
 from itertools import accumulate
 
 from agent.call import events as ev
-from agent.call.actions import Action, Effect, EndCall, Handoff, HangUp, Play, SendDigits
+from agent.call.actions import (
+    Action,
+    Effect,
+    EndCall,
+    Handoff,
+    HangUp,
+    Play,
+    PromiseCallBack,
+    SendDigits,
+)
 from agent.call.config import CallConfig, Limits, Phrases
 from agent.call.events import EndReason, Event
 from agent.call.history import CallerSaid, Fact, History, InputMode
@@ -113,7 +122,7 @@ STOPPED = CallEnding(EndReason.DRAIN)
 
 def transfer(handoff: Handoff, facts: Iterable[Fact] = (), language: str = "") -> CallEnding:
     """The end at which a person takes over; without a summary the caller's last words stand in."""
-    summary = handoff.summary or _last_words(facts)
+    summary = handoff.summary or last_words(facts)
     data = HandoffData(ReasonCode.LIVE_AGENT, handoff.reason, summary, handoff.slots, language)
     return CallEnding(EndReason.TRANSFER, data.bounded())
 
@@ -181,6 +190,9 @@ class CallLifecycle:
             self.ending = BY_AGENT
         elif isinstance(effect, Handoff):
             self.ending = self._transfer(effect, config)
+        elif isinstance(effect, PromiseCallBack) and was_awaited:
+            is_last = config.limits.ends_after_call_back
+            self.ending = self.ending or (BY_AGENT if is_last else None)
         return [effect] if isinstance(effect, Play | SendDigits) else []
 
     def give_up(self, config: CallConfig) -> tuple[str, CallEnding]:
@@ -239,7 +251,7 @@ def _size(text: str) -> int:
     return len(_encode(text).encode()) - len('""')
 
 
-def _last_words(facts: Iterable[Fact]) -> str:
+def last_words(facts: Iterable[Fact]) -> str:
     """The caller's latest sentences; no keys, because what is typed may be a secret."""
     spoken = (fact for fact in facts if isinstance(fact, CallerSaid))
     said = [fact.text for fact in spoken if fact.means is InputMode.SPEECH]

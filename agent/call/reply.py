@@ -15,6 +15,12 @@ from agent.call.speculation import Speculation
 from agent.call.speech_guard import GuardRules, SpeechGuard
 from agent.call.timers import Timer, TimerSet
 
+TOOL_FIRST = "What you wrote was not heard. Call the tool {} now, and write nothing before it."
+CALL_AS_TEXT = (
+    "You wrote a tool call as text. It was not run and not heard. Call the tool as a tool,"
+    " or answer in words."
+)
+
 
 class Then(Enum):
     """What follows a step of a turn."""
@@ -79,6 +85,12 @@ class Reply:
         self._last_number += 1
         self._start(self._last_number, choice, language, rules)
         return StartReply(self.number, messages, choice)
+
+    def stand_in(self) -> None:
+        """The service calls a tool by itself, as a reply without a word would."""
+        self._last_number += 1
+        self._start(self._last_number, Choice.AUTO, "", GuardRules(""))
+        self.is_active = False
 
     def ask_ahead(self, limit: int) -> Action:
         self._last_number += 1

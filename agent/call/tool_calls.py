@@ -112,6 +112,10 @@ class ToolCalls:
         """The identifier of the tool call that waits for digits; empty = none."""
         return self._collecting.start.call.id if self._collecting else ""
 
+    @property
+    def collecting_tool(self) -> str:
+        return self._collecting.spec.name if self._collecting else ""
+
     def is_running(self, call_id: str) -> bool:
         return call_id in self.runs and call_id != self.collecting
 

@@ -19,6 +19,7 @@ help, so the model is asked again without it.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -30,10 +31,10 @@ from agent.call.events import ReplyFinished
 from agent.call.heard_confirmation import exchange_before
 from agent.call.history import AgentSaid, History, Note, SpeechSource
 from agent.call.keypad import EntryStep
-from agent.call.lifecycle import BY_AGENT, CallLifecycle
+from agent.call.lifecycle import BY_AGENT, CallLifecycle, last_words
 from agent.call.messages import Choice, ForcedTool, StopReason, ToolCall, ToolChoice
 from agent.call.reading_pace import flush_after_ms
-from agent.call.reply import Reply, Then, TurnDecision
+from agent.call.reply import CALL_AS_TEXT, TOOL_FIRST, Reply, Then, TurnDecision
 from agent.call.resumption import FirstWords
 from agent.call.speech_guard import Verdict, rules_for
 from agent.call.timers import Timer, TimerSet
@@ -49,11 +50,6 @@ CALL_GOES_ON = (
 )
 GO_ON = "Nothing was said; a noise stopped you. Go on exactly where you stopped."
 LATE_RESULT = "{} has finished meanwhile, with this result: {} Tell the caller when it fits."
-TOOL_FIRST = "What you wrote was not heard. Call the tool {} now, and write nothing before it."
-CALL_AS_TEXT = (
-    "You wrote a tool call as text. It was not run and not heard. Call the tool as a tool,"
-    " or answer in words."
-)
 
 
 @dataclass(slots=True)
@@ -203,6 +199,12 @@ class Turn:
         choice = ForcedTool(binding.function) if binding.function else Choice.AUTO
         return [*said, *self.ask(choice)]
 
+    def call_back(self) -> TurnDecision:
+        """Have a call back noted, as a model would; the caller waits no more for the answer."""
+        topic = json.dumps({"topic": last_words(self._history)}, ensure_ascii=False)
+        self._reply.stand_in()
+        return self._use_tools([ToolCall("", self.config.call_back, topic)])
+
     def ask_anew(self) -> list[Action]:
         """Replace the active reply, if there is one: the history it was asked with has changed."""
         if not self._reply.is_active:
@@ -252,9 +254,7 @@ class Turn:
         ending, has_words = self._lifecycle.ending, self._reply.has_begun
         fillers = self._timers.stop(Timer.FILLER) if has_words else []
         stopped = [*self._timers.stop(Timer.TOOL), *fillers]
-        if ending and has_words:
-            return [*stopped, *self.wait.end()], Then.END_TURN
-        closed = None if ending else self.closing.close(self.config, has_words=has_words)
+        closed = self.closing.close(self.config, ending, has_words=has_words)
         if closed is not None:
             return [*stopped, *self.wait.end(), *self._succeed(), *closed], Then.END_TURN
         must_answer = self.closing.must_answer(self.config)
@@ -381,7 +381,7 @@ class Turn:
             return [*accepted, *actions], then
         limits, has_spoken = self.config.limits, self._reply.has_begun
         if collector := self._tools.collector:
-            prompt = collector.prompt or self.config.phrases.enter_digits
+            prompt = collector.prompt or self.config.entry_prompt(self._tools.collecting_tool)
             said = [] if has_spoken else self._output.say_whole(prompt)
             return [*self.wait.end(), *accepted, *said], Then.END_TURN
         if has_spoken:

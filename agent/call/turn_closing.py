@@ -1,4 +1,4 @@
-"""How a turn is over without an answer of the model: words again, a moment, or silence.
+"""How a turn is over without an answer of the model: words again, a moment, silence, a promise.
 
 The tools that choose it are in `agent.tools.builtin.call_control`. A model that has left
 `Limits.skips` turns in a row unanswered must answer the next one in words.
@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from agent.call.actions import Action, Effect, Hold, Play, RepeatLast, SkipTurn
+from agent.call.actions import Action, Effect, Hold, Play, PromiseCallBack, RepeatLast, SkipTurn
 from agent.call.agent_output import AgentOutput
 from agent.call.config import CallConfig
 from agent.call.history import AgentSaid, CallerSaid, History, SpeechSource
+from agent.call.lifecycle import CallEnding
 from agent.call.turn_taking import FillerPolicy
 
 ANSWER_NOW = "You have left the caller without an answer long enough. Answer in words now."
@@ -31,7 +32,7 @@ class TurnClosing:
     def take(self, effect: Effect | None, *, was_awaited: bool) -> None:
         if isinstance(effect, Play):
             self._output.note_audio(effect.lasts_ms)
-        elif was_awaited and isinstance(effect, Hold | RepeatLast | SkipTurn):
+        elif was_awaited and isinstance(effect, Hold | RepeatLast | SkipTurn | PromiseCallBack):
             self._chosen = effect
 
     def drop(self) -> None:
@@ -43,13 +44,24 @@ class TurnClosing:
     def must_answer(self, config: CallConfig) -> bool:
         return self._skips > config.limits.skips
 
-    def close(self, config: CallConfig, *, has_words: bool) -> list[Action] | None:
+    def close(
+        self, config: CallConfig, ending: CallEnding | None, *, has_words: bool
+    ) -> list[Action] | None:
         """What is said in place of an answer, perhaps nothing; None = the model is asked.
 
-        `has_words`: the reply that has called the tool had words.
+        Args:
+            config: In force.
+            ending: The planned end of the call: nothing but a promise is said before it.
+            has_words: The reply that has called the tool had words.
         """
         chosen, self._chosen = self._chosen, None
         match chosen:
+            case PromiseCallBack():
+                words = config.phrases
+                then = ending.farewell(words) if ending else words.anything_else
+                return self._output.say_whole(f"{words.call_back_noted} {then}")
+            case _ if ending:
+                return [] if has_words else None
             case RepeatLast():
                 said = self._last_words
                 return self._output.say_whole(said, SpeechSource.MODEL) if said else None

@@ -372,10 +372,12 @@ class FillerPolicy:
             return of_tool
         return self.phrases.fillers[(self._fillers - 1) % len(self.phrases.fillers)]
 
-    def offer_choice(self, *, can_hand_off: bool) -> str:
+    def offer_choice(self, config: CallConfig) -> str:
         """The question to a caller who has waited for long; once in a wait."""
-        self.has_offered = True
-        return self.phrases.wait_or_person if can_hand_off else self.phrases.wait_or_go_on
+        self.has_offered, words = True, self.phrases
+        if config.can_call_back:
+            return words.person_or_call_back if config.can_hand_off else words.wait_or_call_back
+        return words.wait_or_person if config.can_hand_off else words.wait_or_go_on
 
     def next_reprompt(self, question: str, language: str) -> str:
         """The first one repeats the question that is open.

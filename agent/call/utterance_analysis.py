@@ -121,6 +121,12 @@ def asks_for_number(question: str, language: str) -> bool:
     return any(kind in NUMBERS and words.search(asked) for kind, words in table.asks.items())
 
 
+def asks_for_call_back(text: str, language: str) -> bool:
+    """Whether a caller who has the choice wants to be called back, and says nothing else."""
+    table, line = turn_words(language), " ".join(_words(text.replace("\u2019", "'")))
+    return table is not None and table.call_back.fullmatch(line) is not None
+
+
 def goes_on_waiting(text: str, language: str) -> bool:
     """Whether a caller who has the choice goes on waiting."""
     table = turn_words(language)

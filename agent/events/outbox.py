@@ -184,8 +184,9 @@ class TableOutbox:
         self._on_items = on_items
         self.receivers: tuple[Receiver, ...] = ()
 
-    def wants(self, kind: str) -> bool:
-        return any(each.wants(kind) for each in self.receivers)
+    def wants(self, kind: str, use_case: str = "") -> bool:
+        wanting = (each for each in self.receivers if each.wants(kind))
+        return any(not use_case or each.wants_of(use_case, kind) for each in wanting)
 
     def items(self, event: CallEvent, content: object = "") -> Sequence[Item]:
         made = self._made(event, content)

@@ -31,6 +31,7 @@ from agent.usecases import PROFILE, Profile, UseCase, profile_from_item, prompt,
 from agent.usecases import record as records
 from agent.usecases.call_variables import filled_variables
 from agent.usecases.prompt import HistoryEntry
+from agent.usecases.validation import text_in
 
 log = structlog.get_logger(__name__)
 
@@ -133,7 +134,7 @@ class CallSetup:
 
     def _without_prompt(self, record: Item) -> records.ParsedRecord:
         rest, registry = records.without_prompt(record), self._tool_registry
-        digest, tools = records.content_digest(rest), (registry.specs, registry.unavailable)
+        digest, tools = records.content_digest(rest), registry.choice_of(text_in(record, "pk"))
         known = self._parsed.get((digest, self.edits))
         if known is None or known[0] != tools:
             known = tools, records.parse_rest(rest, *tools, registry.fault_of)

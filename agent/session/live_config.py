@@ -20,15 +20,17 @@ import structlog
 from agent.call.actions import StartReply
 from agent.call.answer_kind import expected_answers
 from agent.call.config import CallConfig, Limits
-from agent.call.messages import ReplyRequest
+from agent.call.messages import ReplyRequest, ToolSpec
 from agent.call.spoken_values import KnownNumbers, known_numbers
 from agent.errors import StoreError, UseCaseError
 from agent.llm import OpenModel
 from agent.ports import Item, Key, LanguageModel, Store, ToolExecutor
 from agent.session.call_setup import CallSetup
 from agent.store.call_state import call_item
+from agent.tools import request_call_back
 from agent.usecases import UseCase, prompt
 from agent.usecases import record as records
+from agent.usecases.caller_identity import is_telephone_number
 from agent.usecases.relay_attributes import hears_any_language, language_of_voice
 from agent.usecases.validation import plain
 
@@ -133,11 +135,12 @@ def config_of(use_case: UseCase, item: Item) -> CallConfig:
     greeting = prompt.greeting(use_case, call_item.profile_of(item), call_item.variables_of(item))
     return CallConfig(
         greeting=greeting,
-        tools={spec.name: spec for spec in use_case.tools},
+        tools={spec.name: _entered(spec, call_item.identity_of(item)) for spec in use_case.tools},
         keypad=use_case.keypad,
         phrases=use_case.phrases,
         limits=_limits_of(use_case),
         can_hand_off=use_case.transfer_target is not None,
+        call_back=request_call_back.spec.name,
         language=language,
         opening=use_case.opening,
         known=_known(use_case, greeting)
@@ -147,6 +150,12 @@ def config_of(use_case: UseCase, item: Item) -> CallConfig:
         hears_any_language=hears_any_language(use_case.relay),
         has_other_backup_voice=backup not in {"", language},
     )
+
+
+def _entered(spec: ToolSpec, caller: str) -> ToolSpec:
+    """The tool as it is in this call: a caller is called back at the own number, if it is known."""
+    is_known = spec.name == request_call_back.spec.name and is_telephone_number(caller)
+    return replace(spec, collects=None) if is_known else spec
 
 
 def _limits_of(use_case: UseCase) -> Limits:

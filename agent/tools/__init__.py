@@ -15,12 +15,13 @@ from typing import Protocol
 from agent.call.collector import Collector
 from agent.call.messages import ToolSpec
 from agent.ports import Channel
-from agent.tools.builtin import TOOLS, language_of, planned_end
+from agent.tools.builtin import TOOLS, language_of, planned_end, request_call_back
 from agent.tools.http import HttpSender, HttpTools, OutboundHttp
 from agent.tools.idempotency import IdempotencyStore
 from agent.tools.tool import CallContext, CallToolExecutor, Tool, WithEffect, tool
 from agent.tools.tool_modules import load_tools, specs_of
 from agent.usecases import UseCase
+from agent.usecases.call_events import KINDS, NO_OUTBOX, Outbox
 from agent.usecases.http_tool import HttpTool
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "language_of",
     "load_tools",
     "planned_end",
+    "request_call_back",
     "specs_of",
     "tool",
 ]
@@ -75,10 +77,12 @@ class ToolRegistry:
         unconfigured: Mapping[Channel, str],
         http: HttpTools,
         sources: Iterable[ToolSource] = (),
+        outbox: Outbox = NO_OUTBOX,
     ) -> None:
         self._http = http
         self._sources = tuple(sources)
-        self._unconfigured = unconfigured
+        self._outbox = outbox
+        self._unconfigured = {str(channel): name for channel, name in unconfigured.items()}
         self.use(tools)
 
     def use(self, tools: Iterable[Tool]) -> None:
@@ -90,15 +94,21 @@ class ToolRegistry:
         """All Python tools, also those that cannot be used."""
         for each in tools:
             self.known[each.spec.name] = each.spec
-            if each.needs and each.needs in self._unconfigured:
-                fault = f"not configured here: {self._unconfigured[each.needs]}"
-                self.unavailable[each.spec.name] = fault
+            if variable := self._unconfigured.get(each.needs):
+                self.unavailable[each.spec.name] = f"not configured here: {variable}"
             else:
                 self._tools[each.spec.name] = each
 
-    @property
-    def specs(self) -> Mapping[str, ToolSpec]:
-        return {name: tool.spec for name, tool in self._present().items()}
+    def choice_of(self, use_case: str) -> tuple[Mapping[str, ToolSpec], Mapping[str, str]]:
+        """The tools that a use case may name, and those it cannot use here with the reason."""
+        present = self._present()
+        untold = {
+            name: f"no receiver takes {each.needs}"
+            for name, each in present.items()
+            if each.needs in KINDS and not self._outbox.wants(each.needs, use_case)
+        }
+        usable = {name: each.spec for name, each in present.items() if name not in untold}
+        return usable, {**self.unavailable, **untold}
 
     @property
     def unreachable(self) -> tuple[str, ...]:

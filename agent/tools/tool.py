@@ -35,7 +35,7 @@ from agent.call.collector import MARK, Collector
 from agent.call.messages import TOOL_NAME, SideEffect, ToolCall, ToolSpec
 from agent.call.text import whole_json
 from agent.errors import ToolError
-from agent.ports import Channel, Messenger, Store
+from agent.ports import Messenger, Store
 from agent.tools.idempotency import DOUBT, IdempotencyStore
 from agent.tools.json_schema import plain_schema
 from agent.usecases import AudioFile, Profile
@@ -115,8 +115,9 @@ class Tool:
     """Takes the call and the parsed arguments."""
     timeout: float = _BUILTIN_SECONDS
     """Seconds."""
-    needs: Channel | None = None
-    """A channel; while it is not configured, the tool is not offered."""
+    needs: str = ""
+    """A channel that is configured, or a kind of event that a receiver wants of the use case; else
+    the tool is not offered."""
 
 
 def tool(  # noqa: PLR0913 (each is one property of the tool)
@@ -126,7 +127,7 @@ def tool(  # noqa: PLR0913 (each is one property of the tool)
     filler: str = "",
     expects: Mapping[str, str] | None = None,
     rename: Mapping[str, str] | None = None,
-    needs: Channel | None = None,
+    needs: str = "",
     collects: Collector | None = None,
     read_back: tuple[str, ...] | None = None,
 ) -> Callable[[Callable[..., Awaitable[object]]], Tool]:

@@ -137,6 +137,17 @@ class BookingMadeEvent(CallEvent, frozen=True, kw_only=True):
     appointment: Annotated[dict[str, str], Meta(description="Date, time, type, apartmentType.")]
 
 
+class CallbackRequestedEvent(CallEvent, frozen=True, kw_only=True):
+    """The caller was promised that a person calls back."""
+
+    kind = "callback.requested"
+    personal = frozenset({"caller", "number", "topic"})
+
+    number: Annotated[str, Meta(description="E.164, or the digits as entered; personal.")]
+    topic: Annotated[str, Meta(description="What it is about; personal.")] = ""
+    language: Annotated[str, Meta(description="In which the call began, BCP 47.")] = ""
+
+
 class MessageSentEvent(CallEvent, frozen=True, kw_only=True):
     """The carrier has accepted a text message or an e-mail."""
 
@@ -163,7 +174,8 @@ class MessageFailedEvent(CallEvent, frozen=True, kw_only=True):
 
 EVENTS: tuple[type[CallEvent], ...] = (
     CallStartedEvent, CallEndedEvent, CallOutcomeEvent, TransferStartedEvent, TransferEndedEvent,
-    TransferFailedEvent, OrderPlacedEvent, BookingMadeEvent, MessageSentEvent, MessageFailedEvent,
+    TransferFailedEvent, OrderPlacedEvent, BookingMadeEvent, CallbackRequestedEvent,
+    MessageSentEvent, MessageFailedEvent,
 )  # fmt: skip
 KINDS = tuple(event.kind for event in EVENTS)
 
@@ -171,8 +183,8 @@ KINDS = tuple(event.kind for event in EVENTS)
 class Outbox(Protocol):
     """Where events of calls are written."""
 
-    def wants(self, kind: str) -> bool:
-        """Whether a receiver may want events of this kind."""
+    def wants(self, kind: str, use_case: str = "") -> bool:
+        """Whether a receiver wants events of this kind; of any use case if none is given."""
 
     def items(self, event: CallEvent, content: object = "") -> Sequence[Item]:
         """The items to write beside what the event tells; none without a receiver.
@@ -189,7 +201,7 @@ class Outbox(Protocol):
 class NoOutbox:
     """`Outbox` without receivers: agents that are tried out tell no other system."""
 
-    def wants(self, kind: str) -> bool:
+    def wants(self, kind: str, use_case: str = "") -> bool:
         return False
 
     def items(self, event: CallEvent, content: object = "") -> Sequence[Item]:

@@ -34,6 +34,8 @@ class TurnOptions(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknow
     """How long a caller may talk without a word of the agent, who then takes the turn."""
     resumes_after_noise: bool = True
     """Whether the agent goes on when a noise or a backchannel has stopped it."""
+    ends_after_call_back: bool = False
+    """Whether a call ends when it was noted that the caller is to be called back."""
     speculates: bool = True
     """Whether the model is asked with partial words, where the relay is asked for them."""
     guards_commitments: bool = False
@@ -55,6 +57,7 @@ class TurnOptions(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknow
             moment_ms=self.moment_ms,
             longest_turn_ms=self.longest_turn_ms,
             speculates=self.speculates,
+            ends_after_call_back=self.ends_after_call_back,
             resumes_after_noise=self.resumes_after_noise,
             expects=expected_answers(self.expects),
             guards_commitments=self.guards_commitments,

@@ -6,14 +6,25 @@ from dataclasses import replace
 
 import pytest
 
-from agent.call.actions import Record, Speak
-from agent.call.config import CallConfig
+from agent.call.actions import PromiseCallBack, Record, RunTool, Speak, StartReply
+from agent.call.built_in_phrases import phrases_in
+from agent.call.collector import Collector
+from agent.call.config import CallConfig, Limits, Phrases
 from agent.call.history import AgentSaid, CallerSaid, SpeechSource
+from agent.call.messages import ToolCall
 from agent.call.timers import StopTimer, Timer
 from tests.call import builders as it
+from tests.call.world import CALL_BACK
 
 DESK = replace(it.HELLO, can_hand_off=True)
 PHRASES = it.HELLO.phrases
+NOTED = replace(it.HELLO, call_back=CALL_BACK.name)
+"""The caller's number is known."""
+ASKED = replace(
+    NOTED,
+    tools={**NOTED.tools, CALL_BACK.name: replace(CALL_BACK, collects=Collector(min_digits=7))},
+)
+ENDS = replace(NOTED, limits=Limits(ends_after_call_back=True))
 
 
 def waiting(config: CallConfig = it.HELLO) -> it.Call:
@@ -29,8 +40,14 @@ def waiting(config: CallConfig = it.HELLO) -> it.Call:
 
 @pytest.mark.parametrize(
     ("config", "question"),
-    [(DESK, PHRASES.wait_or_person), (it.HELLO, PHRASES.wait_or_go_on)],
-    ids=["desk", "no desk"],
+    [
+        (DESK, PHRASES.wait_or_person),
+        (it.HELLO, PHRASES.wait_or_go_on),
+        (NOTED, PHRASES.wait_or_call_back),
+        (replace(NOTED, can_hand_off=True), PHRASES.person_or_call_back),
+        (replace(NOTED, tools={"look_up": it.HELLO.tools["look_up"]}), PHRASES.wait_or_go_on),
+    ],
+    ids=["desk", "no desk", "call back", "both", "the tool is not offered any more"],
 )
 def test_a_long_wait_ends_in_a_choice(config: CallConfig, question: str) -> None:
     call = it.using("look_up", config=config)
@@ -161,3 +178,148 @@ def test_each_turn_has_its_own_wait() -> None:
     call.happens(it.spoke("Something else then: two salads."))
 
     assert Timer.WAIT in call.running
+
+
+@pytest.mark.parametrize("answer", [it.spoke("Call me back, please."), it.pressed("1")])
+def test_a_call_back_is_noted_without_the_model(answer: it.Step) -> None:
+    call = waiting(NOTED)
+
+    actions = call.happens(answer)
+    noted = call.happens(it.done(2, effect=PromiseCallBack()))
+
+    assert call.world.tools["tool00001"] == "cancelled"
+    assert not any(isinstance(each, StartReply) for each in [*actions, *noted])
+    assert it.spoken(noted) == [
+        "Thank you, that is noted. We will call you back. Is there anything else I can do for you?"
+    ]
+    assert call.world.active is None
+    assert Timer.PLAYBACK in call.running
+
+
+def test_who_calls_back_reads_what_the_caller_has_said() -> None:
+    call = waiting(NOTED)
+
+    actions = call.happens(it.spoke("Call me back."))
+
+    topic = '{"topic": "The caller\'s last words: Two pizzas please. / Call me back."}'
+    used = ToolCall("tool00002", "call_back", topic)
+    assert RunTool(used, is_lasting=True) in actions
+
+
+def test_a_call_ends_after_the_call_back_is_noted_if_the_use_case_says_so() -> None:
+    call = waiting(ENDS)
+    call.happens(it.pressed("1"))
+
+    said = call.happens(it.done(2, effect=PromiseCallBack()))
+    call.happens(it.agent_off())
+
+    assert it.spoken(said) == [f"{PHRASES.call_back_noted} {PHRASES.goodbye}"]
+    assert call.world.is_ending
+
+
+def test_a_caller_who_says_more_takes_that_end_back() -> None:
+    call = waiting(ENDS)
+    call.happens(it.pressed("1"), it.done(2, effect=PromiseCallBack()))
+
+    actions = call.happens(it.interrupted("Thank you"), it.spoke("And two salads, please."))
+
+    assert not call.world.is_ending
+    assert it.caller_text(actions).endswith("And two salads, please.")
+
+
+def test_a_caller_with_a_withheld_number_is_asked_for_it() -> None:
+    call = waiting(ASKED)
+
+    asked = call.happens(it.spoke("I'd like a call back."))
+    entered = call.happens(it.spoke("415 555 0101."), Timer.DIGITS)
+    noted = call.happens(it.done(2, effect=PromiseCallBack()))
+
+    assert it.spoken(asked) == [PHRASES.call_back_number]
+    [run] = [each for each in entered if isinstance(each, RunTool)]
+    assert run.entry is not None
+    assert run.entry.digits == "4155550101"
+    assert it.spoken(noted) == [f"{PHRASES.call_back_noted} {PHRASES.anything_else}"]
+
+
+def test_a_call_back_that_could_not_be_noted_is_not_promised() -> None:
+    call = waiting(NOTED)
+    call.happens(it.pressed("1"))
+
+    actions = call.happens(it.done(2, '{"error":"no"}', failed=True))
+
+    assert it.spoken(actions) == []
+    assert it.question(actions).messages[-1].parts[0] == it.result(
+        2, '{"error":"no"}', is_error=True
+    )
+
+
+def test_the_key_is_a_digit_again_when_the_wait_is_over() -> None:
+    call = waiting(replace(NOTED, keypad={}))
+    call.happens(it.done(1), it.delta(2, "Here it is. Which number?"), it.finished(2))
+
+    call.happens(it.pressed("1"))
+
+    assert Timer.DIGITS in call.running
+
+
+def test_without_the_tool_the_key_keeps_its_meaning() -> None:
+    call = waiting(it.HELLO)
+
+    actions = call.happens(it.pressed("1"))
+
+    assert it.spoken(actions) == ["One moment."]
+
+
+def test_a_model_may_have_a_call_back_noted_too() -> None:
+    call = it.thinking("Could you call me tomorrow?", NOTED)
+    call.happens(it.delta(1, "Sure. "), it.finished(1, it.wants("call_back")))
+
+    actions = call.happens(it.done(1, effect=PromiseCallBack()))
+
+    assert it.spoken(actions) == [f"{PHRASES.call_back_noted} {PHRASES.anything_else}"]
+
+
+def test_a_call_back_goes_on_after_the_line_was_lost() -> None:
+    call = waiting(NOTED)
+    call.happens(it.pressed("1"))
+
+    resumed = call.resumes()
+    noted = call.happens(it.done(2, effect=PromiseCallBack()))
+
+    assert [each.call.id for each in resumed if isinstance(each, RunTool)] == ["tool00002"]
+    assert PHRASES.call_back_noted in it.spoken(noted)[-1]
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [
+        ("en-US", "Yes, call me back please"),
+        ("en-GB", "Can you ring me back later?"),
+        ("en-US", "I'd rather have a call back."),
+        ("es-US", "Prefiero que me llamen, por favor."),
+        ("es-ES", "Llámenme más tarde."),
+        ("de-DE", "Bitte rufen Sie mich zurück."),
+        ("de-DE", "Ja, einen Rückruf bitte."),
+        ("fr-FR", "Rappelez-moi plus tard."),
+        ("fr-FR", "Je préfère être rappelé, merci."),
+    ],
+)
+def test_a_call_back_is_chosen_in_four_languages(language: str, words: str) -> None:
+    config = replace(NOTED, language=language, phrases=phrases_in(language) or Phrases())
+    call = waiting(config)
+
+    actions = call.happens(it.spoke(words))
+
+    assert [each.call.name for each in actions if isinstance(each, RunTool)] == ["call_back"]
+
+
+@pytest.mark.parametrize(
+    "words", ["Don't call me back.", "Who will call me back?", "Call my wife back", "Call me Ada."]
+)
+def test_other_words_about_calls_are_the_models(words: str) -> None:
+    call = waiting(NOTED)
+
+    actions = call.happens(it.spoke(words))
+
+    assert not any(isinstance(each, RunTool) for each in actions)
+    assert it.caller_text(actions).endswith(words)

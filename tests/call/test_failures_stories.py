@@ -10,8 +10,8 @@ from agent.call.actions import EndCall, HangUp, Record, RunTool, Speak, StartRep
 from agent.call.events import EndReason
 from agent.call.history import AgentSaid, SpeechSource
 from agent.call.messages import Role, StopReason
+from agent.call.reply import CALL_AS_TEXT
 from agent.call.timers import StopTimer, Timer
-from agent.call.turn import CALL_AS_TEXT
 from tests.call import builders as it
 
 

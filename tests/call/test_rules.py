@@ -21,6 +21,7 @@ from agent.call.actions import (
     HangUp,
     Hold,
     Play,
+    PromiseCallBack,
     RepeatLast,
     SendDigits,
     SkipTurn,
@@ -30,13 +31,15 @@ from agent.call.actions import (
 )
 from agent.call.answer_kind import expected_answers
 from agent.call.built_in_phrases import phrases_in
+from agent.call.collector import Collector
 from agent.call.config import CallConfig, Limits, OnRefusal, OpeningTerms, Phrases
 from agent.call.events import EndReason, Playback, ReplyFault, ShutdownMode
+from agent.call.history import ToolUsed
 from agent.call.messages import StopReason, ToolCall
 from agent.call.resumption import ResumeCause
 from agent.call.timers import Timer
 from tests.call.providers import assert_no_provider_refuses
-from tests.call.world import AGAIN, CONFIG, GOES_ON, WISH, World
+from tests.call.world import AGAIN, CALL_BACK, CONFIG, GOES_ON, WISH, World
 
 WORDS = st.sampled_from([
     "Two large pizzas please.", "yes", "okay", "I would like to and", "no", "", " ", "...", "stop",
@@ -59,7 +62,7 @@ CALLS = st.lists(
         ToolCall,
         id=st.sampled_from(["a", "b", ""]),
         name=st.sampled_from(
-            ["look_up", "mark", "order", "order", "leave", "enter", "pay", "no-such tool", ""]
+            ["look_up", "mark", "order", "leave", "enter", "pay", "call_back", "no-such tool", ""]
         ),
         arguments=st.sampled_from(["{}", '{"a": 1, "b": 2}', '{"b":2,"a":1}', "", "[]", "{oops"]),
     ),
@@ -104,7 +107,7 @@ LIMITS = st.sampled_from(
             facts_characters=60,
             turns_without_model=4,
         ),
-        Limits(guards_commitments=True, longest_reply=60),
+        Limits(guards_commitments=True, longest_reply=60, ends_after_call_back=True),
     ]
 )
 """When a call is summarised: rarely; or soon, after turns or for its length.
@@ -138,11 +141,12 @@ class Adversary(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.world = self.world_type(check_request=assert_no_provider_refuses)
+        self.tools = CONFIG.tools
 
     @initialize(
         is_prompt=st.booleans(),
         greeted=st.booleans(),
-        has_desk=st.booleans(),
+        offers=st.tuples(st.booleans(), st.sampled_from(["", "known number", "withheld number"])),
         limits=LIMITS,
         opening=OPENINGS,
         turns=st.integers(0, 6).flatmap(lambda n: st.lists(TURNS, min_size=n, max_size=n)),
@@ -151,19 +155,52 @@ class Adversary(RuleBasedStateMachine):
         self,
         is_prompt: bool,
         greeted: bool,
-        has_desk: bool,
+        offers: tuple[bool, str],
         limits: Limits,
         opening: OpeningTerms,
         turns: list[Turn],
     ) -> None:
-        """Perhaps in a call that has gone on for some turns, whose calls were all answered."""
+        """Perhaps in a call that has gone on for some turns, whose calls were all answered.
+
+        `offers`: whether there is a desk, and who can be called back.
+        """
+        has_desk, calls_back = offers
         config = SPOKEN if greeted else _silent(SPOKEN)
         config = replace(config, limits=limits, can_hand_off=has_desk, opening=opening)
+        if calls_back == "withheld number":
+            asking = replace(CALL_BACK, collects=Collector(min_digits=2, max_digits=3))
+            config = replace(config, tools={**config.tools, CALL_BACK.name: asking})
+        config = replace(config, call_back=CALL_BACK.name if calls_back else "")
+        self.tools = config.tools
         self.world = self.world_type(config, assert_no_provider_refuses)
         if is_prompt:
             self.world.happen(ev.CallStarted())
             for turn in turns:
                 self._take_turn(*turn)
+
+    @rule(answer=st.sampled_from(["1", "Call me back please.", "I'll wait.", WISH, "Soup?"]))
+    def caller_has_the_choice(self, answer: str) -> None:
+        """The caller waits for 15 s, and says what is to follow."""
+        world = self.world
+        world.happen(ev.CallerSpoke("What is on the menu?"))
+        if (serial := world.timers.get(Timer.WAIT)) is None:
+            return
+        said = world.happen(ev.TimerFired(Timer.WAIT, serial))
+        is_offered = any(isinstance(each, Speak) for each in said) and world.config.can_call_back
+        is_offered = is_offered and Timer.LATE_DIGITS not in world.timers  # it runs for 5 s
+        if not answer.isdigit():
+            world.happen(ev.CallerSpoke(answer, language="en"))
+        else:
+            world.happen(ev.CallerPressed(answer))
+        if is_offered and answer in {"1", "Call me back please."}:
+            runs = [fact for fact in world.journal.values() if isinstance(fact, ToolUsed)]
+            assert runs[-1].call.name == CALL_BACK.name, "the choice is granted without the model"
+            assert world.active is None or runs[-1].result is not None
+
+    def _outcome(self, call_id: str, outcome: ToolOutcome) -> ToolOutcome:
+        is_call_back = self.world.calls[call_id].name == CALL_BACK.name
+        is_noted = is_call_back and not outcome.is_error
+        return replace(outcome, effect=PromiseCallBack()) if is_noted else outcome
 
     def _take_turn(self, calls: tuple[ToolCall, ...], summary: str | None) -> None:
         """The caller asks and is answered; a summary that is asked for comes, or is late."""
@@ -333,7 +370,8 @@ class Adversary(RuleBasedStateMachine):
     def tool_finishes(self, pick: int, outcome: ToolOutcome) -> None:
         running = [call for call, state in self.world.tools.items() if state == "running"]
         calls = running or list(self.world.tools)
-        self.world.happen(ev.ToolFinished(calls[pick % len(calls)], outcome))
+        call_id = calls[pick % len(calls)]
+        self.world.happen(ev.ToolFinished(call_id, self._outcome(call_id, outcome)))
 
     @precondition(lambda self: self.world.tools)
     @rule(pick=ANY, outcome=OUTCOMES)
@@ -360,7 +398,7 @@ class Adversary(RuleBasedStateMachine):
     def use_case_is_edited(self, tools: frozenset[str], keys: frozenset[str]) -> None:
         config = replace(
             self.world.config,
-            tools={name: CONFIG.tools[name] for name in tools},
+            tools={name: self.tools[name] for name in tools},
             keypad={key: CONFIG.keypad[key] for key in keys},
         )
         self.world.happen(ev.CallConfigChanged(config))

@@ -236,7 +236,8 @@ def test_an_unknown_tool_is_answered_with_the_ones_there_are() -> None:
     actions = call.happens(it.finished(1, it.wants("make-coffee")))
 
     refused = error_content(
-        "There is no tool make_coffee. Tools: look_up, mark, order, leave, enter, pay, buy."
+        "There is no tool make_coffee. Tools: look_up, mark, order, leave, enter, pay, buy,"
+        " call_back."
     )
     assert actions == [
         Record(2, ToolUsed(1, it.use(1, "make_coffee"), it.result(1, refused, is_error=True))),

@@ -91,7 +91,10 @@ BUY = ToolSpec(
     needs_heard_confirmation=True,
     read_back=("dollars",),
 )
-SPECS = {spec.name: spec for spec in (LOOK, MARK, ORDER, LEAVE, ENTER, PAY, BUY)}
+CALL_BACK = ToolSpec(
+    "call_back", "Notes a call back.", '{"type":"object"}', side_effect=SideEffect.IDEMPOTENT
+)
+SPECS = {spec.name: spec for spec in (LOOK, MARK, ORDER, LEAVE, ENTER, PAY, BUY, CALL_BACK)}
 REFUSALS = ("no", "stop", "wait", "cancel")
 CONFIG = CallConfig(
     greeting="Hello, this is the pizza place. How can I help?",
@@ -522,11 +525,24 @@ class World:
         assert piece.language == in_force, "speech names the language in force"
         assert not (piece.text and current.is_stale), "3: nothing more of an abandoned reply"
         current.text += piece.text
+        self._assert_honest(current.text)
         is_guarded = self.config.limits.guards_commitments and "is placed" in current.text
         assert not is_guarded or self._has_done or self.summary, (
             "11: nothing is claimed that no tool has done"
         )
         current.is_closed = piece.is_last
+
+    def _assert_honest(self, text: str) -> None:
+        """Promise 11: a call back is offered only if one can be noted, and promised when it is."""
+        for words in (self.config.phrases, *self.config.translations.values()):
+            offers = {words.wait_or_call_back, words.person_or_call_back}
+            assert self.config.can_call_back or text not in offers, "11: no false offer"
+            runs = [fact for fact in self.journal.values() if isinstance(fact, ToolUsed)]
+            is_noted = any(
+                run.call.name == CALL_BACK.name and run.result and not run.result.is_error
+                for run in runs
+            )
+            assert is_noted or not text.startswith(words.call_back_noted), "11: no false promise"
 
     def _write(self, position: int, fact: Recorded) -> None:  # noqa: C901 (one case for each)
         """A fact is appended, or completed once."""
@@ -550,6 +566,10 @@ class World:
                 self.is_transferred = True
             case None, AgentSaid(_, SpeechSource.MODEL):
                 assert not self.is_taken_over, "13: the model is silent while an operator speaks"
+            case None, ToolUsed(reply, call) if reply not in self.replies:
+                assert call.name == CALL_BACK.name, "the service calls no other tool by itself"
+                assert all(reply > one for one in self.replies), "2: a new reply id"
+                self.replies[reply] = "finished"
             case None, Summary():
                 self._assert_sound(position, fact)
             case None, CallerSaid(text, InputMode.SPEECH):

@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import jsonschema
@@ -13,6 +14,7 @@ import pytest
 
 from agent.call.actions import ToolOutcome
 from agent.call.messages import SideEffect, ToolCall
+from agent.events.outbox import TableOutbox
 from agent.store.memory import MemoryStore
 from agent.tools import TOOLS, CallContext, CallToolExecutor, HttpTools, Tool
 from agent.tools.http.http_messages import HttpResponse
@@ -20,6 +22,7 @@ from agent.tools.http.outbound_http import HttpRequest
 from agent.tools.tool import MAX_RESULT_CHARS, schema_of
 from agent.usecases import Profile
 from agent.usecases.host_allowlist import HostAllowlist
+from agent.usecases.receivers import Receiver
 from tests.tools.http.stand_in import declared
 from tests.tools.worlds import ADA, AFTERNOON, call_of, contents, seeded, told
 
@@ -61,6 +64,7 @@ FITTING: Mapping[str, dict[str, object]] = {
     "RepeatLastFunction": {},
     "HoldFunction": {},
     "SkipTurnFunction": {},
+    "RequestCallBackFunction": {"topic": "A late order."},
     "ConfiguredLook": {"number": "123456"},
     "ConfiguredDeed": {"number": "123456"},
     "ConfiguredRepeatable": {"number": "123456", "urgent": True},
@@ -120,8 +124,11 @@ def properties(schema: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, An
 
 
 def caller_of(store: MemoryStore, at: float = AFTERNOON) -> CallContext:
-    """A caller whose e-mail address is on file."""
-    return call_of(store, at=at, profile=Profile(ADA, "Ada", "Example", "ada@example.com"))
+    """A caller whose e-mail address is on file, of a use case whose events a receiver takes."""
+    outbox = TableOutbox(store, lambda: at)
+    outbox.receivers = (Receiver(event_bus="default", name="bus"),)
+    profile = Profile(ADA, "Ada", "Example", "ada@example.com")
+    return replace(call_of(store, at=at, profile=profile), outbox=outbox)
 
 
 async def served() -> MemoryStore:

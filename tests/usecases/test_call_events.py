@@ -89,4 +89,4 @@ def test_every_personal_field_is_one_of_the_event() -> None:
 
 
 def test_every_kind_occurs_once() -> None:
-    assert len(set(KINDS)) == len(EVENTS) == 10
+    assert len(set(KINDS)) == len(EVENTS) == 11

@@ -20,6 +20,7 @@ def test_options_become_limits() -> None:
         silence_ms=(9_000,),
         moment_ms=(60_000,),
         longest_turn_ms=90_000,
+        ends_after_call_back=True,
         resumes_after_noise=False,
         speculates=False,
         expects={"Order number": "6 digits", "birthday": "date"},
@@ -34,6 +35,7 @@ def test_options_become_limits() -> None:
         idle_ms=(9_000,),
         moment_ms=(60_000,),
         longest_turn_ms=90_000,
+        ends_after_call_back=True,
         resumes_after_noise=False,
         speculates=False,
         expects={

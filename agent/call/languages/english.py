@@ -292,4 +292,13 @@ ENGLISH = TurnWords(
         r"|stay on the line)(?: (?:please|then|on|a bit|a little|longer|for it|here|thanks"
         r"|thank you))*"
     ),
+    call_back=re.compile(
+        rf"{_LEAD}(?:no )*{_LEAD}"
+        r"(?:(?:can|could|would|will) (?:you|someone)(?: please)? |you can |have someone )?"
+        r"(?:(?:i'd|i would) (?:like|prefer|rather have) |i (?:want|prefer|need) |the |a )*"
+        r"(?:(?:give me )?a )?(?:you to )?(?:call ?back|(?:call|ring|phone) me(?: back)?"
+        r"|to be called back|be called back)"
+        r"(?: (?:please|then|later|instead|tomorrow|today|thanks|thank you|would be (?:good|great"
+        r"|fine|better|nice)|when (?:you|it) \w+(?: \w+)?))*"
+    ),
 )

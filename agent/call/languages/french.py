@@ -242,4 +242,11 @@ FRENCH = TurnWords(
         r"(?:attends|attendre|attendrai|attend|patiente|patienter|reste en ligne)"
         r"(?: (?:encore|un peu|s'il vous pla[îi]t|merci|en ligne))*"
     ),
+    call_back=re.compile(
+        r"(?:(?:euh|oui|non|d'accord|ok|bon|bien|alors|plutôt|s'il vous pla[îi]t) )*"
+        r"(?:(?:vous pouvez|pouvez vous|pourriez vous|je (?:préfère|veux|voudrais)|j'aimerais) )?"
+        r"(?:plutôt |bien )?(?:que vous )?"
+        r"(?:(?:être )?rappelée?|rappelez moi|me rappel(?:er|iez)|(?:un )?rappel)"
+        r"(?: (?:plus tard|demain|alors|plutôt|merci|s'il vous pla[îi]t))*"
+    ),
 )

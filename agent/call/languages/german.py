@@ -260,4 +260,12 @@ GERMAN = TurnWords(
         r"(?:warte|warten|weiterwarten|bleibe? dran|bleiben)"
         r"(?: (?:noch|gern|gerne|lieber|weiter|bitte|etwas|kurz|einen moment))*"
     ),
+    call_back=re.compile(
+        r"(?:(?:äh|ähm|ja|nein|ok|okay|gut|gerne?|dann|lieber|bitte|also) )*"
+        r"(?:(?:können sie|könnten sie|ich möchte|ich hätte|ich will|ich würde) )?"
+        r"(?:(?:gerne?|lieber|bitte|mich|einen|den) )*"
+        r"(?:rückruf|zurückrufen|zurückgerufen werden|rufen sie(?: mich)?(?: bitte)?"
+        r"(?: (?:später|morgen))?(?: zurück| an))"
+        r"(?: (?:bitte|dann|lieber|gerne?|später|morgen|danke|wäre (?:gut|besser|schön)))*"
+    ),
 )

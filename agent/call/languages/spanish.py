@@ -249,4 +249,11 @@ SPANISH = TurnWords(
         r"(?:espero|espere|esperar|esperando|esperaré|sigo esperando|sigo aquí)"
         r"(?: (?:por favor|un poco|un poco más|más|aquí|gracias))*"
     ),
+    call_back=re.compile(
+        r"(?:(?:eh|sí|no|vale|bueno|mejor|entonces|pues|prefiero|quiero|quisiera|por favor|que) )*"
+        r"(?:me (?:pueden?|podrían?) (?:volver a )?llamar|que me (?:llamen|devuelvan la llamada)"
+        r"|(?:llámenme|llámeme|llámame|me llamen|me llaman|devuélvanme la llamada|me devuelvan"
+        r" la llamada)(?: (?:ustedes|de vuelta|de nuevo))?|(?:una )?llamada(?: de vuelta)?)"
+        r"(?: (?:por favor|luego|después|más tarde|mañana|entonces|mejor|gracias))*"
+    ),
 )

@@ -111,6 +111,8 @@ class TurnWords:
     """The agent asks about persons."""
     waits: re.Pattern[str]
     """The caller, asked to choose, goes on waiting."""
+    call_back: re.Pattern[str]
+    """The caller, asked to choose, wants to be called back, and says nothing else."""
     phone_digits: Mapping[str, int] = field(default_factory=dict)
     """Of a national telephone number, by the region of the language; "" = it is not given."""
     lengths: Mapping[str, ExpectedAnswer] = field(default_factory=dict)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import count
 from typing import Any
@@ -9,13 +10,17 @@ from typing import Any
 import msgspec
 import pytest
 
-from agent.errors import MessageError, MessageRefusal, MessageRefusedError
+from agent.call.actions import Entry
+from agent.call.messages import ToolCall
+from agent.errors import MessageError, MessageRefusal, MessageRefusedError, StoreError
 from agent.events.outbox import TableOutbox, events_of_call
 from agent.messaging.kept_messages import MemoryMessenger
-from agent.ports import Store, TextMessage
+from agent.ports import Item, Store, TextMessage
 from agent.store.memory import MemoryStore
-from agent.tools import CallContext
+from agent.tools import TOOLS, CallContext, CallToolExecutor, HttpTools, ToolRegistry
+from agent.tools.builtin.call_back import NOT_TAKEN
 from agent.usecases.receivers import Receiver
+from tests.fakes import Nowhere
 from tests.tools.failing_processes import DEATHS, DiedError, Fate, Mortal, mortal_store
 from tests.tools.worlds import ADA, AFTERNOON, CALL_ID, call_of, run, seeded, told
 
@@ -101,6 +106,62 @@ async def test_a_booking_is_told() -> None:
     booking = f"apartmentAppointment::{TOUR['date']}::4:30 PM::studio::in-person"
     data = {**FACTS, "booking": booking, "appointment": TOUR}
     assert await payloads(store) == [("booking.made", data)]
+
+
+async def test_a_call_back_is_told_once_for_a_number() -> None:
+    store = await seeded()
+    call = telling(store)
+
+    used = ToolCall("call00001", "RequestCallBackFunction", '{"topic":"A late order."}')
+    for entry in (None, None, Entry("4155550101")):
+        await CallToolExecutor(TOOLS, call).run(used, entry)
+
+    asked = {**FACTS, "number": ADA, "topic": "A late order.", "language": "en-US"}
+    assert await payloads(store) == [
+        ("callback.requested", asked),
+        ("callback.requested", {**asked, "number": "4155550101"}),
+    ]
+
+
+async def test_a_call_back_that_no_system_takes_is_refused() -> None:
+    store = await seeded()
+    call = telling(store)
+    elsewhere = replace(call, use_case="apartmentSearchUseCase")
+    assert isinstance(call.outbox, TableOutbox)
+    call.outbox.receivers = (msgspec.structs.replace(CRM, use_cases=("restaurantOrdering",)),)
+
+    outcome = await run(elsewhere, "RequestCallBackFunction")
+
+    assert outcome.is_error
+    assert outcome.effect is None
+    assert NOT_TAKEN in outcome.content
+    assert await payloads(store) == []
+
+
+async def test_a_call_back_is_not_promised_while_the_table_is_away() -> None:
+    outcome = await run(telling(_LostStore()), "RequestCallBackFunction")
+
+    assert (outcome.is_error, outcome.effect) == (True, None)
+
+
+def test_the_tool_for_call_backs_is_offered_where_a_receiver_takes_them() -> None:
+    outbox = TableOutbox(MemoryStore(), lambda: AFTERNOON)
+    outbox.receivers = (msgspec.structs.replace(CRM, use_cases=("shop",)),)
+    registry = ToolRegistry(TOOLS, {}, HttpTools(Nowhere(), {}), outbox=outbox)
+
+    usable, _ = registry.choice_of("shop")
+    others, unavailable = registry.choice_of("desk")
+
+    assert "RequestCallBackFunction" in usable
+    assert "RequestCallBackFunction" not in others
+    assert unavailable == {"RequestCallBackFunction": "no receiver takes callback.requested"}
+
+
+class _LostStore(MemoryStore):
+    async def put(
+        self, item: Item, *, only_if_absent: bool = False, beside: Sequence[Item] = ()
+    ) -> bool:
+        raise StoreError("the table is away")
 
 
 async def test_a_message_is_told_when_the_carrier_has_it() -> None:
