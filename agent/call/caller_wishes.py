@@ -46,6 +46,10 @@ class Granted(NamedTuple):
     records: tuple[Record, ...] = ()
 
 
+CALLED_BACK = Granted("")
+"""A call back, which a tool has to note."""
+
+
 @dataclass(slots=True)
 class CallerWishes:
     """The wishes of one call; appends its notes to the history it is given."""
@@ -72,6 +76,12 @@ class CallerWishes:
         has_refused, self._has_refused = self._has_refused, True
         return None if has_refused else Granted(config.phrases.no_person)
 
+    def ask_by_key(self, binding: KeyBinding, config: CallConfig) -> Granted | None:
+        """What a key asks for, if it is `PERSON` or `CALL_BACK`."""
+        if binding is CALL_BACK:
+            return CALLED_BACK
+        return self.find_person(config) if binding is PERSON else None
+
     def binding(self, digit: str, language: str, config: CallConfig) -> KeyBinding | None:
         """What a key does; `PERSON`, `CALL_BACK`: it asks for one."""
         if digit == CALL_BACK_KEY and config.can_call_back and self._is_choosing:
@@ -87,10 +97,10 @@ class CallerWishes:
         """Whether a caller who was offered a choice while waiting goes on waiting."""
         return self._is_choosing and goes_on_waiting(text, language)
 
-    def chooses_call_back(self, text: str, language: str, config: CallConfig) -> bool:
-        """Whether such a caller wants to be called back, and that is offered."""
+    def choose(self, text: str, language: str, config: CallConfig) -> Granted | None:
+        """The call back of such a caller, who wants it and may have it; None for other words."""
         is_offered = config.can_call_back and self._is_choosing
-        return is_offered and asks_for_call_back(text, language)
+        return CALLED_BACK if is_offered and asks_for_call_back(text, language) else None
 
     @property
     def _is_choosing(self) -> bool:

@@ -21,7 +21,7 @@ from agent.call import lifecycle
 from agent.call.actions import Action, SwitchLanguage
 from agent.call.agent_output import AgentOutput
 from agent.call.caller_language import CallerLanguage
-from agent.call.caller_wishes import CALL_BACK, PERSON, CallerWishes, Granted
+from agent.call.caller_wishes import CALLED_BACK, CallerWishes, Granted
 from agent.call.config import CallConfig
 from agent.call.history import History
 from agent.call.keypad import Keypad
@@ -218,15 +218,14 @@ class Conversation:
             self._stop_yielding()
             self._actions += self._turn.fill_wait() if self._fillers.has_offered else []
         elif is_typing or not self._turn_taking.is_backchannel(event, language):
-            calls_back = self._wishes.chooses_call_back(event.text, language, self._config)
+            wish = self._wishes.choose(event.text, language, self._config)
             self._actions += self._turn.begin()
-            if calls_back:
-                self._follow_turn(*self._turn.call_back())
-            else:
-                self._answer(self._wishes.grant(self._input, language, self._config), language)
+            self._answer(wish or self._wishes.grant(self._input, language, self._config), language)
 
     def _answer(self, granted: Granted | None, language: str) -> None:
-        if granted is not None:
+        if granted is CALLED_BACK:
+            self._follow_turn(*self._turn.call_back())
+        elif granted is not None:
             self._leave_with(granted.words, granted.ending, *granted.records)
         else:
             delay = self._turn_taking.delay_answer(language, self._config.limits)
@@ -262,10 +261,8 @@ class Conversation:
         elif binding := self._wishes.binding(digit, self._config.language, self._config):
             self._actions += self._keypad.press_bound(digit)
             self._actions += self._turn.begin()
-            if binding is CALL_BACK:
-                self._follow_turn(*self._turn.call_back())
-            elif binding is PERSON:
-                self._answer(self._wishes.find_person(self._config), self._config.language)
+            if granted := self._wishes.ask_by_key(binding, self._config):
+                self._answer(granted, self._config.language)
             else:
                 self._actions += self._turn.follow_key(binding)
         else:
