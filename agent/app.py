@@ -181,6 +181,8 @@ class Substitutes:
     """Takes what opens the model of a call, and returns what is to do so."""
     clock: Callable[[], float] = time
     """Seconds of the epoch."""
+    outbox: Outbox = NO_OUTBOX
+    """Where events are written if the service tells no other system."""
     http: HttpSender | None = None
     """Sends the requests of HTTP tools."""
     is_traced: bool = True
@@ -242,7 +244,7 @@ async def open_calls(
         recorder = await opened(open_recorder(account)) if is_serving else None
         http = HttpTools(sender, settings.secrets)
         sources = await opened(open_sources(settings.mcp_config, count))
-        outbox: Outbox = NO_OUTBOX
+        outbox = substitutes.outbox
         if tells:
             sender_of = await opened(open_event_senders(settings))
             outbox = await opened(open_outbox(store, sender_of, clock, count))

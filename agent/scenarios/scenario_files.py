@@ -36,6 +36,7 @@ from agent.scenarios.scenario import (
 from agent.scenarios.scenario_format import (
     HearsFile,
     InterruptsFile,
+    ReplyToolFile,
     ScenarioFile,
     StepFile,
     Value,
@@ -147,7 +148,10 @@ def _scenario(given: ScenarioFile, path: Path, variant: str, use_case: str) -> S
         caller=CallerIdentity(caller.number, caller.called, caller.language),
         items=items,
         replies=[
-            [step if isinstance(step, str) else msgspec.structs.asdict(step) for step in reply]
+            [
+                msgspec.structs.asdict(step) if isinstance(step, ReplyToolFile) else step
+                for step in reply
+            ]
             for reply in given.replies
         ],
         steps=tuple(_step(each, number) for number, each in enumerate(given.steps, 1)),

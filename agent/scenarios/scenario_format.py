@@ -195,10 +195,10 @@ class ScenarioFile(_Part, frozen=True):
         Meta(description="Written to the table before the call; `pk` and `sk` are needed."),
     ] = ()
     replies: Annotated[
-        tuple[tuple[str | ReplyToolFile, ...], ...],
+        tuple[tuple[str | Seconds | ReplyToolFile, ...], ...],
         Meta(
-            description="What the model replies, request by request, the last one for ever;"
-            " unset = the model of the use case."
+            description="What the model replies, request by request, the last one for ever: words,"
+            " seconds until it goes on, and calls; unset = the model of the use case."
         ),
     ] = ()
     expects: Annotated[ExpectsFile, Meta(description="What must be true afterwards.")] = (

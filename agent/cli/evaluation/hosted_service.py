@@ -20,6 +20,7 @@ from pathlib import Path
 from agent import app
 from agent.call.history import AgentSaid, ToolUsed
 from agent.cli.evaluation.paced_model import Pace, PacedModel
+from agent.events.outbox import TableOutbox
 from agent.llm import OpenModel
 from agent.messaging.kept_messages import MemoryMessenger
 from agent.ports import Item, Key, LanguageModel
@@ -35,6 +36,7 @@ from agent.tools.http.outbound_http import HttpRequest, UnreachableError
 from agent.usecases import UseCase, seed
 from agent.usecases.folders import use_case_folders
 from agent.usecases.host_allowlist import HostAllowlist
+from agent.usecases.receivers import RECEIVERS_KEY, receivers_of
 
 _TOKEN = "0" * 32
 _ORIGIN = "voice.example.com"
@@ -126,6 +128,8 @@ class HostedService:
     """What the table held when the present call began."""
     pace: Pace
     clock: CallClock
+    outbox: TableOutbox
+    """Events are written for the receivers of the table, and sent to none."""
 
     async def prepare(self, items: Sequence[Mapping[str, object]]) -> None:
         if self.pace.is_virtual:
@@ -133,6 +137,7 @@ class HostedService:
         self.store.restore(self.seeded)
         for item in items:
             await self.store.merge(str(item["pk"]), str(item["sk"]), item)
+        self.outbox.receivers = receivers_of(await self.store.get(*RECEIVERS_KEY))
         self.prepared = self.store.snapshot()
         self.messenger.texts.clear()
         self.messenger.mails.clear()
@@ -214,7 +219,8 @@ async def hosted(
     specs = {tool.spec.name: tool.spec for tool in load_tools(settings.configuration)}
     await seed.seed(store, settings.configuration, specs, now=began)
     unsent = _UnsentRequests(settings.http_tool_hosts)
-    substitutes = app.Substitutes(store, messenger, opener, clock, unsent, is_traced=False)
+    outbox = TableOutbox(store, clock)
+    substitutes = app.Substitutes(store, messenger, opener, clock, outbox, unsent, is_traced=False)
     async with (
         app.running(settings, "127.0.0.1", substitutes=substitutes) as service,
         Twilio.open(
@@ -222,4 +228,4 @@ async def hosted(
         ) as twilio,
     ):
         seeded = store.snapshot()
-        yield HostedService(twilio, store, messenger, service, seeded, seeded, pace, clock)
+        yield HostedService(twilio, store, messenger, service, seeded, seeded, pace, clock, outbox)

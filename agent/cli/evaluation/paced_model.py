@@ -87,6 +87,8 @@ async def _scripted(
         if isinstance(step, Mapping):
             arguments = json.dumps(step.get("arguments", {}), ensure_ascii=False)
             yield [ToolCall(f"scripted{number}", str(step["tool"]), arguments)]
+        elif isinstance(step, float):
+            await asyncio.sleep(step)
         else:
             for word in str(step).split(" "):
                 yield [TextPiece(f"{word} ")]
