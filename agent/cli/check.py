@@ -82,9 +82,7 @@ async def _run(asked: argparse.Namespace) -> int:
     faults += wrong
     if settings:
         print(_summary(settings))
-        for line in () if wrong else _recording_remarks(settings, folder, specs):
-            print(line)
-        faults += _limit_faults(settings, folder, specs) if not wrong else []
+        faults += _judged(settings, {} if wrong else _use_cases_in(folder, specs))
         faults += _receiver_faults(settings)
         faults += await _default_faults(settings)
     if asked.table:
@@ -104,9 +102,18 @@ def _folder_faults(
         specs |= specs_of(load_tools(folder))
     except UseCaseError as error:
         return [str(error)]
-    if not (wrong := seed.check(folder, specs, usable) or _script_faults(folder, specs)):
+    wrong, use_cases = seed.check(folder, specs, usable), dict[str, UseCase]()
+    if not wrong:
+        use_cases = _use_cases_in(folder, specs)
+        wrong = [
+            f"{place}/offline.{language}{'.' if language else ''}json: {fault}"
+            for place, use_case in use_cases.items()
+            for language, fault in _script_faults(use_case)
+        ]
+    if not wrong:
         print(f"use cases: {_names_in(folder)}")
-    return wrong + _scenario_faults(folder, {} if wrong else _tools_in(folder, specs))
+    tools = {} if wrong else {each.name: _tools_of(each) for each in use_cases.values()}
+    return wrong + _scenario_faults(folder, tools)
 
 
 def _receiver_faults(settings: Settings) -> list[str]:
@@ -148,37 +155,29 @@ def _summary(settings: Settings) -> str:
     )
 
 
-def _script_faults(folder: Path, specs: Mapping[str, ToolSpec]) -> list[str]:
-    """The faults of the scripts for the offline model, one line each."""
-    lines = list[str]()
-    for each in use_case_folders(folder):
-        use_case, _ = parse_use_case(load_record(each, specs), specs)
-        place = f"use-cases/{each.name}/offline."
-        try:
-            script = load(use_case.offline_script or NO_SCRIPT)
-        except UseCaseError as error:
-            fault = str(error).removeprefix("offlineScript").removeprefix(".")
-            of_language = _OF_LANGUAGE.match(fault)
-            file = f"{of_language[1]}.json" if of_language else "json"
-            lines.append(f"{place}{file}: {_OF_LANGUAGE.sub('', fault)}")
-            continue
-        offered = _tools_of(use_case)
-        scripts = {f"{place}json": script}
-        scripts |= {f"{place}{name}.json": other for name, other in script.languages.items()}
-        lines += [
-            f"{file}: tools.{name}: is not a tool of the use case; there are:"
-            f" {', '.join(sorted(offered))}"
-            for file, one in scripts.items()
-            for name in sorted(one.tools.keys() - offered - {"*"})
-        ]
-    return lines
+def _script_faults(use_case: UseCase) -> Iterator[tuple[str, str]]:
+    """The faults of the script for the offline model: language (empty = the first) and fault."""
+    try:
+        script = load(use_case.offline_script or NO_SCRIPT)
+    except UseCaseError as error:
+        fault = str(error).removeprefix("offlineScript").removeprefix(".")
+        of_language = _OF_LANGUAGE.match(fault)
+        yield of_language[1] if of_language else "", _OF_LANGUAGE.sub("", fault)
+        return
+    offered = _tools_of(use_case)
+    for language, one in {"": script, **script.languages}.items():
+        for name in sorted(one.tools.keys() - offered - {"*"}):
+            there = ", ".join(sorted(offered))
+            yield language, f"tools.{name}: is not a tool of the use case; there are: {there}"
 
 
-def _limit_faults(settings: Settings, folder: Path, specs: Mapping[str, ToolSpec]) -> Iterator[str]:
-    """Time limits that contradict each other, and costs that cannot be limited, one line each."""
+def _limit_faults(settings: Settings, use_cases: Mapping[str, UseCase]) -> Iterator[str]:
+    """Time limits that contradict each other, and costs that cannot be limited, one line each.
+
+    `use_cases`: by the beginning of a line about one.
+    """
     prices, fallbacks = app.prices_of(settings), settings.fallback_model_identifiers
-    for each in use_case_folders(folder):
-        use_case = parse_use_case(load_record(each, specs), specs)[0]
+    for where, use_case in use_cases.items():
         model = use_case.model
         identifier = model.identifier or settings.model_identifier
         asks = bool(use_case.outcome and use_case.outcome.asked_fields)
@@ -186,22 +185,20 @@ def _limit_faults(settings: Settings, folder: Path, specs: Mapping[str, ToolSpec
         if use_case.spending.over(settings.spending).call_cost or costs:
             for name in (identifier, *fallbacks):
                 if name not in {*prices.models, "offline:"}:
-                    yield f"use-cases/{each.name}: a limit of its cost needs a price of {name}"
+                    yield f"{where}: a limit of its cost needs a price of {name}"
         url = settings.openai_base_url if identifier.startswith("openai:") else ""
         limits = time_limits(model.times.over(settings.model_times), url)
         if model.times != NO_TIMES:
             for name, wanted in limits.contradictions():
-                yield f"use-cases/{each.name} [model.times] {name}_seconds: {wanted}"
+                yield f"{where} [model.times] {name}_seconds: {wanted}"
 
 
-def _recording_remarks(
-    settings: Settings, folder: Path, specs: Mapping[str, ToolSpec]
-) -> Iterator[str]:
-    if settings.twilio_account_sid:
-        return
-    for each in use_case_folders(folder):
-        if parse_use_case(load_record(each, specs), specs)[0].opening.recording:
-            yield f"use-cases/{each.name}: [recording] has no effect without TWILIO_ACCOUNT_SID"
+def _judged(settings: Settings, use_cases: Mapping[str, UseCase]) -> list[str]:
+    """`_limit_faults`; what only has no effect is printed."""
+    for where, use_case in use_cases.items():
+        if use_case.opening.recording and not settings.twilio_account_sid:
+            print(f"{where}: [recording] has no effect without TWILIO_ACCOUNT_SID")
+    return list(_limit_faults(settings, use_cases))
 
 
 def _tools_of(use_case: UseCase) -> set[str]:
@@ -209,10 +206,12 @@ def _tools_of(use_case: UseCase) -> set[str]:
     return {each.name for each in use_case.tools} | own
 
 
-def _tools_in(folder: Path, specs: Mapping[str, ToolSpec]) -> dict[str, set[str]]:
-    """The names of the tools of each use case."""
+def _use_cases_in(folder: Path, specs: Mapping[str, ToolSpec]) -> dict[str, UseCase]:
+    """The use cases of a folder without faults, by the beginning of a line about one."""
     records = {each.name: load_record(each, specs) for each in use_case_folders(folder)}
-    return {name: _tools_of(parse_use_case(record, specs)[0]) for name, record in records.items()}
+    return {
+        f"use-cases/{name}": parse_use_case(record, specs)[0] for name, record in records.items()
+    }
 
 
 def _scenario_faults(folder: Path, tools: Mapping[str, set[str]]) -> list[str]:
@@ -245,10 +244,11 @@ def _scenario_faults(folder: Path, tools: Mapping[str, set[str]]) -> list[str]:
 
 
 def _tools_expected(scenario: Scenario) -> set[str]:
-    """Without those that its scripted model calls."""
+    """Without those that its scripted model calls, or that its items give to the use case."""
     replies = (step for reply in scenario.replies for step in reply)
     called = {str(step["tool"]) for step in replies if isinstance(step, Mapping)}
-    return {each.name for each in scenario.expects.tools} - called
+    given = " ".join(str(item.get("tools", "")) for item in scenario.items)
+    return {each.name for each in scenario.expects.tools if each.name not in given} - called
 
 
 def _models_of(folder: Path, specs: Mapping[str, ToolSpec]) -> dict[str, str]:
@@ -309,6 +309,16 @@ async def _table_faults(
     try:
         settings = replace(read_settings(asked), mcp_config="")
         async with app.open_calls(settings, makes_table=False) as (_, store, _):
-            return await seed.check_table(store, settings.stack_use_case, specs, usable)
+            default = settings.stack_use_case
+            faults, use_cases = await seed.check_table(store, default, specs, usable)
+        return [
+            *faults,
+            *(
+                f"{place}.offlineScript.{f'languages.{language}.' if language else ''}{fault}"
+                for place, use_case in use_cases.items()
+                for language, fault in _script_faults(use_case)
+            ),
+            *_judged(settings, use_cases),
+        ]
     except AgentError as error:
         return [str(error)]

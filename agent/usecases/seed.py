@@ -17,7 +17,7 @@ from pathlib import Path
 from agent.call.messages import ToolSpec
 from agent.errors import UseCaseError
 from agent.ports import Item, Store
-from agent.usecases import PROFILE, use_case_name
+from agent.usecases import PROFILE, UseCase, use_case_name
 from agent.usecases.folders import (
     SEEDED,
     PlannedItem,
@@ -180,17 +180,21 @@ async def check_table(
     default: str,
     tools: Mapping[str, ToolSpec],
     unusable_reason: Callable[[HttpTool], str] = usable_everywhere,
-) -> list[str]:
+) -> tuple[list[str], dict[str, UseCase]]:
     """Every error and warning of the records and profiles in a table, one line each.
 
-    `default` is the use case of the process, which must exist; otherwise as `check`.
+    `default` is the use case of the process, which must exist; otherwise as `check`. With the use
+    cases that could be read, by the beginning of a line about one.
     """
-    lines = list[str]()
+    lines, read = list[str](), dict[str, UseCase]()
 
     def note(record: Item, place: str = "") -> None:
         try:
             use_case, found = parse_use_case(record, tools, unusable_reason=unusable_reason)
-            found = (*found, *(f"{use_case.name}.{line}" for line in lacking(use_case)))
+            read[f"{place}{use_case.name}"] = use_case
+            unfilled = (f"{field}: {fault}" for field, fault in _unfilled(use_case))
+            more = (*lacking(use_case), *unfilled)
+            found = (*found, *(f"{use_case.name}.{line}" for line in more))
         except UseCaseError as error:
             found = (str(error),)
         lines.extend(place + line for line in found)
@@ -210,7 +214,7 @@ async def check_table(
                 lines.append(f"{name}.canary: there is no version {number}")
     for profile in await store.query_index(PROFILE):
         lines += _profile_errors(profile, records)
-    return lines
+    return lines, read
 
 
 def _refuse(tools: Mapping[str, ToolSpec], *items: Item) -> None:
@@ -291,13 +295,13 @@ def _record_errors(
         use_case, warnings = parse_use_case(record, tools)
     except UseCaseError as error:
         return [f"{file}: {str(error).removeprefix(name)}"]
-    own, asked = set(use_case.variables), use_case.before_call
+    asked = use_case.before_call
     unusable = unusable_reason(asked) if asked else ""
-    templates = (
-        (folder / "prompt.md", use_case.prompt, {*PROMPT_PLACEHOLDERS, *own}),
-        (f"{file}: greeting", use_case.greeting, own),
-        (f"{file}: greeting_known", use_case.greeting_known, {*GREETING_PLACEHOLDERS, *own}),
-    )
+    places = {
+        "prompt": folder / "prompt.md",
+        "greeting": f"{file}: greeting",
+        "greetingKnown": f"{file}: greeting_known",
+    }
     return [
         *(f"{file}: {warning.removeprefix(name)}" for warning in (*warnings, *lacking(use_case))),
         *(
@@ -306,12 +310,21 @@ def _record_errors(
             if (reason := unusable_reason(tool))
         ),
         *([f"{file}: before_call.{unusable}"] if unusable else []),
-        *(
-            f"{place}: {marker}: nothing fills this"
-            for place, template, known in templates
-            for marker in unknown_placeholders(template, known)
-        ),
+        *(f"{places[field]}: {fault}" for field, fault in _unfilled(use_case)),
     ]
+
+
+def _unfilled(use_case: UseCase) -> Iterator[tuple[str, str]]:
+    """The placeholders that nothing fills, each with the field it is in."""
+    own = set(use_case.variables)
+    templates = (
+        ("prompt", use_case.prompt, {*PROMPT_PLACEHOLDERS, *own}),
+        ("greeting", use_case.greeting, own),
+        ("greetingKnown", use_case.greeting_known, {*GREETING_PLACEHOLDERS, *own}),
+    )
+    for field, template, known in templates:
+        for marker in unknown_placeholders(template, known):
+            yield field, f"{marker}: nothing fills this"
 
 
 def _profile_errors(item: Item, names: Iterable[str] | None = None) -> list[str]:

@@ -623,6 +623,40 @@ def test_seed_of_a_broken_record_is_refused_with_its_faults(
     assert run("check", "--table")[0] == 0
 
 
+def test_check_finds_in_a_record_what_it_finds_in_a_folder(run: Run, tmp_path: Path) -> None:
+    """Placeholders, tools of the offline script, and times that contradict each other."""
+    script = {
+        "intents": [{"name": "bye", "phrases": ["bye"], "say": "Bye."}],
+        "tools": {"PayFunction": {}},
+        "fallback": ["Hm?"],
+        "done": ["Done."],
+        "trouble": ["No."],
+    }
+    record = {
+        "pk": {"S": "albertEinsteinUseCase"},
+        "sk": {"S": "configuration"},
+        "pk1": {"S": "use-case"},
+        "sk1": {"S": "albertEinsteinUseCase"},
+        "prompt": {"S": "You are Einstein. Today is <<TODAY>>."},
+        "offlineScript": {"S": json.dumps(script)},
+        "modelTimes": {"M": {"hedge_seconds": {"N": "4"}}},
+    }
+    path = tmp_path / "item.json"
+    path.write_text(json.dumps(record), encoding="utf-8")
+    assert [run("seed")[0], run("seed", "--profile", str(path))[0]] == [0, 0]
+
+    status, _, err = run("check", "--table")
+
+    assert status == 1
+    assert err.splitlines() == [
+        "albertEinsteinUseCase.prompt: <<TODAY>>: nothing fills this",
+        "albertEinsteinUseCase.offlineScript.tools.PayFunction: is not a tool of the use case;"
+        " there are: ",
+        "albertEinsteinUseCase [model.times] hedge_seconds: must be below the wait for the first"
+        " event, 2.5",
+    ]
+
+
 def test_check_reads_the_table(run: Run) -> None:
     """A missing table is a fault, and so is each invalid record in it."""
     record = ROOT / "tests" / "store" / "predecessor" / "record-einstein.json"

@@ -525,16 +525,18 @@ async def test_every_record_in_force_in_a_table_is_read(configuration: Path) -> 
     """Use cases, a canary, profiles; one line each, and a missing default is one."""
     store = MemoryStore()
     await seed(store, configuration, TOOLS, now=NOW)
-    assert await check_table(store, "flatsUseCase", TOOLS) == []
+    faults, read = await check_table(store, "flatsUseCase", TOOLS)
+    assert (faults, list(read)) == ([], ["flatsUseCase"])
     await store.merge("flatsUseCase", "configuration", {"maxTokens": 0})
     await store.merge("flatsUseCase", "configuration", {"canary": {"version": 9, "percent": 5}})
     old: dict[str, object] = {"pk1": "use-case", "sk": "configuration", "pk": "a", "sk1": "a"}
-    await store.put({**old, "canary": {"version": 2, "percent": 5}, "prompt": "Sell."})
+    await store.put({**old, "canary": {"version": 2, "percent": 5}, "prompt": "Sell. <<TODAY>>"})
     await store.put({"pk": "a", "sk": "version::000002", "prompt": 7})
     await store.merge("+15550100001", "profile", {"useCase": "gone", "email": 7})
 
-    assert await check_table(store, "other", TOOLS) == [
+    assert (await check_table(store, "other", TOOLS))[0] == [
         "other: there is no such use case",
+        "a.prompt: <<TODAY>>: nothing fills this",
         "version 2: a.prompt: Expected `str`, got `int`",
         "flatsUseCase.maxTokens: Expected `int` >= 1; left out",
         "flatsUseCase.canary: there is no version 9",
@@ -542,7 +544,7 @@ async def test_every_record_in_force_in_a_table_is_read(configuration: Path) -> 
         "+15550100001.useCase: there is no use case 'gone'",
     ]
     await store.put({"pk": "b", "sk": "configuration", "prompt": " "})
-    assert "b.prompt: is missing or blank" in await check_table(store, "b", TOOLS)
+    assert "b.prompt: is missing or blank" in (await check_table(store, "b", TOOLS))[0]
 
 
 def test_backups_of_speech_are_read_back(flats: Path) -> None:
