@@ -599,6 +599,13 @@ _FAULTS: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("fact.voice is SpeechSource.MODEL and not fact.is_cut", "fact.voice is SpeechSource.MODEL",
          "an answer that the caller has not heard is not said again"),
     ),
+    "call/commitment_sources": (
+        ("return self._history.first > 0 or any(done) or any(told)", "return True",
+         "11: a claim needs a tool that did it"),
+        ("            if (numbers := self.read.get((text, language))) is None:\n",
+         "            if (numbers := self.read.get((text[:9], language))) is None:\n",
+         "11: numbers of a text are read once, and not those of another"),
+    ),
     "call/speech_guard": (
         ("if held and self._is_unsupported(sentence):", "if False:",
          "11: a claim that nothing supports is said"),
@@ -606,8 +613,6 @@ _FAULTS: dict[str, tuple[tuple[str, str, str], ...]] = {
          "an answer is given again to a caller who has gone on"),
         ("                self._kept = text\n                return \"\"",
          "                return \"\"", "7: the beginning of a new answer is lost"),
-        ("return self._history.first > 0 or any(done) or any(told)", "return True",
-         "11: a claim needs a tool that did it"),
         ("        if self._is_full and part.strip():", "        if False:",
          "an answer without end is cut"),
         ("        self.verdict, self.unsaid = verdict, unsaid.strip()[:_SHOWN]\n        self._held",

@@ -12,54 +12,44 @@ end, then said or not; after the first sentence that is not said, nothing more o
 | repetition | the last answer again (`agent.call.last_answer`) | asked again, then a phrase |
 | length | all after the sentence in which the limit is reached | "Shall I go on?" |
 
-A number is known if the prompt, a result of a tool, or the caller has it; a price also if known
-prices add up to it, because the model reads back a total before the tool computes one. A claim is
-supported by a tool with side effects that succeeded in this call, or a result that says the same.
-Rejected: a second model as a judge, which callers would wait for.
+What supports a commitment: `agent.call.commitment_sources`. Rejected: a second model as a judge,
+which callers would wait for.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
-from math import gcd
 
+from agent.call.commitment_sources import Sources
 from agent.call.config import CallConfig
-from agent.call.history import AgentSaid, CallerSaid, History, Note, SpeechSource
+from agent.call.history import History, Note
 from agent.call.languages import languages_of, primary
 from agent.call.languages.commitment_words import (
     CommitmentWords,
     commitment_words,
 )
 from agent.call.last_answer import content_of, last_answer
-from agent.call.messages import WHISPERED, SideEffect, ToolSpec
+from agent.call.messages import ToolSpec
 from agent.call.spoken_values import (
-    PRICE,
-    KnownNumbers,
-    all_numbers,
     in_digits,
     numbers_in,
     squeezed,
     words_of,
 )
-from agent.call.text import json_object
 
 _SENTENCE = re.compile(r".*?(?:[.!?\u2026\u3002\uff01\uff1f][\"')\]\u201d\u2019]*\s+|$)", re.DOTALL)
 _ABBREVIATED = re.compile(r"(?:\b[A-Za-z]|\b(?:Mr|Mrs|Ms|Dr|St|No|Nr|vs|approx))\.\s+$")
+_ENDS = frozenset(".!?\u2026\u3002\uff01\uff1f")
 _NUMBER = re.compile(r"\d")
 _LONE_ONE = re.compile(r"\b1(?:st)?\b")
 _PART = r"\d[\d.,:]*\d|\d"
 _CENTS = r"(?:cents?|centavos?|c\u00e9ntimos?|centimes?)"
 _FEWEST_WORDS = 4
 """Of a sentence that is not said twice; shorter ones may be."""
-_MOST_LINES = 12
-"""Prices that are added up to a total, each one or as many times as the caller has said."""
-_MOST_OF_ONE = 100
-_LARGEST_TOTAL = 20_000
-"""In the largest unit that all prices are multiples of."""
 
 
 class Verdict(StrEnum):
@@ -94,58 +84,6 @@ def verdict_of(note: Note) -> Verdict | None:
     """The verdict that a note tells of; None for any other note."""
     found = (verdict for text, verdict in _BEGINNINGS.items() if note.text.startswith(text))
     return next(found, None)
-
-
-class Sources:
-    """What supports a commitment: the prompt, and the call so far."""
-
-    def __init__(self, prompt: KnownNumbers, history: History) -> None:
-        self._prompt = prompt
-        self._history = history
-
-    def supports_number(self, number: float, language: str) -> bool:
-        return number in self._prompt.numbers or number in self._of_call(language)
-
-    def supports_price(self, price: float, language: str) -> bool:
-        if self.supports_number(price, language):
-            return True
-        found = PRICE.findall(" ".join(self._results))
-        told = {float(each.replace(",", "")) for each in found} | set(_json_numbers(self._results))
-        said = all_numbers(" ".join(self._said), language)
-        counts = (count for count in said if 1 < count <= _MOST_OF_ONE and count.is_integer())
-        return _is_sum(price, self._prompt.prices | told, [1, *map(int, counts)])
-
-    def supports_claim(self, table: CommitmentWords, specs: Iterable[ToolSpec]) -> bool:
-        """Also after a summary, because what it stands for is not known in detail."""
-        effects = {spec.name for spec in specs if spec.side_effect is not SideEffect.NONE}
-        done = (
-            used.call.name in effects and not _says_no(used.result.content)
-            for _, used in self._history.tool_runs()
-            if used.result is not None and not used.result.is_error
-        )
-        told = (table.claims.search(words_of(one)) for one in self._results)
-        return self._history.first > 0 or any(done) or any(told)
-
-    @property
-    def _said(self) -> list[str]:
-        """Of the caller, and of a person who told the model, or the caller in its place."""
-        return [
-            fact.text
-            for fact in self._history
-            if isinstance(fact, CallerSaid)
-            or (isinstance(fact, AgentSaid) and fact.voice is SpeechSource.OPERATOR)
-            or (isinstance(fact, Note) and fact.text.startswith(WHISPERED))
-        ]
-
-    @property
-    def _results(self) -> list[str]:
-        runs = (used.result for _, used in self._history.tool_runs())
-        return [result.content for result in runs if result is not None and not result.is_error]
-
-    def _of_call(self, language: str) -> frozenset[float]:
-        summary = self._history.summary.text
-        told = (*self._results, *self._said, summary)
-        return frozenset().union(*(all_numbers(text, language) for text in told))
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,9 +211,10 @@ class SpeechGuard:
         found = languages_of(self._words)
         if not found or commitment_words(self.rules.language) is None:
             return False
-        callers = languages_of(words_of(self.rules.caller).split())
-        known = (primary(each) or "en" for each in (self.rules.language, self.rules.session))
-        return set(found).isdisjoint({*known, *callers})
+        rules = self.rules
+        if any((primary(each) or "en") in found for each in (rules.language, rules.session)):
+            return False
+        return set(found).isdisjoint(languages_of(words_of(rules.caller).split()))
 
     @property
     def _may_be_stopped(self) -> bool:
@@ -308,18 +247,24 @@ class SpeechGuard:
 
 
 def rules_for(
-    config: CallConfig, history: History, languages: tuple[str, str], stopped: GuardRules | None
+    config: CallConfig,
+    history: History,
+    languages: tuple[str, str],
+    before: GuardRules,
+    *,
+    is_stopped: bool,
 ) -> GuardRules:
     """What holds for the reply to this history; languages of the caller and the session, BCP 47.
 
-    `stopped`: the rules of the reply before this one, if it was stopped.
+    `before`: the rules of the reply before this one, which perhaps was stopped.
     """
-    limits, tools = config.limits, tuple(config.tools.values())
-    sources = Sources(config.known, history) if limits.guards_commitments else None
+    limits, tools, sources = config.limits, tuple(config.tools.values()), None
+    if limits.guards_commitments:
+        sources = Sources(config.known, history, before.sources)
     language, session = languages
-    last = stopped.last_answer if stopped else last_answer(history, language)
+    last = before.last_answer if is_stopped else last_answer(history, language)
     common = (language, history.unanswered(0), limits.longest_reply, sources, tools, session)
-    return GuardRules(*common, is_strict=stopped is not None, last_answer=last)
+    return GuardRules(*common, is_strict=is_stopped, last_answer=last)
 
 
 def _parts(text: str) -> Iterator[str]:
@@ -335,9 +280,7 @@ def _parts(text: str) -> Iterator[str]:
 
 
 def _ends_sentence(text: str) -> bool:
-    is_end = text[-1:].isspace() and text.rstrip(" \n\"')]\u201d\u2019")[-1:] in set(
-        ".!?\u2026\u3002\uff01\uff1f"
-    )
+    is_end = text[-1:].isspace() and text.rstrip(" \n\"')]\u201d\u2019")[-1:] in _ENDS
     return is_end and _ABBREVIATED.search(text) is None
 
 
@@ -367,33 +310,3 @@ def _times(digits: str, table: CommitmentWords) -> list[float]:
     )
     parts = (part for found in clock.findall(digits) for part in found if part)
     return [float(part) for part in parts if int(part)]
-
-
-def _json_numbers(results: Iterable[str]) -> Iterator[float]:
-    for result in results:
-        yield from (
-            float(each) for each in re.findall(r":\s?(\d{1,5}(?:\.\d{1,2})?)[,}\]]", result)
-        )
-
-
-def _is_sum(price: float, prices: Iterable[float], counts: Iterable[int]) -> bool:
-    """Whether at most `_MOST_LINES` prices, each one of these numbers of times, add up to it."""
-    cents = round(price * 100)
-    lines = {round(each * 100) * count for each in prices for count in counts if each > 0}
-    unit = gcd(cents, *lines)
-    if not lines or not 0 < cents <= _LARGEST_TOTAL * unit:
-        return False
-    target = cents // unit
-    reached, mask = 1, (1 << (target + 1)) - 1
-    for _ in range(_MOST_LINES):
-        before = reached
-        for line in lines:
-            reached |= (before << line // unit) & mask if line <= cents else 0
-        if reached >> target & 1:
-            return True
-    return False
-
-
-def _says_no(result: str) -> bool:
-    """Whether a result says itself that nothing was done, as `"saved": false`."""
-    return any(each is False for each in (json_object(result) or {}).values())

@@ -31,6 +31,8 @@ _CLOCK = re.compile(r"(\d{1,2})(?:[:.h](\d\d))?\s*([ap])?\.?m?\.?", re.IGNORECAS
 _TIME = re.compile(r"\d{1,2}(?:[:.h]\d\d)?\s*[ap]\.?m\.?|\d{1,2}[:h]\d\d", re.IGNORECASE)
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _WORD = re.compile(r"[^\W_]+")
+_SPOKEN_WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
+_NO_SIGN = re.compile(r"[\W_]+")
 _STEM = 4
 """Letters by which two forms of a word are the same."""
 _SHORT = 2
@@ -42,7 +44,7 @@ _ORDINALS = ("st", "nd", "rd", "th")
 def words_of(text: str) -> str:
     """The words of a text on one line, casefolded, with apostrophes only inside a word."""
     plain = text.casefold().replace("\u2019", "'").replace("-", " ")
-    return " ".join(re.findall(r"[^\W_]+(?:'[^\W_]+)*", plain))
+    return " ".join(_SPOKEN_WORD.findall(plain))
 
 
 def in_digits(text: str, language: str) -> str:
@@ -65,8 +67,7 @@ def _read(number: str) -> float:
 
 def squeezed(text: str) -> str:
     """Letters and digits only, without case and accents: spelled words are equal to written."""
-    plain = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(sign for sign in plain if sign.isalnum())
+    return _NO_SIGN.sub("", unicodedata.normalize("NFKD", text.casefold()))
 
 
 class SpokenText:

@@ -140,7 +140,7 @@ class Turn:
             self._asked_at = len(self._history)
         call, languages = (self.config, self._history), (self.spoken, self.config.language)
         rules = rules_for(
-            *call, languages, self._reply.guard.rules if self._has_been_stopped else None
+            *call, languages, self._reply.guard.rules, is_stopped=self._has_been_stopped
         )
         is_awaited = Timer.FILLER in self._timers.running  # since a request without words
         return [

@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.call.commitment_sources import Sources
 from agent.call.config import Limits
 from agent.call.history import CallerSaid, Fact, History, Note, ToolUsed
 from agent.call.messages import SideEffect, ToolCall, ToolResult, ToolSpec
 from agent.call.sentence_chunker import SentenceChunker
-from agent.call.speech_guard import GuardRules, Sources, SpeechGuard, Verdict, verdict_of
+from agent.call.speech_guard import GuardRules, SpeechGuard, Verdict, verdict_of
 from agent.call.spoken_values import known_numbers
 from tests.call import builders as it
 
