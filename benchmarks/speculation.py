@@ -59,6 +59,8 @@ class Figures:
 
     same: list[float] = field(default_factory=list)
     """To the first text, in turns whose last partial prompt had the words of the final one."""
+    ahead: list[float] = field(default_factory=list)
+    """In the same turns, from the last partial prompt to the final one: all that can be gained."""
     every: list[float] = field(default_factory=list)
     unanswered: int = 0
     early: int = 0
@@ -139,7 +141,7 @@ async def _play_turn(
     session: TwilioCall, script: ScriptedCall, moments: Sequence[_Act], figures: Figures
 ) -> None:
     loop = asyncio.get_running_loop()
-    began, asked, ended, partial, is_same = loop.time(), 0.0, 0.0, "", False
+    began, asked, ended, ahead, partial, is_same = loop.time(), 0.0, 0.0, 0.0, "", False
     for act in moments:
         await session.wait_until(lambda: False, max(0.0, began + act.at - loop.time()))
         if session.session.ending is not None:
@@ -154,6 +156,7 @@ async def _play_turn(
             case _:
                 is_final = act.kind == "final"
                 is_same = partial.casefold() == act.words.casefold()
+                ahead = loop.time() - asked if is_final else 0.0
                 asked, partial = loop.time(), act.words
                 await session.prompt(act.words, is_final=is_final, language=script.language)
     cycles = session.ledger.cycles
@@ -168,6 +171,7 @@ async def _play_turn(
     figures.every.append(seconds)
     if is_same:
         figures.same.append(seconds)
+        figures.ahead.append(ahead)
 
 
 async def _play_call(
@@ -211,12 +215,14 @@ def _configured(folder: Path, *, speculates: bool) -> Path:
     copied = folder / str(speculates)
     shutil.copytree(ROOT / "configuration", copied)
     for file in copied.glob("use-cases/*/use-case.toml"):
-        added = f"\n[turn_taking]\nspeculates = {str(speculates).lower()}\n"
-        file.write_text(file.read_text() + added)
+        header, line = "[turn_taking]\n", f"speculates = {str(speculates).lower()}\n"
+        before, found, after = file.read_text().partition(header)
+        added = (found or f"\n{header}") + line
+        file.write_text(before + added + after)
     return copied
 
 
-def _lines(runs: Sequence[tuple[float, Figures, Figures]]) -> Iterator[str]:
+def _lines(runs: Sequence[tuple[float, Figures, Figures]], first_token: float) -> Iterator[str]:
     yield f"{'':44}" + "".join(f"{delay * 1000:>10.0f} ms" for delay, _, _ in runs)
     rows: tuple[tuple[str, Callable[[Figures, Figures], str]], ...] = (
         ("turns", lambda off, on: f"{len(on.every)}"),
@@ -229,6 +235,7 @@ def _lines(runs: Sequence[tuple[float, Figures, Figures]]) -> Iterator[str]:
         ("last partial = final, share", lambda off, on: f"{len(on.same) / len(on.every):.0%}"),
         ("  median, without", lambda off, on: f"{median(off.same):.3f} s"),
         ("  median, with", lambda off, on: f"{median(on.same):.3f} s"),
+        ("  at the earliest", lambda off, on: f"{median(_earliest(on, first_token)):.3f} s"),
         ("requests, without", lambda off, on: f"{off.requests}"),
         ("requests, with", lambda off, on: f"{on.requests}"),
         ("  more by", lambda off, on: f"{on.requests / off.requests - 1:.1%}"),
@@ -238,6 +245,11 @@ def _lines(runs: Sequence[tuple[float, Figures, Figures]]) -> Iterator[str]:
     )
     for name, measured in rows:
         yield f"{name:44}" + "".join(f"{measured(off, on):>13}" for _, off, on in runs)
+
+
+def _earliest(figures: Figures, first_token: float) -> list[float]:
+    """When the first text could come if the model was asked at once with the last partial words."""
+    return [max(0.0, first_token - ahead) for ahead in figures.ahead]
 
 
 def main() -> None:
@@ -256,7 +268,7 @@ def main() -> None:
             (delay, *(run_virtually(_play(each, asked, delay)) for each in (off, on)))
             for delay in asked.delays
         ]
-    for line in _lines(runs):
+    for line in _lines(runs, asked.first_token):
         print(line)
 
 

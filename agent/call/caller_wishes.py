@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from agent.call.actions import Record
+from agent.call.caller_input import CallerInput
 from agent.call.config import CallConfig, KeyBinding
 from agent.call.history import History, Note
 from agent.call.lifecycle import CallEnding, CallLifecycle
 from agent.call.timers import Timer, TimerSet
-from agent.call.turn_taking import CallerInput, FillerPolicy
+from agent.call.turn_taking import FillerPolicy
 from agent.call.utterance_analysis import (
     asks_for_call_back,
     asks_for_number,

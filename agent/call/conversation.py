@@ -20,6 +20,7 @@ from agent.call import events as ev
 from agent.call import lifecycle
 from agent.call.actions import Action, SwitchLanguage
 from agent.call.agent_output import AgentOutput
+from agent.call.caller_input import CallerInput
 from agent.call.caller_language import CallerLanguage
 from agent.call.caller_wishes import CALLED_BACK, CallerWishes, Granted
 from agent.call.config import CallConfig
@@ -36,7 +37,7 @@ from agent.call.summarization import Summarization
 from agent.call.timers import Timer, TimerSet
 from agent.call.tool_calls import ToolCalls
 from agent.call.turn import LATE_RESULT, Turn
-from agent.call.turn_taking import CallerInput, FillerPolicy, TurnTaking
+from agent.call.turn_taking import FillerPolicy, TurnTaking
 from agent.call.utterance_analysis import has_words
 
 
@@ -359,16 +360,15 @@ class Conversation:
             self._leave_with(self._config.phrases.goodbye_idle, lifecycle.IDLE)
 
     def _watch_duration(self) -> None:
-        phrases = self._config.phrases
         self._actions.append(self._lifecycle.warn(self._config.limits))
         if self._lifecycle.ending:
             return
         if self._lifecycle.warnings > 1:
-            self._leave_with(phrases.goodbye_duration, lifecycle.TIME_IS_UP)
+            self._leave_with(self._config.phrases.goodbye_duration, lifecycle.TIME_IS_UP)
         elif self._turn_taking.is_quiet:
-            self._say_last(phrases.almost_over)
+            self._say_last(self._config.phrases.almost_over)
         else:
-            self._actions.append(self._turn.add_note(phrases.almost_over))
+            self._actions.append(self._turn.add_note(self._config.phrases.almost_over))
 
     def _stop_service(self, mode: ev.ShutdownMode) -> None:
         if mode is ev.ShutdownMode.WHEN_QUIET:

@@ -26,6 +26,7 @@ from agent.call import consent
 from agent.call import events as ev
 from agent.call.actions import Action, Record, StampConsent, StartRecording
 from agent.call.agent_output import AgentOutput
+from agent.call.caller_input import CallerInput
 from agent.call.caller_language import CallerLanguage
 from agent.call.caller_wishes import PERSON_KEY, CallerWishes, Granted
 from agent.call.config import OnRefusal, OpeningTerms
@@ -47,7 +48,7 @@ from agent.call.resumption import ResumeCause, Resumption, first_words
 from agent.call.timers import Timer, TimerSet
 from agent.call.tool_calls import ToolCalls
 from agent.call.turn import Turn
-from agent.call.turn_taking import CallerInput, TurnTaking
+from agent.call.turn_taking import TurnTaking
 from agent.call.utterance_analysis import asks_for_person, has_words, is_acknowledgement
 
 REFUSED = CallEnding(ev.EndReason.AGENT_END)

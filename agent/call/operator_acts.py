@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from agent.call import events as ev
 from agent.call.actions import Action
 from agent.call.agent_output import AgentOutput
+from agent.call.caller_input import CallerInput
 from agent.call.caller_language import CallerLanguage
 from agent.call.events import OperatorAct
 from agent.call.history import AgentSaid, History, Note, SpeechSource, Summary
@@ -31,7 +32,7 @@ from agent.call.summarization import Summarization
 from agent.call.timers import Timer, TimerSet
 from agent.call.tool_calls import ToolCalls
 from agent.call.turn import LATE_RESULT, Turn
-from agent.call.turn_taking import CallerInput, TurnTaking
+from agent.call.turn_taking import TurnTaking
 from agent.call.utterance_analysis import has_words
 
 ANSWER_MS = 60_000

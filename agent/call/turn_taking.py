@@ -9,10 +9,7 @@
   agent says something, a filler too. When it has run out, the agent takes the turn.
 - When neither side speaks IDLE runs, from the end of the playback.
 
-What the caller says and types becomes facts. That the caller has begun is recorded before the words
-or all keys are there, so that the agent asks for them if the connection is lost in between. Words
-that speech recognition gives again within `REPEAT_MS` replace the earlier ones, if the agent has
-done nothing since. Keys are those of `agent.call.keypad`.
+What the caller says and types becomes facts in `agent.call.caller_input`.
 """
 
 from __future__ import annotations
@@ -21,13 +18,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from agent.call.actions import Action, Record, Speak
+from agent.call.actions import Action, Speak
 from agent.call.agent_output import AgentOutput
+from agent.call.caller_input import CallerInput
 from agent.call.config import CallConfig, Limits, Phrases
 from agent.call.end_of_turn import answer_after_ms
 from agent.call.events import CallerSpoke, Playback, PlaybackReported
-from agent.call.history import CallerBegan, CallerSaid, History, InputMode
-from agent.call.keypad import Keypad
 from agent.call.lifecycle import CallLifecycle, Phase
 from agent.call.speculation import Speculation
 from agent.call.timers import StartTimer, Timer, TimerSet
@@ -37,9 +33,6 @@ from agent.call.utterance_analysis import (
     is_acknowledgement,
     is_answered_by_yes,
     open_question,
-    questions,
-    repeats,
-    retells,
 )
 
 _PAUSE_MS = 1_000  # after the estimated end of playback: the voice may be slower
@@ -47,67 +40,6 @@ LONGEST_VOICE_MS = 20_000
 """The longest wait for a voice whose end is not reported and whose words do not come."""
 LONGEST_END_OF_TURN_MS = 15_000
 """The same while earlier words of the caller wait for an answer."""
-REPEAT_MS = 1_500
-"""How long after the caller's words others may replace them."""
-
-
-@dataclass(slots=True)
-class CallerInput:
-    """The input of one call; appends its facts to the history it is given."""
-
-    _history: History
-    _timers: TimerSet
-    keypad: Keypad
-    _question: str = ""  # what the agent had said when the caller's last words came
-    _since: int = 0  # position after the last words that need no answer
-
-    @property
-    def unanswered(self) -> tuple[str, str]:
-        """All words of the caller since the agent's last ones, and what the agent had asked."""
-        return self._history.unanswered(self._since), self._history.question
-
-    @property
-    def heard(self) -> str:
-        """What the caller answers."""
-        return self._history.asked
-
-    def record_beginning(self) -> Action:
-        return Record(len(self._history), CallerBegan())
-
-    def is_repetition(self, text: str) -> bool:
-        said = self._replaceable
-        return said is not None and repeats(said, text) and self._is_same_utterance(said, text)
-
-    def add_words(self, text: str, language: str = "") -> list[Action]:
-        """The words become a fact; `language`: the call changes to it with them."""
-        said = self._replaceable
-        window = self._timers.start(Timer.REPEAT, REPEAT_MS)
-        if said is not None and self._is_same_utterance(said, text):
-            position = self._history.rephrase(text, language)
-            self._since = min(self._since, position)
-            return [Record(position, self._history[position]), window]
-        records = [*self.keypad.complete(), self._append(CallerSaid(text, language=language))]
-        self._question = self._history.asked
-        return [*records, window]
-
-    def pass_over(self) -> None:
-        """The words so far need no answer."""
-        self._since = len(self._history)
-
-    @property
-    def _replaceable(self) -> str | None:
-        said = self._history.last_said
-        is_recent = Timer.REPEAT in self._timers.running and self.keypad.is_empty
-        if said is None or said.means is not InputMode.SPEECH or not is_recent:
-            return None
-        return said.text if self._history.asked == self._question else None
-
-    def _is_same_utterance(self, said: str, text: str) -> bool:
-        """Short answers to two questions of the agent may be equal and still be two answers."""
-        return retells(said, text) and (len(said.split()) > 2 or questions(self._question) < 2)
-
-    def _append(self, said: CallerSaid) -> Action:
-        return Record(self._history.append(said), said)
 
 
 class TurnUnderWay(Protocol):

@@ -88,6 +88,29 @@ def test_words_after_the_moment_are_new() -> None:
     assert it.caller_text(actions) == "Two pizzas. Two pizzas."
 
 
+def test_a_sentence_given_again_while_it_is_answered_changes_nothing() -> None:
+    """A fast model has begun to speak before recognition gives the sentence again."""
+    call = it.thinking("Two pizzas please.")
+    call.happens(it.delta(1, "Gladly. "))
+
+    again = call.happens(it.spoke("two pizzas please"))
+    goes_on = call.happens(it.delta(1, "Pick up?"), it.finished(1))
+
+    assert again == []
+    assert it.spoken(goes_on) == ["Pick up?"]
+    assert said(call) == ["Two pizzas please."]
+
+
+@pytest.mark.parametrize("event", [it.interrupted("Gladly."), Timer.REPEAT], ids=["cut", "later"])
+def test_a_sentence_said_again_into_the_answer_is_new(event: it.Step) -> None:
+    call = it.thinking("Two pizzas please.")
+    call.happens(it.delta(1, "Gladly. Is that for pick up? "), event)
+
+    call.happens(it.spoke("Two pizzas please."))
+
+    assert said(call) == ["Two pizzas please.", "Two pizzas please."]
+
+
 def test_words_after_the_agent_has_spoken_are_new() -> None:
     call = it.thinking("Yes.")
     call.happens(it.delta(1, "Great. Pick up?"), it.finished(1))
