@@ -184,6 +184,27 @@ def test_a_long_answer_is_cut_with_a_question() -> None:
     )
 
 
+def test_a_long_answer_that_was_cut_after_a_question_waits_for_the_caller() -> None:
+    call = it.thinking(config=GUARDED)
+    rambling = "We have a soup with basil and a salad. Would you like the soup? And so on. "
+
+    call.happens(it.delta(1, rambling), it.finished(1))
+
+    assert spoken(call) == "We have a soup with basil and a salad. Would you like the soup?"
+
+
+def test_prices_of_a_result_add_up_to_a_total() -> None:
+    result = '{"tray": 9.25, "delivery": 3.4}'
+
+    assert said(guard(used(result)), "That is $12.65.") == "That is $12.65."
+
+
+def test_small_prices_do_not_add_up_to_a_large_one() -> None:
+    judge = guard()
+
+    assert (said(judge, "That is $9000.01."), judge.verdict) == ("That", Verdict.COMMITMENT)
+
+
 def test_a_strict_guard_without_sources_says_whole_sentences() -> None:
     judge = SpeechGuard(GuardRules("en-US", is_strict=True))
 

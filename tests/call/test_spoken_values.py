@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.call.spoken_values import SpokenText, in_digits, numbers_in
+from agent.call.spoken_values import SpokenText, in_digits, leaves, numbers_in
 
 
 @pytest.mark.parametrize(
@@ -58,3 +58,11 @@ def test_a_price_in_digits_is_its_number(amount: int) -> None:
 @given(text=st.text(), value=st.text() | st.integers() | st.floats(allow_nan=False) | st.none())
 def test_any_text_can_be_compared_with_any_value(text: str, value: object) -> None:
     SpokenText(text, "en").names(value)
+
+
+def test_values_are_found_in_lists_and_below_other_properties() -> None:
+    order = {"items": [{"name": "Soup", "size": ""}, {"name": "Tea"}], "at": {"name": "Ada"}}
+
+    found = list(leaves(order, frozenset({"name", "size"})))
+
+    assert found == [("name", "Soup"), ("name", "Tea"), ("name", "Ada")]

@@ -23,6 +23,7 @@ from agent.call.conversation import Conversation
 from agent.call.heard_confirmation import NOT_HEARD, Exchange
 from agent.call.history import (
     AgentSaid,
+    CallerBegan,
     CallerSaid,
     Fact,
     History,
@@ -592,6 +593,10 @@ INVENTED = (
     " discovers an ancient temple with stories of different cultures."
 )
 """Much like what a small model writes: with the title, and about nothing else that was said."""
+
+
+def test_a_caller_who_only_began_changes_nothing_of_what_a_summary_is() -> None:
+    assert summary_fault("Ada wants two mushroom pizzas.", "", [*ORDER, CallerBegan()]) == ""
 
 
 def test_a_summary_that_is_mostly_invented_is_refused() -> None:

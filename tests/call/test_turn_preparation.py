@@ -15,7 +15,7 @@ from agent.call.events import (
     Playback,
     PlaybackReported,
 )
-from agent.call.turn_preparation import Preparation, TurnPreparation
+from agent.call.turn_preparation import PlaybackClock, Preparation, TurnPreparation
 
 WORDS, PARTIAL, KEY = CallerSpoke("Two."), CallerSpoke("Tw", is_final=False), CallerPressed("1")
 VOICE, NOISE = PlaybackReported(Playback.CALLER_ON), CallerInterrupted("")
@@ -53,3 +53,20 @@ def test_partial_words_ask_at_most_once_in_a_turn(events: list[Event]) -> None:
 
     for (before, _), (event, step) in pairwise(steps):
         assert not (step.asks and event is PARTIAL and before in (PARTIAL, VOICE))
+
+
+def test_final_words_carry_how_long_the_agent_had_been_heard() -> None:
+    clock = PlaybackClock()
+
+    timed = [
+        clock.timed(WORDS, 1.0),
+        clock.timed(PlaybackReported(Playback.AGENT_ON), 2.0),
+        clock.timed(PARTIAL, 2.5),
+        clock.timed(WORDS, 3.25),
+        clock.timed(PlaybackReported(Playback.AGENT_OFF), 4.0),
+        clock.timed(WORDS, 5.0),
+    ]
+
+    assert timed[0] == timed[5] == WORDS
+    assert timed[2] == PARTIAL
+    assert timed[3] == CallerSpoke("Two.", after_ms=1250)
