@@ -124,6 +124,9 @@ def _receiver_faults(settings: Settings) -> list[str]:
         return [str(error)]
     if receivers:
         print(f"receivers of events: {', '.join(each.name for each in receivers)}")
+    for each in receivers:
+        if each.permission:
+            print(f"receiver {each.name}: the role of the process needs {each.permission}")
     return [
         f"{RECEIVERS_FILE}: receivers.{each.name}.{fault}"
         for each in receivers

@@ -1,8 +1,8 @@
 """Events to the operator's systems: an outbox in the table, and what sends it.
 
 `outbox` makes the items, which are written beside what they tell; `delivery` sends them, from any
-process; `webhooks` and `event_bridge` are the two ways to send one. A process without an event bus
-does not import the AWS SDK.
+process; `webhooks` and `aws_sender` are the two ways to send one. A process without an event bus
+or topic does not import the AWS SDK.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ SenderOf = Callable[[Receiver], EventSender]
 async def open_senders(
     post: Post, secrets: Mapping[str, Secret], region: str, clock: Callable[[], float]
 ) -> AsyncIterator[SenderOf]:
-    """What sends to a receiver; `region` is that of event buses, empty = as the SDK finds it."""
+    """What sends to a receiver; `region`: of buses without an ARN, empty = as the SDK finds it."""
     webhooks = WebhookSender(post, secrets, clock)
     async with AsyncExitStack() as stack:
 
         @cache
-        def buses() -> EventSender:
-            from agent.events.event_bridge import EventBusSender  # noqa: PLC0415 (the AWS SDK)
+        def aws() -> EventSender:
+            from agent.events.aws_sender import AwsSender  # noqa: PLC0415 (the AWS SDK)
 
-            sender = EventBusSender(region)
+            sender = AwsSender(region)
             stack.push_async_exit(sender)
             return sender
 
-        yield lambda receiver: webhooks if receiver.event_bus is None else buses()
+        yield lambda receiver: webhooks if receiver.url else aws()
 
 
 @asynccontextmanager

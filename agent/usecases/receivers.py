@@ -10,6 +10,9 @@
     [receivers.bus]
     event_bus = "default"               # name or ARN of a bus of Amazon EventBridge
 
+    [receivers.topic]
+    topic = "arn:aws:sns:us-east-1:123456789012:calls.fifo"  # of Amazon SNS
+
 `seed` writes the table's item, which every process reads again each half minute, so a change needs
 no deployment. Hosts and secrets are those of HTTP tools (`agent.usecases.host_allowlist`), which
 the operator lists.
@@ -17,6 +20,7 @@ the operator lists.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -39,7 +43,9 @@ RECEIVERS_FILE = "receivers.toml"
 _MOST = 20
 _FAMILIES = frozenset(f"{kind.partition('.')[0]}.*" for kind in KINDS)
 _Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
-_Bus = Annotated[str, Meta(pattern=r"^[A-Za-z0-9/_.:-]{1,256}$")]
+_ARN = r"arn:aws[a-z-]*:{}:[a-z0-9-]+:[0-9]{{12}}:"
+_BUS = re.compile(rf"({_ARN.format('events')}event-bus/)?[A-Za-z0-9/_.-]{{1,256}}")
+_TOPIC = re.compile(rf"{_ARN.format('sns')}[A-Za-z0-9_-]{{1,250}}(\.fifo)?")
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
@@ -47,10 +53,11 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Receiver(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """One receiver of events: a URL or an event bus."""
+    """One receiver of events: a URL, an event bus or a topic."""
 
     url: str = ""
-    event_bus: _Bus | None = None
+    event_bus: str = ""
+    topic: str = ""
     secret: str = ""
     events: tuple[str, ...] = ()
     use_cases: tuple[str, ...] = ()
@@ -65,9 +72,16 @@ class Receiver(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
         """The same of this use case."""
         return self.wants(kind) and (not self.use_cases or use_case in self.use_cases)
 
+    @property
+    def permission(self) -> str:
+        """What the role of the process needs for it; empty = nothing."""
+        if self.topic:
+            return f"sns:Publish on {self.topic}"
+        return f"events:PutEvents on {self.event_bus}" if self.event_bus else ""
+
     def fault(self, hosts: HostAllowlist, secrets: Mapping[str, Secret]) -> str:
         """Why it cannot be used with the present settings, `field: fault`; empty if it can."""
-        if self.event_bus is not None:
+        if not self.url:
             return ""
         scheme, host, port = _place(self.url)
         if not hosts.lists(scheme, host, port):
@@ -129,13 +143,18 @@ def receivers_of(item: Mapping[str, object] | None) -> tuple[Receiver, ...]:
 def _fault(receiver: Receiver) -> str:
     if receiver.name:
         return "name: is not known"
-    if bool(receiver.url) == (receiver.event_bus is not None):
-        return "url: must be set, or event_bus instead"
+    places = receiver.url, receiver.event_bus, receiver.topic
+    if len(list(filter(None, places))) != 1:
+        return "url: must be set, or event_bus or topic instead"
     for kind in receiver.events:
         if kind not in {*KINDS, *_FAMILIES}:
             return f"events: there is no event {kind!r}"
-    if receiver.event_bus is not None:
-        return "secret: an event bus has none" if receiver.secret else ""
+    if receiver.event_bus and not _BUS.fullmatch(receiver.event_bus):
+        return "event_bus: must be the name or the ARN of an event bus"
+    if receiver.topic and not _TOPIC.fullmatch(receiver.topic):
+        return "topic: must be the ARN of a topic of Amazon SNS"
+    if not receiver.url:
+        return "secret: only a url has one" if receiver.secret else ""
     try:
         scheme, host, _ = _place(receiver.url)
     except ValueError:

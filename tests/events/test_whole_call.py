@@ -73,6 +73,27 @@ async def test_a_call_is_told_from_its_beginning_to_its_end(
     assert ADA not in str(told)
 
 
+def test_check_tells_what_the_role_needs_for_receivers_on_aws(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    topic = "arn:aws:sns:us-east-1:123456789012:calls.fifo"
+    written(tmp_path / "configuration", 1)
+    (tmp_path / "configuration" / "receivers.toml").write_text(
+        f'[receivers.bus]\nevent_bus = "calls"\n[receivers.topic]\ntopic = "{topic}"\n'
+    )
+    monkeypatch.setenv("CONFIGURATION", str(tmp_path / "configuration"))  # the command reads it
+
+    status = main(["check"])
+
+    lines = capsys.readouterr().out.splitlines()
+    assert status == 0
+    assert [line for line in lines if line.startswith("receiver")] == [
+        "receivers of events: bus, topic",
+        "receiver bus: the role of the process needs events:PutEvents on calls",
+        f"receiver topic: the role of the process needs sns:Publish on {topic}",
+    ]
+
+
 async def test_what_was_given_up_is_listed_and_sent_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

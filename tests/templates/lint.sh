@@ -85,6 +85,8 @@ switched_on() {
         -e '/^  pBackupDays:/,/^    MinValue/ s/Default: 0/Default: 90/' \
         -e "/^  pEnvironmentFileArn:/,/^    AllowedPattern/ s|Default: ''|Default: arn:aws:s3:::files/agent.env|" \
         -e "/^  pSecretsArn:/,/^    AllowedPattern/ s/Default: ''/Default: arn:aws:secretsmanager:us-east-1:123456789012:secret:more-AbCdEf/" \
+        -e "/^  pEventBusArns:/,/^    AllowedPattern/ s|Default: ''|Default: arn:aws:events:us-east-1:123456789012:event-bus/calls|" \
+        -e "/^  pEventTopicArns:/,/^    AllowedPattern/ s/Default: ''/Default: arn:aws:sns:us-east-1:123456789012:calls.fifo/" \
         -e "/^  pSecretNames:/,/^    AllowedPattern/ s/Default: ''/Default: SENDGRID_API_KEY/" \
         "$1" >"$2"
 }

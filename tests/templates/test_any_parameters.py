@@ -62,6 +62,11 @@ CHOICES = {
     "pStackUseCase": ["flowerShop"],
     "pTimeZone": ["Europe/Zurich"],
     "pHttpToolHosts": ["api.example.com, *.example.com"],
+    "pEventBusArns": [_ARN.format(service="events", region="us-east-1", rest="event-bus/calls")],
+    "pEventTopicArns": [
+        _ARN.format(service="sns", region="eu-west-1", rest="calls.fifo"),
+        f"{_ARN.format(service='sns', region='us-east-1', rest='calls')},calls",
+    ],
     "pEnvironmentFileArn": ["arn:aws:s3:::files/voice/1.env", "s3://files/1.env"],
     "pSecretsArn": [_SECRETS["pSecretsArn"]],
     "pSecretNames": ["A,B,C,D,E,F", "A", "A,B,A"],
@@ -308,3 +313,35 @@ def test_a_profile_by_its_arn_is_of_the_region_of_the_stack() -> None:
     assert not model_is_taken("eu-west-1", pInferenceProfileSourceArn=arn)
     assert model_is_taken("eu-central-1", pBedrockApplicationInferenceProfile=arn)
     assert not model_is_taken("eu-west-1", pBedrockApplicationInferenceProfile=arn)
+
+
+_BUS = "arn:aws:events:us-east-1:123456789012:event-bus/calls"
+_TOPIC = "arn:aws:sns:us-east-1:123456789012:calls.fifo"
+_PUT = {"Effect": "Allow", "Action": "events:PutEvents", "Resource": [_BUS]}
+_PUBLISH = {"Effect": "Allow", "Action": "sns:Publish", "Resource": [_TOPIC]}
+_OTHER = "arn:aws:sns:us-east-1:123456789012:other"
+_PUBLISH_BOTH = {**_PUBLISH, "Resource": [_TOPIC, _OTHER]}
+
+
+@pytest.mark.parametrize(
+    ("chosen", "permitted"),
+    [
+        ({}, []),
+        ({"pEventBusArns": _BUS}, [_PUT]),
+        ({"pEventTopicArns": f"{_TOPIC},{_OTHER}"}, [_PUBLISH_BOTH]),
+        ({"pEventBusArns": _BUS, "pEventTopicArns": _TOPIC}, [_PUT, _PUBLISH]),
+    ],
+)
+def test_a_task_may_send_events_to_what_is_named_only(
+    chosen: dict[str, str], permitted: list[dict[str, Any]]
+) -> None:
+    made = Stack(TEMPLATES, CLOUD, {**REQUIRED, **chosen}, PSEUDO).render()["Resources"]
+
+    policies = [each for each in made.values() if each["Type"] == "AWS::IAM::Policy"]
+    given = [
+        statement
+        for policy in policies
+        for statement in policy["Properties"]["PolicyDocument"]["Statement"]
+        if str(statement["Action"]).startswith(("events:", "sns:"))
+    ]
+    assert given == permitted

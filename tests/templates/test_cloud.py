@@ -117,6 +117,8 @@ _SECRET = "arn:aws:secretsmanager:us-east-1:123456789012:secret:"
         ("pSecretNames", "A,B,C,D,E,F", "A,B,C,D,E,F,G"),
         ("pSecretsArn", f"{_SECRET}more-AbCdEf", f"{_SECRET}more-AbCdEf:key::"),
         ("pEnvironmentFileArn", "arn:aws:s3:::files/voice/1.env", "s3://files/voice/1.env"),
+        ("pEventBusArns", "arn:aws:events:eu-west-1:123456789012:event-bus/a", "default"),
+        ("pEventTopicArns", "arn:aws:sns:eu-west-1:123456789012:a.fifo", "a.fifo"),
         ("pHttpToolHosts", "api.example.com, *.example.com", "https://api.example.com/?a=b"),
     ],
 )

@@ -11,6 +11,7 @@ from agent.usecases.host_allowlist import HostAllowlist, Secret, SecretRule
 from agent.usecases.receivers import load_receivers, read_receivers, receivers_of
 
 CRM = {"url": "https://crm.example.com/hooks", "secret": "CRM_KEY"}
+TOPIC = "arn:aws:sns:us-east-1:123456789012:calls.fifo"
 KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
@@ -42,12 +43,16 @@ def test_without_a_file_there_is_no_item(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("[receivers.crm]\n", "receivers.crm.url: must be set, or event_bus instead"),
+        ("[receivers.crm]\n", "receivers.crm.url: must be set, or event_bus or topic"),
+        (f'[receivers.crm]\nevent_bus = "b"\ntopic = "{TOPIC}"\n', "url: must be set, or"),
+        (f'[receivers.crm]\nevent_bus = "{TOPIC}"\n', "crm.event_bus: must be the name or"),
+        ('[receivers.crm]\ntopic = "calls"\n', "crm.topic: must be the ARN"),
+        (f'[receivers.crm]\ntopic = "{TOPIC}"\nsecret = "A"\n', "secret: only a url has one"),
         ('[receivers.crm]\nurl = "ftp://a.example"\nsecret = "A"\n', "url: must be like https"),
         ('[receivers.crm]\nurl = "https://u:p@a.example"\nsecret = "A"\n', "url: must be like"),
         ('[receivers.crm]\nurl = "https://a.example:x"\nsecret = "A"\n', "url: is no URL"),
         ('[receivers.crm]\nurl = "https://a.example"\n', "secret: must name a variable"),
-        ('[receivers.crm]\nevent_bus = "b"\nsecret = "A"\n', "secret: an event bus has none"),
+        ('[receivers.crm]\nevent_bus = "b"\nsecret = "A"\n', "secret: only a url has one"),
         ('[receivers.crm]\nevent_bus = "b"\nevents = ["call.begun"]\n', "no event 'call.begun'"),
         ('[receivers.crm]\nevent_bus = "b"\nname = "x"\n', "name: is not known"),
         ('[receivers.crm]\nevent_bus = "b"\nother = 1\n', "unknown field `other`"),
@@ -66,6 +71,17 @@ def test_a_wrong_file_is_refused_in_one_line(tmp_path: Path, text: str, fault: s
     assert str(refused.value).startswith("receivers.toml: ")
     assert fault in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+def test_a_receiver_on_aws_tells_what_the_role_needs() -> None:
+    bus, topic, crm = read_receivers({"bus": {"event_bus": "b"}, "t": {"topic": TOPIC}, "crm": CRM})
+
+    assert [each.permission for each in (bus, topic, crm)] == [
+        "events:PutEvents on b",
+        f"sns:Publish on {TOPIC}",
+        "",
+    ]
+    assert topic.fault(HostAllowlist.read(""), {}) == ""
 
 
 @pytest.mark.parametrize(
