@@ -8,7 +8,7 @@ types. A method that implements a port has its contract here; its errors are tho
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
 from agent.call.actions import (
@@ -120,6 +120,8 @@ class TextMessage:
     sender: str
     recipient: str
     body: str
+    reference: str = field(default="", compare=False)
+    """What the carrier's reports of it are to name: no personal data, safe in a URL."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 `agent.call.after_session` decides what follows `POST /twiml/action`; this module parses the request
 and carries the decision out. Handoff data never decides where a call goes. The status callbacks are
-counted; number and text of an SMS are neither logged nor stored.
+counted, and a message that was not delivered is told (`CallAnnouncer.message_failed`); number and
+text of an SMS are neither logged nor stored.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ from agent.http.middleware import (
     verified_call,
     verified_form,
 )
+from agent.messaging import REFERENCE
 from agent.session.outbound import FINAL_STATUSES
 from agent.twilio import twiml
 from agent.twilio.speech_failover import failed_side, session_fault
@@ -212,7 +214,11 @@ async def call_status(request: web.Request) -> web.Response:
 
 @routes.post(SMS_STATUS_PATH)
 async def sms_status(request: web.Request) -> web.Response:
-    """Count a change of state of an SMS; operators see in the log that a sender is blocked."""
+    """Count a change of state of an SMS, and tell that it was not delivered.
+
+    Operators see in the log that a sender is blocked.
+    https://www.twilio.com/docs/messaging/guides/track-outbound-message-status
+    """
     fields = await verified_form(request)
     if isinstance(fields, str):
         return refuse(request, fields, 403)
@@ -222,7 +228,10 @@ async def sms_status(request: web.Request) -> web.Response:
     known = status if status in _SMS_STATUSES else "other"
     request.app[TELEMETRY].count("agent_messages_total", channel="sms", status=known)
     if status in {"undelivered", "failed"}:
-        log.warning("sms.delivery_failed", status=status, error_code=_error_code(fields))
+        code, reference = _error_code(fields), request.query.get(REFERENCE, "")
+        log.warning("sms.delivery_failed", status=status, error_code=code)
+        announcer, message = request.app[CALLS].announcer, fields["MessageSid"]
+        await announcer.message_failed(reference, message, status, code)
     return web.Response(status=204)
 
 

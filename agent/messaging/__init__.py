@@ -35,6 +35,8 @@ _COUNTRY_CODE = re.compile(
     r"\+(?:1|7|2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58]|[2-9][0-9]{2})"
 )
 """One to three digits (https://www.itu.int/rec/T-REC-E.164)."""
+REFERENCE = "message"
+"""The parameter of the status callback that has `TextMessage.reference`."""
 MAIL_URL = "https://api.sendgrid.com/v3/mail/send"
 _REFUSALS = {
     21610: MessageRefusal.OPTED_OUT,  # the recipient has texted STOP
@@ -80,6 +82,8 @@ class CarrierMessenger:
     async def text(self, message: TextMessage) -> str:
         self._check("sms")
         callback = self._options.status_callback
+        if callback and message.reference:
+            callback += f"?{REFERENCE}={message.reference}"
         try:
             with rest_client.translating_errors():
                 sent = await self._client.messages.create_async(

@@ -3,11 +3,13 @@
 Each event is written once, with a mark of its own (`Outbox.tell`): items of the list are replaced
 for each connection, and writes of them may overtake each other. `call.ended` is written by what
 knows it first: the process of a call that ended for good, or the action webhook of Twilio, which
-reaches another process if that one was killed. Only Twilio knows of the end of a transfer.
+reaches another process if that one was killed. Only Twilio knows of the end of a transfer, and of
+what became of a message that it had accepted.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 
 import structlog
@@ -17,10 +19,15 @@ from agent.errors import StoreError
 from agent.ports import Item, Store
 from agent.store.call_state import call_item
 from agent.store.call_state.call_list import LISTING, CallList, listing
+from agent.tools import IdempotencyStore
+from agent.tools.builtin.messaging import event_of
+from agent.tools.idempotency import EffectState, Result
 from agent.usecases.call_events import (
     CallEndedEvent,
     CallEvent,
     CallStartedEvent,
+    MessageFailedEvent,
+    MessageSentEvent,
     Outbox,
     TransferEndedEvent,
     TransferFailedEvent,
@@ -32,6 +39,9 @@ log = structlog.get_logger(__name__)
 _GOES_ON = frozenset({EndReason.TRANSFER, EndReason.ERROR_RELAY, EndReason.DRAIN})
 """Ends of a connection after which the call may go on."""
 UNKNOWN_REASON = "unknown"
+NOT_DELIVERED = "The text message could not be delivered."
+_REFERENCE = re.compile(r"([\w-]{1,64})\.([0-9a-f]{64})")
+"""A call, and the key of an effect of it."""
 
 
 class CallAnnouncer:
@@ -95,6 +105,44 @@ class CallAnnouncer:
             call = _call_of((await self._read(call_sid))[0], call_sid)
             reached, failed = TransferEndedEvent(**call), TransferFailedEvent(**call, reason=fault)
             await self._tell(failed if fault else reached, transfer)
+
+    async def message_failed(self, reference: str, message: str, status: str, code: int) -> None:
+        """Twilio says that a text message which it had accepted was not delivered.
+
+        Waits for the process that sends it, and completes what a killed one has left: so
+        `message.sent` comes first. A message that was told as failed is told once.
+
+        Args:
+            reference: `TextMessage.reference`, as its status callback has it.
+            message: Twilio's id of it.
+            status: `failed` or `undelivered`.
+            code: Twilio's error code; 0 = none.
+        """
+        named = _REFERENCE.fullmatch(reference)
+        kinds = MessageSentEvent.kind, MessageFailedEvent.kind
+        if named is None or not any(map(self._outbox.wants, kinds)):
+            return
+        call_sid, key = named.groups()
+        call = _call_of((await self._read(call_sid))[0], call_sid)
+        result: Result = {"status": status, "sid": message, "message": NOT_DELIVERED}
+        try:
+            record = await IdempotencyStore(self._store, call_sid, self._clock).settled(
+                key, result, lambda done: self._outbox.items(*event_of(call, key, done))
+            )
+        except StoreError as error:
+            kind = MessageFailedEvent.kind
+            log.error("event.write_failed", kind=kind, error=type(error).__name__)
+            return
+        if record is not None and record.state is EffectState.DONE:
+            failed = MessageFailedEvent(
+                **call,
+                channel=record.effect,
+                reason=status,
+                message=message,
+                error_code=code,
+                recipient=str(record.plan.get("To", "")),
+            )
+            await self._tell(failed, [key])
 
     async def _read(self, call_sid: str) -> tuple[Item, Item]:
         """The session item of a call and its item of the list; empty if they are not there."""

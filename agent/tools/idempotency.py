@@ -16,6 +16,7 @@ an interrupted attempt succeeded. The plan is stored first, so that all attempts
 | started, overdue | no | write *unknown* | it may have been done; never performed again |
 | unknown | no | report it, each time | the model must not repeat it, the caller has to know |
 | done | either | return the stored result | a repeat gets the same result |
+| started, overdue | no | write *done*, if the other system reports it (`settled`) | it was done |
 
 | performing | the record becomes | because |
 |---|---|---|
@@ -144,6 +145,21 @@ class IdempotencyStore:
         record = await self._read(key)
         return record.started_at if record else 0.0
 
+    async def settled(self, key: str, result: Result, beside: Beside) -> IdempotencyRecord | None:
+        """The record of an effect that the other system has reported done; None without one.
+
+        An attempt that may still be performing is waited for, at most `PERFORM_SECONDS`. One whose
+        process was killed becomes done, with this result. Raises `StoreError`.
+        """
+        record = await self._read(key)
+        if record is None:
+            return None
+        record = await self._while_started(key, record)
+        if record.state is not EffectState.STARTED:
+            return record
+        done = replace(record, state=EffectState.DONE, result=result)
+        return await self._put(key, done, beside(done))
+
     async def once(
         self,
         effect: str,
@@ -212,14 +228,19 @@ class IdempotencyStore:
         self, key: str, record: IdempotencyRecord, beside: Beside
     ) -> IdempotencyRecord:
         """Another attempt's record as soon as it is settled; settled as unknown when overdue."""
+        record = await self._while_started(key, record)
+        if record.state is EffectState.STARTED:
+            unknown = replace(record, state=EffectState.UNKNOWN)
+            return await self._put(key, unknown, beside(unknown))
+        return record
+
+    async def _while_started(self, key: str, record: IdempotencyRecord) -> IdempotencyRecord:
+        """The record as soon as it is settled, or when it is overdue."""
         loop = asyncio.get_running_loop()
         overdue = loop.time() + PERFORM_SECONDS - max(0.0, self._clock() - record.started_at)
         while record.state is EffectState.STARTED and loop.time() < overdue:
             await asyncio.sleep(_POLL_SECONDS)
             record = await self._read(key) or record
-        if record.state is EffectState.STARTED:
-            unknown = replace(record, state=EffectState.UNKNOWN)
-            return await self._put(key, unknown, beside(unknown))
         return record
 
     async def _perform(

@@ -60,7 +60,7 @@ class CallEndedEvent(CallEvent, frozen=True, kw_only=True):
     """A call is over, also one that was transferred or whose process was killed."""
 
     kind = "call.ended"
-    rank = 2
+    rank = 3
 
     seconds: Annotated[int, Meta(description="From the voice webhook to the end.")]
     reason: Annotated[
@@ -73,7 +73,7 @@ class CallOutcomeEvent(CallEvent, frozen=True, kw_only=True):
     """What the use case wanted to know of a call that is over."""
 
     kind = "call.outcome"
-    rank = 3
+    rank = 4
     personal = frozenset({"caller", "personalFields"})
 
     fields: Annotated[dict[str, Any], Meta(description="By name, none of them personal.")] = {}
@@ -160,15 +160,22 @@ class MessageSentEvent(CallEvent, frozen=True, kw_only=True):
 
 
 class MessageFailedEvent(CallEvent, frozen=True, kw_only=True):
-    """A message was not sent, or it is not known whether it was."""
+    """A message was not sent, it is not known whether it was, or it was not delivered."""
 
     kind = "message.failed"
+    rank = 2
     personal = frozenset({"caller", "recipient"})
 
     channel: Annotated[str, Meta(description="`sms` or `email`.")]
     reason: Annotated[
-        str, Meta(description="`refused`: nothing was sent; `unknown`: it may have been sent.")
+        str,
+        Meta(
+            description="`refused`: nothing was sent; `unknown`: it may have been sent; `failed` or"
+            " `undelivered`: what Twilio reports after `message.sent`."
+        ),
     ]
+    message: Annotated[str, Meta(description="The carrier's id, if it has reported.")] = ""
+    error_code: Annotated[int, Meta(description="Twilio's, if it has reported one.")] = 0
     recipient: Annotated[str, Meta(description="Number or address; personal.")] = ""
 
 

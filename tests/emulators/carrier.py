@@ -88,6 +88,11 @@ class CarrierStandIn:
         await self._runner.cleanup()
 
     @property
+    def url(self) -> str:
+        """Where it listens."""
+        return str(self._base.origin())
+
+    @property
     def texts(self) -> list[Mapping[str, Any]]:
         return [each.content for each in self.taken if each.url == MESSAGES]
 

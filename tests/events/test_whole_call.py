@@ -14,9 +14,11 @@ import pytest
 from agent.cli.main import main
 from agent.events.outbox import EventState, StoredEvent, events_of_call
 from agent.store.sqlite import SqliteStore
+from agent.usecases.receivers import RECEIVERS_KEY
+from tests.emulators.carrier import ACCOUNT, CarrierStandIn
 from tests.events.sites import KEY, a_site
 from tests.servers import ACTION_URL, serving, settings_for
-from tests.shipped import USE_CASES
+from tests.shipped import USE_CASES, load_shipped
 from tests.waiting import until
 
 pytestmark = pytest.mark.usefixtures("plain_logging")
@@ -71,6 +73,37 @@ async def test_a_call_is_told_from_its_beginning_to_its_end(
     assert told[2]["data"]["reason"] == "caller_hangup"
     assert [each["id"] for each in told] == [headers["webhook-id"] for _, headers, _ in site.got]
     assert ADA not in str(told)
+
+
+async def test_a_message_that_is_not_delivered_is_told_after_it_was_sent(tmp_path: Path) -> None:
+    """Twilio reports it to the address that the message has given, also after the call."""
+    path, (pk, sk) = tmp_path / "agent.db", RECEIVERS_KEY
+    store = await SqliteStore.open(path)
+    await load_shipped(store)
+    crm = {"url": "https://crm.example.com/", "secret": "UNSET", "events": ["message.*"]}
+    await store.put({"pk": pk, "sk": sk, "receivers": {"crm": crm}})
+    await store.close()
+    async with CarrierStandIn() as carrier:
+        environment = {"TWILIO_ACCOUNT_SID": ACCOUNT, "TWILIO_API_URL": carrier.url}
+        async with serving(settings_for(path, **environment)) as server:
+            relay = await server.relay(From=ADA, AccountSid=ACCOUNT)
+            async with server.twilio.connect(relay) as call:
+                await call.say("a large pepperoni pizza with mushrooms for pickup")
+                await call.say("yes", cycles=2)
+                await call.say("yes please")
+            [sent] = carrier.taken
+            reported = {"MessageSid": "SM1", "AccountSid": ACCOUNT, "ErrorCode": "30007"}
+            for status in ("sent", "undelivered", "undelivered"):
+                fields = {**reported, "MessageStatus": status}
+                await server.twilio.post(sent.content["StatusCallback"], fields)
+    store = await SqliteStore.open(path)
+    events = await events_of_call(store, relay.fields["CallSid"])
+    await store.close()
+
+    assert [event.kind for event in events] == ["message.sent", "message.failed"]
+    data = json.loads(events[1].body)["data"]
+    assert (data["reason"], data["errorCode"], data["message"]) == ("undelivered", 30007, "SM1")
+    assert ADA not in events[1].body
 
 
 def test_check_tells_what_the_role_needs_for_receivers_on_aws(

@@ -42,7 +42,9 @@ OPTIONS = MessengerOptions(
     sendgrid_api_key="SG.key",
     email_sender="orders@example.com",
 )
-TEXT = TextMessage("+15550100099", "+15550100001", "Your table & more: 100% ready, café ☕")
+TEXT = TextMessage(
+    "+15550100099", "+15550100001", "Your table & more: 100% ready, café ☕", "CA1.0a"
+)
 LETTER = Mail("ada@example.com", "Ada Example", "Your order", "<body><p>a &amp; b</p></body>")
 
 CHANNELS: list[Channel] = ["sms", "email"]
@@ -98,7 +100,7 @@ async def test_requests_have_every_field(stand_in: CarrierStandIn) -> None:
         Taken(
             MESSAGES,
             basic(ACCOUNT, "auth-token"),
-            {**form, "StatusCallback": "https://voice.example.com/messages/status"},
+            {**form, "StatusCallback": "https://voice.example.com/messages/status?message=CA1.0a"},
         ),
         Taken(MAIL, "Bearer SG.key", mail),
     ]

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Coroutine
+
+import pytest
+
 from agent.call.events import EndReason
 from agent.errors import StoreError
 from agent.events.outbox import TableOutbox, events_of_call
 from agent.ports import Item
-from agent.session.announcements import CallAnnouncer
+from agent.session.announcements import NOT_DELIVERED, CallAnnouncer
 from agent.store.memory import MemoryStore
 from agent.usecases.receivers import Receiver
 from tests.fakes import Clock
+from tests.virtual import virtually
 
 CRM = Receiver(url="https://crm.example.com/", secret="S", personal_fields=True, name="crm")
 SESSION: Item = {
@@ -148,6 +154,9 @@ async def test_without_receivers_only_the_list_of_calls_is_written() -> None:
 
 async def test_a_table_that_fails_fails_no_call() -> None:
     class Failing(MemoryStore):
+        async def get(self, *_: object) -> Item | None:
+            raise StoreError("unreachable")
+
         async def get_many(self, keys: object) -> list[Item | None]:
             raise StoreError("unreachable")
 
@@ -166,5 +175,116 @@ async def test_a_table_that_fails_fails_no_call() -> None:
     await process.ended(SESSION, EndReason.AGENT_END, ())
     await process.transfer_ended("CA1", "VX1", "")
     await process.is_over("CA1", has_hung_up=True)
+    await report(process)
 
     assert await Failing().query("CA1") == []
+
+
+KEY = "0a" * 32
+REFERENCE = f"CA1.{KEY}"
+SMS: Item = {
+    "pk": "CA1",
+    "sk": f"effect::{KEY}",
+    "effect": "sms",
+    "attempt": 1,
+    "owner": "one",
+    "startedAt": 1_000.0,
+    "plan": {"To": "+15550100001", "From": "+15550100099", "MessageBody": "hello"},
+}
+SENT = '"channel":"sms","message":"SM1","recipient":"+15550100001"}'
+UNDELIVERED = (
+    '"channel":"sms","reason":"undelivered","message":"SM1","errorCode":30007,'
+    '"recipient":"+15550100001"}'
+)
+
+
+def report(process: CallAnnouncer, reference: str = REFERENCE) -> Coroutine[None, None, None]:
+    """Twilio's report to this process."""
+    return process.message_failed(reference, "SM1", "undelivered", 30007)
+
+
+async def test_a_message_that_was_sent_and_not_delivered_has_failed_once() -> None:
+    world = World(CRM)
+    await world.store.put(SESSION)
+    await world.store.put({**SMS, "state": "done", "result": {"sid": "SM1"}})
+
+    for process in (world.process(), world.process()):
+        await report(process)
+
+    [(kind, data)] = await world.told()
+    assert (kind, data.endswith(UNDELIVERED)) == ("message.failed", True)
+
+
+async def test_a_report_completes_what_a_killed_process_has_left() -> None:
+    """So that the message was sent before it was not delivered."""
+    world = World(CRM)
+    await world.store.put(SESSION)
+    await world.store.put({**SMS, "state": "started"})
+    world.clock.seconds += 60
+
+    for _ in range(2):
+        await report(world.process())
+        world.clock.seconds += 1
+
+    told = await world.told()
+    assert [kind for kind, _ in told] == ["message.sent", "message.failed"]
+    assert (told[0][1].endswith(SENT), told[1][1].endswith(UNDELIVERED)) == (True, True)
+    record = await world.store.get("CA1", f"effect::{KEY}")
+    assert record is not None
+    assert (record["state"], record["result"]) == (
+        "done",
+        {"status": "undelivered", "sid": "SM1", "message": NOT_DELIVERED},
+    )
+
+
+@virtually
+async def test_a_report_waits_for_the_process_that_is_sending() -> None:
+    """It is not told twice that the message was sent."""
+    world = World(CRM)
+    await world.store.put(SESSION)
+    await world.store.put({**SMS, "state": "started"})
+
+    reporting = asyncio.create_task(report(world.process()))
+    await asyncio.sleep(2)  # virtual time
+    before = await world.told()
+    done = {**SMS, "state": "done", "result": {"sid": "SM1"}, "sequence": 1_000_000}
+    await world.store.put_newer(done)
+    await reporting
+
+    assert before == []
+    assert [kind for kind, _ in await world.told()] == ["message.failed"]
+
+
+@pytest.mark.parametrize("state", ["unknown", "refused"])
+async def test_a_message_that_was_told_as_failed_is_not_told_again(state: str) -> None:
+    world = World(CRM)
+    await world.store.put(SESSION)
+    await world.store.put({**SMS, "state": state})
+
+    await report(world.process())
+
+    assert await world.told() == []
+
+
+@pytest.mark.parametrize("reference", ["", "CA1", f"CA1.{KEY}0", f"CA1::x.{KEY}", f"CA2.{KEY}"])
+async def test_a_report_of_no_message_of_a_call_tells_nothing(reference: str) -> None:
+    """As that of a text message for callers who find all lines busy."""
+    world = World(CRM)
+    await world.store.put(SESSION)
+    await world.store.put({**SMS, "state": "done", "result": {"sid": "SM1"}})
+
+    await report(world.process(), reference)
+
+    assert await world.told() == []
+
+
+async def test_without_receivers_a_report_changes_nothing() -> None:
+    world = World()
+    await world.store.put({**SMS, "state": "started"})
+    world.clock.seconds += 60
+
+    await report(world.process())
+
+    record = await world.store.get("CA1", f"effect::{KEY}")
+    assert record is not None
+    assert record["state"] == "started"

@@ -13,10 +13,11 @@ of a caller's data. A repeated or refused message keeps its place: trying out ad
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from decimal import Decimal
+from functools import partial
 from hashlib import sha256
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from xml.etree import ElementTree as ET
 
 import msgspec
@@ -240,13 +241,15 @@ async def _text(call: CallContext, content: list[str], body: str) -> Result:
     if profile.get("smsOptedOut"):
         raise ToolError(OPTED_OUT)
     plan: Plan = {"To": call.caller, "From": call.to, "MessageBody": body}
-    return await _once(call, "sms", content, plan, _send)
+    reference = f"{call.call_id}.{call.idempotency.key('sms', content)}"
+    return await _once(call, "sms", content, plan, partial(_send, reference=reference))
 
 
 async def _once(
     call: CallContext, channel: Channel, content: list[str], plan: Plan, send: _Send
 ) -> Result:
     key = call.idempotency.key(channel, content)
+    facts = {"call": call.call_id, "use_case": call.use_case, "caller": call.caller}
 
     async def perform(plan: Plan) -> Result:
         await _take_places(call, channel, key, str(plan.get("To") or plan["to_email"]))
@@ -263,26 +266,26 @@ async def _once(
         plan,
         perform,
         repeatable=False,
-        beside=lambda record: _told(call, channel, key, record),
+        beside=lambda record: call.outbox.items(*event_of(facts, key, record)),
     )
 
 
-def _told(
-    call: CallContext, channel: Channel, key: str, record: IdempotencyRecord
-) -> Sequence[Item]:
-    """The events of what became of a message."""
+def event_of(
+    call: Mapping[str, str], key: str, record: IdempotencyRecord
+) -> tuple[CallEvent, object]:
+    """What became of a message, and what distinguishes that; `call` is what every event has."""
     plan, result = record.plan, record.result
-    facts = {"call": call.call_id, "use_case": call.use_case, "caller": call.caller}
-    facts |= {"channel": channel, "recipient": str(plan.get("To") or plan["to_email"])}
-    event: CallEvent = MessageFailedEvent(**facts, reason=str(record.state))
+    recipient = str(plan.get("To") or plan["to_email"])
+    facts: dict[str, Any] = {**call, "channel": record.effect, "recipient": recipient}
+    content = [key, record.attempt, record.state]
     if record.state is EffectState.DONE:
-        event = MessageSentEvent(**facts, message=str(result.get("sid", "")))
-    return call.outbox.items(event, [key, record.attempt, record.state])
+        return MessageSentEvent(**facts, message=str(result.get("sid", ""))), content
+    return MessageFailedEvent(**facts, reason=str(record.state)), content
 
 
-async def _send(call: CallContext, plan: Plan) -> Result:
-    message = TextMessage(*(str(plan[name]) for name in ("From", "To", "MessageBody")))
-    sid = await call.messenger.text(message)
+async def _send(call: CallContext, plan: Plan, reference: str) -> Result:
+    sender, recipient, body = (str(plan[name]) for name in ("From", "To", "MessageBody"))
+    sid = await call.messenger.text(TextMessage(sender, recipient, body, reference))
     return {"status": "sent", "sid": sid, "message": "The text message is on its way."}
 
 

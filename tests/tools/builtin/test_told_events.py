@@ -165,8 +165,8 @@ class _LostStore(MemoryStore):
 
 
 async def test_a_message_is_told_when_the_carrier_has_it() -> None:
-    store = await seeded()
-    call = telling(store)
+    store, messenger = await seeded(), MemoryMessenger()
+    call = telling(store, messenger=messenger)
     await told(call, "PlaceOrderFunction", **ORDER)
 
     for _ in range(2):
@@ -175,6 +175,10 @@ async def test_a_message_is_told_when_the_carrier_has_it() -> None:
     [_, (kind, data)] = await payloads(store)
     assert kind == "message.sent"
     assert data == {**FACTS, "channel": "sms", "message": "SM1", "recipient": ADA}
+    [text] = messenger.texts
+    call_sid, _, key = text.reference.partition(".")
+    assert call_sid == CALL_ID
+    assert await store.get(CALL_ID, f"effect::{key}")
 
 
 @pytest.mark.parametrize(
