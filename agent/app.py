@@ -185,6 +185,8 @@ class Substitutes:
     """Where events are written if the service tells no other system."""
     http: HttpSender | None = None
     """Sends the requests of HTTP tools."""
+    tells_events: bool = False
+    """Also of calls in another store, to the receivers that it has."""
     is_traced: bool = True
     """False = no spans, whatever the variables of the SDK say."""
 
@@ -332,7 +334,7 @@ async def running(
             settings,
             on_active,
             account=account,
-            tells=substitutes.store is None,
+            tells=substitutes.store is None or substitutes.tells_events,
             substitutes=substitutes,
         ) as opened,
         open_outbound(settings, account, *opened[:2]) as outbound,

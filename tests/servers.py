@@ -189,13 +189,18 @@ async def staged(
     clock: Callable[[], float] = time,
     manner: Manner = PATIENT,
     messenger: Messenger | None = None,
+    tells_events: bool = False,
 ) -> AsyncIterator[Server]:
     """The service in front of this model and this table; the table stays open.
 
     Without a messenger, messages are not configured.
     """
     substitutes = Substitutes(
-        store, messenger or MemoryMessenger(UNREACHABLE), lambda _: opening(open_model), clock
+        store,
+        messenger or MemoryMessenger(UNREACHABLE),
+        lambda _: opening(open_model),
+        clock,
+        tells_events=tells_events,
     )
     async with (
         app.running(settings, "127.0.0.1", substitutes=substitutes) as service,

@@ -35,6 +35,7 @@ from agent.events.outbox import (
     events_of_call,
     index_key,
     index_time,
+    stored_event,
 )
 from agent.events.webhooks import DeliveryError, EventSender
 from agent.ports import Count, Item, Store
@@ -135,16 +136,17 @@ class EventDelivery:
 
     async def sweep(self) -> bool:
         """Begin to send what is due, of all processes; whether there may be more of it."""
-        now, overdue, is_full = self._clock(), 0, False
+        now, is_full = self._clock(), False
+        oldest = now
         for shard in range(SHARDS):
             key = index_key(EventState.WAITING, shard)
             found = await self._store.query_index(key, first=_PAGE)
             due = [item for item in found if str(item["sk1"]) <= index_time(now)]
             for item in due:
                 self.wake(text_in(item, "pk"), text_in(item, "receiver"))
-            overdue += len(due)
+            oldest = min([oldest, *(stored_event(item).since for item in found)])
             is_full |= len(due) == _PAGE
-        self._count("agent_events_overdue", overdue)
+        self._count("agent_event_age_seconds", now - oldest)
         return is_full
 
     def wake(self, call: str, receiver: str) -> None:
@@ -184,6 +186,7 @@ class EventDelivery:
             await asyncio.sleep(pause / 10 if is_full else pause)
             is_full = False
             if not self.outbox.receivers:
+                self._count("agent_event_age_seconds", 0)
                 continue
             try:
                 is_full = await self.sweep()
@@ -244,13 +247,21 @@ class EventDelivery:
             await self._sender_of(receiver).send(receiver, event.id, event.body)
         except DeliveryError as error:
             after = self._failed(event, error)
-            facts = {"receiver": name, "kind": event.kind, "attempts": after.attempts}
+            kind, attempts, reason = event.kind, after.attempts, str(error)
             if after.state is EventState.DEAD:
                 outcome = "dead"
-                log.error("event.given_up", reason=str(error), **facts)
+                log.error(
+                    "event.given_up", receiver=name, kind=kind, reason=reason, attempts=attempts
+                )
             else:
                 outcome = "failed"
-                log.warning("event.delivery_failed", reason=str(error), **facts)
+                log.warning(
+                    "event.delivery_failed",
+                    receiver=name,
+                    kind=kind,
+                    reason=reason,
+                    attempts=attempts,
+                )
         self._count("agent_events_total", receiver=name, outcome=outcome)
         await self._store.put_newer(after.item())
         return after

@@ -6,6 +6,7 @@ https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedd
 
 - `ActiveCalls` has one value for each task and line. A draining process writes none, or its few
   calls would pull the average down.
+- `OldestEventSeconds` is how long an event to a receiver waits, from a minute on.
 - All others are counters: what was counted since the line before, so that their sums are of all
   tasks. A process writes them also while it drains, and once at its end. `_ALWAYS` are written with
   0, any other only if it has risen: CloudWatch charges for each metric that is written.
@@ -28,8 +29,9 @@ EMBEDDED_SECONDS = 30.0
 NAMESPACE = "VoiceAgent"
 SLOW_SPEECH_SECONDS = 2.0
 SLOW_START_SECONDS = 5.0
-_ACTIVE_CALLS = "ActiveCalls"
-_GAUGES = ("agent_active_calls", "agent_draining")
+_ACTIVE_CALLS, _OLDEST_EVENT = "ActiveCalls", "OldestEventSeconds"
+_EVENT_AGE, _OLD_EVENT_SECONDS = "agent_event_age_seconds", 60
+_GAUGES = ("agent_active_calls", "agent_draining", _EVENT_AGE)
 _ALWAYS = frozenset({"CallsRung", "CallsConnected", "CallsFailed", "CallsRefused"})
 
 
@@ -63,13 +65,14 @@ _COUNTERS: Mapping[str, _Counted] = {
     "UnsignedRequests": _Counted("agent_calls_refused_total", "reason", ("signature",)),
     "TokenReadsFailed": _Counted("agent_auth_token_reads_total", "outcome", ("failed",)),
     "ModelRefusals": _Counted("agent_llm_errors_total", "kind", ("denied", "refused")),
+    "EventsGivenUp": _Counted("agent_events_total", "outcome", ("dead",)),
     "TableErrors": _Counted("agent_store_duration_seconds", "outcome", ("error",)),
     "Turns": _Counted("agent_turn_time_to_first_speech_seconds"),
     "SlowTurns": _Counted("agent_turn_time_to_first_speech_seconds", above=SLOW_SPEECH_SECONDS),
     "SlowStarts": _Counted("agent_call_time_to_first_speech_seconds", above=SLOW_START_SECONDS),
 }  # fmt: skip
 """`CallsFailed` leaves out the reason `busy`, for which callers are in `CallsRefused`."""
-NAMES = (_ACTIVE_CALLS, *_COUNTERS)
+NAMES = (_ACTIVE_CALLS, _OLDEST_EVENT, *_COUNTERS)
 _SPECS = {spec.name: spec for spec in METRICS}
 
 
@@ -130,6 +133,8 @@ class EmbeddedMetrics:
             return
         if not is_silent and not self.is_worker:
             counts = {_ACTIVE_CALLS: gauges["agent_active_calls"], **counts}
+        if not is_silent and gauges[_EVENT_AGE] >= _OLD_EVENT_SECONDS:
+            counts |= {_OLDEST_EVENT: gauges[_EVENT_AGE]}
         self.write(_line(self.service, self.clock(), counts))
         self._before = totals
 
@@ -156,7 +161,10 @@ def _line(service: str, now: float, counts: Mapping[str, int]) -> str:
     directive = {
         "Namespace": NAMESPACE,
         "Dimensions": [["Service"]],
-        "Metrics": [{"Name": name, "Unit": "Count"} for name in counts],
+        "Metrics": [
+            {"Name": name, "Unit": "Seconds" if name == _OLDEST_EVENT else "Count"}
+            for name in counts
+        ],
     }
     aws = {"Timestamp": int(now * 1000), "CloudWatchMetrics": [directive]}
     return json.dumps({"_aws": aws, "Service": service, **counts}) + "\n"

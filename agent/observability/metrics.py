@@ -81,8 +81,8 @@ _COUNTERS_AND_GAUGES = {
     "agent_events_total{receiver,outcome}": (
         "Attempts to deliver events: delivered, failed; dead = given up."
     ),
-    "agent_events_overdue": (
-        "Events that wait past their time, as the latest sweep of the outbox saw, at most 400."
+    "agent_event_age_seconds": (
+        "Age of the oldest event not delivered or given up, as the latest sweep of the outbox saw."
     ),
     "agent_tool_source_up{source}": "1 while the MCP server offers its tools.",
     "agent_journal_facts_waiting": "Facts of calls not yet written.",
@@ -161,7 +161,7 @@ _WITH_EXEMPLAR = {
 }
 """Observations of these name the trace they belong to."""
 _TOGETHER: dict[str, Together] = {
-    "agent_events_overdue": "highest",
+    "agent_event_age_seconds": "highest",
     "agent_llm_breaker_open": "highest",
     "agent_build_info": "highest",
     "agent_draining": "highest",

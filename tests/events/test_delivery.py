@@ -226,6 +226,43 @@ async def test_a_receiver_that_hangs_delays_no_other() -> None:
 
 
 @virtually
+async def test_the_age_of_the_oldest_event_is_seen_until_it_is_delivered() -> None:
+    store, loop = await a_table("crm"), asyncio.get_running_loop()
+    told = Told(fails=lambda kind, _: kind == "call.started" and loop.time() < 300)
+    process = Process(store, told)
+
+    ages = list[float]()
+    async with process.delivery.running():
+        await tell(process, STARTED, MOVED)
+        for seconds in (250, 150):
+            await asyncio.sleep(seconds)  # virtual
+            ages.append(process.counted.value("agent_event_age_seconds"))
+        await asyncio.sleep(450)  # virtual: until the next attempt
+        ages.append(process.counted.value("agent_event_age_seconds"))
+
+    assert 230 < ages[0] < 251
+    assert 380 < ages[1] < 401
+    assert ages[2] == 0
+    assert told.kinds()[-2:] == ["call.started", "transfer.started"]
+
+
+@virtually
+async def test_without_receivers_no_event_is_old() -> None:
+    store, told = await a_table("crm"), Told(fails=lambda *_: True)
+    process = Process(store, told)
+
+    async with process.delivery.running():
+        await tell(process, STARTED)
+        await asyncio.sleep(100)  # virtual
+        before = process.counted.value("agent_event_age_seconds")
+        await store.put({"pk": RECEIVERS_KEY[0], "sk": RECEIVERS_KEY[1], "receivers": {}})
+        await asyncio.sleep(60)  # virtual: the receivers are read again, and a sweep
+
+    assert before > 60
+    assert process.counted.value("agent_event_age_seconds") == 0
+
+
+@virtually
 async def test_edited_receivers_count_soon_and_wrong_ones_change_nothing() -> None:
     store, told = await a_table(), Told()
     process = Process(store, told)

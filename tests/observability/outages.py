@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager, redirect_stderr
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from aiohttp import web
 from structlog.testing import capture_logs
 
 from agent.call.events import ReplyFault
@@ -25,6 +26,9 @@ from agent.simulator.carrier import ACCOUNT, CallRefusedError, Twilio, call_fiel
 from agent.simulator.simulated_call import NoReplyError
 from agent.simulator.virtual_time import run_virtually
 from agent.store.memory import MemoryStore
+from agent.usecases.receivers import RECEIVERS_KEY
+from tests.events.sites import KEY
+from tests.listening import listening
 from tests.servers import UNLIMITED_CALLERS, Server, seeded, settings_for, staged
 
 BEGAN = 1_800_000_000.0
@@ -49,6 +53,7 @@ class Faults:
     reports_socket: bool = True
     """Twilio requests the action URL when it cannot open the socket."""
     nobody_rings: bool = False
+    receiver_is_down: bool = False
 
 
 class FailingTable(MemoryStore):
@@ -157,12 +162,34 @@ async def rigged(folder: Path, **environment: str) -> AsyncIterator[Rig]:
             raise RuntimeError("a fault of ours")
         return _Model(OfflineModel(script), faults)
 
-    settings = settings_for(
-        folder / "unused", TWILIO_ACCOUNT_SID=ACCOUNT, **UNLIMITED_CALLERS, **environment
-    )
     clock = loop.time
-    async with staged(settings, store, opened, clock=lambda: BEGAN + clock()) as server:
-        yield Rig(server, store, faults, server.twilio)
+    async with _receiver(store, faults) as allowed:
+        variables = {**UNLIMITED_CALLERS, **allowed, **environment}
+        settings = settings_for(folder / "unused", TWILIO_ACCOUNT_SID=ACCOUNT, **variables)
+        async with staged(
+            settings, store, opened, clock=lambda: BEGAN + clock(), tells_events=True
+        ) as server:
+            yield Rig(server, store, faults, server.twilio)
+
+
+@asynccontextmanager
+async def _receiver(store: FailingTable, faults: Faults) -> AsyncIterator[dict[str, str]]:
+    """A receiver of events in the table; gives the settings that allow it."""
+
+    async def take(_: web.Request) -> web.Response:
+        return web.Response(status=503 if faults.receiver_is_down else 204)
+
+    app = web.Application()
+    app.router.add_post("/", take)
+    async with listening(app, shutdown_timeout=0.1) as url:
+        pk, sk = RECEIVERS_KEY
+        receivers = {"crm": {"url": f"{url}/", "secret": "HOOK"}}
+        await store.put({"pk": pk, "sk": sk, "receivers": receivers})
+        yield {
+            "HTTP_TOOL_HOSTS": f"{url}=127.0.0.1/32",
+            "HTTP_TOOL_SECRETS": f"HOOK@{url}",
+            "HOOK": KEY,
+        }
 
 
 Break = Callable[[Rig], Awaitable[None]]
@@ -202,6 +229,7 @@ OUTAGES: dict[str, Break] = {
     "socket's host name or certificate wrong": _with(socket_is_unreachable=True),
     "the same, and Twilio reports nothing": _with(socket_is_unreachable=True, reports_socket=False),
     "webhook's host name or certificate wrong": _with(nobody_rings=True),
+    "receiver of events down": _with(receiver_is_down=True),
     "first speech slow": _with(model_is_slow=True),
 }
 """What breaks, by what the documentation calls it."""

@@ -81,6 +81,9 @@ def test_each_metric_counts_what_its_name_says() -> None:
         count("agent_llm_errors_total", model="m", kind=kind)
     for outcome in ("read", "failed", "failed"):
         count("agent_auth_token_reads_total", outcome=outcome)
+    for outcome in ("delivered", "failed", "dead"):
+        count("agent_events_total", receiver="crm", outcome=outcome)
+    count("agent_event_age_seconds", 301.5)
     for outcome in ("ok", "error", "error"):
         count("agent_store_duration_seconds", 0.1, operation="get", outcome=outcome)
     for seconds in (0.4, 2.0, 2.1, 30.0):
@@ -105,12 +108,32 @@ def test_each_metric_counts_what_its_name_says() -> None:
         "CallsRefused": 0,
         "TokenReadsFailed": 2,
         "ModelRefusals": 2,
+        "EventsGivenUp": 1,
         "TableErrors": 2,
         "Turns": 4,
         "SlowTurns": 2,
         "SlowStarts": 1,
+        "OldestEventSeconds": 301,
     }
     assert set(NAMES) - counts_in(written[0]).keys() == {"UnsignedRequests"}
+
+
+@pytest.mark.parametrize(
+    ("age", "is_draining", "told"), [(59, 0, None), (60, 0, 60), (60, 1, None)]
+)
+def test_the_age_of_an_event_is_written_from_a_minute_on(
+    age: float, is_draining: int, told: int | None
+) -> None:
+    """A metric that is written costs something; a draining process has stopped to look."""
+    telemetry, written = Telemetry(), list[str]()
+    telemetry.count("agent_event_age_seconds", age)
+    telemetry.count("agent_draining", is_draining)
+    telemetry.count("agent_calls_rung_total")
+
+    EmbeddedMetrics(telemetry, HOST, written.append).publish()
+
+    assert counts_in(written[0]).get("OldestEventSeconds") == told
+    assert ('"OldestEventSeconds", "Unit": "Seconds"' in written[0]) is bool(told)
 
 
 def test_a_draining_process_writes_what_it_counts_and_no_calls_in_progress() -> None:
