@@ -494,6 +494,10 @@ _FAULTS: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("await self._tell(failed, [key])", "await self._tell(failed, [key, self._clock()])",
          "a repeated report of a message is told once"),
     ),
+    "usecases/tool_event": (
+        ("        if effect is SideEffect.NONE:\n", "        if False:\n",
+         "a tool without an outcome in the table tells nothing"),
+    ),
     "usecases/outcome_schema": (
         ("return decides if decides in found else None if None in found else not decides",
          "return decides if decides in found else not decides",

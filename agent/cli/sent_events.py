@@ -116,8 +116,11 @@ async def chosen_events(store: Store, asked: argparse.Namespace) -> list[StoredE
     else:
         found = list[StoredEvent]()
         state = EventState.DEAD if asked.dead else EventState.WAITING
+        is_chosen = asked.receiver or asked.id  # among all, then
         for shard in range(SHARDS):
-            items = await store.query_index(index_key(state, shard), first=asked.last)
+            items = await store.query_index(
+                index_key(state, shard), first=0 if is_chosen else asked.last
+            )
             found += map(stored_event, items)
     return sorted(
         (

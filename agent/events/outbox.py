@@ -208,7 +208,9 @@ class TableOutbox:
             self._on_items(text_in(item, "pk"), text_in(item, "receiver"))
 
     def _made(self, event: CallEvent, content: object) -> Sequence[Item]:
-        wanting = [each for each in self.receivers if each.wants_of(event.use_case, event.kind)]
+        wanting = [
+            each for each in self.receivers if each.wants_of(event.use_case, event.full_kind)
+        ]
         if not wanting:
             return ()
         now, identifier = self._clock(), event.identifier(content)
@@ -220,10 +222,10 @@ class TableOutbox:
                 call=event.call,
                 receiver=receiver.name,
                 id=identifier,
-                kind=event.kind,
+                kind=event.full_kind,
                 order=order,
                 written_at=now,
-                body=body_of(identifier, event.kind, now, data),
+                body=body_of(identifier, event.full_kind, now, data),
                 due_at=now + GRACE_SECONDS,
                 since=now,
             )

@@ -23,6 +23,7 @@ from agent.tools.tool_modules import load_tools, specs_of
 from agent.usecases import UseCase
 from agent.usecases.call_events import KINDS, NO_OUTBOX, Outbox
 from agent.usecases.http_tool import HttpTool
+from agent.usecases.tool_event import ToolEvent
 
 __all__ = [
     "SPECS",
@@ -35,6 +36,7 @@ __all__ = [
     "IdempotencyStore",
     "OutboundHttp",
     "Tool",
+    "ToolEvent",
     "ToolRegistry",
     "ToolSource",
     "WithEffect",

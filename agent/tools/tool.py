@@ -20,7 +20,7 @@ import asyncio
 import inspect
 import json
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, tzinfo
 from typing import Any, get_type_hints
@@ -35,11 +35,19 @@ from agent.call.collector import MARK, Collector
 from agent.call.messages import TOOL_NAME, SideEffect, ToolCall, ToolSpec
 from agent.call.text import whole_json
 from agent.errors import ToolError
-from agent.ports import Messenger, Store
-from agent.tools.idempotency import DOUBT, IdempotencyStore
-from agent.tools.json_schema import plain_schema
+from agent.ports import Item, Messenger, Store
+from agent.tools.idempotency import (
+    DOUBT,
+    Beside,
+    EffectState,
+    IdempotencyRecord,
+    IdempotencyStore,
+    Result,
+)
+from agent.tools.json_schema import plain_schema, resolve_pointer
 from agent.usecases import AudioFile, Profile
 from agent.usecases.call_events import NO_OUTBOX, Outbox
+from agent.usecases.tool_event import ToolEvent
 
 log = structlog.get_logger(__name__)
 
@@ -86,6 +94,38 @@ class CallContext:
     @property
     def now(self) -> datetime:
         return datetime.fromtimestamp(self.clock(), self.time_zone)
+
+    def telling(
+        self,
+        tool: str,
+        event: ToolEvent | None,
+        result_of: Callable[[Result], object] = lambda result: result,
+    ) -> Beside:
+        """The `beside` of `IdempotencyStore.once` that tells an event of an effect that is done.
+
+        Args:
+            tool: The name of the tool.
+            event: What it tells; None = nothing.
+            result_of: The value into which the pointers of the event lead; None = nothing is told.
+        """
+
+        def beside(record: IdempotencyRecord) -> Sequence[Item]:
+            if event is None or record.state is not EffectState.DONE:
+                return ()
+            if (result := result_of(record.result)) is None:
+                return ()
+            call = {"call": self.call_id, "use_case": self.use_case, "caller": self.caller}
+            values = (_picked(result, each) for each in (event.fields, event.personal_fields))
+            told = event.of(call, tool, *values)
+            return self.outbox.items(told, [record.effect, record.owner])
+
+        return beside
+
+
+def _picked(result: object, pointers: Mapping[str, str]) -> dict[str, object]:
+    """The values at these pointers by name; one that is not there is left out."""
+    found = {name: resolve_pointer(result, pointer) for name, pointer in pointers.items()}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 MAX_RESULT_CHARS = 4_000

@@ -35,9 +35,14 @@ class CallEvent(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_
     use_case: Annotated[str, Meta(description="The use case; empty if it is not known.")]
     caller: Annotated[str, Meta(description="E.164 or `client:…`; personal.")] = ""
 
+    @property
+    def full_kind(self) -> str:
+        """The `type` of the payload."""
+        return self.kind
+
     def identifier(self, content: object) -> str:
         """The id of the event; `content` distinguishes it from others of its kind in the call."""
-        digest = sha256(_CANONICAL.encode([self.call, self.kind, content])).hexdigest()
+        digest = sha256(_CANONICAL.encode([self.call, self.full_kind, content])).hexdigest()
         return f"evt_{digest[:_ID_DIGITS]}"
 
     def data(self, *, with_personal: bool) -> Mapping[str, object]:
@@ -148,6 +153,24 @@ class CallbackRequestedEvent(CallEvent, frozen=True, kw_only=True):
     language: Annotated[str, Meta(description="In which the call began, BCP 47.")] = ""
 
 
+class CustomEvent(CallEvent, frozen=True, kw_only=True):
+    """A tool that you have declared has done something; `*` is the name that you gave to that."""
+
+    kind = "custom.*"
+    personal = frozenset({"caller", "personalFields"})
+
+    event: Annotated[str, Meta(description="The name.")]
+    tool: Annotated[str, Meta(description="The name of the tool.")]
+    fields: Annotated[dict[str, Any], Meta(description="By name, none of them personal.")] = {}
+    personal_fields: Annotated[
+        dict[str, Any], Meta(description="The others by name; personal.")
+    ] = {}
+
+    @property
+    def full_kind(self) -> str:
+        return f"custom.{self.event}"
+
+
 class MessageSentEvent(CallEvent, frozen=True, kw_only=True):
     """The carrier has accepted a text message or an e-mail."""
 
@@ -181,7 +204,7 @@ class MessageFailedEvent(CallEvent, frozen=True, kw_only=True):
 
 EVENTS: tuple[type[CallEvent], ...] = (
     CallStartedEvent, CallEndedEvent, CallOutcomeEvent, TransferStartedEvent, TransferEndedEvent,
-    TransferFailedEvent, OrderPlacedEvent, BookingMadeEvent, CallbackRequestedEvent,
+    TransferFailedEvent, OrderPlacedEvent, BookingMadeEvent, CallbackRequestedEvent, CustomEvent,
     MessageSentEvent, MessageFailedEvent,
 )  # fmt: skip
 KINDS = tuple(event.kind for event in EVENTS)

@@ -30,6 +30,7 @@ from agent.call.collector import Collector
 from agent.call.messages import TOOL_NAME, SideEffect, ToolSpec
 from agent.errors import UseCaseError
 from agent.usecases.host_allowlist import DEFAULT_PORTS, read_host
+from agent.usecases.tool_event import Pointer, ToolEvent
 from agent.usecases.turn_options import Expectation
 from agent.usecases.validation import RaisingErrors, RecordErrors, convert, decoded
 
@@ -125,6 +126,7 @@ class HttpTool:
     """JSON pointer to the sentence that explains a refusal; empty = none is passed on."""
     timeout: float = 5.0  # seconds, including the retry
     has_key: bool = False  # sends `Idempotency-Key`, by which the server recognises a retry
+    event: ToolEvent | None = None
 
     @property
     def is_repeatable(self) -> bool:
@@ -154,9 +156,6 @@ def filled_header(header: str, secrets: Mapping[str, str]) -> str:
     return _SECRET.sub(lambda found: secrets[found[1]], header)
 
 
-_Pointer = Annotated[str, Meta(pattern=r"^(/([^~]|~[01])*)?$")]
-
-
 class ToolTable(msgspec.Struct, forbid_unknown_fields=True):
     """A tool as a file declares it."""
 
@@ -166,8 +165,8 @@ class ToolTable(msgspec.Struct, forbid_unknown_fields=True):
     parameters: dict[str, Any] = {}
     headers: dict[str, str] = {}
     body: dict[str, Any] | list[Any] | None = None
-    result: dict[str, _Pointer] = {}
-    error: _Pointer = ""
+    result: dict[str, Pointer] = {}
+    error: Pointer = ""
     side_effect: Literal["none", "idempotent", "once"] | None = None
     idempotency_key: bool = False
     filler: str = ""
@@ -175,6 +174,7 @@ class ToolTable(msgspec.Struct, forbid_unknown_fields=True):
     timeout: Annotated[float, Meta(ge=0.1, le=15)] = 5.0
     collects: Collector | None = None
     read_back: tuple[str, ...] | None = None
+    event: ToolEvent | None = None
 
 
 def read_http_tools(
@@ -229,7 +229,10 @@ def _read(name: str, raw: object, tools_field: str, built_in: Container[str]) ->
         error=table.error,
         timeout=table.timeout,
         has_key=table.idempotency_key,
+        event=table.event,
     )
+    if table.event is not None:
+        table.event.check(f"{field}.event", tool.spec.side_effect)
     _check_placeholders(tool, table.body, field)
     _check_headers(tool, field)
     _check_effect(tool, field)

@@ -35,6 +35,7 @@ from agent.errors import UseCaseError
 from agent.ports import Item
 from agent.usecases.call_events import KINDS
 from agent.usecases.host_allowlist import DEFAULT_PORTS, HostAllowlist, Secret
+from agent.usecases.tool_event import is_custom
 from agent.usecases.validation import convert
 
 RECEIVERS_KEY = ("events", "receivers")
@@ -147,7 +148,7 @@ def _fault(receiver: Receiver) -> str:
     if len(list(filter(None, places))) != 1:
         return "url: must be set, or event_bus or topic instead"
     for kind in receiver.events:
-        if kind not in {*KINDS, *_FAMILIES}:
+        if not (kind in {*KINDS, *_FAMILIES} or is_custom(kind)):
             return f"events: there is no event {kind!r}"
     if receiver.event_bus and not _BUS.fullmatch(receiver.event_bus):
         return "event_bus: must be the name or the ARN of an event bus"

@@ -146,7 +146,12 @@ async def test_what_was_given_up_is_listed_and_sent_again(
         status = await asyncio.to_thread(main, ["events", *words])
         return status, capsys.readouterr().out
 
+    other = replace(fresh, id="evt_3", receiver="erp", due_at=now, written_at=now + 1)
+    await store.put(other.item())
+
     waiting = await command("list")
+    of_one = await command("list", "--dead", "--receiver", "erp", "--last", "1")
+    await store.delete(other.call, other.sk)
     given_up = await command("list", "--dead")
     replayed = await command("replay", "CA1", "--id", "evt_1")
     after = await events_of_call(store, "CA1")
@@ -155,6 +160,7 @@ async def test_what_was_given_up_is_listed_and_sent_again(
     await store.close()
 
     assert waiting == (0, "")
+    assert [line.split()[2] for line in of_one[1].splitlines()] == ["evt_3"]
     assert [line.split()[2:8] for line in given_up[1].splitlines()] == [
         [identifier, "CA1", "call.ended", "crm", "dead", "14"] for identifier in ("evt_1", "evt_2")
     ]

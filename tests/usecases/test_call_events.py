@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -11,6 +13,7 @@ from agent.usecases.call_events import (
     CallEndedEvent,
     CallEvent,
     CallOutcomeEvent,
+    CustomEvent,
     MessageFailedEvent,
     MessageSentEvent,
     OrderedItem,
@@ -19,7 +22,7 @@ from agent.usecases.call_events import (
 )
 
 ADA, HOME = "+15550100001", "5 Planted Lane"
-CALL = {"call": "CA1", "use_case": "restaurant", "caller": ADA}
+CALL: dict[str, Any] = {"call": "CA1", "use_case": "restaurant", "caller": ADA}
 ORDER = OrderPlacedEvent(
     **CALL,
     order="restaurantOrder::0CA1::1::ab",
@@ -66,6 +69,9 @@ def test_a_receiver_that_may_have_personal_fields_gets_all() -> None:
         TransferStartedEvent(**CALL, target="phone", reason=HOME),
         MessageSentEvent(**CALL, channel="sms", message="SM1", recipient=ADA),
         MessageFailedEvent(**CALL, channel="email", reason="refused", recipient=HOME),
+        CustomEvent(
+            **CALL, event="a", tool="T", fields={"id": "R7"}, personal_fields={"name": HOME}
+        ),
         CallOutcomeEvent(
             **CALL, is_success=None, fields={"kind": "order"}, personal_fields={"name": HOME}
         ),
@@ -89,4 +95,4 @@ def test_every_personal_field_is_one_of_the_event() -> None:
 
 
 def test_every_kind_occurs_once() -> None:
-    assert len(set(KINDS)) == len(EVENTS) == 11
+    assert len(set(KINDS)) == len(EVENTS) == 12

@@ -207,6 +207,7 @@ class HttpTools:
             plan,
             partial(self._perform, tool, call.digits),
             repeatable=tool.is_repeatable,
+            beside=call.telling(tool.spec.name, tool.event),
         )
 
     async def _look(self, tool: HttpTool, digits: str, plan: Plan) -> dict[str, object]:

@@ -29,6 +29,7 @@ from msgspec.structs import replace
 
 from agent.call.messages import SideEffect
 from agent.errors import AgentError
+from agent.usecases.tool_event import ToolEvent
 
 _NAME = re.compile(r"[A-Za-z0-9]+(?:[_-][A-Za-z0-9]+)*")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -60,6 +61,8 @@ class McpServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, r
     """By the server's own names; they win over its hints."""
     read_back: dict[str, list[_Text]] = {}
     """By the server's own names: the arguments that are read back before the tool runs."""
+    events: dict[str, ToolEvent] = {}
+    """By the server's own names: what a tool tells when it has done something."""
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
@@ -113,7 +116,11 @@ def _fault(name: str, entry: McpServerConfig) -> str:
             return "url must be https://host/path or http://host/path"
         if "@" in parts.netloc:
             return "url must have no user name; use headers"
-    for key, named in (("sideEffects", entry.side_effects), ("readBack", entry.read_back)):
+    for key, named in (
+        ("sideEffects", entry.side_effects),
+        ("readBack", entry.read_back),
+        ("events", entry.events),
+    ):
         if entry.tools is not None and (stray := named.keys() - {*entry.tools}):
             return f"{key}: {sorted(stray)[0]!r} is not in tools"
     return ""

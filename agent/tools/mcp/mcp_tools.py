@@ -31,7 +31,7 @@ from typing import Any
 import msgspec
 
 from agent.call.messages import SideEffect, ToolSpec, tool_name_of
-from agent.errors import AgentError, ToolError
+from agent.errors import AgentError, ToolError, UseCaseError
 from agent.tools.idempotency import PERFORM_SECONDS, Plan, Result
 from agent.tools.json_schema import SchemaError, one_line, plain_schema
 from agent.tools.mcp.mcp_config import McpServerConfig
@@ -188,6 +188,11 @@ def _tool(name: str, listed: ListedTool, config: McpServerConfig, call_tool: Cal
         read_back=tuple(read_back or ()),
     )
     is_repeatable = effect is SideEffect.IDEMPOTENT
+    if (event := config.events.get(listed.name)) is not None:
+        try:
+            event.check("events", effect)
+        except UseCaseError as error:
+            raise SchemaError(str(error)) from error
 
     async def look(_: CallContext, given: msgspec.Struct) -> object:
         try:
@@ -208,7 +213,14 @@ def _tool(name: str, listed: ListedTool, config: McpServerConfig, call_tool: Cal
     async def act(call: CallContext, given: msgspec.Struct) -> object:
         arguments = _given(given)
         result = await call.idempotency.once(
-            f"mcp.{name}", arguments, {"arguments": arguments}, perform, repeatable=is_repeatable
+            f"mcp.{name}",
+            arguments,
+            {"arguments": arguments},
+            perform,
+            repeatable=is_repeatable,
+            beside=call.telling(
+                name, event, lambda result: None if result["failed"] else result["told"]
+            ),
         )
         return _value(result)
 
