@@ -149,7 +149,8 @@ class IdempotencyStore:
         """The record of an effect that the other system has reported done; None without one.
 
         An attempt that may still be performing is waited for, at most `PERFORM_SECONDS`. One whose
-        process was killed becomes done, with this result. Raises `StoreError`.
+        process was killed becomes done, with this result; one that was found unknown meanwhile
+        stays so, since that was told. Raises `StoreError`.
         """
         record = await self._read(key)
         if record is None:
@@ -158,7 +159,8 @@ class IdempotencyStore:
         if record.state is not EffectState.STARTED:
             return record
         done = replace(record, state=EffectState.DONE, result=result)
-        return await self._put(key, done, beside(done))
+        sequence = replace(record, state=EffectState.UNKNOWN).sequence
+        return await self._put(key, done, beside(done), sequence=sequence)
 
     async def once(
         self,
@@ -285,14 +287,19 @@ class IdempotencyStore:
             return record
 
     async def _put(
-        self, key: str, record: IdempotencyRecord, beside: Sequence[Item] = ()
+        self,
+        key: str,
+        record: IdempotencyRecord,
+        beside: Sequence[Item] = (),
+        *,
+        sequence: int | None = None,
     ) -> IdempotencyRecord:
         """The record that is stored now: this one, or a later one."""
         item: Item = {
             **msgspec.to_builtins(record),
             "pk": self._call_id,
             "sk": f"effect::{key}",
-            "sequence": record.sequence,
+            "sequence": record.sequence if sequence is None else sequence,
             "expireAt": int(self._clock()) + _KEPT_SECONDS,
         }
         if await self._store.put_newer(item, beside=beside):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 
 import pytest
 
@@ -288,3 +288,24 @@ async def test_without_receivers_a_report_changes_nothing() -> None:
     record = await world.store.get("CA1", f"effect::{KEY}")
     assert record is not None
     assert record["state"] == "started"
+
+
+async def test_a_message_that_is_found_unknown_meanwhile_is_not_told_again() -> None:
+    """Another process, which is asked to send it again, may be the quicker one."""
+
+    class Overtaken(MemoryStore):
+        async def put_newer(
+            self, item: Item, *, may_wait: bool = False, beside: Sequence[Item] = ()
+        ) -> bool:
+            if item.get("state") == "done":
+                await super().put_newer({**SMS, "state": "unknown", "sequence": 4})
+            return await super().put_newer(item, may_wait=may_wait, beside=beside)
+
+    world = World(CRM)
+    world.store = Overtaken(world.clock)
+    await world.store.put({**SMS, "state": "started", "sequence": 3})
+    world.clock.seconds += 60
+
+    await report(world.process())
+
+    assert await world.told() == []
