@@ -335,8 +335,16 @@ _PUBLISH_BOTH = {**_PUBLISH, "Resource": [_TOPIC, _OTHER]}
 def test_a_task_may_send_events_to_what_is_named_only(
     chosen: dict[str, str], permitted: list[dict[str, Any]]
 ) -> None:
-    made = Stack(TEMPLATES, CLOUD, {**REQUIRED, **chosen}, PSEUDO).render()["Resources"]
+    stack = Stack(TEMPLATES, CLOUD, {**REQUIRED, **chosen}, PSEUDO)
+    made, endpoints = stack.render()["Resources"], stack.nested("Endpoints").render()["Resources"]
 
+    through = [
+        {name: statement[name] for name in ("Effect", "Action", "Resource")}
+        for each in endpoints.values()
+        if each["Type"] == "AWS::EC2::VPCEndpoint"
+        for statement in each["Properties"]["PolicyDocument"]["Statement"]
+        if str(statement["Action"]).startswith(("events:", "sns:"))
+    ]
     policies = [each for each in made.values() if each["Type"] == "AWS::IAM::Policy"]
     given = [
         statement
@@ -344,4 +352,4 @@ def test_a_task_may_send_events_to_what_is_named_only(
         for statement in policy["Properties"]["PolicyDocument"]["Statement"]
         if str(statement["Action"]).startswith(("events:", "sns:"))
     ]
-    assert given == permitted
+    assert given == through == permitted

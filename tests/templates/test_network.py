@@ -160,7 +160,7 @@ def test_endpoints_let_through_what_tasks_do_and_no_more() -> None:
         for each in interfaces.values()
     } == {
         "bedrock-runtime", "ecr.api", "ecr.dkr", "logs", "secretsmanager", "kms", "ssmmessages",
-        "aps-workspaces", "elasticloadbalancing",
+        "aps-workspaces", "elasticloadbalancing", "events", "sns",
     }  # fmt: skip
 
 
