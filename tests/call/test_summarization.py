@@ -23,7 +23,6 @@ from agent.call.conversation import Conversation
 from agent.call.heard_confirmation import NOT_HEARD, Exchange
 from agent.call.history import (
     AgentSaid,
-    CallerBegan,
     CallerSaid,
     Fact,
     History,
@@ -595,8 +594,10 @@ INVENTED = (
 """Much like what a small model writes: with the title, and about nothing else that was said."""
 
 
-def test_a_caller_who_only_began_changes_nothing_of_what_a_summary_is() -> None:
-    assert summary_fault("Ada wants two mushroom pizzas.", "", [*ORDER, CallerBegan()]) == ""
+def test_a_summary_among_the_facts_is_not_what_the_next_one_is_judged_by() -> None:
+    facts = [Summary("Bob has a question.", 0), *ORDER]
+
+    assert summary_fault("Ada wants two mushroom pizzas.", "", facts) == ""
 
 
 def test_a_summary_that_is_mostly_invented_is_refused() -> None:
