@@ -94,6 +94,12 @@ class Store(Protocol):
         `first`: at most so many are read; 0 = all.
         """
 
+    async def find_text(self, text: str) -> frozenset[str] | None:
+        """The partitions whose facts contain this text, see `agent.store.call_state.fact_words`.
+
+        None: the table has no index of it, and the facts must be read.
+        """
+
     async def move(self, pk: str, sk: str, item: Item, *, beside: Sequence[Item] = ()) -> bool:
         """Delete one item and write another, atomically; False and no write if it is absent.
 

@@ -474,6 +474,14 @@ _FAULTS: dict[str, tuple[tuple[str, str, str], ...]] = {
          "        if True:\n            self.reason",
          "8: the reason of an end that was carried out stands"),
     ),
+    "store/text_index": (
+        ("    DELETE FROM call_text WHERE pk = {row}.pk;\n", "",
+         "words of a removed fact leave the index with it"),
+        ("    connection.execute(_DROP_GONE)\n", "",
+         "a scrub leaves no name of a call without facts"),
+        ("found.union(pk for (pk,) in changed if wanted in self._words(pk))", "found",
+         "a text is found in a call that is not indexed yet"),
+    ),
     "events/delivery": (
         ("in enumerate(waiting):", "in enumerate(waiting[::-1]):",
          "the events of a call are sent in their order"),
@@ -787,7 +795,7 @@ def _run(tree: Path, tests: list[Path]) -> str:
         return "caught by the time limit"
     if ran.returncode == 0:
         return "SURVIVED"
-    pattern = r"^(?:FAILED|ERROR) tests/(?:call|usecases|events|session)/(.+?)(?: - .*)?$"
+    pattern = r"^(?:FAILED|ERROR) tests/(?:call|usecases|events|session|store)/(.+?)(?: - .*)?$"
     found = re.search(pattern, ran.stdout, re.MULTILINE)
     return f"caught by {found[1]}" if found else f"NOT RUN: {ran.stdout[-300:]}{ran.stderr[-300:]}"
 

@@ -64,6 +64,10 @@ class CountingStore:
         await self._note("query_index")
         return await self.inner.query_index(pk1, sk1_prefix, first=first)
 
+    async def find_text(self, text: str) -> frozenset[str] | None:
+        await self._note("find_text")
+        return await self.inner.find_text(text)
+
     async def move(self, pk: str, sk: str, item: Item, *, beside: Sequence[Item] = ()) -> bool:
         await self._note("move")
         return await self.inner.move(pk, sk, item, beside=beside)

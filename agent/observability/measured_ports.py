@@ -121,6 +121,9 @@ class MeasuredStore:
         querying = self._store.query_index(pk1, sk1_prefix, first=first)
         return await self._measured("query_index", querying)
 
+    async def find_text(self, text: str) -> frozenset[str] | None:
+        return await self._measured("find_text", self._store.find_text(text))
+
     async def move(self, pk: str, sk: str, item: Item, *, beside: Sequence[Item] = ()) -> bool:
         return await self._measured("move", self._store.move(pk, sk, item, beside=beside))
 

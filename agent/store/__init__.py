@@ -8,7 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from agent.ports import Store
-from agent.store.sqlite import SqliteStore, file_error
+from agent.store.sqlite import SqliteStore
+from agent.store.sqlite_file import file_error
 
 __all__ = ["create_table", "file_error", "open_store"]
 

@@ -122,6 +122,9 @@ class DynamoDBStore:
             "pk1", pk1, "sk1", sk1_prefix, first=first, IndexName=INDEX, **limit
         )
 
+    async def find_text(self, text: str) -> None:
+        return None
+
     async def move(self, pk: str, sk: str, item: Item, *, beside: Sequence[Item] = ()) -> bool:
         _check(item, *beside)
         delete = {"TableName": self._name, "Key": _key(pk, sk), **self._condition(_PRESENT)}

@@ -61,6 +61,9 @@ class MemoryStore:
         ]
         return sorted(found, key=lambda item: str(item["sk1"]))[: first or None]
 
+    async def find_text(self, text: str) -> None:
+        return None
+
     async def move(self, pk: str, sk: str, item: Item, *, beside: Sequence[Item] = ()) -> bool:
         if self._there((pk, sk)) is None:
             return False

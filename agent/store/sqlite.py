@@ -11,22 +11,21 @@ thread of the loop, which overtook the writes under way.
 Other processes may use the same file: a condition still holds at the write. A write that did not
 answer in time may still be made, as across a network. An item whose `expireAt` has passed is absent
 for every method; each transaction deletes what has expired. What is deleted is overwritten with
-zeros, all of it by `scrub`. Keys are ordered by the
-bytes of their UTF-8 form, as in DynamoDB. `synchronous=NORMAL`: a crash of the process loses
-nothing that was answered, a power cut may lose the last moments. Rejected: `FULL`, a disk flush for
-every fact of every call.
+zeros, all of it by `scrub`. `agent.store.text_index` has the words of calls once more, for
+`find_text`. Keys are ordered by the bytes of their UTF-8 form, as in DynamoDB.
+`synchronous=NORMAL`: a crash of the process loses nothing that was answered, a power cut may lose
+the last moments. Rejected: `FULL`, a disk flush for every fact of every call.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from itertools import groupby, islice, repeat, takewhile
 from math import inf
@@ -34,30 +33,16 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple, Self, TypeVar
 
+import structlog
+
 from agent.call.text import whole_json
 from agent.errors import StoreError, StoreRefusedError
 from agent.ports import Item, Key
+from agent.store.sqlite_file import file_error, open_file, scrub_file
+from agent.store.text_index import TextIndex
 from agent.usecases.validation import item_text, keys, sequence
 
 _APART_SECONDS = 0.04
-_RETRY_SECONDS = 0.02
-_CACHE_KIBIBYTES = 512
-"""Of pages in memory; SQLite's own default is 2,000. The system caches the file as well."""
-_FILE_RIGHTS, _FOLDER_RIGHTS = 0o600, 0o700
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS items (
-    pk TEXT NOT NULL, sk TEXT NOT NULL, pk1 TEXT, sk1 TEXT, expire_at REAL, item TEXT NOT NULL,
-    PRIMARY KEY (pk, sk)
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS index_1_full ON items (pk1, sk1) WHERE pk1 IS NOT NULL;
-CREATE INDEX IF NOT EXISTS expiring ON items (expire_at) WHERE expire_at IS NOT NULL;
-"""
-_PRAGMAS = (
-    "synchronous = NORMAL", "secure_delete = ON", f"cache_size = -{_CACHE_KIBIBYTES}",
-)  # fmt: skip
-"""Of each connection."""
-_IS_LAID_OUT = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'items'"
 _ALIVE = "(expire_at IS NULL OR expire_at > ?)"
 _DELETE = "DELETE FROM items WHERE pk = ? AND sk = ?"
 _GET = f"SELECT item FROM items WHERE pk = ? AND sk = ? AND {_ALIVE}"  # noqa: S608 constant
@@ -66,6 +51,8 @@ _QUERY, _QUERY_INDEX = (
     f" ORDER BY {sk}, pk, sk"
     for pk, sk in (("pk", "sk"), ("pk1", "sk1"))
 )
+
+log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 Work = Callable[[], object]
@@ -86,7 +73,8 @@ class SqliteStore:
     """`ports.Store` in a file; made by `open`."""
 
     _connection: sqlite3.Connection
-    """Used on the worker's thread only."""
+    """Used on the worker's thread only, as the index."""
+    _texts: TextIndex
 
     def __init__(self, path: Path, now: Callable[[], float], answer_seconds: float) -> None:
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite")
@@ -118,7 +106,7 @@ class SqliteStore:
         """
         store = cls(path, now, 2 * busy_seconds)
         try:
-            store._connection = await store._run(partial(_connected, path, busy_seconds, make=make))
+            await store._run(lambda: store._begin(busy_seconds, make=make))
         except BaseException:
             store._release()
             raise
@@ -161,6 +149,13 @@ class SqliteStore:
     async def query_index(self, pk1: str, sk1_prefix: str = "", *, first: int = 0) -> list[Item]:
         return await self._run(lambda: self._select(_QUERY_INDEX, pk1, sk1_prefix, first))
 
+    async def find_text(self, text: str) -> frozenset[str]:
+        texts = self._texts
+        last = await self._run(texts.last_changed)
+        while await self._run(partial(texts.index, last), is_write=True):
+            pass
+        return await self._run(partial(texts.find, text))
+
     async def move(self, pk: str, sk: str, item: Item, *, beside: Sequence[Item] = ()) -> bool:
         return await self._put((item, *beside), lambda: self._delete(pk, sk))
 
@@ -169,7 +164,7 @@ class SqliteStore:
 
     async def scrub(self) -> None:
         try:
-            await asyncio.to_thread(_scrub, self._path, 6 * self._answer_seconds)
+            await asyncio.to_thread(scrub_file, self._path, 6 * self._answer_seconds)
         except (sqlite3.Error, OSError) as error:
             raise file_error(self._path, error) from error
 
@@ -178,9 +173,14 @@ class SqliteStore:
         if self._is_closed:
             return
         closing = self._ask(self._connection.close, may_wait=True)  # after all that waits
+        self._is_closed = True
         self._submit()
         self._release()
         await self._result(closing)
+
+    def _begin(self, busy_seconds: float, *, make: bool) -> None:
+        self._connection = open_file(self._path, busy_seconds, make=make)
+        self._texts = TextIndex(self._connection, self._now)
 
     def _release(self) -> None:
         """Take no more work; what the worker has is done."""
@@ -255,6 +255,15 @@ class SqliteStore:
             outcomes = self._write_group(works) if is_write else list(map(_outcome_of, works))
             self._loop.call_soon_threadsafe(_resolve, group, outcomes)
         self._loop.call_soon_threadsafe(limit.cancel)
+        if not self._is_closed:
+            self._index_texts()
+
+    def _index_texts(self) -> None:
+        """Some of what is not indexed yet, after the answers; a failure delays it, and no more."""
+        work = _outcome_of(self._texts.due_work)
+        outcome = self._write_group([work])[0] if callable(work) else work
+        if isinstance(outcome, Exception):
+            log.warning("store.indexing_failed", error=type(outcome).__name__)
 
     def _write_group(self, works: Sequence[Work]) -> list[object]:
         """The result or the error of each."""
@@ -294,17 +303,6 @@ class SqliteStore:
             yield
 
 
-def _scrub(path: Path, busy_seconds: float) -> None:
-    """Rewrite the file: `secure_delete` leaves copies where pages were balanced."""
-    with closing(_connected(path, busy_seconds, make=False)) as connection:
-        connection.execute("VACUUM")
-        deadline = time.monotonic() + busy_seconds  # for another checkpoint SQLite does not wait
-        while connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
-            if time.monotonic() > deadline:
-                raise sqlite3.OperationalError("database is locked")
-            time.sleep(_RETRY_SECONDS)
-
-
 def _outcome_of(work: Work) -> object:
     try:
         return work()
@@ -328,62 +326,6 @@ def _port_error(
     if isinstance(error, sqlite3.DataError | UnicodeError):
         return StoreRefusedError(f"the table refused: {type(error).__name__}")
     return file_error(path, error)
-
-
-def file_error(path: Path, error: sqlite3.Error | OSError) -> StoreError:
-    """The error of a file, in one line with its path and what to do."""
-    why = (error.strerror if isinstance(error, OSError) else "") or str(error)
-    remedy = "set it to a file in a folder that this user may write"
-    if any(word in why for word in ("full", "No space", "I/O", "too large")):
-        remedy = "free space on the disk, or set another file"
-    elif "locked" in why:
-        remedy = "another process writes to it"
-    return StoreError(f"STORE_PATH: {path}: {why}; {remedy}")
-
-
-def _keep_private(path: Path) -> None:
-    """Create the file and its folder if missing, for this user only.
-
-    SQLite gives the files beside it the same rights (https://www.sqlite.org/src/file/src/os_unix.c).
-    """
-    for folder in reversed([path.parent, *path.parent.parents]):
-        folder.mkdir(_FOLDER_RIGHTS, exist_ok=True)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_RIGHTS))
-    for each in (path, *(path.with_name(path.name + end) for end in ("-wal", "-shm"))):
-        if each.exists() and each.stat().st_uid == os.geteuid():
-            each.chmod(each.stat().st_mode & _FILE_RIGHTS)
-
-
-def _connected(path: Path, busy_seconds: float, *, make: bool) -> sqlite3.Connection:
-    if make:
-        _keep_private(path)
-    elif not path.is_file():
-        raise StoreError(f"STORE_PATH: there is no file {path}")
-    address = f"{path.absolute().as_uri()}?mode=rw"  # not "ro": WAL needs files beside it
-    connection = sqlite3.connect(address, timeout=busy_seconds, isolation_level=None, uri=True)
-    with ExitStack() as undoing:
-        undoing.callback(connection.close)
-        for pragma in _PRAGMAS:
-            connection.execute(f"PRAGMA {pragma}").close()
-        if make:
-            _prepare(connection, time.monotonic() + busy_seconds)
-        elif connection.execute(_IS_LAID_OUT).fetchone() is None:
-            raise StoreError(f"STORE_PATH: {path} is no table of this service")
-        undoing.pop_all()
-    return connection
-
-
-def _prepare(connection: sqlite3.Connection, deadline: float) -> None:
-    """Set the file up; WAL needs exclusive access, for which SQLite does not always wait."""
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL").close()
-            break
-        except sqlite3.OperationalError:
-            if time.monotonic() >= deadline:
-                raise
-            time.sleep(_RETRY_SECONDS)
-    connection.executescript(_SCHEMA)
 
 
 def _row(item: Item) -> _Row:

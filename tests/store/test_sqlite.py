@@ -13,7 +13,8 @@ import pytest
 
 from agent.errors import StoreError, StoreRefusedError
 from agent.ports import Item
-from agent.store.sqlite import SqliteStore, file_error
+from agent.store.sqlite import SqliteStore
+from agent.store.sqlite_file import file_error
 from tests.fakes import Clock
 
 
@@ -88,7 +89,7 @@ async def test_any_write_purges_what_has_expired(
 _RACER = """
 import asyncio, sys
 from pathlib import Path
-from agent.store.sqlite import SqliteStore, file_error
+from agent.store.sqlite import SqliteStore
 
 async def main():
     store = await SqliteStore.open(Path(sys.argv[1]), busy_seconds=30)

@@ -8,16 +8,15 @@
 
 The listing is written when a connection of the call begins, and when it ends; the item of the
 number when the call rings, so before anything that was said, and at the end. Hours are of UTC.
-Text is searched in the facts of the calls that fit otherwise. Rejected: index keys on the session
-item, whose every change would be written to the index too; a full-text index, a second copy of the
-words that is written with each of them, and that SQLite 3.40 does not erase.
+A table with a full-text index finds the calls with a text; in another one text is searched in the
+facts of the calls that fit otherwise. Rejected: index keys on the session item, whose every change
+would be written to the index too.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -26,6 +25,7 @@ import structlog
 from agent.errors import StoreError
 from agent.ports import Item, Store
 from agent.store.call_state.call_item import CALL_SECONDS, identity_of, number_of, use_case_of
+from agent.store.call_state.fact_words import fact_words, folded
 from agent.store.call_state.journal import CHAT
 from agent.usecases.validation import plain, text_in
 
@@ -151,15 +151,16 @@ def calls_partition(number: str) -> str:
 async def search_calls(store: Store, query: CallQuery) -> list[ListedCall]:
     """The calls of the list that fit, the latest first. Raises `StoreError`."""
     found = list[ListedCall]()
-    turns = asyncio.Semaphore(_CALLS_AT_ONCE)
+    turns, wanted = asyncio.Semaphore(_CALLS_AT_ONCE), folded(query.text)
+    with_text = await store.find_text(query.text) if query.text else None
 
     async def has_text(call: ListedCall) -> bool:
+        if with_text is not None:
+            return call.call_sid in with_text
         async with turns:
-            facts = await store.query(call.call_sid, CHAT)
-        return query.text.casefold() in _words(facts)
+            return wanted in fact_words(await store.query(call.call_sid, CHAT))
 
-    pages = _of_caller(store, query) if query.caller else _by_hour(store, query)
-    async for page in pages:
+    async for page in _pages(store, query, with_text):
         fitting = [call for call in map(listed, page) if query.fits(call)]
         if query.text:
             has = await asyncio.gather(*map(has_text, fitting))
@@ -174,6 +175,20 @@ async def live_calls(store: Store, now: datetime) -> list[ListedCall]:
     """The calls that go on at `now` (aware), in the order in which they began."""
     calls = map(listed, await store.query_index(_LIVE))
     return [it for it in calls if it.began > now - LONGEST_CALL]
+
+
+def _pages(
+    store: Store, query: CallQuery, with_text: Collection[str] | None
+) -> AsyncIterator[list[Item]]:
+    """The listings of all calls that may fit; the calls of a page began after those of the next."""
+    if with_text is not None and len(with_text) <= _ITEMS_AT_ONCE:
+        return _listings(store, with_text)
+    return _of_caller(store, query) if query.caller else _by_hour(store, query)
+
+
+async def _listings(store: Store, calls: Iterable[str]) -> AsyncIterator[list[Item]]:
+    found = await store.get_many([(call_sid, LISTING) for call_sid in calls])
+    yield [item for item in found if item is not None]
 
 
 async def _by_hour(store: Store, query: CallQuery) -> AsyncIterator[list[Item]]:
@@ -193,8 +208,8 @@ async def _of_caller(store: Store, query: CallQuery) -> AsyncIterator[list[Item]
     calls = (await store.query(calls_partition(query.caller)))[::-1]
     for number in range(0, len(calls), _ITEMS_AT_ONCE):
         some = calls[number : number + _ITEMS_AT_ONCE]
-        some_listed = await store.get_many([(text_in(each, "callSid"), LISTING) for each in some])
-        yield [item for item in some_listed if item is not None]
+        async for page in _listings(store, [text_in(each, "callSid") for each in some]):
+            yield page
 
 
 class CallList:
@@ -240,31 +255,6 @@ class CallList:
             log.warning("call.list_failed", error=type(error).__name__)
         if reason:
             await self.note_number(item)
-
-
-def _words(facts: Sequence[Item]) -> str:
-    """All texts of the facts of a call, a line for each."""
-    return "\n".join(text for item in facts for text in _texts(item.get("fact"))).casefold()
-
-
-def _texts(value: object) -> list[str]:
-    match value:
-        case str():
-            return [value, *_texts(_inner(value))]
-        case dict():
-            return [text for inner in value.values() for text in _texts(inner)]
-        case list():
-            return [text for inner in value for text in _texts(inner)]
-        case _:
-            return []
-
-
-def _inner(text: str) -> object:
-    """The value of a JSON object as text, such as the arguments of a tool; None otherwise."""
-    try:
-        return json.loads(text) if text.startswith("{") else None
-    except (ValueError, RecursionError):
-        return None
 
 
 def listed(item: Mapping[str, object]) -> ListedCall:

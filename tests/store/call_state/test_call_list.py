@@ -63,6 +63,7 @@ async def _five_calls(stores: Stores, now: float) -> None:
         CallerSaid("a large Pepperoni pizza"),
         AgentSaid("Certainly."),
         result,
+        CallerSaid('"near(A b)" or *, 披萨 and garlic knots'),
     )
     for position, fact in enumerate(facts):
         await stores[0].put(fact_item("CA2", 0, position, fact, 1, int(now) + 9_000))
@@ -90,6 +91,10 @@ async def _five_calls(stores: Stores, now: float) -> None:
         ({"text": "qx-9"}, ["CA2"]),
         ({"text": "pizza pepperoni"}, []),
         ({"text": "pizza", "caller": ADA}, []),
+        ({"text": '"NEAR(a b)" OR *'}, ["CA2"]),
+        ({"text": "萨"}, ["CA2"]),
+        ({"text": "garlic\0knots"}, ["CA2"]),
+        ({"text": "xy" * 5_000}, []),
     ],
 )
 async def test_calls_are_found_by_all_that_is_asked_the_latest_first(
@@ -104,6 +109,24 @@ async def test_calls_are_found_by_all_that_is_asked_the_latest_first(
     calls = await search_calls(stores[0], CallQuery(since, until, **wanted))
 
     assert [call.call_sid for call in calls] == found
+
+
+@pytest.mark.parametrize("caller", ["", ADA])
+async def test_the_latest_of_many_calls_with_a_text_are_found(
+    stores: Stores, stores_clock: Clock, caller: str
+) -> None:
+    """More than a table reads in one request."""
+    now = stores_clock()
+    for number in range(120):
+        item = _began(f"CA{number}", ADA, now - 60 * number)
+        await _call(stores, item, now - 60 * number)
+        fact = fact_item(f"CA{number}", 0, 0, CallerSaid("Pizza"), 1, int(now) + 9_000)
+        await stores[0].put(fact)
+    until = datetime.fromtimestamp(now + 1, UTC)
+
+    calls = await search_calls(stores[1], CallQuery(until - DAY, until, 3, caller, text="pizza"))
+
+    assert [call.call_sid for call in calls] == ["CA0", "CA1", "CA2"]
 
 
 async def test_a_call_has_its_length_and_reason_when_it_has_ended(
