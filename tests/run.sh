@@ -56,6 +56,7 @@ leave_out_what_is_missing() {
     [ -n "${AGENT_TEST_IMAGE:-}" ] || without+=(image)
     command -v haproxy >/dev/null || without+=(balancer)
     command -v chromium >/dev/null || without+=(browser)
+    check_voice_sdk || without+=(voice-sdk)
     command -v amtool >/dev/null || without+=(prometheus)
     [ ${#without[@]} -gt 0 ] || return 0
     printf '\n== WITHOUT the tests that need: %s (the reasons stand above)\n' "${without[*]}"
@@ -109,6 +110,7 @@ run prepare_prometheus || true
 run prepare_image "$bin/python"
 run prepare_balancer || true
 run prepare_browser || true
+run prepare_voice_sdk || true
 run prepare_local_model
 status=0
 wait "$checking" || status=$?

@@ -145,8 +145,12 @@ async def issue_token(request: web.Request) -> web.Response:
         return _refuse_token(request, "unauthorized", 401)
     if wait := tokens.by_key.wait(str(key)):
         return _refuse_token(request, "limited", 429, wait)
-    identity = await _identity(request)
-    if not identity:
+    return answer_token(request, tokens, await _identity(request))
+
+
+def answer_token(request: web.Request, tokens: TokenService, identity: str) -> web.Response:
+    """A token for an identity, within its rate; 400 unless the identity can be one."""
+    if not is_client(f"client:{identity}"):
         return _refuse_token(request, "invalid", 400)
     if wait := tokens.by_identity.wait(identity):
         return _refuse_token(request, "limited", 429, wait)
@@ -165,7 +169,7 @@ async def _identity(request: web.Request) -> str:
             identity = (await form_of(request)).get("identity", "")
     except web.HTTPException:  # counted and logged where the body was refused
         return ""
-    return identity if is_client(f"client:{identity}") else ""
+    return identity
 
 
 def _refuse_token(

@@ -32,21 +32,30 @@ from agent.http.api import REFUSALS_OF_AN_ADDRESS, ApiKeys, RateLimiter
 
 log = structlog.get_logger(__name__)
 
+_POLICY: Mapping[str, str] = {
+    "default-src": "'none'", "script-src": "'self'", "style-src": "'self'", "img-src": "'self'",
+    "connect-src": "'self'", "base-uri": "'none'", "form-action": "'none'",
+    "frame-ancestors": "'none'", "require-trusted-types-for": "'script'", "trusted-types": "'none'",
+}  # fmt: skip
+
+
+def content_policy(**further: str) -> dict[str, str]:
+    """The header of a page that may do more; `_` in the name of a directive stands for `-`."""
+    more = {name.replace("_", "-"): sources for name, sources in further.items()}
+    policy = {**_POLICY, **{name: f"{_POLICY.get(name, '')} {it}" for name, it in more.items()}}
+    told = (" ".join(f"{name} {sources}".split()) for name, sources in policy.items())
+    return {"Content-Security-Policy": "; ".join(told)}
+
+
 HEADERS: Mapping[str, str] = {
-    "Content-Security-Policy": "; ".join(
-        (
-            "default-src 'none'", "script-src 'self'", "style-src 'self'", "img-src 'self'",
-            "connect-src 'self'", "base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'",
-            "require-trusted-types-for 'script'", "trusted-types 'none'",
-        )
-    ),
+    **content_policy(),
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "microphone=(self), camera=(), geolocation=()",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-}  # fmt: skip
+}
 """Of every answer about a page, also of a refusal."""
 _NOT_STORED: Mapping[str, str] = {hdrs.CACHE_CONTROL: "no-store"}
 _TYPES = {
@@ -65,27 +74,35 @@ class _PageFile(NamedTuple):
 
 
 class PageFiles:
-    """The files of all pages, by their names."""
+    """The files of all pages, by their names; `more` are scripts from elsewhere."""
 
-    def __init__(self) -> None:
+    def __init__(self, more: Mapping[str, bytes] | None = None) -> None:
+        assets = files("agent.http").joinpath("assets").iterdir()
+        bodies = {file.name: file.read_bytes() for file in assets}
         self._files = {
-            file.name: _PageFile(body, kind, f'"{sha256(body).hexdigest()[:16]}"')
-            for file in files("agent.http").joinpath("assets").iterdir()
-            if (kind := _TYPES.get(file.name.rpartition(".")[2]))
-            for body in (file.read_bytes(),)
+            name: _PageFile(body, kind, f'"{sha256(body).hexdigest()[:16]}"')
+            for name, body in {**bodies, **(more or {})}.items()
+            if (kind := _TYPES.get(name.rpartition(".")[2]))
         }
 
     def routes(
-        self, path: str, page: str, check: Callable[[web.Request], object]
+        self,
+        path: str,
+        page: str,
+        check: Callable[[web.Request], object],
+        policy: Mapping[str, str] | None = None,
     ) -> list[web.RouteDef]:
         """A page at a path such as `/phone`, and the files it names at `/phone/assets/`.
 
-        `check` raises `web.HTTPException` for a request that is refused.
+        `check` raises `web.HTTPException` for a request that is refused. `policy` is a header of
+        `content_policy` for the page.
         """
 
         async def show_page(request: web.Request) -> web.Response:
             check(request)
-            return self._answer(request, page)
+            answer = self._answer(request, page)
+            answer.headers.update(policy or {})
+            return answer
 
         async def show_file(request: web.Request) -> web.Response:
             check(request)

@@ -190,6 +190,9 @@ class Settings:
         "comma list of passwords for /phone; unset = none is asked for, and /phone is served only"
         " if WS_URL is not public; secret",
     )
+    phone_voice_sdk: str = _env(
+        "", "file of Twilio's Voice SDK, twilio.min.js, for /phone/twilio; unset = no such page"
+    )
     sendgrid_api_key: str = _env("", "for e-mails; unset = none are offered; secret")
     email_from_address: kinds.Email = _env("", "sender of e-mails", "TWILIO_EMAIL_FROM_ADDRESS")
     sms_numbers: kinds.Numbers = _env(

@@ -1,7 +1,7 @@
 """Chromium on the pages of a service that runs as a process of its own.
 
-A page that logs an error, or asks another host, fails the test that opened it. Screenshots are kept
-in `build/screenshots`.
+A page that logs an error, or asks another host, fails the test that opened it; what a test routes
+itself it names. Screenshots are kept in `build/screenshots`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Literal
@@ -70,24 +70,32 @@ async def opened(
     width: int = 1440,
     height: int = 900,
     password: str = "",
+    prepare: Callable[[Page], Awaitable[object]] | None = None,
+    hosts: tuple[str, ...] = (),
+    logged: str = "",
 ) -> AsyncIterator[Page]:
-    """A page; `script` runs before those of the page itself, `password` is for HTTP Basic."""
+    """A page; `script` runs before those of the page itself, `password` is for HTTP Basic.
+
+    `prepare` routes requests to `hosts`; errors whose text has `logged` are expected.
+    """
     needs.use("browser")
     faults: list[str] = []
 
     def note_request(request: Request) -> None:
-        if urlsplit(request.url).netloc != urlsplit(url).netloc:
+        if urlsplit(request.url).netloc not in {urlsplit(url).netloc, *hosts}:
             faults.append(f"asks {request.url}")
 
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+            executable_path=shutil.which("chromium"),
+            args=["--no-sandbox", "--use-fake-device-for-media-stream"],
         )
-        page = await browser.new_page(
+        context = await browser.new_context(
             color_scheme=scheme,
             viewport={"width": width, "height": height},
             http_credentials={"username": "me", "password": password} if password else None,
         )
+        page = await context.new_page()
         page.set_default_timeout(HANG_SECONDS * 1000)
         page.on("request", note_request)
         page.on("pageerror", lambda error: faults.append(str(error)))
@@ -97,10 +105,13 @@ async def opened(
         )
         if script:
             await page.add_init_script(script)
+        if prepare is not None:
+            await prepare(page)
         await page.goto(url)
         yield page
         await browser.close()
-    assert faults == []
+    unexpected = [fault for fault in faults if not logged or logged not in fault]
+    assert unexpected == [], unexpected
 
 
 async def kept(page: Page, name: str) -> Path:

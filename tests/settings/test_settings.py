@@ -90,6 +90,7 @@ VARIABLES: dict[str, tuple[str, object]] = {
         ("a-secret-of-the-app", "another-secret-1"),
     ),
     "PHONE_KEYS": ("a-key-of-the-phone-1", ("a-key-of-the-phone-1",)),
+    "PHONE_VOICE_SDK": ("twilio.min.js", "twilio.min.js"),
     "TWILIO_API_URL": ("https://api.dublin.ie1.twilio.com/", "https://api.dublin.ie1.twilio.com"),
     "OUTBOUND_NUMBERS": ("+1555, +4144", ("+1555", "+4144")),
     "OUTBOUND_FROM": ("+15550100000", "+15550100000"),

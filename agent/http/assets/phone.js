@@ -30,6 +30,7 @@ function fill() {
       element("button", { type: "button", "aria-label": `Key ${name}`, disabled: true, onclick }, key),
     );
   }
+  byId("by-twilio").hidden = !setup.dialsByTwilio;
   byId("listen").hidden = !speech.ears;
   byId("voice").hidden = !speech.voice;
   press("listen", Boolean(speech.ears));

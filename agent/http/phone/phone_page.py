@@ -1,5 +1,9 @@
 """The routes of the browser phone: `/phone`, its data, and the socket of a call.
 
+`/phone/twilio` is its second mode: Twilio's Voice SDK dials from the browser, as an app does. The
+SDK is a file of Twilio's that the operator names; its page alone may reach the hosts that Twilio
+documents for it (https://www.npmjs.com/package/@twilio/voice-sdk, "Content Security Policy").
+
 In development it needs no key; where other machines reach the service it is served only with
 `PHONE_KEYS`, and a prompt cannot be edited there. What the page sends is bounded: one message by
 `_LARGEST_MESSAGE`, its texts by their types.
@@ -11,6 +15,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 from time import monotonic
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -20,9 +25,9 @@ import structlog
 from aiohttp import WSMsgType, web
 
 from agent.errors import AgentError
-from agent.http.api import ApiKeys
+from agent.http.api import TOKENS, ApiKeys, answer_token
 from agent.http.middleware import AUTH_TOKENS, CALLS, SETTINGS
-from agent.http.pages import HEADERS, PageFiles, PageGuard, private_json
+from agent.http.pages import HEADERS, PageFiles, PageGuard, content_policy, private_json, refused
 from agent.http.phone.browser_call import BrowserCall, PageView
 from agent.ports import Item
 from agent.session.call_manager import CallManager
@@ -41,6 +46,12 @@ from agent.usecases.caller_identity import identify
 log = structlog.get_logger(__name__)
 
 PATH = "/phone"
+_BY_TWILIO = f"{PATH}/twilio"
+_SDK_HOSTS = "https://media.twiliocdn.com https://sdk.twilio.com"
+_SDK_POLICY = content_policy(
+    connect_src=f"https://eventgw.twilio.com wss://voice-js.roaming.twilio.com {_SDK_HOSTS}",
+    media_src=f"mediastream: {_SDK_HOSTS}",
+)
 _LARGEST_MESSAGE = 128 * 1024
 _MOST_UNSENT = 2000
 """Messages to a page that reads no more; then its socket is closed."""
@@ -104,7 +115,7 @@ def is_served(settings: Settings) -> bool:
 
 
 def phone_routes(settings: Settings) -> list[web.RouteDef]:
-    """The routes; empty if `is_served` says that there are none."""
+    """The routes; empty if `is_served` says that there are none. May raise `SettingsError`."""
     if not is_served(settings):
         return []
     keys = ApiKeys(settings.phone_keys) if settings.phone_keys else None
@@ -116,6 +127,36 @@ def phone_routes(settings: Settings) -> list[web.RouteDef]:
         *PageFiles().routes(PATH, "phone.html", guard.check),
         web.get(f"{PATH}/setup", phone.set_up),
         web.get(f"{PATH}/line", phone.open_line),
+        *_routes_by_twilio(settings, guard),
+    ]
+
+
+def _dials_by_twilio(settings: Settings) -> bool:
+    return bool(settings.phone_voice_sdk and settings.token_api_keys)
+
+
+def _routes_by_twilio(settings: Settings, guard: PageGuard) -> list[web.RouteDef]:
+    if not _dials_by_twilio(settings):
+        return []
+    try:
+        sdk = Path(settings.phone_voice_sdk).read_bytes()
+    except OSError as error:
+        why = f"PHONE_VOICE_SDK: {settings.phone_voice_sdk}: {error.strerror}"
+        raise SettingsError(why) from error
+
+    async def issue_token(request: web.Request) -> web.Response:
+        guard.check(request)
+        tokens = request.app[TOKENS]
+        if tokens is None:
+            return refused(404, "no tokens are issued")
+        answer = answer_token(request, tokens, request.query.get("identity", ""))
+        answer.headers.update(HEADERS)
+        return answer
+
+    pages = PageFiles({"voice-sdk.js": sdk})
+    return [
+        *pages.routes(_BY_TWILIO, "twilio-phone.html", guard.check, _SDK_POLICY),
+        web.get(f"{_BY_TWILIO}/token", issue_token),
     ]
 
 
@@ -138,6 +179,7 @@ class _Phone:
                 {
                     "ticket": self._guard.ticket(),
                     "isDevelopment": self._is_development,
+                    "dialsByTwilio": _dials_by_twilio(settings),
                     "useCase": settings.stack_use_case,
                     "useCases": [{"name": name, "title": title} for name, title, _ in named],
                     "callers": [
