@@ -5,27 +5,17 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
-from functools import partial
 from time import time
 
 from agent import app
 from agent.cli.command import Commands, OptionError, quiet_settings
-from agent.errors import RecordingError
 from agent.observability import configure_logging
 from agent.observability.recording.transcript import escaped, printable
-from agent.ports import Item
-from agent.session.call_recording import CallRecordings
-from agent.session.personal_data import delete_personal_data, find_personal_data
+from agent.session.personal_data import NOT_REACHED, find_personal_data, forget_caller
 from agent.usecases.caller_identity import identify
 
 STAYS = 3
 """Something stays, with its reason."""
-NOT_REACHED = (
-    "Not reached: log groups of CloudWatch, with LOG_PERSONAL_DATA the service's own; the log of"
-    " model invocations of Bedrock; backups of the table; Twilio's own log of the call. See"
-    " docs/operate/privacy.md for the commands."
-)
 
 
 def add(commands: Commands) -> None:
@@ -62,29 +52,18 @@ async def _forget(asked: argparse.Namespace) -> int:
         app.open_account(settings) as account,
         app.open_calls(settings, account=account, makes_table=False) as (calls, store, _),
     ):
-        data = await find_personal_data(store, caller)
         if asked.dry_run:
+            data = await find_personal_data(store, caller)
             items = len(data.own) + len(data.counted) + sum(map(len, data.calls.values()))
             print(f"{items} items, {len(data.calls)} calls")
             return 0
-        delete_outside = partial(_delete_recordings, calls.recordings)
-        deletion = await delete_personal_data(store, data, time(), delete_outside)
+        deletion = await forget_caller(store, calls.recordings, caller, time())
     for kind, number in sorted(deletion.deleted.items()):
         print(printable(f"deleted {number:6} {kind}"))
     for what, reason in deletion.kept:
         print(printable(f"stays: {what}: {reason}"))
     print(NOT_REACHED, file=sys.stderr)
     return STAYS if deletion.kept else 0
-
-
-async def _delete_recordings(recordings: CallRecordings, call: Sequence[Item]) -> list[str]:
-    """Delete what Twilio has recorded of a call; a line if it could not be."""
-    try:
-        for call_sid in {str(item["pk"]) for item in call}:
-            await recordings.delete(call_sid)
-    except RecordingError as error:
-        return [f"its recording at Twilio was not deleted: {error}"]
-    return []
 
 
 async def _export(asked: argparse.Namespace) -> int:

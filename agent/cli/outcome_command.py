@@ -10,14 +10,14 @@ from datetime import UTC, datetime, timedelta
 from agent import app
 from agent.call.events import EndReason
 from agent.cli.command import Commands, positive_whole, quiet_settings
-from agent.cli.recorded_calls import period
+from agent.cli.recorded_calls import checked
 from agent.errors import UseCaseError
 from agent.observability.recording.transcript import printable
 from agent.session.call_manager import CallManager
 from agent.session.outcome_of_call import known_outcome
 from agent.session.outcome_queue import EndedCall
 from agent.store.call_state import call_item
-from agent.store.call_state.call_list import LISTING, CallQuery, search_calls
+from agent.store.call_state.call_list import LISTING, CallQuery, period_of, search_calls
 from agent.store.call_state.history_loader import load_history
 from agent.store.call_state.outcome_item import outcome_texts, read_outcome_of
 from agent.usecases.outcome_schema import Asked
@@ -35,7 +35,7 @@ def add(commands: Commands) -> None:
     which.add_argument("call", nargs="?", metavar="CALL", help="the SID of a call, CA...")
     which.add_argument(
         "--since",
-        type=period,
+        type=checked(period_of),
         metavar="TIME",
         help="the calls of this time that are without an outcome, or whose model could not be"
         " asked: 30m, 2h",

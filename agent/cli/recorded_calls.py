@@ -3,50 +3,38 @@
 from __future__ import annotations
 
 import argparse
-import re
 import shutil
 import sys
-from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
-from datetime import time as day_time
-from time import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TypeVar
 
 from agent import app
-from agent.cli.call_page import call_page
 from agent.cli.command import Commands, quiet_settings
-from agent.cli.evaluation.recorded_scenario import scenario_text
-from agent.observability.recording.replay import Today, changes, replay, report
-from agent.observability.recording.serialization import (
-    RecordedConnection,
-    RecordError,
-    missing,
-    read_record,
-)
+from agent.observability.recording.call_page import call_page
+from agent.observability.recording.recorded_scenario import scenario_text
 from agent.observability.recording.transcript import (
     COLUMNS,
-    folded,
     printable,
     read_transcript,
     transcript_json,
     transcript_text,
 )
 from agent.ports import Store
-from agent.session import Resources
-from agent.session.call_setup import CallSetup
-from agent.session.observers import code_digest, today
-from agent.settings import Settings
-from agent.store.call_state.call_list import CallQuery, search_calls
+from agent.session.call_replay import NO_RECORD, replayed
+from agent.store.call_state.call_list import (
+    DAY,
+    CallQuery,
+    day_of,
+    period_of,
+    search_calls,
+    search_time,
+)
 
-DIFFERENT = 1
-NO_RECORD = 2
-"""There is no record, or it cannot be used."""
 NOT_TRIED = 3
 """A fault of the settings, the table or the use case."""
 _FEWEST_COLUMNS = 72
-_DAY = timedelta(days=1)
-"""Calls are searched for so long, unless asked otherwise."""
-_PERIOD = re.compile("([0-9]{1,4})([mhd])")
-_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+_T = TypeVar("_T")
 
 
 def add(commands: Commands) -> None:
@@ -57,9 +45,13 @@ def add(commands: Commands) -> None:
     )
     when = listing.add_mutually_exclusive_group()
     when.add_argument(
-        "--since", type=period, default=_DAY, metavar="TIME", help="30m, 2h, 7d; default 24h"
+        "--since",
+        type=checked(period_of),
+        default=DAY,
+        metavar="TIME",
+        help="30m, 2h, 7d; default 24h",
     )
-    when.add_argument("--day", type=date.fromisoformat, metavar="DATE", help="2026-11-28")
+    when.add_argument("--day", type=checked(day_of), metavar="DATE", help="2026-11-28")
     for option, metavar, meaning in (
         ("caller", "NUMBER", "only of this caller"),
         ("use-case", "NAME", "only of this use case"),
@@ -99,23 +91,23 @@ def add(commands: Commands) -> None:
     replaying.set_defaults(run=_replay, status_of_fault=NOT_TRIED)
 
 
-def period(text: str) -> timedelta:
-    """The type of an option: a time such as 30m, 2h, 1d."""
-    found = _PERIOD.fullmatch(text)
-    if not found:
-        raise argparse.ArgumentTypeError("must be a number with m, h or d: 30m, 2h")
-    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+def checked(read: Callable[[str], _T]) -> Callable[[str], _T]:
+    """The type of an option whose `ValueError` says what it must be."""
+
+    def typed(text: str) -> _T:
+        try:
+            return read(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return typed
 
 
 async def _calls(asked: argparse.Namespace) -> int:
     settings = quiet_settings()
-    until = datetime.now(settings.time_zone)
-    since = until - asked.since
-    if asked.day is not None:
-        since = datetime.combine(asked.day, day_time(), settings.time_zone)
-        until = datetime.combine(asked.day + _DAY, day_time(), settings.time_zone)
+    time = search_time(datetime.now(settings.time_zone), asked.since, asked.day)
     names = ("last", "caller", "use_case", "outcome", "tool", "reason", "text")
-    query = CallQuery(since, until, **{name: getattr(asked, name) for name in names})
+    query = CallQuery(*time, **{name: getattr(asked, name) for name in names})
     async with app.open_calls(settings, makes_table=False) as (_, store, _):
         calls = await search_calls(store, query)
     for call in calls:
@@ -135,7 +127,7 @@ async def _show(asked: argparse.Namespace) -> int:
         call_sid = asked.call
         if asked.last:
             now = datetime.now(UTC)
-            calls = await search_calls(store, CallQuery(now - _DAY, now, 1))
+            calls = await search_calls(store, CallQuery(now - DAY, now, 1))
             call_sid = calls[0].call_sid if calls else "--last"
         if asked.scenario:
             text = await scenario_text(store, call_sid)
@@ -161,14 +153,6 @@ async def _replay(asked: argparse.Namespace) -> int:
     return report.status
 
 
-@dataclass(frozen=True, slots=True)
-class ReplayReport:
-    """The text and exit status of a replay: 0 = same, or `DIFFERENT` or `NO_RECORD`."""
-
-    text: str
-    status: int
-
-
 def output_columns() -> int:
     """The columns of the terminal, from 72 to 100; 100 without a terminal."""
     if not sys.stdout.isatty():
@@ -184,50 +168,3 @@ async def shown(
     if call is None:
         return None
     return transcript_json(call) if for_machines else printable(transcript_text(call, columns))
-
-
-async def replayed(
-    settings: Settings,
-    resources: Resources,
-    call_sid: str,
-    *,
-    with_today: bool = False,
-    columns: int = COLUMNS,
-) -> ReplayReport:
-    """Play a recorded call again; `with_today` with the use case that is in the table now.
-
-    Raises `UseCaseError` if its use case does not exist any more.
-    """
-    try:
-        lines = await read_record(resources.store, call_sid)
-    except RecordError as error:
-        fault = printable(f"{call_sid}: the record cannot be used: {error}")
-        return ReplayReport(fault, NO_RECORD)
-    if not lines:
-        return ReplayReport(f"{call_sid}: there is no record of this call", NO_RECORD)
-    now = None
-    if with_today:
-        setups = CallSetup(settings, resources.store, resources.tool_registry, time)
-        now = await today(setups, lines[0].beginning, settings.model_identifier)
-    outcome = replay(lines, now)
-    text = [*_changed(lines, now, columns), *_incomplete(lines), *report(outcome, columns)]
-    return ReplayReport(printable("\n".join(text)), 0 if outcome.is_same else DIFFERENT)
-
-
-def _changed(lines: list[RecordedConnection], now: Today | None, columns: int) -> list[str]:
-    found: dict[str, None] = {}
-    for line in lines:
-        stamp = now.stamp if now else replace(line.beginning.stamp, code=code_digest())
-        brief = now.brief if now else line.beginning.brief
-        found |= dict.fromkeys(changes(line, stamp, brief))
-    texts = [part for change in found for part in folded(f"  {change}", columns)]
-    return ["changed since:", *texts] if found else []
-
-
-def _incomplete(lines: list[RecordedConnection]) -> list[str]:
-    lost = [f"line {generation}: nothing of it is recorded" for generation in missing(lines)]
-    return lost + [
-        f"line {line.generation}: only its first {len(line.steps)} events are recorded"
-        for line in lines
-        if line.is_torn or not line.end
-    ]

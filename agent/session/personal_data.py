@@ -29,7 +29,9 @@ from typing import NamedTuple
 
 import structlog
 
+from agent.errors import RecordingError
 from agent.ports import Item, Key, Store
+from agent.session.call_recording import CallRecordings
 from agent.session.caller_limits import usage_partition
 from agent.session.outbound import TURNS, dials_of, turns_of
 from agent.store.call_state.call_item import CONNECTION, UNTRUSTED
@@ -99,6 +101,13 @@ class PersonalData:
         }
 
 
+NOT_REACHED = (
+    "Not reached: log groups of CloudWatch, with LOG_PERSONAL_DATA the service's own; the log of"
+    " model invocations of Bedrock; backups of the table; Twilio's own log of the call. See"
+    " docs/operate/privacy.md for the commands."
+)
+
+
 class Deletion(NamedTuple):
     """What was deleted, by the kind of item, and what stays."""
 
@@ -144,6 +153,26 @@ async def _linked(
             for item in await partition(name):
                 if item.get("callSid") == sid:
                     yield item
+
+
+async def forget_caller(
+    store: Store, recordings: CallRecordings, caller: str, now: float
+) -> Deletion:
+    """Delete all that may be deleted of a caller, also what Twilio has recorded of the calls.
+
+    As `find_personal_data` and `delete_personal_data`; `now` is epoch seconds.
+    """
+
+    async def delete_recordings(call: Sequence[Item]) -> list[str]:
+        try:
+            for call_sid in {str(item["pk"]) for item in call}:
+                await recordings.delete(call_sid)
+        except RecordingError as error:
+            return [f"its recording at Twilio was not deleted: {error}"]
+        return []
+
+    data = await find_personal_data(store, caller)
+    return await delete_personal_data(store, data, now, delete_recordings)
 
 
 async def delete_personal_data(

@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from agent.call.text import NUMBER_WORDS
-from agent.cli.evaluation.recorded_scenario import scenario_text
 from agent.observability import configure_logging
+from agent.observability.recording.recorded_scenario import scenario_text
 from agent.observability.recording.replay import replay
 from agent.observability.recording.serialization import read_record
 from agent.observability.recording.transcript import (

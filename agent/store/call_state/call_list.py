@@ -16,9 +16,10 @@ would be written to the index too.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 import structlog
 
@@ -35,6 +36,10 @@ LISTING = "listing"
 _LIVE = "calls::live"
 LONGEST_CALL = timedelta(hours=6)
 """What goes on for longer has lost its process, whatever its item says."""
+DAY = timedelta(days=1)
+_YEARS = range(1970, 3000)
+_PERIOD = re.compile("([0-9]{1,4})([mhd])")
+_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 _DAY_SECONDS = 24 * 3600
 _HOURS_AT_ONCE = 6
 _CALLS_AT_ONCE = 32
@@ -92,6 +97,33 @@ class CallQuery:
         is_wanted = all(wanted in {"", found} for wanted, found in pairs)
         is_in_time = self.since <= call.began < self.until
         return is_wanted and is_in_time and (not self.tool or self.tool in call.tools)
+
+
+def period_of(text: str) -> timedelta:
+    """A period such as 30m, 2h, 7d; raises `ValueError`."""
+    found = _PERIOD.fullmatch(text)
+    if not found:
+        raise ValueError("must be a number with m, h or d: 30m, 2h")
+    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+
+def day_of(text: str) -> date:
+    """A day such as 2026-11-28, of the years 1970 to 2999; raises `ValueError`."""
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        day = date.min
+    if day.year not in _YEARS:
+        raise ValueError("must be a day: 2026-11-28")
+    return day
+
+
+def search_time(now: datetime, period: timedelta, day: date | None) -> tuple[datetime, datetime]:
+    """The time that is searched, its end not included: a day of the zone of `now`, or a period."""
+    if day is None:
+        return now - period, now
+    midnights = (datetime.combine(each, time(), now.tzinfo) for each in (day, day + DAY))
+    return next(midnights), next(midnights)
 
 
 def listing(

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from agent.cli.recorded_calls import DIFFERENT, NO_RECORD, replayed, shown
+from agent.cli.recorded_calls import shown
 from agent.ports import Item
+from agent.session.call_replay import DIFFERENT, NO_RECORD, replayed
 from agent.settings import Settings
 from agent.store.memory import MemoryStore
 from tests.http.test_resume import new_line

@@ -19,7 +19,7 @@ from agent.call.events import EndReason, TimerFired
 from agent.call.history import AgentSaid, CallerSaid, InputMode, ToolUsed
 from agent.call.resumption import ResumeCause
 from agent.call.timers import Timer
-from agent.cli.evaluation.placeholders import NUMBER, Placeholders
+from agent.observability.recording.placeholders import NUMBER, Placeholders
 from agent.observability.recording.transcript import CallTranscript, read_transcript
 from agent.ports import Store
 from agent.scenarios.timing import ORDINARY

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from agent.call.history import CallerSaid
-from agent.cli.call_page import call_page
+from agent.observability.recording.call_page import call_page
 from agent.store.call_state.journal import fact_item
 from agent.store.memory import MemoryStore
 from tests.observability.recording.test_transcript import (

@@ -98,11 +98,13 @@ def _bars(spans: Sequence[_Form], longest: float) -> ET.Element:
     inside = list[ET.Element]()
     for row, span in enumerate(spans):
         end = longest if span["to_ms"] is None else span["to_ms"]
-        first = end if span["first_ms"] is None else span["first_ms"]
-        kind = "tool" if span["name"].startswith("tool ") else "work"
+        is_tool = span["name"].startswith("tool ")
+        first = span["from_ms"] if is_tool else span["first_ms"]
+        first, kind = end if first is None else first, "tool" if is_tool else "work"
         y, told = _ROW * row, f"{span['name']} {span['end']}".strip()
         inside.append(tag("text", printable(shortened(told, 32)), x=0, y=y + 14))
-        inside.append(_bar("wait", span["from_ms"], first, longest, y))
+        if first > span["from_ms"] or end == first:
+            inside.append(_bar("wait", span["from_ms"], first, longest, y))
         if end > first:
             inside.append(_bar(kind, first, end, longest, y))
         seconds = f"{(end - span['from_ms']) / 1000:.2f} s"

@@ -10,8 +10,8 @@ import yaml
 from agent.call.events import EndReason
 from agent.cli.evaluation.hosted_service import SETTINGS, HostedService, hosted
 from agent.cli.evaluation.paced_model import Pace
-from agent.cli.evaluation.placeholders import Placeholders
-from agent.cli.evaluation.recorded_scenario import scenario_text
+from agent.observability.recording.placeholders import Placeholders
+from agent.observability.recording.recorded_scenario import scenario_text
 from agent.scenarios.outcome import ScenarioRun
 from agent.scenarios.scenario_files import read_file
 from agent.scenarios.scenario_player import play
