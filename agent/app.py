@@ -24,7 +24,7 @@ from agent.capacity.ecs_task_protection import OnActive, open_protection
 from agent.capacity.load_shedding import Load, keep_memory_trimmed
 from agent.capacity.speculation_budget import SpeculationBudget
 from agent.events import SenderOf, open_outbox, open_senders
-from agent.http import PRIVATE_ROUTES, PUBLIC_ROUTES, WORKER_ROUTES
+from agent.http import PRIVATE_ROUTES, PUBLIC_ROUTES
 from agent.http.action_webhook import SMS_STATUS_PATH
 from agent.http.api import DIAL_KEYS, ON_DRAIN, TOKENS, ApiKeys, TokenService
 from agent.http.console.console_page import Console
@@ -352,7 +352,9 @@ async def running(
         private.add_routes(PRIVATE_ROUTES)
         private[SCRAPES] = scrapes = Scrapes()
         private[DIAL_KEYS], private[ON_DRAIN] = dial_keys(settings), on_drain
-        if keys := console_keys(settings, is_worker=is_worker):
+        console: Console | None = None
+        keys = console_keys(settings, is_worker=is_worker)
+        if keys:
             console = Console(settings, calls, keys)
             private.add_routes(console.routes())
             private.cleanup_ctx.append(console.opened)
@@ -365,7 +367,6 @@ async def running(
             application[SIGNATURES] = signatures if settings.has_auth_token else None
             application[AUTH_TOKENS] = account.auth_tokens
         if worker:
-            private.add_routes(WORKER_ROUTES)
             operators: Address | None = Address(path=worker)
         else:
             operators = operators_address(settings, host)
@@ -385,12 +386,13 @@ async def running(
             ]
             if host_of_metrics:
                 monitors.append(tasks.create_task(embedded.run(), name="embedded metrics"))
-            if keys:
+            if console is not None:
                 number = worker.rpartition("-")[2]
                 operators_port = settings.metrics_port if worker else metrics_port
                 calls.announcer.list.process = process_address(
                     settings.metrics_host, operators_port, number
                 )
+                monitors.append(tasks.create_task(console.fleet.announce(), name="console"))
             made = keys[0].secret if keys and not settings.console_api_keys else ""
             yield Service(calls, store, telemetry, scrapes, port, metrics_port, made)
             for task in monitors:

@@ -1,8 +1,7 @@
 """HTTP: webhooks of Twilio, the relay socket, the API for the company's servers, health, metrics.
 
 `PUBLIC_ROUTES` are behind the load balancer; each checks a signature, a token or an API key.
-`PRIVATE_ROUTES` are on a port that is never published. `WORKER_ROUTES` are for the process that
-started this one.
+`PRIVATE_ROUTES` are on a port that is never published.
 """
 
 from __future__ import annotations
@@ -19,4 +18,3 @@ PUBLIC_ROUTES: tuple[AbstractRouteDef, ...] = (
     *server.public_routes,
 )
 PRIVATE_ROUTES: tuple[AbstractRouteDef, ...] = (*server.private_routes, *api.private_routes)
-WORKER_ROUTES: tuple[AbstractRouteDef, ...] = (*server.worker_routes,)

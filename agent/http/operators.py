@@ -23,7 +23,7 @@ import structlog
 from aiohttp import hdrs, web
 
 from agent.http.api import DIAL_KEYS, ON_DRAIN, ApiKeys, drain
-from agent.http.console.fleet import PASSED_ON, WORKER, passed_answer
+from agent.http.console.fleet import COPIES, PASSED_ON, WORKER, passed_answer
 from agent.http.pages import HEADERS
 from agent.http.server import SCRAPE_HEADER, SERIES_PATH, Address, open_operators
 from agent.observability.metrics import METRICS, rendered
@@ -41,9 +41,8 @@ _FORWARDED = (
 )  # fmt: skip
 _RETURNED = (
     hdrs.CONTENT_TYPE, hdrs.WWW_AUTHENTICATE, hdrs.RETRY_AFTER, hdrs.CACHE_CONTROL, hdrs.ETAG,
-    *HEADERS,
+    hdrs.CONTENT_DISPOSITION, *HEADERS,
 )  # fmt: skip
-_COPIES = msgspec.json.Decoder(list[SeriesCopy])
 
 
 @dataclass(slots=True, eq=False)
@@ -96,6 +95,7 @@ class Workers:
         application[DIAL_KEYS], application[ON_DRAIN] = keys, on_drain
         application.router.add_post("/drain", drain)
         application.router.add_get("/metrics", self._metrics)
+        application.router.add_get(SERIES_PATH, self._series)
         application.router.add_route("*", "/{any:.*}", self._forward)
         try:
             async with open_operators(application, address, uncounted) as port:
@@ -110,7 +110,7 @@ class Workers:
                 asyncio.timeout(ANSWER_SECONDS),
                 worker.http.get(f"http://worker{SERIES_PATH}", headers=headers) as answer,
             ):
-                worker.latest = _COPIES.decode(await answer.read())
+                worker.latest = COPIES.decode(await answer.read())
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             log.warning("worker.metrics_failed", error=type(error).__name__)
 
@@ -119,6 +119,10 @@ class Workers:
         copies = await self.copies(request.headers.get(SCRAPE_HEADER, ""))
         body, content_type = rendered(copies, accept)
         return web.Response(body=body, headers={hdrs.CONTENT_TYPE: content_type})
+
+    async def _series(self, _: web.Request) -> web.Response:
+        body = msgspec.json.encode(await self.copies())
+        return web.Response(body=body, content_type="application/json")
 
     async def _forward(self, request: web.Request) -> web.StreamResponse:
         first = next(iter(self._running.values()), None)

@@ -137,6 +137,16 @@ def private_json(body: bytes) -> web.Response:
     )
 
 
+def private_download(text: str, kind: str, name: str) -> web.Response:
+    """A file to keep, which no cache keeps and no browser shows in place of a page.
+
+    `name` is of letters, digits and dots.
+    """
+    headers: dict[str, str] = {**HEADERS, **_NOT_STORED}
+    headers[hdrs.CONTENT_DISPOSITION] = f'attachment; filename="{name}"'
+    return web.Response(text=text, content_type=kind, charset="utf-8", headers=headers)
+
+
 class PageRefusal(web.HTTPException):
     """Ends a request with an answer of `refused`."""
 

@@ -34,7 +34,6 @@ log = structlog.get_logger(__name__)
 
 public_routes = web.RouteTableDef()
 private_routes = web.RouteTableDef()
-worker_routes = web.RouteTableDef()
 
 SERIES_PATH = "/series"
 SCRAPE_HEADER = "X-Prometheus-Scrape-Timeout-Seconds"
@@ -265,9 +264,9 @@ async def metrics(request: web.Request) -> web.Response:
     return web.Response(body=body, headers={"Content-Type": content_type})
 
 
-@worker_routes.get(SERIES_PATH)
+@private_routes.get(SERIES_PATH)
 async def series(request: web.Request) -> web.Response:
-    """All metrics of this process, for `agent.http.operators`."""
+    """All metrics of this process, for those that add them up: its parent, and consoles."""
     _note_scrape(request)
     body = msgspec.json.encode(request.app[TELEMETRY].copies())
     return web.Response(body=body, content_type="application/json")

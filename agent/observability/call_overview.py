@@ -1,6 +1,6 @@
 """The few numbers that people look at, from the same metrics as everything else.
 
-Grafana has times and alarms; these are the sums of one process since its start.
+Grafana has times and alarms; these are the sums of processes since their start.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class ToolRuns(msgspec.Struct, frozen=True):
 
 
 class CallOverview(msgspec.Struct, frozen=True):
-    """The numbers of one process."""
+    """The numbers of some processes."""
 
     live: int
     ended: int
@@ -48,7 +48,12 @@ class CallOverview(msgspec.Struct, frozen=True):
 
 
 def overview_of(copies: Sequence[SeriesCopy]) -> CallOverview:
-    """The numbers of these series, of one process or added up."""
+    """The numbers of these series, of one process or of several.
+
+    Series that this version does not know, or knows with other buckets, are left out: during a
+    deploy the processes of a fleet are of two versions.
+    """
+    copies = [one for one in copies if _is_known(one)]
     ended = _by_label(copies, "agent_calls_total", "end_reason")
     total = sum(ended.values())
     lost = (EndReason.TRANSFER, EndReason.ERROR_MODEL, EndReason.ERROR_RELAY, EndReason.OPERATOR)
@@ -63,6 +68,12 @@ def overview_of(copies: Sequence[SeriesCopy]) -> CallOverview:
         tools=sorted(_tools(copies), key=lambda it: (-it.failed, -it.runs, it.name)),
         costs=_by_label(copies, "agent_llm_cost_total", "currency"),
     )
+
+
+def _is_known(one: SeriesCopy) -> bool:
+    spec = _SPECS.get(one.metric)
+    length = len(spec.buckets) + 2 if spec and spec.buckets else 1
+    return spec is not None and len(one.numbers) == length and len(one.labels) == len(spec.labels)
 
 
 def _of(copies: Iterable[SeriesCopy], metric: str) -> Iterator[SeriesCopy]:

@@ -238,7 +238,7 @@ async def test_requests_of_operators_are_passed_on(table: Path) -> None:
                 assert answer.status == status
 
 
-async def test_console_shows_the_calls_of_every_worker(table: Path) -> None:
+async def test_console_shows_the_calls_and_the_sum_of_every_worker(table: Path) -> None:
     """A stream and an act reach the worker that has the call, whichever worker is asked first."""
     secret = "a-secret-of-anna-who-acts"
     basic = {"Authorization": f"Basic {b64encode(f'me:{secret}'.encode()).decode()}"}
@@ -257,6 +257,13 @@ async def test_console_shows_the_calls_of_every_worker(table: Path) -> None:
                 heard = await call.reply()
             assert json.loads(first.removeprefix(b"data: "))["call"] == call_sid
             assert (status, "Anna here." in heard.text) == (200, True)
+        numbers = f"http://127.0.0.1:{pool.metrics_port}/console/numbers"
+        async with no_longer(), pool.http.get(numbers, headers=basic) as stream:
+            async for line in stream.content:
+                told = json.loads(line[6:] if line.startswith(b"data: ") else b"{}")
+                if told and told["numbers"]["ended"] == 4:
+                    break
+    assert (told["ports"], told["silent"]) == (1, [])
 
 
 async def test_workers_end_with_the_process_that_started_them(table: Path) -> None:

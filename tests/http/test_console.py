@@ -8,6 +8,7 @@ from base64 import b64encode
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from time import time
 from typing import Any
 
 import aiohttp
@@ -18,6 +19,7 @@ from agent import app
 from agent.call.operator_acts import GIVEN_BACK, TAKEN_OVER
 from agent.http.console.console_page import LONGEST_TEXT, MOST_STREAMS_OF_A_KEY
 from agent.http.pages import HEADERS
+from agent.ports import Item
 from tests.servers import Server, heard_out, serving, settings_for
 from tests.waiting import until
 
@@ -32,9 +34,16 @@ ROUTES = [
     ("GET", "/console/calls"),
     ("GET", "/console/calls/CA1"),
     ("GET", "/console/calls/CA1/live"),
+    ("GET", "/console/calls/CA1/page"),
+    ("GET", "/console/calls/CA1/scenario"),
+    ("GET", "/console/calls/CA1/replay"),
+    ("POST", "/console/calls/CA1/forget"),
     ("POST", "/console/calls/CA1/act"),
 ]
 SAY = {"act": "say", "text": "Anna here."}
+ACTS = [("/console/calls/CA1/act", SAY), ("/console/calls/CA1/forget", {"confirm": "0009"})]
+COSTLY = ["live", "numbers", "calls", *(f"calls/CA1/{it}" for it in ("page", "scenario", "replay"))]
+"""Paths that cost much to answer."""
 
 
 def basic(secret: str) -> dict[str, str]:
@@ -167,12 +176,13 @@ async def test_no_other_file_or_item_is_reached_by_a_path(server: Server, path: 
 
 async def test_a_key_that_may_look_cannot_act(server: Server) -> None:
     me = await asked(server, "GET", "/console/me", LOOKS)
-    answer = await asked(server, "POST", "/console/calls/CA1/act", LOOKS, SAY)
+    answers = [await asked(server, "POST", path, LOOKS, body) for path, body in ACTS]
 
     assert me == (200, '{"name":"wall","mayAct":false}')
-    assert answer == (403, "this key may look, and not act\n")
+    assert answers == [(403, "this key may look, and not act\n")] * 2
 
 
+@pytest.mark.parametrize(("path", "body"), ACTS)
 @pytest.mark.parametrize(
     "headers",
     [
@@ -182,14 +192,17 @@ async def test_a_key_that_may_look_cannot_act(server: Server) -> None:
         {"Content_Type": "application/x-www-form-urlencoded"},
     ],
 )
-async def test_a_page_of_another_site_cannot_act(server: Server, headers: dict[str, str]) -> None:
-    status, text = await asked(server, "POST", "/console/calls/CA1/act", body=SAY, **headers)
+async def test_a_page_of_another_site_cannot_act(
+    server: Server, headers: dict[str, str], path: str, body: object
+) -> None:
+    status, text = await asked(server, "POST", path, body=body, **headers)
 
     assert (status, text) == (403, "needs JSON from the page itself\n")
 
 
-async def test_a_page_of_another_site_opens_no_stream(server: Server) -> None:
-    answer = await asked(server, "GET", "/console/live", Sec_Fetch_Site="cross-site")
+@pytest.mark.parametrize("path", COSTLY)
+async def test_a_page_of_another_site_makes_no_work(server: Server, path: str) -> None:
+    answer = await asked(server, "GET", f"/console/{path}", Sec_Fetch_Site="cross-site")
 
     assert answer == (403, "open the page itself\n")
 
@@ -325,17 +338,41 @@ async def test_console_of_another_process_shows_a_call_within_a_second_and_acts(
     assert [it["act"] for it in audit] == ["say"]
 
 
-async def test_numbers_are_those_of_the_metrics(server: Server) -> None:
-    async with server.twilio.connect(await server.relay()) as call:
-        await call.say("What is on the menu?")
-    await server.calls.until_quiet()
+async def test_numbers_are_the_sum_of_all_processes(table: Path) -> None:
+    """Those of the metrics; the entry of an orderly process is gone when it has ended."""
+    settings = settings_for(table, CONSOLE_API_KEYS=KEYS)
+    async with serving(settings) as other, app.running(settings, "127.0.0.1") as service:
+        mine = Server(service, other.twilio)
+        async with watching(mine, "/console/numbers") as page:
+            first = await page.until(lambda it: it["ports"] == 2)
+            async with other.twilio.connect(await other.relay()) as call:
+                await call.say("What is on the menu?")
+            last = await page.until(lambda it: it["numbers"]["ended"] == 1)
 
-    status, text = await asked(server, "GET", "/console/numbers", LOOKS)
+    async with serving(settings) as alone, watching(alone, "/console/numbers") as page:
+        [listed] = await alone.store.query("console::processes")
+        after = await page.until(lambda _: True)
 
-    counted = json.loads(text)
-    assert status == 200
-    assert (counted["live"], counted["ended"], counted["contained"]) == (0, 1, 1.0)
+    assert (first["numbers"]["ended"], first["silent"]) == (0, [])
+    counted = last["numbers"]
+    assert (counted["live"], counted["contained"]) == (0, 1.0)
     assert 0 < counted["response_p50"] <= counted["response_p95"]
+    assert listed["sk"] == alone.metrics_url.removesuffix("/metrics")
+    assert (after["ports"], after["silent"], after["numbers"]["ended"]) == (1, [], 0)
+
+
+async def test_a_process_that_does_not_answer_is_named(server: Server) -> None:
+    """A process that was killed is named until its entry expires; a strange answer is none."""
+    no_process, no_metrics = "http://127.0.0.1:9", server.url("/health#2").removesuffix("#2")
+    for address in (no_process, no_metrics, "http://127.0.0.1:1"):
+        until_epoch = 0 if address.endswith(":1") else int(time()) + 60
+        item: Item = {"pk": "console::processes", "sk": address, "expireAt": until_epoch}
+        await server.store.put(item)
+
+    async with watching(server, "/console/numbers") as page:
+        told = await page.until(lambda it: it["ports"] == 3)
+
+    assert told["silent"] == sorted([no_process, no_metrics])
 
 
 async def test_a_call_that_nobody_watches_has_no_feed(server: Server) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from agent.observability import Telemetry
 from agent.observability.call_overview import CallOverview, ToolRuns, overview_of
+from agent.observability.series import SeriesCopy
 
 
 def test_a_process_that_has_done_nothing_has_no_shares() -> None:
@@ -38,3 +39,18 @@ def test_numbers_are_sums_over_use_cases_and_models() -> None:
     assert found.response_p50 is not None
     assert found.response_p95 is not None
     assert 0.5 <= found.response_p50 <= 0.8 < found.response_p95 <= 10
+
+
+def test_series_of_another_version_are_left_out() -> None:
+    """During a deploy: unknown metrics, other buckets, other labels."""
+    telemetry = Telemetry()
+    telemetry.count("agent_interrupts_total", 2, kind="speech")
+    others = [
+        SeriesCopy("agent_future_total", (), [1.0]),
+        SeriesCopy("agent_turn_time_to_first_speech_seconds", ("pizza",), [0.5, 1.0]),
+        SeriesCopy("agent_interrupts_total", ("speech", "en"), [5.0]),
+    ]
+
+    found = overview_of([*telemetry.copies(), *others])
+
+    assert (found.interrupts, found.response_p50) == (2, None)

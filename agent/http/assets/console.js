@@ -1,5 +1,5 @@
 // The console: live calls of all processes, what each one does, and what a person can do about it.
-import { byId, element, number, read, seconds, toolRun, waterfall } from "./page.js";
+import { byId, element, number, read, seconds, timeline, toolRun, waterfall } from "./page.js";
 
 const FACTS = { CallerSaid: "caller", AgentSaid: "agent", ToolUsed: "tool", Note: "note", Summary: "summary" };
 const VOICES = { model: "agent", greeting: "agent", service: "service", filler: "filler", operator: "operator" };
@@ -12,9 +12,15 @@ const DONE = {
   end: "The call ends.",
 };
 
+/** Until the list of live calls has a change. */
+const LISTED_MS = 1500;
+
 let mayAct = false;
 let chosen = "";
 let feed = null;
+let counting = null;
+let earlier = null;
+let over = "";
 let live = [];
 let isTakenOver = false;
 let facts = new Map();
@@ -46,17 +52,31 @@ function showLive(calls) {
   live = calls;
   byId("live-count").textContent = calls.length ? `(${number(calls.length)})` : "(none)";
   byId("live").replaceChildren(...calls.map((call) => callButton(call, "live")));
+  if (over && over === chosen && calls.some((call) => call.call === over)) watch(over);
 }
 
 const share = (value) => (value === null ? "–" : `${Math.round(100 * value)} %`);
 const time = (value) => (value === null ? "–" : seconds(value));
 
-/** What this process has counted, until a call is chosen. */
-async function showNumbers() {
-  const counted = await read("/console/numbers");
+/** What the fleet has counted, until a call is chosen. */
+function showOverview() {
+  feed?.close();
+  feed = null;
+  chosen = "";
+  clear("All processes since their start");
+  mark();
+  byId("overview").hidden = true;
+  counting ??= stream("/console/numbers", showNumbers, () => {
+    if (!chosen) byId("state").textContent = "connecting…";
+  });
+}
+
+function showNumbers({ numbers: counted, ports, silent }) {
+  if (chosen) return;
+  byId("state").textContent = `${ports - silent.length} of ${ports} processes answer`;
   const costs = Object.entries(counted.costs).map(([currency, cost]) => `${cost.toFixed(2)} ${currency}`);
   const rows = {
-    "Calls that go on here": number(counted.live),
+    "Calls that go on": number(counted.live),
     "Calls ended": number(counted.ended),
     "Ended without a person or a fault": share(counted.contained),
     "First words of an answer, median": time(counted.response_p50),
@@ -69,27 +89,36 @@ async function showNumbers() {
     element("td", { class: tool.failed ? "danger" : "" }, number(tool.failed))));
   const head = element("tr", {}, ...["Tool", "Runs", "Failed"].map((name) => element("th", { scope: "col" }, name)));
   byId("numbers").replaceChildren(
-    element("h2", {}, "This process since its start"),
+    ...silent.map((port) => element("p", { class: "danger" }, `${port} does not answer: its numbers are missing.`)),
     element("dl", { class: "overview" }, ...Object.entries(rows).map(([name, value]) =>
       element("div", {}, element("dt", {}, name), element("dd", {}, value)))),
     tools.length ? element("table", { class: "tools" }, element("thead", {}, head), element("tbody", {}, ...tools)) : "",
   );
 }
 
-async function showEnded() {
-  const query = new URLSearchParams({ last: "50" });
-  const caller = byId("caller").value.trim();
-  if (caller) query.set("caller", caller);
+/** The first calls that fit the form, or with `before` those that follow. */
+async function showEnded(before = null) {
+  const query = new URLSearchParams([...new FormData(byId("search"))].filter(([, value]) => value.trim()));
+  if (query.has("day")) query.delete("since");
+  if (before !== null) query.set("before", before);
+  const list = byId("ended");
   try {
     const found = await read(`/console/calls?${query}`);
-    const calls = found.filter((call) => call.reason).map((call) => ({
+    earlier = found.before;
+    if (before === null) list.replaceChildren();
+    const known = new Set([...list.querySelectorAll("button")].map((button) => button.dataset.call));
+    const calls = found.calls.filter((call) => call.reason && !known.has(call.call_sid)).map((call) => ({
       call: call.call_sid, caller: call.caller, useCase: call.use_case,
       began_ms: Date.parse(call.began), reason: call.reason,
     }));
-    byId("ended").replaceChildren(...calls.map((call) => callButton(call, call.reason)));
+    list.append(...calls.map((call) => callButton(call, call.reason)));
+    byId("found").textContent = list.children.length ? "" : "No calls fit.";
   } catch (error) {
-    byId("ended").replaceChildren(element("li", { class: "danger" }, error.message));
+    earlier = null;
+    list.replaceChildren();
+    byId("found").textContent = error.message;
   }
+  byId("more").hidden = earlier === null;
 }
 
 function mark() {
@@ -103,18 +132,20 @@ function clear(title) {
   facts = new Map();
   turns = new Map();
   tools = new Map();
-  for (const id of ["transcript", "facts", "receipt", "numbers"]) byId(id).replaceChildren();
+  for (const id of ["transcript", "facts", "report", "numbers"]) byId(id).replaceChildren();
   byId("call-title").textContent = title;
   byId("state").textContent = byId("told").textContent = "";
   byId("turns").textContent = byId("tokens").textContent = "0";
   byId("cost").textContent = "–";
-  byId("step-in").hidden = true;
+  byId("step-in").hidden = byId("after").hidden = byId("work").hidden = true;
 }
 
 function choose(call, detail) {
   feed?.close();
-  feed = null;
+  counting?.close();
+  feed = counting = null;
   chosen = call;
+  byId("overview").hidden = false;
   clear(call);
   mark();
   if (detail === "live") watch(call);
@@ -122,24 +153,37 @@ function choose(call, detail) {
   byId("call-title").focus();
 }
 
+/** Watch a connection of a call. The service ends the stream with it; the call may have another. */
 function watch(call) {
-  let isOver = false;
+  over = "";
   const events = stream(
     `/console/calls/${encodeURIComponent(call)}/live`,
     (message) => {
       if (call !== chosen) return;
-      if (message.type === "ended") isOver = true;
       take(message);
+      if (message.type === "ended") endWatch(call);
     },
     () => {
       if (call !== chosen) events.close();
-      else if (isOver && !live.some((one) => one.call === call)) {
-        events.close();
-        showEnded();
-      } else byId("state").textContent = "connecting…";
+      else if (events.readyState === EventSource.CLOSED) endWatch(call);
+      else byId("state").textContent = "connecting…";
     },
   );
   feed = events;
+}
+
+function endWatch(call) {
+  feed?.close();
+  feed = null;
+  setTimeout(() => {
+    if (call !== chosen || feed) return;
+    if (live.some((one) => one.call === call)) {
+      watch(call);
+      return;
+    }
+    over = call;
+    showEnded();
+  }, LISTED_MS);
 }
 
 function take(message) {
@@ -148,6 +192,7 @@ function take(message) {
       clear(`${message.caller || "withheld"} · ${message.useCase}`);
       byId("state").textContent = `${message.model} · since ${clock(message.began_ms)}`;
       byId("step-in").hidden = !mayAct;
+      byId("work").hidden = false;
       byId("transfer").disabled = !message.mayTransfer;
       showControl(message.isTakenOver);
       break;
@@ -227,7 +272,7 @@ function showFact(position, fact) {
   if (known.element) known.element.replaceWith(made);
   else byId("transcript").append(made);
   facts.set(position, { element: made, longest: known.longest });
-  made.scrollIntoView({ block: "nearest" });
+  if (feed) made.scrollIntoView({ block: "nearest" });
 }
 
 function showWork() {
@@ -245,27 +290,76 @@ function showWork() {
 async function showCall(call, reason) {
   try {
     const whole = await read(`/console/calls/${encodeURIComponent(call)}`);
+    if (call !== chosen) return;
     clear(`${whole.caller || "withheld"} · ${whole.use_case}`);
-    byId("state").textContent = `ended: ${reason.replaceAll("_", " ")}`;
+    const told = [`ended: ${reason.replaceAll("_", " ")}`];
+    if (whole.outcome) told.push(`success: ${whole.outcome.success}`);
+    for (const { stamp } of whole.lines.slice(-1)) told.push(`version ${stamp.version}`, stamp.model);
+    if (whole.fault) told.push(`the record cannot be used: ${whole.fault}`);
+    byId("state").textContent = told.join(" · ");
     whole.facts.forEach((fact, position) => showFact(position, fact));
     const all = whole.lines.flatMap((line) => line.turns);
     byId("turns").textContent = number(all.length);
+    byId("tokens").textContent = "–";
     byId("facts").replaceChildren(...all.map((turn) => element(
       "div", { class: "turn-card" },
       element("strong", {}, turn.words),
-      ...turn.spans.map((span) => element("div", { class: "time" },
-        `${span.name}: ${span.to_ms === null ? "?" : seconds((span.to_ms - span.from_ms) / 1000)} ${span.end}`)),
+      turn.first_text_ms === null ? "" : element("div", { class: "time" }, `first word after ${seconds(turn.first_text_ms / 1000)}`),
+      timeline(turn),
     )));
-    byId("receipt").replaceChildren(element(
-      "div", { class: "commands" },
-      element("h2", {}, "On a command line"),
-      element("code", {}, `python -m agent show ${call} --html > call.html`),
-      element("code", {}, `python -m agent show ${call} --scenario`),
-      element("code", {}, `python -m agent replay ${call} --now`),
-    ));
+    byId("scenario").href = `/console/calls/${encodeURIComponent(call)}/scenario`;
+    byId("page").href = `/console/calls/${encodeURIComponent(call)}/page`;
+    byId("forgotten").textContent = whole.caller;
+    byId("forget").hidden = !mayAct || !whole.caller;
+    byId("make").hidden = byId("after").hidden = byId("work").hidden = false;
   } catch (error) {
-    byId("state").textContent = error.message;
+    if (call === chosen) byId("state").textContent = error.message;
   }
+}
+
+const REPLAYED = ["It is decided as it was.", "It is decided otherwise.", "It cannot be replayed."];
+
+/** Show what a button has led to, unless another call was chosen meanwhile. */
+async function report(working, work) {
+  const call = chosen;
+  byId("report").replaceChildren(element("p", { class: "quiet" }, working));
+  let told;
+  try {
+    told = await work(call);
+  } catch (error) {
+    told = [element("p", { class: "danger" }, error.message)];
+  }
+  if (call === chosen) byId("report").replaceChildren(...told);
+}
+
+const replay = () => report("It is replayed…", async (call) => {
+  const found = await read(`/console/calls/${encodeURIComponent(call)}/replay`);
+  return [element("p", {}, REPLAYED[found.status]), element("div", { class: "report" }, found.text)];
+});
+
+const forget = () => report("It is deleted…", async (call) => {
+  const answer = await send(`/console/calls/${encodeURIComponent(call)}/forget`, { confirm: byId("confirm").value });
+  const found = await answer.json();
+  const lines = [
+    ...Object.entries(found.deleted).map(([kind, count]) => `deleted ${number(count)} ${kind}`),
+    ...found.kept.map(([what, reason]) => `stays: ${what}: ${reason}`),
+    found.not_reached,
+  ];
+  byId("forget").hidden = byId("make").hidden = byId("work").hidden = true;
+  byId("confirm").value = "";
+  byId("state").textContent = "deleted";
+  for (const id of ["transcript", "facts"]) byId(id).replaceChildren();
+  await showEnded();
+  return [element("div", { class: "report" }, lines.join("\n"))];
+});
+
+/** A request that changes something; throws with the words of a refusal. */
+async function send(path, body) {
+  const answer = await fetch(path, {
+    method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body),
+  });
+  if (!answer.ok) throw new Error((await answer.text()).trim());
+  return answer;
 }
 
 async function act(name) {
@@ -276,13 +370,12 @@ async function act(name) {
     words.focus();
     return;
   }
-  const answer = await fetch(`/console/calls/${encodeURIComponent(chosen)}/act`, {
-    method: "POST",
-    headers: { "Content-Type": "application/json" },
-    body: JSON.stringify(needsWords ? { act: name, text: words.value } : { act: name }),
-  });
-  if (!answer.ok) byId("told").textContent = (await answer.text()).trim();
-  else if (needsWords) words.value = "";
+  try {
+    await send(`/console/calls/${encodeURIComponent(chosen)}/act`, needsWords ? { act: name, text: words.value } : { act: name });
+    if (needsWords) words.value = "";
+  } catch (error) {
+    byId("told").textContent = error.message;
+  }
 }
 
 byId("step-in").addEventListener("submit", (event) => {
@@ -303,6 +396,13 @@ byId("search").addEventListener("submit", (event) => {
   event.preventDefault();
   showEnded();
 });
+byId("more").addEventListener("click", () => showEnded(earlier));
+byId("overview").addEventListener("click", showOverview);
+byId("replay").addEventListener("click", replay);
+byId("forget").addEventListener("submit", (event) => {
+  event.preventDefault();
+  forget();
+});
 
 const key = await read("/console/me");
 mayAct = key.mayAct;
@@ -310,4 +410,5 @@ byId("who").textContent = `${key.name}${mayAct ? "" : " (may look only)"}`;
 stream("/console/live", (message) => showLive(message.calls), () => {
   byId("live-count").textContent = "(connecting…)";
 });
-await Promise.all([showEnded(), showNumbers()]);
+showOverview();
+await showEnded();

@@ -62,30 +62,71 @@ const STAGES = {
   closing: "closing",
 };
 
-/** Where the time of a turn went: one bar for each stage, with its name and seconds. */
-export function waterfall(turn) {
-  const shown = Object.entries(turn.stages).filter(([, time]) => time >= 0.0005);
-  const total = shown.reduce((sum, [, time]) => sum + time, 0) || 1;
-  let before = 0;
-  const rows = shown.map(([stage, time]) => {
-    const bar = element("span", { class: `bar stage-${stage}` });
-    bar.style.marginInlineStart = `${(100 * before) / total}%`;
-    bar.style.inlineSize = `${Math.max(1, (100 * time) / total)}%`;
-    before += time;
+/** Rows of bars on one scale: each has a name, seconds, and parts with a kind, from and to. */
+function bars(rows) {
+  const total = Math.max(0, ...rows.flatMap((row) => row.parts.map((part) => part.to))) || 1;
+  return element("ol", { class: "waterfall" }, ...rows.map((row) => {
+    const drawn = row.parts.map((part) => {
+      const bar = element("span", { class: `bar stage-${part.kind}` });
+      bar.style.insetInlineStart = `${(100 * part.from) / total}%`;
+      bar.style.inlineSize = `${Math.max(1, (100 * (part.to - part.from)) / total)}%`;
+      return bar;
+    });
     return element(
       "li",
-      {},
-      element("span", { class: "stage" }, STAGES[stage] ?? stage),
-      element("span", { class: "track", "aria-hidden": "true" }, bar),
-      element("span", { class: "time" }, seconds(time)),
+      { class: row.isFault ? "failed" : undefined },
+      element("span", { class: "stage" }, row.name),
+      element("span", { class: "track", "aria-hidden": "true" }, ...drawn),
+      element("span", { class: "time" }, row.seconds === null ? "?" : seconds(row.seconds)),
     );
+  }));
+}
+
+/** Where the time of a turn went: one bar for each stage, with its name and seconds. */
+export function waterfall(turn) {
+  let before = 0;
+  return bars(Object.entries(turn.stages).filter(([, time]) => time >= 0.0005).map(([stage, time]) => {
+    const part = { kind: stage, from: before, to: before + time };
+    before += time;
+    return { name: STAGES[stage] ?? stage, seconds: time, parts: [part] };
+  }));
+}
+
+const SHORTEST_HOLD_MS = 50;
+
+/** A recorded turn: a bar for each reply and tool; a reply waits for its first words, drawn pale. */
+export function timeline(turn) {
+  const times = turn.spans.flatMap((span) => [span.from_ms, span.first_ms, span.to_ms]);
+  const last = Math.max(0, ...times, turn.last_text_ms);
+  const spans = turn.spans.filter((span) => span.name !== "hold" || span.to_ms >= SHORTEST_HOLD_MS);
+  const rows = spans.map((span) => {
+    const isReply = span.name.startsWith("reply");
+    const to = span.to_ms ?? last;
+    const first = isReply ? span.first_ms ?? to : span.from_ms;
+    const kind = isReply ? "model" : span.name === "hold" ? "hold" : "tool";
+    const name = isReply ? "model" : span.name === "hold" ? STAGES.hold : span.name.slice("tool ".length);
+    return {
+      name: `${name} ${span.end}`.trim(),
+      isFault: span.end !== "" && span.end !== "cancelled",
+      seconds: span.to_ms === null ? null : (to - span.from_ms) / 1000,
+      parts: [
+        { kind: "wait", from: span.from_ms, to: first },
+        { kind, from: first, to },
+      ].filter((part) => part.to > part.from),
+    };
   });
-  return element("ol", { class: "waterfall" }, ...rows);
+  if (turn.first_text_ms !== null) {
+    const to = turn.last_text_ms ?? turn.first_text_ms;
+    const part = { kind: "speech", from: turn.first_text_ms, to };
+    rows.push({ name: "speech", seconds: (to - turn.first_text_ms) / 1000, parts: [part] });
+  }
+  return bars(rows);
 }
 
 /** A tool run: its arguments and its result in a line each, whole when it is opened. */
 export function toolRun(tool) {
-  const time = tool.seconds === null ? "runs" : seconds(tool.seconds);
+  const unknown = tool.result ? "" : "runs";
+  const time = tool.seconds === null ? unknown : seconds(tool.seconds);
   const told = [element("code", {}, tool.arguments)];
   if (tool.result) told.push(element("code", { class: "result" }, `→ ${tool.result}`));
   return element(

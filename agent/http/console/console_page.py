@@ -2,31 +2,23 @@
 
     GET  /console                       the page; its files are at /console/assets/
     GET  /console/me                    whose key it is, and whether they may act
-    GET  /console/numbers               what this process has counted since its start
+    GET  /console/numbers               what the fleet has counted, as server-sent events
     GET  /console/live                  the live calls of the fleet, as server-sent events
-    GET  /console/calls?caller=&last=   the latest calls
-    GET  /console/calls/CALL            a call: facts, times, turns, as `show --json` prints it
     GET  /console/calls/CALL/live       a live call, as server-sent events
     POST /console/calls/CALL/act        {"act": "say", "text": "..."}
 
-Every request shows a key of `CONSOLE_API_KEYS` (`agent.http.pages.PageGuard`). An act needs a key
-that may act. It must be JSON, which a page of another site cannot send without being asked
-(https://fetch.spec.whatwg.org/#cors-safelisted-request-header), and of the own origin if it names
-one. A stream of another site's page is refused, too, because streams are bounded.
+Those about calls that are over are in `agent.http.console.ended_calls`. Who is answered says
+`agent.http.console.operator_access`. Streams are bounded.
 
 An act is written down where the call runs: as a log event, and as an item of the call.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime, timedelta
 from itertools import count
-from time import monotonic
 from typing import Annotated
-from urllib.parse import urlsplit
 
 import msgspec
 import structlog
@@ -34,19 +26,22 @@ from aiohttp import hdrs, web
 
 from agent.call.events import OperatorAct, OperatorActed
 from agent.errors import StoreError
-from agent.http.api import ApiKeys
-from agent.http.console.fleet import PASSED_ON, Fleet, LiveList
+from agent.http.console.ended_calls import EndedCalls
+from agent.http.console.fleet import (
+    COUNT_SECONDS,
+    LOOK_SECONDS,
+    PASSED_ON,
+    Fleet,
+    WatchedView,
+)
 from agent.http.console.live_feed import LiveFeeds, Watcher
-from agent.http.middleware import TELEMETRY, json_of, media_type
-from agent.http.pages import HEADERS, PageFiles, PageGuard, private_json, refused
-from agent.observability.call_overview import overview_of
-from agent.observability.recording.transcript import read_transcript, transcript_json
+from agent.http.console.operator_access import OperatorAccess, call_of
+from agent.http.middleware import json_of
+from agent.http.pages import HEADERS, PageFiles, private_json, refused
 from agent.session.call_manager import CallManager
 from agent.settings import Settings
 from agent.settings.setting_types import OperatorKey
 from agent.store.call_state.call_item import CALL_SECONDS
-from agent.store.call_state.call_list import CallQuery, search_calls
-from agent.usecases.caller_identity import identify
 
 log = structlog.get_logger(__name__)
 
@@ -58,9 +53,6 @@ MOST_STREAMS = 60
 MOST_STREAMS_OF_A_KEY = 20
 LONGEST_TEXT = 1_000
 """Characters of a whisper, or of what is said."""
-_MOST_LISTED = 200
-_DAY = timedelta(days=1)
-_CALL = re.compile(r"[A-Za-z0-9]{2,64}")
 _STREAM: Mapping[str, str] = {
     hdrs.CONTENT_TYPE: "text/event-stream",
     hdrs.CACHE_CONTROL: "no-store",
@@ -80,90 +72,58 @@ class Console:
     def __init__(
         self, settings: Settings, calls: CallManager, keys: tuple[OperatorKey, ...]
     ) -> None:
-        hosts = {urlsplit(url).hostname or "" for url in (settings.ws_url, settings.origin)}
-        self._keys = keys
-        self._guard = PageGuard(ApiKeys([key.secret for key in keys]), hosts, monotonic)
+        self._access = OperatorAccess(settings, keys)
         self._calls = calls
         self._store = calls.resources.store
         self._feeds = LiveFeeds(calls.resources.prices)
-        self._list = LiveList(self._store, self._now)
-        self._fleet = Fleet(self._store, lambda: calls.announcer.list.process)
+        self._ended = EndedCalls(settings, calls, self._access)
+        copies = calls.resources.telemetry.copies
+        self.fleet = Fleet(self._store, calls.clock, copies, lambda: calls.announcer.list.process)
+        self._list = WatchedView("live calls", LOOK_SECONDS, self.fleet.live)
+        self._counted = WatchedView("numbers", COUNT_SECONDS, self.fleet.numbers)
         self._streams: dict[str, int] = {}
         self._numbers = count()
 
     def routes(self) -> list[web.RouteDef]:
         """All routes of the console."""
         return [
-            *PageFiles().routes(PATH, "console.html", self._guard.check),
+            *PageFiles().routes(PATH, "console.html", self._access.key),
             web.get(f"{PATH}/me", self._show_key),
-            web.get(f"{PATH}/numbers", self._show_numbers),
+            web.get(f"{PATH}/numbers", self._stream_numbers),
             web.get(f"{PATH}/live", self._stream_list),
-            web.get(f"{PATH}/calls", self._list_calls),
-            web.get(f"{PATH}/calls/{{call}}", self._show_call),
             web.get(f"{PATH}/calls/{{call}}/live", self._stream_call),
             web.post(f"{PATH}/calls/{{call}}/act", self._act),
+            *self._ended.routes(PATH),
         ]
 
     async def opened(self, _: web.Application) -> AsyncIterator[None]:
         """Of the application: closes what was opened."""
         yield
-        await self._fleet.close()
+        await self.fleet.close()
 
     async def _show_key(self, request: web.Request) -> web.Response:
-        key = self._key(request)
+        key = self._access.key(request)
         return private_json(msgspec.json.encode({"name": key.name, "mayAct": key.may_act}))
 
-    async def _show_numbers(self, request: web.Request) -> web.Response:
-        self._key(request)
-        numbers = overview_of(request.app[TELEMETRY].copies())
-        return private_json(msgspec.json.encode(numbers))
+    async def _stream_numbers(self, request: web.Request) -> web.StreamResponse:
+        return await self._stream(request, self._counted.watching)
 
     async def _stream_list(self, request: web.Request) -> web.StreamResponse:
         return await self._stream(request, self._list.watching)
 
     async def _stream_call(self, request: web.Request) -> web.StreamResponse:
-        self._key(request)
-        call = self._calls.running.get(call_sid := _call_of(request))
+        self._access.key(request)
+        call = self._calls.running.get(call_sid := call_of(request))
         if call is not None:
             return await self._stream(request, lambda: self._feeds.watching(call))
         return await self._elsewhere(request, call_sid)
 
-    async def _list_calls(self, request: web.Request) -> web.Response:
-        self._key(request)
-        asked = request.query.get("caller", "").strip()
-        caller, last = identify(asked), request.query.get("last", "50")
-        if (asked and not caller) or not (last.isdecimal() and 0 < int(last[:9]) <= _MOST_LISTED):
-            return refused(400, f"caller must be a number, last at most {_MOST_LISTED}")
-        try:
-            until = self._now() + timedelta(seconds=1)
-            query = CallQuery(until - _DAY, until, int(last), caller)
-            calls = await search_calls(self._store, query)
-        except StoreError:
-            return refused(503, "the table cannot be reached")
-        return private_json(msgspec.json.encode(calls))
-
-    async def _show_call(self, request: web.Request) -> web.Response:
-        self._key(request)
-        try:
-            call = await read_transcript(self._store, _call_of(request))
-        except StoreError:
-            return refused(503, "the table cannot be reached")
-        if call is None:
-            return refused(404, "there is no such call")
-        return private_json(transcript_json(call).encode())
-
     async def _act(self, request: web.Request) -> web.StreamResponse:
-        key = self._key(request)
-        if not key.may_act:
-            log.warning("operator.refused", reason="role", operator=key.name)
-            return refused(403, "this key may look, and not act")
-        if media_type(request) != "application/json" or not _is_own(request):
-            log.warning("operator.refused", reason="origin", operator=key.name)
-            return refused(403, "needs JSON from the page itself")
+        key = self._access.acting_key(request)
         wanted = await json_of(request, _Act)
         if wanted is None:
             return refused(400, f"needs an act, and a text of at most {LONGEST_TEXT} characters")
-        call = self._calls.running.get(call_sid := _call_of(request))
+        call = self._calls.running.get(call_sid := call_of(request))
         if call is None:
             return await self._elsewhere(request, call_sid, msgspec.json.encode(wanted))
         may_transfer = call.configuration.config.can_hand_off
@@ -196,24 +156,22 @@ class Console:
     ) -> web.StreamResponse:
         """Ask the process that runs the call."""
         try:
-            owner = "" if PASSED_ON in request.headers else await self._fleet.owner(call_sid)
+            owner = "" if PASSED_ON in request.headers else await self.fleet.owner(call_sid)
         except StoreError:
             return refused(503, "the table cannot be reached")
         if not owner:
             return refused(404, "this call does not go on")
-        return await self._fleet.pass_on(request, owner, body)
+        return await self.fleet.pass_on(request, owner, body)
 
     async def _stream(
         self, request: web.Request, watch: Callable[[], AbstractContextManager[Watcher]]
     ) -> web.StreamResponse:
         """Server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html)."""
-        name = self._key(request).name
+        name = self._access.own_key(request).name
         is_full = sum(self._streams.values()) >= MOST_STREAMS
         if is_full or self._streams.get(name, 0) >= MOST_STREAMS_OF_A_KEY:
             log.warning("console.streams_exhausted", operator=name)
             return refused(429, "too many streams are open", Retry_After="5")
-        if not _is_own(request):
-            return refused(403, "open the page itself")
         self._streams[name] = self._streams.get(name, 0) + 1
         answer = web.StreamResponse(headers={**HEADERS, **_STREAM})
         try:
@@ -226,25 +184,3 @@ class Console:
             return answer
         finally:
             self._streams[name] -= 1
-
-    def _key(self, request: web.Request) -> OperatorKey:
-        return self._keys[self._guard.check(request)]
-
-    def _now(self) -> datetime:
-        return datetime.fromtimestamp(self._calls.clock(), UTC)
-
-
-def _call_of(request: web.Request) -> str:
-    call_sid = request.match_info["call"]
-    if not _CALL.fullmatch(call_sid):
-        raise web.HTTPNotFound(headers=HEADERS, text="there is no such call\n")
-    return call_sid
-
-
-def _is_own(request: web.Request) -> bool:
-    """Whether no page of another site sends it; a program names no origin."""
-    site = request.headers.get("Sec-Fetch-Site", "same-origin")
-    origin = request.headers.get(hdrs.ORIGIN)
-    host = request.headers.get(hdrs.HOST, "").lower()
-    is_same = origin is None or origin.partition("//")[2].lower() == host
-    return is_same and site in {"same-origin", "none"}

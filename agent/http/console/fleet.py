@@ -1,22 +1,30 @@
-"""Which process runs a call, and how the console of another one reaches it.
+"""The processes of a fleet: which one runs a call, what all have counted, and how to ask another.
 
 Each call's entry in the list of calls names the operators' port of its process
 (`agent.store.call_state.call_list`). A request about a call of another process is sent there with
-the person's own key, and its answer is passed on as it comes; the list is read from the table while
-a page looks. So all processes need the same `CONSOLE_API_KEYS`, and the tasks of a stack must
-reach each other's operators' port.
+the person's own key, and its answer is passed on as it comes. So all processes need the same
+`CONSOLE_API_KEYS`, and the tasks of a stack must reach each other's operators' port.
+
+A process that serves the console lists itself, so that its numbers are found without a call:
+
+    pk   console::processes      sk   http://ADDRESS:PORT, with #NUMBER for one of several workers
+
+The entry is written when the process starts and now and then later; it is deleted at its end, and
+expires if the process was killed. The table is read, and other processes are asked, while a page
+looks.
 
 Rejected: commands as items that each process reads from the table. Each would have to look again
-and again, also without a watcher.
+and again, also without a watcher. Numbers in the table, which each process would write all the
+time.
 """
 
 from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from ipaddress import ip_address
 from types import MappingProxyType
 
@@ -28,8 +36,12 @@ from aiohttp import hdrs, web
 from agent.errors import StoreError
 from agent.http.console.live_feed import Watcher
 from agent.http.pages import HEADERS, refused
-from agent.ports import Store
+from agent.http.server import SERIES_PATH
+from agent.observability.call_overview import overview_of
+from agent.observability.series import SeriesCopy
+from agent.ports import Item, Store
 from agent.store.call_state.call_list import LISTING, ListedCall, listed, live_calls
+from agent.usecases.validation import plain
 
 log = structlog.get_logger(__name__)
 
@@ -39,6 +51,13 @@ WORKER = "worker"
 """Parameter of a query: the number of the worker, where one port belongs to several."""
 LOOK_SECONDS = 0.5
 """Between two looks at the list of calls, while a page watches it."""
+COUNT_SECONDS = 3.0
+"""As that, between two questions what was counted."""
+COPIES = msgspec.json.Decoder(list[SeriesCopy])
+"""What another process answers at `SERIES_PATH`."""
+_LIST = "console::processes"
+_LISTED_SECONDS = 1800
+"""Until the entry of a process that was killed expires."""
 _CONNECT_SECONDS = 2.0
 _PASSED = (hdrs.AUTHORIZATION, hdrs.CONTENT_TYPE)
 _KEPT = (hdrs.CONTENT_TYPE, hdrs.CACHE_CONTROL, hdrs.RETRY_AFTER, hdrs.WWW_AUTHENTICATE)
@@ -68,23 +87,30 @@ def _own_address() -> str:
         return str(trial.getsockname()[0])
 
 
-class LiveList:
-    """The live calls of the fleet, read from the table while there are watchers."""
+class WatchedView:
+    """A message that is made anew while there are watchers, who get it when it has changed.
 
-    def __init__(self, store: Store, now: Callable[[], datetime]) -> None:
-        self._store = store
-        self._now = now
+    Args:
+        name: Of its task.
+        seconds: Between two looks.
+        look: Makes the message; may raise `StoreError`.
+    """
+
+    def __init__(self, name: str, seconds: float, look: Callable[[], Awaitable[bytes]]) -> None:
+        self._name = name
+        self._seconds = seconds
+        self._make = look
         self._watchers: set[Watcher] = set()
         self._latest = b""
         self._looking: asyncio.Task[None] | None = None
 
     @contextmanager
     def watching(self) -> Iterator[Watcher]:
-        """Get the list now and whenever it changes."""
+        """Get the message now and whenever it changes."""
         watcher = Watcher([self._latest] if self._latest and self._watchers else [])
         self._watchers.add(watcher)
         if self._looking is None:
-            self._looking = asyncio.create_task(self._look(), name="list of live calls")
+            self._looking = asyncio.create_task(self._look(), name=self._name)
         try:
             yield watcher
         finally:
@@ -96,20 +122,15 @@ class LiveList:
     async def _look(self) -> None:
         while True:
             try:
-                found = await live_calls(self._store, self._now())
+                latest = await self._make()
             except StoreError as error:
                 log.warning("console.list_failed", error=type(error).__name__)
             else:
-                self._tell(
-                    msgspec.json.encode({"type": "calls", "calls": list(map(_shown, found))})
-                )
-            await asyncio.sleep(LOOK_SECONDS)
-
-    def _tell(self, latest: bytes) -> None:
-        if latest != self._latest:
-            self._latest = latest
-            for watcher in self._watchers:
-                watcher.tell(latest)
+                if latest != self._latest:
+                    self._latest = latest
+                    for watcher in self._watchers:
+                        watcher.tell(latest)
+            await asyncio.sleep(self._seconds)
 
 
 def _shown(call: ListedCall) -> Mapping[str, object]:
@@ -122,12 +143,75 @@ def _shown(call: ListedCall) -> Mapping[str, object]:
 
 
 class Fleet:
-    """The other processes; `own` is the address of this one, of `process_address`."""
+    """The processes of a fleet, as one of them sees it.
 
-    def __init__(self, store: Store, own: Callable[[], str]) -> None:
+    Args:
+        store: The table of all.
+        clock: Epoch seconds.
+        copies: What this process has counted.
+        own: The address of this process, of `process_address`.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Callable[[], float],
+        copies: Callable[[], list[SeriesCopy]],
+        own: Callable[[], str],
+    ) -> None:
         self._store = store
+        self._clock = clock
+        self._copies = copies
         self._own = own
         self._http: aiohttp.ClientSession | None = None
+
+    async def announce(self) -> None:
+        """List this process until it is cancelled; a write that fails is only logged."""
+        if not (own := self._own()):
+            return
+        try:
+            while True:
+                expires = int(self._clock()) + _LISTED_SECONDS
+                await _noted(self._store.put({"pk": _LIST, "sk": own, "expireAt": expires}))
+                await asyncio.sleep(_LISTED_SECONDS / 3)
+        finally:
+            await _noted(self._store.delete(_LIST, own))
+
+    async def live(self) -> bytes:
+        """The live calls of all processes as a message. Raises `StoreError`."""
+        found = await live_calls(self._store, datetime.fromtimestamp(self._clock(), UTC))
+        return msgspec.json.encode({"type": "calls", "calls": list(map(_shown, found))})
+
+    async def numbers(self) -> bytes:
+        """What all processes have counted as a message. Raises `StoreError`.
+
+        `silent` names those that do not answer, whose numbers are missing.
+        """
+        now, own = self._clock(), self._own()
+        items = await self._store.query(_LIST)
+        kept = [str(item["sk"]) for item in items if _expires(item) > now]
+        ports = sorted({address.partition("#")[0] for address in (own, *kept)})
+        answers = await asyncio.gather(*(self._counted_at(port) for port in ports))
+        counted = [one for copies in answers for one in copies or ()]
+        silent = [port for port, copies in zip(ports, answers, strict=True) if copies is None]
+        numbers = overview_of(counted)
+        told = {"type": "numbers", "numbers": numbers, "ports": len(ports), "silent": silent}
+        return msgspec.json.encode(told)
+
+    async def _counted_at(self, port: str) -> list[SeriesCopy] | None:
+        """What one process or all workers of a port have counted; None without an answer."""
+        if port == self._own():
+            return self._copies()
+        try:
+            async with (
+                asyncio.timeout(_CONNECT_SECONDS),
+                self._asking().get(f"{port}{SERIES_PATH}", allow_redirects=False) as answer,
+            ):
+                answer.raise_for_status()
+                return COPIES.decode(await answer.read())
+        except (aiohttp.ClientError, msgspec.DecodeError, OSError) as error:
+            log.warning("process.unreachable", error=type(error).__name__)
+            return None
 
     async def owner(self, call_sid: str) -> str:
         """The address of another process that runs a call; empty: none, or not known."""
@@ -140,23 +224,38 @@ class Fleet:
         self, request: web.Request, owner: str, body: bytes | None = None
     ) -> web.StreamResponse:
         """Ask another process, and pass its answer on while it comes."""
-        if self._http is None:
-            limit = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS)
-            self._http = aiohttp.ClientSession(timeout=limit, auto_decompress=False)
         base, _, worker = owner.partition("#")
         given = request.headers
         headers = {str(name): given[name] for name in _PASSED if name in given}
-        asking = self._http.request(
+        asking = self._asking().request(
             request.method, f"{base}{request.path}", params={WORKER: worker} if worker else {},
             headers={**headers, PASSED_ON: "1"}, data=body, allow_redirects=False,
         )  # fmt: skip
         passed = await passed_answer(request, asking, _KEPT, HEADERS)
         return passed or refused(502, "the process of this call does not answer")
 
+    def _asking(self) -> aiohttp.ClientSession:
+        if self._http is None:
+            limit = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS)
+            self._http = aiohttp.ClientSession(timeout=limit, auto_decompress=False)
+        return self._http
+
     async def close(self) -> None:
         """Close the connections to other processes."""
         if self._http is not None:
             await self._http.close()
+
+
+def _expires(item: Item) -> float:
+    until = plain(item.get("expireAt"))
+    return until if isinstance(until, int | float) else 0.0
+
+
+async def _noted(writing: Awaitable[object]) -> None:
+    try:
+        await writing
+    except StoreError as error:
+        log.warning("console.process_not_listed", error=type(error).__name__)
 
 
 async def passed_answer(

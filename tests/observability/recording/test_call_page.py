@@ -48,6 +48,14 @@ def test_page_of_a_recorded_call_draws_where_the_time_of_each_turn_went() -> Non
     assert page.count("<svg") == 1
     assert {"hold", "reply 1", "reply 2"} <= set(texts(page))
     assert "00:00.0" in texts(page)
+    assert re.findall(r'<rect class="(\w+)"', page) == [
+        "wait",
+        "wait",
+        "work",
+        "tool",
+        "wait",
+        "work",
+    ]
 
 
 async def scripted(store: MemoryStore) -> None:

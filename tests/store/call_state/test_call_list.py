@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -18,9 +19,12 @@ from agent.store.call_state.call_list import (
     CallQuery,
     ListedCall,
     call_of_number,
+    day_of,
     listing,
     live_calls,
+    period_of,
     search_calls,
+    search_time,
 )
 from agent.store.call_state.journal import fact_item
 from tests.fakes import Clock
@@ -180,3 +184,28 @@ async def test_live_calls_name_their_process_until_they_end(
     assert live == [
         ListedCall("CA3", datetime.fromtimestamp(now - 30, UTC), ADA, "shop", process=here)
     ]
+
+
+def test_a_day_is_searched_from_midnight_to_midnight_of_the_zone() -> None:
+    """Also a day that clocks make an hour longer."""
+    zone = ZoneInfo("Europe/Berlin")
+    now = datetime(2026, 10, 26, 9, tzinfo=zone)
+
+    since, until = search_time(now, timedelta(hours=2), date(2026, 10, 25))
+
+    assert (since.isoformat(), until.isoformat()) == (
+        "2026-10-25T00:00:00+02:00",
+        "2026-10-26T00:00:00+01:00",
+    )
+    assert search_time(now, timedelta(hours=2), None) == (now - timedelta(hours=2), now)
+
+
+def test_periods_and_days_are_read_or_refused() -> None:
+    assert (period_of("30m"), period_of("7d")) == (timedelta(minutes=30), timedelta(days=7))
+    assert day_of("2026-11-28") == date(2026, 11, 28)
+    for read, wrong in (
+        *((period_of, text) for text in ("", "2", "h", "2w", "-2h", "99999d")),
+        *((day_of, text) for text in ("", "today", "0001-01-01", "9999-12-31", "2026-02-30")),
+    ):
+        with pytest.raises(ValueError, match="must be a"):
+            read(wrong)
