@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 
 import aiohttp
 
@@ -103,7 +104,12 @@ class Rig:
 
     @asynccontextmanager
     async def service(
-        self, name: str, *, delay_ms: float = 0.0, samples: Path | None = None
+        self,
+        name: str,
+        *,
+        delay_ms: float = 0.0,
+        samples: Path | None = None,
+        further: Mapping[str, str] = MappingProxyType({}),
     ) -> AsyncIterator[Service]:
         """Start a service.
 
@@ -111,6 +117,7 @@ class Rig:
             name: `sqlite` or `dynamodb`, after `beside-` of the other checkout.
             delay_ms: How long DynamoDB takes for an answer.
             samples: Where to write samples of the processor's time, see `sampler`.
+            further: Environment variables.
         """
         folder = self._folder(name)
         is_beside = self.beside is not None and name.startswith("beside")
@@ -119,6 +126,7 @@ class Rig:
             "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": self.model_url,
             "MODEL_IDENTIFIER": MODEL,
             "MAX_CALLS": "5000",
+            **further,
         }
         sampler = (f"{ROOT}/benchmarks/sampler.py", str(samples))
         async with AsyncExitStack() as stack:

@@ -375,6 +375,21 @@ async def test_a_process_that_does_not_answer_is_named(server: Server) -> None:
     assert told["silent"] == sorted([no_process, no_metrics])
 
 
+async def test_without_a_page_nothing_looks(server: Server) -> None:
+    """The list and the numbers are read while a page is open, and no longer."""
+
+    def looking() -> set[str]:
+        return {task.get_name() for task in asyncio.all_tasks()} & {"live calls", "numbers"}
+
+    before = looking()
+    async with watching(server, "/console/live") as live, watching(server, "/console/numbers"):
+        await live.until(lambda it: it["calls"] == [])
+        during = looking()
+    await until(lambda: looking() == set())
+
+    assert (before, during) == (set(), {"live calls", "numbers"})
+
+
 async def test_a_call_that_nobody_watches_has_no_feed(server: Server) -> None:
     relay = await server.relay()
     call_sid = relay.fields["CallSid"]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.consoles import main as watch_and_play
 from benchmarks.run import compared, main
 from benchmarks.sampler import BUDGET, LOOP, PLACES, read_budget
 from benchmarks.table_stub import RefusedError, TableStub
@@ -103,3 +104,15 @@ def test_table_stub_keeps_the_conditions_of_the_store() -> None:
         "ExpressionAttributeValues": {":partition": {"S": "p"}, ":prefix": {"S": "t"}},
     }
     assert stub.perform("Query", asked)["Items"] == []
+
+
+def test_calls_are_measured_while_consoles_watch_them(tmp_path: Path) -> None:
+    """Each console has its streams before a window begins, or the benchmark fails."""
+    saved = tmp_path / "saved.json"
+    quick = ("--calls", "2", "--consoles", "2", "--pairs", "1", "--seconds", "3")
+
+    assert watch_and_play([*quick, "--rows", "calls,overview", "--json", str(saved)]) == 0
+
+    rows = json.loads(saved.read_text())
+    assert set(rows) == {"calls", "overview"}
+    assert all(cpu > 0 for [pair] in rows.values() for cpu in pair)

@@ -58,7 +58,6 @@ _STREAM: Mapping[str, str] = {
     hdrs.CACHE_CONTROL: "no-store",
     "X-Accel-Buffering": "no",
 }
-_ALIVE = b": alive\n\n"
 
 
 class _Act(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -177,8 +176,8 @@ class Console:
         try:
             with watch() as watcher:
                 await answer.prepare(request)
-                async for message in watcher.messages():
-                    await answer.write(b"data: " + message + b"\n\n" if message else _ALIVE)
+                async for events in watcher.events():
+                    await answer.write(events)
                 return answer
         except ConnectionError:  # the page has gone
             return answer

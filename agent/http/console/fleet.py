@@ -34,13 +34,13 @@ import structlog
 from aiohttp import hdrs, web
 
 from agent.errors import StoreError
-from agent.http.console.live_feed import Watcher
+from agent.http.console.live_feed import Watcher, framed
 from agent.http.pages import HEADERS, refused
 from agent.http.server import SERIES_PATH
 from agent.observability.call_overview import overview_of
 from agent.observability.series import SeriesCopy
 from agent.ports import Item, Store
-from agent.store.call_state.call_list import LISTING, ListedCall, listed, live_calls
+from agent.store.call_state.call_list import LISTING, ListedCall, listed, live_listings
 from agent.usecases.validation import plain
 
 log = structlog.get_logger(__name__)
@@ -49,7 +49,7 @@ PASSED_ON = "X-Console-Passed-On"
 """Header of a request from another process, which is not passed on again."""
 WORKER = "worker"
 """Parameter of a query: the number of the worker, where one port belongs to several."""
-LOOK_SECONDS = 0.5
+LOOK_SECONDS = 0.7
 """Between two looks at the list of calls, while a page watches it."""
 COUNT_SECONDS = 3.0
 """As that, between two questions what was counted."""
@@ -107,7 +107,7 @@ class WatchedView:
     @contextmanager
     def watching(self) -> Iterator[Watcher]:
         """Get the message now and whenever it changes."""
-        watcher = Watcher([self._latest] if self._latest and self._watchers else [])
+        watcher = Watcher([framed(self._latest)] if self._latest and self._watchers else [])
         self._watchers.add(watcher)
         if self._looking is None:
             self._looking = asyncio.create_task(self._look(), name=self._name)
@@ -128,18 +128,20 @@ class WatchedView:
             else:
                 if latest != self._latest:
                     self._latest = latest
+                    event = framed(latest)
                     for watcher in self._watchers:
-                        watcher.tell(latest)
+                        watcher.tell(event)
             await asyncio.sleep(self._seconds)
 
 
-def _shown(call: ListedCall) -> Mapping[str, object]:
-    return {
+def _shown(call: ListedCall) -> msgspec.Raw:
+    form = {
         "call": call.call_sid,
         "began_ms": int(call.began.timestamp() * 1000),
         "caller": call.caller,
         "useCase": call.use_case,
     }
+    return msgspec.Raw(msgspec.json.encode(form))
 
 
 class Fleet:
@@ -164,6 +166,8 @@ class Fleet:
         self._copies = copies
         self._own = own
         self._http: aiohttp.ClientSession | None = None
+        self._live: dict[tuple[object, object], msgspec.Raw] = {}
+        """Of the latest look, by SID and the sequence of its listing."""
 
     async def announce(self) -> None:
         """List this process until it is cancelled; a write that fails is only logged."""
@@ -179,8 +183,12 @@ class Fleet:
 
     async def live(self) -> bytes:
         """The live calls of all processes as a message. Raises `StoreError`."""
-        found = await live_calls(self._store, datetime.fromtimestamp(self._clock(), UTC))
-        return msgspec.json.encode({"type": "calls", "calls": list(map(_shown, found))})
+        items = await live_listings(self._store, datetime.fromtimestamp(self._clock(), UTC))
+        known, self._live = self._live, {}
+        for item in items:
+            key = item["pk"], item.get("sequence")
+            self._live[key] = known.get(key) or _shown(listed(item))
+        return msgspec.json.encode({"type": "calls", "calls": list(self._live.values())})
 
     async def numbers(self) -> bytes:
         """What all processes have counted as a message. Raises `StoreError`.

@@ -8,7 +8,6 @@ not keep up is closed, and begins anew with the facts.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -36,22 +35,31 @@ MOST_WAITING = 1_000
 """Messages that wait for one watcher."""
 _ALIVE_SECONDS = 2.0
 """A page that has gone is noticed by the next write."""
+_ALIVE = b": alive\n\n"
+
+
+def framed(message: bytes) -> bytes:
+    """A message as a server-sent event; made once for all watchers.
+
+    https://html.spec.whatwg.org/multipage/server-sent-events.html
+    """
+    return b"data: " + message + b"\n\n"
 
 
 class Watcher:
-    """The messages for one page, in order."""
+    """The events for one page, in order, each `framed`."""
 
     def __init__(self, first: Iterable[bytes] = ()) -> None:
-        self._waiting = deque(first)
+        self._waiting = list(first)
         self._arrival = asyncio.Event()
         self._is_closed = False
 
-    def tell(self, message: bytes) -> None:
-        """Add a message; a watcher that has too many unread ones is closed."""
+    def tell(self, event: bytes) -> None:
+        """Add an event; a watcher that has too many unread ones is closed."""
         if len(self._waiting) >= MOST_WAITING:
             self.close()
         elif not self._is_closed:
-            self._waiting.append(message)
+            self._waiting.append(event)
             self._arrival.set()
 
     def close(self) -> None:
@@ -59,19 +67,20 @@ class Watcher:
         self._is_closed = True
         self._arrival.set()
 
-    async def messages(self) -> AsyncIterator[bytes]:
-        """Each message; an empty one when there is nothing to tell for a while."""
+    async def events(self) -> AsyncIterator[bytes]:
+        """All events that wait, as one; a comment when there is nothing to tell for a while."""
         while self._waiting or not self._is_closed:
-            while self._waiting:
-                yield self._waiting.popleft()
+            if self._waiting:
+                together = b"".join(self._waiting)
+                self._waiting.clear()
+                yield together
+                continue
             self._arrival.clear()
-            if self._is_closed:
-                return
             try:
                 async with asyncio.timeout(_ALIVE_SECONDS):
                     await self._arrival.wait()
             except TimeoutError:
-                yield b""
+                yield _ALIVE
 
 
 @dataclass(slots=True, eq=False)
@@ -130,12 +139,12 @@ class LiveFeed:
                 form = RECORDED.write(action.fact)
                 self._tell(type="fact", position=action.position, fact=form)
         for note in self._notes.observe(moment):
-            self._send(msgspec.json.encode(note))
+            self._send(framed(msgspec.json.encode(note)))
 
     def ended(self, reason: EndReason) -> None:
         """The connection is over; a call that goes on is watched anew."""
         for note in self._notes.ended(self._now()):
-            self._send(msgspec.json.encode(note))
+            self._send(framed(msgspec.json.encode(note)))
         self._tell(type="ended", reason=reason)
         for watcher in self.watchers:
             watcher.close()
@@ -148,9 +157,9 @@ class LiveFeed:
     def _tell(self, **message: object) -> None:
         self._send(_encoded(**message))
 
-    def _send(self, message: bytes) -> None:
+    def _send(self, event: bytes) -> None:
         for watcher in self.watchers:
-            watcher.tell(message)
+            watcher.tell(event)
 
 
 class LiveFeeds:
@@ -185,4 +194,4 @@ def _itself(feed: LiveFeed) -> LiveFeed:
 
 
 def _encoded(**message: object) -> bytes:
-    return msgspec.json.encode(message)
+    return framed(msgspec.json.encode(message))

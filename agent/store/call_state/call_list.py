@@ -203,10 +203,10 @@ async def search_calls(store: Store, query: CallQuery) -> list[ListedCall]:
     return sorted(found, key=lambda it: it.began, reverse=True)[: query.last]
 
 
-async def live_calls(store: Store, now: datetime) -> list[ListedCall]:
-    """The calls that go on at `now` (aware), in the order in which they began."""
-    calls = map(listed, await store.query_index(_LIVE))
-    return [it for it in calls if it.began > now - LONGEST_CALL]
+async def live_listings(store: Store, now: datetime) -> list[Item]:
+    """The items of the calls that go on at `now` (aware), in the order in which they began."""
+    first = (now - LONGEST_CALL).timestamp() * 1000
+    return [it for it in await store.query_index(_LIVE) if _whole(it, "beganMs") > first]
 
 
 def _pages(

@@ -20,8 +20,9 @@ from agent.store.call_state.call_list import (
     ListedCall,
     call_of_number,
     day_of,
+    listed,
     listing,
-    live_calls,
+    live_listings,
     period_of,
     search_calls,
     search_time,
@@ -179,7 +180,7 @@ async def test_live_calls_name_their_process_until_they_end(
         await stores[0].put_newer(listing(_began(call_sid, ADA, began), began, process=here))
     await stores[0].put_newer(listing(_began("CA2", ADA, now - 60), now, "idle", process=here))
 
-    live = await live_calls(stores[1], datetime.fromtimestamp(now, UTC))
+    live = list(map(listed, await live_listings(stores[1], datetime.fromtimestamp(now, UTC))))
 
     assert live == [
         ListedCall("CA3", datetime.fromtimestamp(now - 30, UTC), ADA, "shop", process=here)
