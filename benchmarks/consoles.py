@@ -47,8 +47,9 @@ ROWS = ("calls", "one call", "overview")
 _NOBODY = "nobody"
 _SECRET = "a-secret-of-a-benchmark"  # noqa: S105 - of a server that lives for this run
 _KEYS = ",".join(f"watcher{each}:look:{_SECRET}-{each}" for each in range(4))
-_OF_A_KEY = 10
-"""Consoles that show the same key: each has two streams, of at most 20."""
+_OF_A_KEY = 5
+"""Consoles that show the same key: each has two streams of at most 20, and closed ones count for
+two seconds."""
 _SETTLE_SECONDS = 1.5
 _ENOUGH = 0.9
 """Share of the calls that must go on: on a busy machine one may fail."""
@@ -82,13 +83,20 @@ class Pages:
             return
         for _ in range(self._consoles):
             self._read("live")
-        while len(self._found) < max(1, _ENOUGH * calls):  # noqa: ASYNC110 - a stream of another process fills it
-            await asyncio.sleep(0.05)
+        while len(self._found) < max(1, _ENOUGH * calls):
+            await self._wait()
         for console in range(self._consoles):
             call = self._found[0 if row == "one call" else console % calls]
             self._read("numbers" if row == "overview" else f"calls/{call}/live", console)
-        while self._open < 2 * self._consoles:  # noqa: ASYNC110 - as above
-            await asyncio.sleep(0.05)
+        while self._open < 2 * self._consoles:
+            await self._wait()
+
+    async def _wait(self) -> None:
+        """For another process; raises the fault of a stream that has ended."""
+        await asyncio.sleep(0.05)
+        for task in self._reading:
+            if task.done():
+                task.result()
 
     def _read(self, path: str, console: int | None = None) -> None:
         number = len(self._reading) if console is None else console
