@@ -61,16 +61,23 @@ def response(status: bytes, body: bytes, kind: bytes = b"application/json") -> b
 
 
 _MARK = b"question q"
-_MARKED = re.compile(rb"q\d+x\d+")
+_MARKED = re.compile(rb"q\d+x(\d+)")
 _STREAM_HEAD = (
     b"HTTP/1.1 200 OK\r\nContent-Type: application/vnd.amazon.eventstream\r\n"
     b"x-amzn-RequestId: stub\r\nTransfer-Encoding: chunked\r\n\r\n"
 )
-_TEXT = (
+_TEXTS = (
     "Sure, I can help you with that order. Would you like a small, medium or large pizza, and do"
-    " you want to add any extra toppings such as mushroom, fresh basil or garlic? It will be ready"
-    " in forty minutes."
+    " you want to add any extra toppings such as mushroom, fresh basil or garlic? Please take your"
+    " time with that.",
+    "We have several apartments near the river. Some of them come with a balcony, others with a"
+    " garden, and all have a modern kitchen. Shall I tell you more about the neighborhood, or"
+    " would you rather hear about parking?",
+    "That is a good question about physics. Light behaves like a wave when it travels, yet it"
+    " arrives in little packets of energy, and both pictures are needed. Which part of this story"
+    " would you like to explore further?",
 )
+"""A model that gives its last answer again is held up by the service."""
 _PADDING = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOP"
 """Bedrock pads its events by a random length."""
 
@@ -100,11 +107,11 @@ class ModelStub:
     """By the mark of the question that was asked last; of the first request with it."""
     requests: int = 0
 
-    def pieces(self) -> list[bytes]:
-        """What is written for one reply, piece by piece; the last one has the end."""
+    def pieces(self, text: str) -> list[bytes]:
+        """What is written for a reply, piece by piece; the last one has the end."""
         deltas = [
             _event("contentBlockDelta", contentBlockIndex=0, delta={"text": f"{word} "}, number=n)
-            for n, word in enumerate((_TEXT.split() * self.tokens)[: self.tokens])
+            for n, word in enumerate((text.split() * self.tokens)[: self.tokens])
         ]
         deltas[0] = _STREAM_HEAD + _event("messageStart", role="assistant") + deltas[0]
         usage = {"inputTokens": 1200, "outputTokens": self.tokens}
@@ -121,53 +128,61 @@ class ModelStub:
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[str]:
         """Serve in this loop; gives the URL."""
-        pieces = self.pieces()
+        replies = [self.pieces(text) for text in _TEXTS]
         loop = asyncio.get_running_loop()
         server = await loop.create_server(
-            lambda: _ModelConnection(self, pieces), "127.0.0.1", backlog=BACKLOG
+            lambda: _ModelConnection(self, replies), "127.0.0.1", backlog=BACKLOG
         )
         try:
             yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         finally:
             server.close()
 
-    def read(self, body: bytes) -> Answered:
-        """Note a request."""
+    def read(self, body: bytes) -> tuple[Answered, int]:
+        """Note a request; the number is of the turn that it is about."""
         self.requests += 1
         now = Answered(monotonic())
         found = _MARKED.match(body, body.rfind(_MARK) + len(_MARK) - 1)
-        return self.answered.setdefault(found[0].decode(), now) if found else now
+        if not found:
+            return now, 0
+        return self.answered.setdefault(found[0].decode(), now), int(found[1])
 
 
 class _ModelConnection(HttpConnection):
-    def __init__(self, model: ModelStub, pieces: list[bytes]) -> None:
+    def __init__(self, model: ModelStub, replies: list[list[bytes]]) -> None:
         super().__init__()
         self._model = model
-        self._pieces = pieces
+        self._replies = replies
 
     def answer(self, head: bytes, body: bytes) -> None:
         if b"/converse-stream" not in head.partition(b"\r\n")[0]:
             self.transport.write(response(b"404 Not Found", b"{}"))
             return
-        answered = self._model.read(body)
+        answered, turn = self._model.read(body)
+        pieces = self._replies[turn % len(self._replies)]
         loop = asyncio.get_running_loop()
         if self._model.first or self._model.gap:
             begin = loop.time() + self._model.first
-            loop.call_at(begin, self._send, loop, begin, 0, answered)
+            loop.call_at(begin, self._send, loop, begin, 0, answered, pieces)
         else:
             answered.began = answered.began or monotonic()
-            self.transport.write(b"".join(self._pieces))
+            self.transport.write(b"".join(pieces))
 
     def _send(
-        self, loop: asyncio.AbstractEventLoop, begin: float, number: int, answered: Answered
+        self,
+        loop: asyncio.AbstractEventLoop,
+        begin: float,
+        number: int,
+        answered: Answered,
+        pieces: list[bytes],
     ) -> None:
         if self.transport.is_closing():
             return
         answered.began = answered.began or monotonic()
-        self.transport.write(self._pieces[number])
-        if (number := number + 1) < len(self._pieces):
+        self.transport.write(pieces[number])
+        if (number := number + 1) < len(pieces):
             at = begin + number * self._model.gap
-            loop.call_at(at, self._send, loop, begin, number, answered)
+            loop.call_at(at, self._send, loop, begin, number, answered, pieces)
 
 
 def _event(kind: str, *, number: int = 0, **payload: object) -> bytes:
