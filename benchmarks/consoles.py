@@ -14,7 +14,10 @@ The service is a process with a SQLite file on a core of its own; a turn of each
 The calls go on all the time. Windows without a console and with all of them follow each other, so
 that both of a pair have the same machine. Printed is the processor time (user and system) of the
 service for a turn of a call, without consoles and with them, and how much more it is in each pair.
-The time of the consoles' process is not in it.
+The time of the consoles' process is not in it. On a machine with other work the pairs differ more
+than the consoles cost; `share` is steadier: what consoles lead to on the loop's thread, of all
+processor time of the same window (`benchmarks/sampler.py`). Reading the list of calls in SQLite is
+done by another thread, and not in it.
 """
 
 from __future__ import annotations
@@ -30,7 +33,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 import aiohttp
 
@@ -41,6 +44,7 @@ from benchmarks.model_stub import ModelStub
 from benchmarks.reference import run_quickly
 from benchmarks.rig import Rig
 from benchmarks.run import warm
+from benchmarks.sampler import CONSOLE, between, read_samples
 from benchmarks.service import stop
 
 ROWS = ("calls", "one call", "overview")
@@ -151,14 +155,22 @@ async def consoles_of(
         await stop(process)
 
 
-Pair = tuple[float, float]
-"""Milliseconds of CPU for a turn, without consoles and with them."""
+class Window(NamedTuple):
+    """Milliseconds of CPU for a turn, and the share of it that consoles lead to."""
+
+    cpu_ms: float
+    share: float
+
+
+Pair = tuple[Window, Window]
+"""Without consoles and with them."""
 
 
 async def measure(rig: Rig, asked: argparse.Namespace) -> dict[str, list[Pair]]:
     """Play the calls, and open and close consoles meanwhile."""
     rows: dict[str, list[Pair]] = {row: [] for row in asked.rows}
-    async with rig.service("sqlite", further={"CONSOLE_API_KEYS": _KEYS}) as service:
+    samples, keys = rig.folder / "samples", {"CONSOLE_API_KEYS": _KEYS}
+    async with rig.service("sqlite", samples=samples, further=keys) as service:
         await warm(rig, service.subject)
         base = service.server.metrics.removesuffix("/metrics")
         playing = asyncio.create_task(
@@ -166,13 +178,17 @@ async def measure(rig: Rig, asked: argparse.Namespace) -> dict[str, list[Pair]]:
         )
         async with consoles_of(base, asked.calls, asked.consoles) as show:
 
-            async def window(row: str) -> float:
+            async def window(row: str) -> Window:
                 await show(row)
                 await asyncio.sleep(_SETTLE_SECONDS)
-                cpu, turns = service.server.cpu_seconds(), len(rig.model.answered)
+                before, turns = read_samples(samples, service.subject.pid), len(rig.model.answered)
+                cpu = service.server.cpu_seconds()
                 await asyncio.sleep(asked.seconds)
                 cpu = service.server.cpu_seconds() - cpu
-                return 1000 * cpu / (len(rig.model.answered) - turns)
+                turns = len(rig.model.answered) - turns
+                used = between(before, read_samples(samples, service.subject.pid))["stages"]
+                share = used.get(CONSOLE, 0) / sum(used.values())
+                return Window(1000 * cpu / turns, share)
 
             await show(asked.rows[0])  # waits until all calls go on
             for repetition in range(asked.pairs):
@@ -180,7 +196,8 @@ async def measure(rig: Rig, asked: argparse.Namespace) -> dict[str, list[Pair]]:
                     order = (_NOBODY, row) if repetition % 2 == 0 else (row, _NOBODY)
                     found = {each: await window(each) for each in order}
                     rows[row].append((found[_NOBODY], found[row]))
-                    print(f"  {row}: {found[_NOBODY]:.2f} {found[row]:.2f}", flush=True)
+                    shown = " ".join(f"{ms:.2f} ({share:.1%})" for ms, share in rows[row][-1])
+                    print(f"  {row}: {shown}", flush=True)
         if playing.done():
             raise RuntimeError("the calls ended too early")
         playing.cancel()
@@ -200,12 +217,18 @@ async def run(asked: argparse.Namespace) -> dict[str, list[Pair]]:
 
 def table(rows: dict[str, list[Pair]]) -> list[str]:
     """A line of each row."""
-    lines = [f"{'consoles':10} {'ms of CPU a turn: without':>26} {'with':>7} {'more':>8}"]
+    lines = [
+        f"{'consoles':10} {'ms of CPU a turn: without':>26} {'with':>7} {'more':>8} {'share':>7}"
+    ]
     for row, pairs in rows.items():
-        without, others = (median(each) for each in zip(*pairs, strict=True))
-        more = [100 * (one / other - 1) for other, one in pairs]
+        without, others = (
+            median(each.cpu_ms for each in side) for side in zip(*pairs, strict=True)
+        )
+        share = median(one.share for _, one in pairs)
+        more = [100 * (one.cpu_ms / other.cpu_ms - 1) for other, one in pairs]
         each = " ".join(f"{one:+.1f}" for one in more)
-        lines.append(f"{row:10} {without:26.2f} {others:7.2f} {median(more):+7.1f}%   {each}")
+        ends = f"{median(more):+7.1f}% {share:7.1%}   {each}"
+        lines.append(f"{row:10} {without:26.2f} {others:7.2f} {ends}")
     return lines
 
 

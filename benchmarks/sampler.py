@@ -25,7 +25,9 @@ from types import FrameType
 _EVERY_SECONDS = 0.001
 _ROOT = Path(__file__).resolve().parents[1]
 BUDGET = _ROOT / "docs/explain/turn-budget.md"
-TABLE, LOOP = "table", "event loop"
+TABLE, LOOP, CONSOLE = "table", "event loop", "console"
+_CONSOLE_PART = "agent/http/console/"
+"""All that a console leads to on the loop's thread is the console's, wherever it is done."""
 PLACES: Sequence[tuple[str, str]] = (
     ("agent/store/", TABLE),
     ("agent/observability/recording/record_writer", TABLE),
@@ -84,11 +86,14 @@ class Sampler:
             self._functions[f"{path} {frame.f_code.co_qualname}"] += own
 
     def _stage(self, frame: FrameType | None) -> str:
+        stage = ""
         while frame is not None:
-            if stage := self._stage_of(frame.f_code.co_filename):
-                return stage
+            path = frame.f_code.co_filename
+            if _CONSOLE_PART in path:
+                return CONSOLE
+            stage = stage or self._stage_of(path)
             frame = frame.f_back
-        return LOOP
+        return stage or LOOP
 
     def _stage_of(self, path: str) -> str:
         if path not in self._known:

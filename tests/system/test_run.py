@@ -115,4 +115,6 @@ def test_calls_are_measured_while_consoles_watch_them(tmp_path: Path) -> None:
 
     rows = json.loads(saved.read_text())
     assert set(rows) == {"calls", "overview"}
-    assert all(cpu > 0 for [pair] in rows.values() for cpu in pair)
+    for [[without, with_consoles]] in rows.values():
+        assert (without[0] > 0, with_consoles[0] > 0) == (True, True)
+        assert without[1] < with_consoles[1] < 1
