@@ -257,6 +257,7 @@ async def test_console_shows_the_calls_and_the_sum_of_every_worker(table: Path) 
                 heard = await call.reply()
             assert json.loads(first.removeprefix(b"data: "))["call"] == call_sid
             assert (status, "Anna here." in heard.text) == (200, True)
+        told: dict[str, Any] = {}
         numbers = f"http://127.0.0.1:{pool.metrics_port}/console/numbers"
         async with no_longer(), pool.http.get(numbers, headers=basic) as stream:
             async for line in stream.content:
