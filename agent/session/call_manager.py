@@ -146,6 +146,7 @@ class CallManager:
         )
         await open_for_call(self.resources.open_model, session.use_case)
         self._complete_later(call_sid, session)
+        self._write_later(self._redaction.note(call_sid, session.use_case), name="redaction")
         greeting = prompt.greeting(session.use_case, profile, session.variables)
         if session.use_case.opening:
             greeting = ""

@@ -30,7 +30,14 @@ from agent.observability.recording.serialization import RECORD
 from agent.ports import Item, Store
 from agent.session.due_work import due_item
 from agent.session.personal_data import LONGEST_CALL_SECONDS, may_go_on
-from agent.store.call_state.call_item import CONNECTION, REDACTED, REDACTION, profile_item_of
+from agent.store.call_state.call_item import (
+    CONNECTION,
+    REDACTED,
+    REDACTION,
+    number_of,
+    our_number,
+    profile_item_of,
+)
 from agent.store.call_state.journal import CHAT, fact_attributes, fact_from_item
 from agent.store.call_state.outcome_item import OUTCOME
 from agent.usecases import PROFILE, UseCase
@@ -40,8 +47,8 @@ from agent.usecases.validation import plain, text_in
 
 log = structlog.get_logger(__name__)
 
-SETTLE_SECONDS, TRANSFER_SECONDS = 90.0, 900.0
-"""After the end of a connection, more than its outcome takes; a transfer may come back."""
+SETTLE_SECONDS = 90
+"""After the end of a connection, more than its outcome takes."""
 _LOOK_SECONDS, _LONGEST_WAIT_SECONDS = 60.0, 3600.0
 _OUTCOME_SECONDS = 3600.0
 """An outcome that is pending for longer has lost its process."""
@@ -50,8 +57,8 @@ _EVENT_SECONDS = 25 * 3600.0
 _OWN = ("due::", "lane::", "told::", REDACTION)
 _EVENT = "event::"
 _LEFT = frozenset({
-    "pk", "sk", "pk1", "sk1", "sequence", "expireAt", "callSid", "CallSid", "AccountSid", "To",
-    "Called", "useCase", "llmModel", "tools", "dtmfHandlers", "socketToken", "leading", "opened",
+    "pk", "sk", "pk1", "sk1", "sequence", "expireAt", "callSid", "CallSid", "AccountSid",
+    "useCase", "llmModel", "tools", "dtmfHandlers", "socketToken", "leading", "opened",
     "sessionId", "receiver", "eventId", "order", "kind", "state", "process", "linked", "effect",
     "owner", "recordingSid",
 })  # fmt: skip
@@ -77,15 +84,12 @@ class CallRedaction:
         """Have a call redacted some time after this connection; never raises.
 
         `reason`: why the connection has ended; None = it begins, and a killed process may never
-        tell its end.
+        tell its end. Of the end of a transfer only Twilio knows.
         """
         if (options := use_case.redaction) is None:
             return
-        seconds = SETTLE_SECONDS
-        if reason is None:
-            seconds = float(LONGEST_CALL_SECONDS)
-        elif reason is EndReason.TRANSFER:
-            seconds = TRANSFER_SECONDS
+        goes_on = reason in {None, EndReason.TRANSFER}
+        seconds = LONGEST_CALL_SECONDS if goes_on else SETTLE_SECONDS
         now = self._clock()
         until = int(now) + self._kept_seconds
         item: Item = {
@@ -189,7 +193,7 @@ def _learn(items: Iterable[Item], redactor: Redactor) -> None:
             keywords = {PROFILE, text_in(item, "useCase"), text_in(own, "useCase")}
             names = ("pk", "sk", "pk1", "sk1", "expireAt")
             redactor.learn_profile({n: own[n] for n in own if n not in names}, keywords)
-            redactor.learn({"callerName": item.get("CallerName"), "phone": item.get("From")})
+            redactor.learn({"callerName": item.get("CallerName"), "phone": number_of(item)})
             redactor.learn({"address": [item.get(name) for name in _PLACES]})
             redactor.learn(item.get("variables"))
         elif isinstance(fact, CallerSaid) and fact.means is InputMode.KEYPAD:
@@ -208,7 +212,9 @@ def _redacted(item: Item, redactor: Redactor) -> Item:
     fact = fact_from_item(item) if text_in(item, "sk").startswith(CHAT) else None
     if fact is not None:
         return fact_attributes(redacted_fact(fact, redactor))
-    return {name: redactor.value(item[name], name) for name in item if name not in _LEFT}
+    ours = our_number(item) if item["sk"] == CONNECTION else None
+    names = (name for name in item if name not in _LEFT and item[name] != ours)
+    return {name: redactor.value(item[name], name) for name in names}
 
 
 def _redactor_of(own: Item) -> Redactor:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from random import uniform
+from random import sample, uniform
 
 import structlog
 
@@ -64,20 +64,28 @@ class DueWork:
 
     async def run(self) -> None:
         """Sweep until cancelled."""
+        is_full = False
         while True:
-            await asyncio.sleep(_SWEEP_SECONDS * uniform(0.8, 1.2))  # noqa: S311 no secret
+            pause = _SWEEP_SECONDS * uniform(0.8, 1.2)  # noqa: S311 no secret
+            await asyncio.sleep(pause / 10 if is_full else pause)
+            is_full = False
             try:
-                await self.sweep()
+                is_full = await self.sweep()
             except StoreError as error:
                 log.warning("due_work.sweep_failed", error=type(error).__name__)
 
-    async def sweep(self) -> None:
-        """Do what is due, one after the other. Raises `StoreError`."""
+    async def sweep(self) -> bool:
+        """Do what is due, one after the other; whether there may be more. Raises `StoreError`.
+
+        Two processes that sweep together seldom come to one call at the same time.
+        """
         now = f"{int(self._clock() * 1000):014d}"
-        for item in await self._store.query_index(_INDEX, first=_PAGE):
-            if text_in(item, "sk1").partition("::")[0] <= now:
-                with structlog.contextvars.bound_contextvars(call_sid=text_in(item, "pk")):
-                    await self._do(item)
+        found = await self._store.query_index(_INDEX, first=_PAGE)
+        due = [item for item in found if text_in(item, "sk1").partition("::")[0] <= now]
+        for item in sample(due, len(due)):
+            with structlog.contextvars.bound_contextvars(call_sid=text_in(item, "pk")):
+                await self._do(item)
+        return len(due) == _PAGE
 
     async def _do(self, item: Item) -> None:
         call_sid, work = text_in(item, "pk"), text_in(item, "sk").removeprefix(_PREFIX)

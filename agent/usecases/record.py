@@ -264,7 +264,7 @@ def parse_rest(
         outcome=_outcome(record, {each.name for each in named}, known.usable, errors),
         variables=variables,
         before_call=_before_call(record, variables, errors, unusable_reason),
-        redaction=read_redaction(record.redaction, errors),
+        redaction=read_redaction(record.redaction, record.recording, errors),
         audio=_audio(record.audio, errors),
         offline_script=errors.read_or(partial(_script, record.offlineScript), ""),
         transfer_target=_transfer_target(record, errors),

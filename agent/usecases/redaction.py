@@ -58,10 +58,15 @@ class RedactionOptions(msgspec.Struct, frozen=True, omit_defaults=True, forbid_u
     """Further names of personal values."""
 
 
-def read_redaction(raw: object, errors: RecordErrors) -> RedactionOptions | None:
-    """The table of a record; one that is wrong turns it on, without what is wrong."""
+def read_redaction(raw: object, recording: object, errors: RecordErrors) -> RedactionOptions | None:
+    """The table of a record; one that is wrong turns it on, without what is wrong.
+
+    `recording`: the table of that name.
+    """
     if raw is None:
         return None
+    if recording is not None:
+        errors.remark("redaction: does not reach the recording at Twilio")
     given = table(raw, "redaction", errors)
     read = partial(tolerant, given, RedactionOptions, "redaction", errors)
     return errors.read_or(read, RedactionOptions())
@@ -155,7 +160,7 @@ class Redactor(PersonalValues):
             place = self._placeholder(label, address)
             local, _, domain = address.partition("@")
             forms = [value, address, spell_out(address), f"{local} at {domain}", local]
-        elif kind == "phone":
+        elif kind == "phone" and digits_of(value):
             place, forms = self._replaced(value, kind), [value]
         else:
             place, forms = self._placeholder(label, value.casefold()), [value]

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-from agent.call.history import CallerSaid
+from agent.call.history import CallerSaid, InputMode, Note, Summary
 from agent.cli.evaluation.hosted_service import SETTINGS, hosted
 from agent.cli.evaluation.paced_model import Pace
 from agent.cli.recorded_calls import shown
@@ -25,13 +25,16 @@ from agent.ports import Item, Key, Store
 from agent.scenarios.scenario_files import read_file
 from agent.scenarios.scenario_player import play
 from agent.scenarios.timing import ORDINARY
-from agent.session.call_redaction import CallRedaction
+from agent.session.call_redaction import CallRedaction, redacted_items
 from agent.session.personal_data import delete_personal_data, find_personal_data
 from agent.settings import Settings
 from agent.simulator.virtual_time import run_virtually
 from agent.store.call_state.call_list import CallQuery, search_calls
 from agent.store.call_state.history_loader import load_history
+from agent.store.call_state.journal import fact_item
 from agent.store.memory import MemoryStore
+from agent.usecases import UseCase
+from agent.usecases.redaction import RedactionOptions, Redactor
 from tests.fakes import Clock
 from tests.stores import Stores
 
@@ -100,7 +103,9 @@ def stores_clock() -> Clock:
 
 
 async def _filled(store: Store, items: Mapping[Key, Item]) -> None:
-    await asyncio.gather(*(store.put(item) for item in items.values()))
+    left = list(items.values())
+    for first in range(0, len(left), 50):
+        await asyncio.gather(*(store.put(item) for item in left[first : first + 50]))
 
 
 def _redaction(store: Store, now: float = LATER) -> CallRedaction:
@@ -365,6 +370,30 @@ async def test_a_call_that_is_forgotten_meanwhile_leaves_nothing(
     assert await store.query(call_sid) == []
 
 
+async def test_values_that_another_process_has_added_meanwhile_are_looked_at_again(
+    call_sid: str, items: Mapping[Key, Item]
+) -> None:
+    """They are dropped by the next look."""
+
+    class Rival(MemoryStore):
+        async def put_newer(
+            self, item: Item, *, may_wait: bool = False, beside: Sequence[Item] = ()
+        ) -> bool:
+            if item.get("state") == "done" and item["sequence"] == 2:
+                begun = await self.get(call_sid, "redaction") or {}
+                await super().put_newer({**begun, "sequence": 2})
+            return await super().put_newer(item, may_wait=may_wait, beside=beside)
+
+    store = Rival(lambda: LATER)
+    store.restore(items)
+
+    looks = [await _redaction(store).redact(call_sid) for _ in range(2)]
+
+    own = await store.get(call_sid, "redaction") or {}
+    assert looks == [60, None]
+    assert (own["state"], "values" in own) == ("done", False)
+
+
 async def test_a_call_without_the_table_stays_as_it_is(
     call_sid: str, items: Mapping[Key, Item]
 ) -> None:
@@ -375,3 +404,70 @@ async def test_a_call_without_the_table_stays_as_it_is(
     assert await _redaction(store).redact(call_sid) is None
 
     assert store.snapshot() == before
+
+
+async def test_the_number_that_was_called_is_personal_and_ours_stays() -> None:
+    """Of an outbound call."""
+    ours = "+15550100000"
+    item: Item = {"pk": "CA1", "sk": "connection", "From": ours, "Caller": ours, "To": ZELDA}
+    item |= {"Direction": "outbound-api", "outboundUseCase": "shop", "Called": ZELDA}
+
+    [(_, changed)] = redacted_items([item], Redactor())
+
+    assert changed == {"To": "[number 1]", "Called": "[number 1]"}
+
+
+async def test_what_was_entered_said_by_others_or_stored_by_a_predecessor_is_covered() -> None:
+    keys = fact_item("CA1", 1, 0, CallerSaid("7 3 9 2 1", InputMode.KEYPAD), 0, 0)
+    note = fact_item("CA1", 1, 1, Note("The caller entered 7 3 9 2 1."), 0, 0)
+    summary = fact_item("CA1", 1, 2, Summary("She is at +15557654321.", 0, "code: 73921"), 0, 0)
+    chat = {"role": "user", "content": [{"text": "mail ada@example.org"}]}
+    old: Item = {"pk": "CA1", "sk": "chat::2", "chat": chat}
+    whisper: Item = {"pk": "CA1", "sk": "operator::1", "text": "call 5557654321", "act": "say"}
+
+    changes = redacted_items([keys, note, summary, old, whisper], Redactor())
+
+    said = [change.attributes.get("fact", change.attributes) for change in changes]
+    assert [str(each) for each in said if "[" not in str(each)] == []
+    assert said[0]["text"] == "[number 1]"  # type: ignore[index]
+    assert said[1]["text"] == "The caller entered [number 1]."  # type: ignore[index]
+    assert (said[2]["text"], said[2]["facts"]) == ("She is at [number 2].", "code: [number 1]")  # type: ignore[index]
+    assert said[3]["chat"]["content"] == [{"text": "mail [e-mail 1]"}]  # type: ignore[index]
+    assert said[4] == {"text": "call [number 2]"}
+
+
+async def test_a_record_that_cannot_be_read_is_deleted() -> None:
+    store = MemoryStore(lambda: LATER)
+    listed: Item = {"pk": "CA1", "sk": "listing", "reason": "agent_end"}
+    own: Item = {"pk": "CA1", "sk": "redaction", "state": "due", "sequence": 0}
+    torn: Item = {"pk": "CA1", "sk": "record::000000::000000", "lines": "{Zelda"}
+    for item in (listed, own, torn):
+        await store.put(item)
+
+    await _redaction(store).redact("CA1")
+
+    assert [item["sk"] for item in await store.query("CA1")] == ["listing", "redaction"]
+
+
+async def test_a_table_that_fails_while_it_is_planned_is_logged() -> None:
+    use_case = UseCase("shop", "Sell.", redaction=RedactionOptions())
+
+    with structlog.testing.capture_logs() as logs:
+        await _redaction(_KilledStore(0)).note("CA1", use_case)
+
+    assert [line["event"] for line in logs] == ["redaction.not_planned"]
+
+
+async def test_a_call_to_which_no_socket_comes_is_redacted_too(
+    call_sid: str, items: Mapping[Key, Item]
+) -> None:
+    """It has the caller's number and profile; nobody tells its end, so it waits four hours."""
+    store = MemoryStore(lambda: LATER)
+    kept = ("connection", "redaction")
+    store.restore({key: item for key, item in items.items() if key[1] in kept})
+
+    early = await _redaction(store).redact(call_sid)
+    late = await _redaction(store, NOON + 4 * 3600 + 1).redact(call_sid)
+
+    assert (early, late) == (60, None)
+    assert left_in(await store.query(call_sid)) == []

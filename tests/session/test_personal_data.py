@@ -192,7 +192,9 @@ def bytes_of(folder: Path) -> bytes:
 
 
 async def _filled(store: Store, items: Mapping[Key, Item]) -> None:
-    await asyncio.gather(*(store.put(item) for item in items.values()))
+    left = list(items.values())
+    for first in range(0, len(left), 50):
+        await asyncio.gather(*(store.put(item) for item in left[first : first + 50]))
 
 
 async def _all_of(store: Store, items: Mapping[Key, Item]) -> dict[Key, Item]:
@@ -266,7 +268,7 @@ async def test_what_is_needed_stays_with_what_leads_to_it_wherever_it_is(stores:
     await _one_call(stores[0], NOON - 90_000, ended=True)
     until = {"neededUntil": NOON + 86_400}
     for call_sid in ("CA1", "CA2"):
-        lead = {"pk": f"calls::{ZELDA}", "sk": f"1::{call_sid}", "callSid": call_sid}
+        lead: Item = {"pk": f"calls::{ZELDA}", "sk": f"1::{call_sid}", "callSid": call_sid}
         await stores[0].put(lead)
     await stores[0].put({"pk": "CA1", "sk": "warranty::1", **until})
     await stores[0].put({"pk": "CA2", "sk": "message::1", "linked": ["shelf"]})

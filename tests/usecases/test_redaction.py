@@ -153,5 +153,20 @@ def test_a_table_that_is_wrong_still_turns_redaction_on(
 ) -> None:
     found = RecordErrors()
 
-    assert read_redaction(raw, found) == options
+    assert read_redaction(raw, None, found) == options
     assert [error.partition(":")[0] for error in found.errors] == errors
+
+
+def test_a_recording_beside_it_is_remarked() -> None:
+    found = RecordErrors()
+
+    read_redaction({}, {"channels": "dual"}, found)
+
+    assert found.remarks == ("redaction: does not reach the recording at Twilio",)
+
+
+def test_an_app_user_is_replaced_by_name() -> None:
+    made = Redactor()
+    made.learn({"phone": "client:ada"})
+
+    assert made.text("from client:ada") == "from [number 1]"

@@ -134,7 +134,7 @@ def _form(form: Form, redactor: Redactor) -> Form:
         if isinstance(value, dict):
             return _form(value, redactor)
         if isinstance(value, list):
-            return [_form(one, redactor) if isinstance(one, dict) else one for one in value]
+            return [field(name, one) for one in value]
         return redactor.value(value)
 
     return {name: field(name, value) for name, value in form.items()}
