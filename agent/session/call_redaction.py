@@ -53,7 +53,7 @@ _LOOK_SECONDS, _LONGEST_WAIT_SECONDS = 60.0, 3600.0
 _OUTCOME_SECONDS = 3600.0
 """An outcome that is pending for longer has lost its process."""
 _EVENT_SECONDS = 25 * 3600.0
-"""An event that waits for longer is given up as soon as somebody sends."""
+"""An event that waits for longer is given up as soon as a process sends it."""
 _OWN = ("due::", "lane::", "told::", REDACTION)
 _EVENT = "event::"
 _LEFT = frozenset({

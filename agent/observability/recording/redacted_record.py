@@ -69,7 +69,7 @@ def redacted_record(items: Sequence[Item], redactor: Redactor) -> list[tuple[Ite
             for position, (fact, _) in known.items()
         }
         return [(item, _lines(item, redacted, redactor)) for item in reversed(items)]
-    except RecordError:  # nobody can read it
+    except RecordError:  # it cannot be shown either
         return [(item, "") for item in reversed(items)]
 
 
