@@ -507,8 +507,6 @@ _FAULTS: dict[str, tuple[tuple[str, str, str], ...]] = {
          "a tool without an outcome in the table tells nothing"),
     ),
     "session/call_redaction": (
-        ("                return _LOOK_SECONDS  # another", "                pass  # another",
-         "redaction: of two processes one says what is replaced by what"),
         ('        del done["values"]\n', "",
          "redaction: what is replaced by what is dropped in the end"),
         ("        if sk not in left and (", "        if (",
