@@ -381,6 +381,7 @@ async def running(
                 tasks.create_task(calls.load.watch(), name="lag"),
                 tasks.create_task(calls.outcomes.watch(), name="sockets"),
                 tasks.create_task(calls.outcome_queue.run(), name="outcomes"),
+                tasks.create_task(calls.due_work.run(), name="due work"),
                 tasks.create_task(keep_memory_trimmed(), name="memory"),
                 tasks.create_task(account.auth_tokens.keep(telemetry.count), name="auth token"),
             ]

@@ -24,7 +24,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 CORE = ROOT / "agent"
-_COPIED = ("agent", "tests", "pyproject.toml")
+_COPIED = ("agent", "tests", "configuration", "pyproject.toml")
 _LIMIT_SECONDS = 180
 
 
@@ -505,6 +505,26 @@ _FAULTS: dict[str, tuple[tuple[str, str, str], ...]] = {
     "usecases/tool_event": (
         ("        if effect is SideEffect.NONE:\n", "        if False:\n",
          "a tool without an outcome in the table tells nothing"),
+    ),
+    "session/call_redaction": (
+        ('        del done["values"]\n', "",
+         "redaction: what is replaced by what is dropped in the end"),
+        ("        if sk not in left and (", "        if (",
+         "redaction: an event that waits is delivered whole"),
+    ),
+    "usecases/redaction": (
+        ('"number", digits[-_SAME_DIGITS:])', '"number", digits)',
+         "redaction: one number has one placeholder, with a country code or without"),
+        ("self._plain(part) for at, part", "super().text(part) for at, part",
+         "redaction: numbers are found in the words of other languages"),
+    ),
+    "session/due_work": (
+        ("        elif await self._store.get(call_sid, f\"{_PREFIX}{work}\") is not None:\n",
+         "        else:\n", "due work: of a call that was forgotten nothing is written again"),
+    ),
+    "session/personal_data": (
+        ("            over.pop(text_in(item, \"callSid\"), None)\n", "            pass\n",
+         "forget: what leads to something that stays, stays"),
     ),
     "usecases/outcome_schema": (
         ("return decides if decides in found else None if None in found else not decides",

@@ -263,8 +263,13 @@ class EventDelivery:
                     attempts=attempts,
                 )
         self._count("agent_events_total", receiver=name, outcome=outcome)
-        await self._store.put_newer(after.item())
+        await self._write(after)
         return after
+
+    async def _write(self, event: StoredEvent) -> None:
+        """Write an event, unless it was deleted while it was sent: its caller is forgotten."""
+        if await self._store.get(event.call, event.sk) is not None:
+            await self._store.put_newer(event.item())
 
     def _receiver(self, name: str) -> Receiver:
         for receiver in self.outbox.receivers:
@@ -291,4 +296,4 @@ class EventDelivery:
         for event in events:
             if event.due_at < until:
                 later = replace(event, due_at=until, writes=event.writes + 1)
-                await self._store.put_newer(later.item())
+                await self._write(later)

@@ -69,6 +69,12 @@ _COUNTERS_AND_GAUGES = {
         "Requests to the customer's system before a call was answered."
     ),
     "agent_outcome_requests_total{outcome}": "Calls about whose outcome a model was asked.",
+    "agent_consents_total{use_case,outcome}": (
+        "Calls whose caller is asked for consent, and those in which it was given or refused."
+    ),
+    "agent_due_work_total{work,outcome}": (
+        "Looks at calls that are to be redacted, or whose recording is to be deleted."
+    ),
     "agent_guard_total{use_case,guard}": "Replies stopped by a guard, by its reason.",
     "agent_calls_refused_total{reason}": "Calls refused.",
     "agent_call_resumes_total{cause,outcome}": "Calls resumed on a new socket.",

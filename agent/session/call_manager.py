@@ -29,9 +29,11 @@ from agent.session import Resources, resume
 from agent.session.active_calls import ActiveCalls, RunningCall
 from agent.session.announcements import CallAnnouncer
 from agent.session.call_outcomes import CallOutcomes
-from agent.session.call_recording import CallRecordings
+from agent.session.call_recording import RECORDING, CallRecordings
+from agent.session.call_redaction import CallRedaction
 from agent.session.call_setup import CallSetup
 from agent.session.caller_limits import CallerLimits, caller_of
+from agent.session.due_work import DueWork
 from agent.session.live_config import ConfigDependencies, LiveConfiguration, interned, open_for_call
 from agent.session.observers import SessionObserver, open_observers
 from agent.session.outcome_queue import EndedCall, OutcomeQueue
@@ -83,9 +85,15 @@ class CallManager:
         self.admission = Admission(settings.max_calls, clock, settings.caller_calls_at_once)
         self.speech = SpeechHealth(clock)
         self.outcomes = CallOutcomes(resources.store, self._count, clock)
-        self.recordings = CallRecordings(resources.store, resources.recorder, clock)
+        self.recordings = CallRecordings(
+            resources.store, resources.recorder, clock, settings.recording_days, self._count
+        )
         days = {"days": settings.call_days, "longest_days": settings.record_days}
         self.announcer = CallAnnouncer(resources.store, resources.outbox, clock, **days)
+        kept = max(settings.call_days, settings.record_days) * 86_400
+        self._redaction = CallRedaction(resources.store, clock, kept)
+        works = {call_item.REDACTION: self._redaction.redact, RECORDING: self.recordings.expire}
+        self.due_work = DueWork(resources.store, clock, self._count, works)
         self.outcome_queue = OutcomeQueue(settings, resources, clock)
         self.active_calls = ActiveCalls(self.admission, on_active)
         resources.telemetry.read_gauge("agent_reserved_calls", lambda: self.admission.reserved)
@@ -138,6 +146,7 @@ class CallManager:
         )
         await open_for_call(self.resources.open_model, session.use_case)
         self._complete_later(call_sid, session)
+        self._write_later(self._redaction.note(call_sid, session.use_case), name="redaction")
         greeting = prompt.greeting(session.use_case, profile, session.variables)
         if session.use_case.opening:
             greeting = ""
@@ -204,6 +213,8 @@ class CallManager:
         item, configuration = await reading
         self.admission.note(call_sid, caller_of(item))
         self._write_later(self.announcer.began(item), name="list of calls")
+        use_case = configuration.use_case
+        self._write_later(self._redaction.note(call_sid, use_case), name="redaction")
         attempt = resume.latest_attempt(item)
         if spent.use is TokenUse.AGAIN:
             now, cause = self.clock(), ResumeCause.RECONNECTED
@@ -217,6 +228,8 @@ class CallManager:
         observers = open_observers(
             self.resources, item, configuration, number, recovered.resumption, self.clock()
         )
+        if use_case.opening.question and not number:
+            self._count("agent_consents_total", use_case=use_case.name, outcome="asked")
         if (open_view := self.views.get(call_sid)) is not None:
             observers.add("view", partial(open_view, configuration))
         allowance = self._limits.allowance(item, observers, lambda: configuration.use_case.spending)
@@ -240,6 +253,8 @@ class CallManager:
             if reason is EndReason.ERROR_MODEL or observers.is_unanswered:
                 self.outcomes.failed(call_sid, "model")
             use_case, outcome = configuration.use_case, observers.outcome
+            noting = self._redaction.note(call_sid, use_case, reason)
+            self._write_later(noting, name="redaction")
             told = (reason, tools, outcome.success if outcome else "")
             self._write_later(self.announcer.ended(item, *told), name="list of calls")
             if outcome is not None:

@@ -64,6 +64,8 @@ async def replayed(
         return ReplayReport(fault, NO_RECORD)
     if not lines:
         return ReplayReport(f"{call_sid}: there is no record of this call", NO_RECORD)
+    if any(line.beginning.is_redacted for line in lines):
+        return ReplayReport(f"{call_sid}: the record is redacted, it can only be shown", NO_RECORD)
     now = None
     if with_today:
         setups = CallSetup(settings, resources.store, resources.tool_registry, time)

@@ -5,6 +5,7 @@
     calls::+15550100001      which calls the number has made or received
     usage::+15550100001      places and tokens of the limits
     dial::turns, dial::…     outbound calls
+    recordings::<digest>     links of recorded calls, which do not expire, in the index
     linked                   items elsewhere with the call's SID, whose partitions `linked` names
 
 A partition is taken whole, so what a tool or a later version adds to it is covered. A call whose
@@ -31,7 +32,7 @@ import structlog
 
 from agent.errors import RecordingError
 from agent.ports import Item, Key, Store
-from agent.session.call_recording import CallRecordings
+from agent.session.call_recording import CallRecordings, recordings_of
 from agent.session.caller_limits import usage_partition
 from agent.session.outbound import TURNS, dials_of, turns_of
 from agent.store.call_state.call_item import CONNECTION, UNTRUSTED
@@ -80,7 +81,7 @@ class PersonalData:
 
     def in_progress(self, now: float) -> list[str]:
         """The calls that may still go on: begun lately, and no end of theirs is listed."""
-        return [sid for sid, items in self.calls.items() if _may_go_on(items, now)]
+        return [sid for sid, items in self.calls.items() if may_go_on(items, now)]
 
     def forged(self) -> list[str]:
         """The calls whose number may be forged."""
@@ -120,14 +121,17 @@ async def find_personal_data(store: Store, caller: str) -> PersonalData:
 
     `caller` is an identity, see `agent.usecases.caller_identity.identify`, and not empty.
     """
-    own, leads, usage, turns, dials = await asyncio.gather(
+    own, leads, usage, turns, dials, links = await asyncio.gather(
         store.query(caller),
         store.query(calls_partition(caller)),
         store.query(usage_partition(caller)),
         store.query(TURNS, f"{turns_of(caller)}::"),
         store.query_index(dials_of(caller)),
+        store.query_index(recordings_of(caller)),
     )
-    sids = dict.fromkeys(text_in(item, "callSid") for item in leads if item.get("callSid"))
+    listed = (text_in(item, "callSid") for item in leads)
+    recorded = (text_in(link, "pk") for link in links)  # they do not expire
+    sids = dict.fromkeys(sid for sid in (*listed, *recorded) if sid)
     at_once = asyncio.Semaphore(_AT_ONCE)
 
     async def partition(pk: str) -> list[Item]:
@@ -196,15 +200,19 @@ async def delete_personal_data(
             if left := await delete_outside(items):
                 kept += [Kept(f"call {sid}", line) for line in left]
                 del over[sid]
-    needed = {_key(item): until for item in data.own if (until := _needed_until(item)) > now}
+    found = (*data.own, *data.counted, *chain(*over.values()))
+    needed = {_key(item): until for item in found if (until := _needed_until(item)) > now}
     kept += [Kept("::".join(key), f"needed until {_shown(at)}") for key, at in needed.items()]
-    own = [item for item in data.own if _key(item) not in needed]
-    leads = [
-        item for item in data.leads if text_in(item, "callSid") not in data.calls.keys() - over
-    ]
+    for item in data.counted:  # its call leads to it
+        if _key(item) in needed:
+            over.pop(text_in(item, "callSid"), None)
+    staying = data.calls.keys() - over
+    staying |= {sid for sid, items in over.items() if any(_key(it) in needed for it in items)}
+    leads = [item for item in data.leads if text_in(item, "callSid") not in staying]
     counted = [item for item in data.counted if item.get("callSid") not in going_on]
     deleted: dict[str, int] = {}
-    for items in (counted, list(chain(*over.values())), own, leads):
+    for group in (counted, list(chain(*over.values())), data.own, leads):
+        items = [item for item in group if _key(item) not in needed]
         await _delete_all(store, map(_key, items))
         for item in items:
             kind = _kind(item, data.calls)
@@ -227,7 +235,8 @@ async def _delete_all(store: Store, keys: Iterable[Key]) -> None:
             group.create_task(delete(key), name="deletion")
 
 
-def _may_go_on(items: Sequence[Item], now: float) -> bool:
+def may_go_on(items: Sequence[Item], now: float) -> bool:
+    """Whether the call of these items is in progress at `now`, as far as they tell."""
     by_key = {item["sk"]: item for item in items}
     began = plain(by_key.get(CONNECTION, {}).get("startedMs"))
     is_recent = isinstance(began, int) and began / 1000 > now - LONGEST_CALL_SECONDS

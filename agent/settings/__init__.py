@@ -242,6 +242,7 @@ class Settings:
     log_personal_data: kinds.Flag = _env(_OFF, "log personal data, in keys pii_...")
     record_calls: kinds.Flag = _env(_OFF, "record calls, with all words, for show and replay")
     record_days: kinds.Days = _env(7, "days until a recorded call is deleted")
+    recording_days: kinds.DaysOrNone = _env(30, "days until Twilio's recording is deleted")
     call_days: kinds.Days = _env(1, "days until the words of a call and its listing are deleted")
     order_days: kinds.Days = _env(7, "days until an order, or a booking that is over, is deleted")
     emf_metrics: kinds.Flag = _env(_OFF, "write CloudWatch metrics into the log, if it is JSON")

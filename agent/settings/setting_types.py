@@ -204,6 +204,7 @@ def _model(text: str) -> str:
 
 
 Count = Annotated[int, _between(1, 100_000, "a whole number"), "whole number, 1-100000"]
+DaysOrNone = Annotated[int, _between(0, 3_650, "a whole number"), "whole number, 0-3650; 0 = never"]
 Days = Annotated[int, _between(1, 365, "a whole number"), "whole number, 1-365"]
 Limit = Annotated[int, _between(0, 1_000_000_000, "a whole number (0 = no limit)"), "whole number"]
 Amount = Annotated[float, _between(0.0, MOST_COST, "an amount (0 = no limit)"), "amount of money"]

@@ -22,6 +22,7 @@ from agent.ports import Item, Store
 from agent.usecases.http_tool import HttpTool
 from agent.usecases.model_times import NO_TIMES, ModelTimes
 from agent.usecases.outcome_schema import OutcomeSchema
+from agent.usecases.redaction import RedactionOptions
 from agent.usecases.spending import NO_SPENDING_LIMITS, SpendingLimits
 from agent.usecases.transfer_target import TransferTarget
 from agent.usecases.turn_options import TurnOptions
@@ -88,6 +89,7 @@ class UseCase:
     variables: Mapping[str, str] = field(default_factory=dict)  # by name, with the default
     before_call: HttpTool | None = None  # fills variables before the call is answered
     offline_script: str = ""  # JSON text: the rules of the offline model for this use case
+    redaction: RedactionOptions | None = None  # after the call
     audio: Mapping[str, AudioFile] = field(default_factory=dict)  # by name
     transfer_target: TransferTarget | None = None
     voicemail: str = ""  # for an answering machine on an outbound call; empty = the default

@@ -57,6 +57,7 @@ from agent.usecases.record import (
     Latency,
     ServiceTier,
 )
+from agent.usecases.redaction import RedactionOptions
 from agent.usecases.spending import SpendingLimits
 from agent.usecases.transfer_target import read_transfer_target
 from agent.usecases.turn_options import TurnOptions
@@ -69,7 +70,7 @@ _END = re.compile(r"<<END\+(\d{1,3})>>")
 _SAME = (
     "greeting_known", "handoff_number", "desk", "voicemail", "backup_voice", "backup_transcription",
     "live_edits", "languages", "phrases", "turn_taking", "spending", "audio", "variables",
-    "disclosure", "consent", "recording",
+    "disclosure", "consent", "recording", "redaction",
 )  # fmt: skip
 """Fields of a file that a record holds in camel case."""
 _SAME_OF_MODEL = ("max_tokens", "temperature", "top_p", "guardrail", "service_tier")
@@ -141,6 +142,7 @@ class UseCaseFile(_Strict):
     disclosure: OpeningTable = {}
     consent: OpeningTable = {}
     recording: RecordingOptions | None = None
+    redaction: RedactionOptions | None = None
 
 
 class ProfileFile(_Strict):

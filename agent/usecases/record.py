@@ -36,6 +36,7 @@ from agent.usecases.model_times import ModelTimes
 from agent.usecases.named_tools import KnownTools, named_tools, usable_everywhere
 from agent.usecases.opening_options import opening_remarks, read_opening
 from agent.usecases.outcome_schema import OutcomeSchema, path_faults, read_outcome
+from agent.usecases.redaction import read_redaction
 from agent.usecases.relay_attributes import (
     LANGUAGES_FIELD,
     RECORD_FIELD,
@@ -132,6 +133,7 @@ class _Record(msgspec.Struct):
     disclosure: Any = None
     consent: Any = None
     recording: Any = None
+    redaction: Any = None
     outcome: Any = None
     variables: Any = None
     beforeCall: Any = None  # noqa: N815
@@ -262,6 +264,7 @@ def parse_rest(
         outcome=_outcome(record, {each.name for each in named}, known.usable, errors),
         variables=variables,
         before_call=_before_call(record, variables, errors, unusable_reason),
+        redaction=read_redaction(record.redaction, record.recording, errors),
         audio=_audio(record.audio, errors),
         offline_script=errors.read_or(partial(_script, record.offlineScript), ""),
         transfer_target=_transfer_target(record, errors),

@@ -22,7 +22,9 @@ import pytest
 
 import agent
 from agent.cli.main import main
+from agent.session.call_redaction import CallRedaction
 from agent.settings import Settings
+from agent.store.sqlite import SqliteStore
 from tests import dynamodb
 from tests.servers import TOKEN
 from tests.twilio_api import ACCOUNT, twilio_api
@@ -491,6 +493,28 @@ def test_a_caller_is_handed_out_and_forgotten(run: Run, recorded: str, table: Pa
     assert b"house salad for pickup" not in table.read_bytes()
     assert run("show", recorded)[0] == 1
     assert run("forget", ADA)[1] == ""
+
+
+def test_a_redacted_call_is_shown_with_placeholders_and_not_replayed(
+    run: Run, recorded: str, table: Path
+) -> None:
+    async def redact() -> None:
+        store = await SqliteStore.open(table)
+        await store.put({"pk": recorded, "sk": "redaction", "state": "due", "sequence": 0})
+        assert await CallRedaction(store, time, 86_400).redact(recorded) is None
+        await store.close()
+
+    asyncio.run(redact())
+
+    _, shown, _ = run("show", recorded)
+    _, page, _ = run("show", recorded, "--html")
+    assert "redacted: placeholders stand for personal values" in shown
+    assert "Redacted: placeholders stand for personal values." in page
+    assert run("replay", recorded) == (
+        2, "", f"{recorded}: the record is redacted, it can only be shown\n"
+    )  # fmt: skip
+    assert run("calls", "--caller", ADA)[1].count(recorded) == 1
+    assert ADA not in run("calls")[1]
 
 
 def test_an_order_of_today_is_said_to_stay(run: Run, recorded: str, table: Path) -> None:

@@ -172,6 +172,24 @@ async def test_an_event_that_fails_for_a_day_is_a_dead_letter_and_the_next_one_f
 
 
 @virtually
+async def test_an_event_that_is_deleted_while_it_is_sent_is_not_written_again() -> None:
+    """Its caller is forgotten; those that wait behind one that fails, too."""
+    store = await a_table("crm", "bus")
+    told = Told(seconds=5.0, fails=lambda kind, _: kind == "call.started")
+    process = Process(store, told)
+
+    async with process.delivery.running():
+        await tell(process, STARTED, MOVED)
+        await asyncio.sleep(1)  # virtual: both are being sent
+        for item in await store.query("CA1"):
+            await store.delete("CA1", str(item["sk"]))
+        await asyncio.sleep(600)  # virtual
+
+    assert told.kinds("bus") == ["call.started"]
+    assert await events_of_call(store, "CA1") == []
+
+
+@virtually
 async def test_a_receiver_that_is_gone_gets_no_further_attempt() -> None:
     store, told = await a_table("crm"), Told(fails=lambda *_: True, is_gone=True)
     process = Process(store, told)

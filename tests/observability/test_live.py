@@ -117,15 +117,17 @@ def test_every_query_of_the_dashboard_alert_and_rule_has_data(watched: Watched) 
 def test_every_metric_was_seen_but_a_few(watched: Watched) -> None:
     """So the calls that are played are enough to tell by; what is not seen has a fallback of 0.
 
-    Nothing has a price, no system is asked before a call or told of events, no caller is silent,
-    the table has nothing to repair, no option is refused, no reply is guarded or asked ahead, and
-    each key means something by itself.
+    Nothing has a price, no system is asked before a call or told of events, no caller is silent
+    or asked for consent, the table has nothing to repair, no option is refused, no reply is guarded
+    or asked ahead, no call is redacted, and each key means something by itself.
     """
     assert sorted(watched.without({name: name for name in _metrics()})) == [
         "agent_auth_token_reads_total",
         "agent_bad_requests_total",
         "agent_before_call_total",
         "agent_connections_cut_total",
+        "agent_consents_total",
+        "agent_due_work_total",
         "agent_events_total",
         "agent_guard_total",
         "agent_history_repairs_total",

@@ -12,8 +12,9 @@ from structlog.testing import capture_logs
 from agent.call.actions import StampConsent, StartRecording
 from agent.call.consent import Consent, ConsentMeans
 from agent.errors import RecordingError
-from agent.ports import Item
-from agent.session.call_recording import CallRecordings
+from agent.ports import Item, uncounted
+from agent.session.call_recording import RECORDING, CallRecordings, recordings_of
+from agent.session.due_work import DueWork
 from agent.store.memory import MemoryStore
 from agent.twilio.auth_tokens import AuthTokens
 from agent.twilio.call_recorder import open_recorder
@@ -166,4 +167,67 @@ async def test_a_callers_recorded_calls_are_found(office: Office) -> None:
     await office.starts()
     await office.recordings.carry_out(other, START)
 
-    assert await office.recordings.calls_of(ADA) == [CALL]
+    links = await office.store.query_index(recordings_of(ADA))
+
+    assert [link["pk"] for link in links] == [CALL]
+
+
+def works_of(recordings: CallRecordings, now: float) -> DueWork:
+    return DueWork(recordings.store, lambda: now, uncounted, {RECORDING: recordings.expire})
+
+
+async def test_a_recording_is_deleted_after_its_days_and_its_link_with_it(office: Office) -> None:
+    """By any process, once; another call's stays."""
+    kept = replace(office.recordings, days=30)
+    await replace(office, recordings=kept).starts()
+    office.api.recordings["RE9"] = ("CA" + "2" * 32, "dual")
+    month = 30 * 86_400
+
+    await works_of(kept, NOON + month - 1).sweep()
+    before = len(office.api.recordings)
+    with capture_logs() as logged:
+        for _ in range(2):
+            await works_of(kept, NOON + month).sweep()
+
+    assert before == 2
+    assert list(office.api.recordings) == ["RE9"]
+    assert [(line["event"], line["recordings"]) for line in logged] == [("recording.expired", 1)]
+    assert await office.store.query(CALL) == []
+
+
+async def test_a_recording_that_twilio_does_not_delete_is_tried_again(office: Office) -> None:
+    kept = replace(office.recordings, days=1)
+    await replace(office, recordings=kept).starts()
+    office.api.recording_faults = [(503, 20500)]
+
+    with capture_logs() as logged:
+        await works_of(kept, NOON + 86_400).sweep()
+        link = await office.link()
+        await works_of(kept, NOON + 86_400 + 600).sweep()
+
+    assert "recordingSid" in link
+    assert [line["event"] for line in logged] == ["due_work.failed", "recording.expired"]
+    assert office.api.recordings == {}
+
+
+async def test_a_recording_without_days_is_kept(office: Office) -> None:
+    await office.starts()
+
+    await works_of(office.recordings, NOON + 4_000 * 86_400).sweep()
+
+    assert len(office.api.recordings) == 1
+
+
+async def test_consent_is_counted_once(office: Office) -> None:
+    counted: list[tuple[str, dict[str, str]]] = []
+
+    def count(metric: str, amount: float = 1, /, **labels: str) -> None:
+        counted.append((metric, labels))
+
+    recordings = replace(office.recordings, count=count)
+    item = {**office.item, "useCase": "shop"}
+    for given in (True, False):
+        stamp = StampConsent(Consent(is_given=given, means=ConsentMeans.KEY, version="0"))
+        await recordings.carry_out(item, stamp)
+
+    assert counted == [("agent_consents_total", {"use_case": "shop", "outcome": "given"})]

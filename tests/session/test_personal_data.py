@@ -16,10 +16,12 @@ import structlog
 from agent.call.resumption import ResumeCause
 from agent.cli.evaluation.hosted_service import SETTINGS, HostedService, hosted
 from agent.cli.evaluation.paced_model import Pace
+from agent.events.outbox import SHARDS, EventState, StoredEvent, index_key
 from agent.ports import Item, Key, Store
 from agent.scenarios.scenario_files import read_file
 from agent.scenarios.scenario_player import play
 from agent.scenarios.timing import ORDINARY
+from agent.session.call_recording import recordings_of
 from agent.session.outbound import OutboundCallRecord, record_call, take_turn
 from agent.session.personal_data import (
     Deletion,
@@ -121,8 +123,8 @@ SCENARIOS = {
 }
 KINDS = {
     "apartmentAppointment", "call chat", "call connection", "call effect",
-    "call listing", "call message", "call outcome", "call record", "call resume", "call token",
-    "calls", "dial", "loyalty", "profile", "restaurantOrder", "usage",
+    "call event", "call listing", "call message", "call outcome", "call record", "call resume",
+    "call token", "calls", "dial", "loyalty", "profile", "restaurantOrder", "usage",
 }  # fmt: skip
 
 
@@ -151,6 +153,13 @@ async def _around(store: Store, number: str, words: Sequence[str]) -> None:
     await record_call(store, OutboundCallRecord(number, "+15550100000", words[47]), NOON)
     assert await take_turn(store, f"number::{number}", 3, 3600, NOON)
     await store.put({"pk": number, "sk": f"loyalty::{words[48]}", "points": words[49]})
+    for state, word in zip(EventState, (words[18], words[19], words[20]), strict=True):
+        body = json.dumps({"data": {"caller": number, "deliveryAddress": word}})
+        event = StoredEvent(
+            call_sid, f"crm-{state}", f"evt_{word}", "order.placed", "1", NOON, body, state,
+            NOON + 9_000, NOON, error=f"status 500 {word}",
+        )  # fmt: skip
+        await store.put(event.item())
 
 
 @pytest.fixture(scope="module")
@@ -183,7 +192,9 @@ def bytes_of(folder: Path) -> bytes:
 
 
 async def _filled(store: Store, items: Mapping[Key, Item]) -> None:
-    await asyncio.gather(*(store.put(item) for item in items.values()))
+    left = list(items.values())
+    for first in range(0, len(left), 50):
+        await asyncio.gather(*(store.put(item) for item in left[first : first + 50]))
 
 
 async def _all_of(store: Store, items: Mapping[Key, Item]) -> dict[Key, Item]:
@@ -217,6 +228,10 @@ async def test_an_export_has_all_that_was_planted_and_a_deletion_leaves_nothing_
     assert [word for word in WORDS if word not in exported] == []
     assert ("yj0" in exported, GRACE in exported) == (False, False)
     assert left == items[GRACE]
+    for state in (EventState.WAITING, EventState.DEAD):  # no sweep finds one
+        keys = [index_key(state, shard) for shard in range(SHARDS)]
+        found = [item for key in keys for item in await stores[0].query_index(key)]
+        assert [word for word in (*WORDS, ZELDA) if word in str(found)] == []
     assert (set(deletion.deleted), deletion.kept) == (KINDS, [])
     assert [line["event"] for line in logs] == ["caller_data.deleted"]
     assert (ZELDA in str(logs), len(logs[0]["caller_digest"])) == (False, 16)
@@ -248,6 +263,30 @@ async def test_an_order_in_the_kitchen_stays_until_it_is_not_needed_any_more(
     assert second == Deletion({"restaurantOrder": 1}, [])
 
 
+async def test_what_is_needed_stays_with_what_leads_to_it_wherever_it_is(stores: Stores) -> None:
+    """In the call, and in a partition that only an item of the call names."""
+    await _one_call(stores[0], NOON - 90_000, ended=True)
+    until = {"neededUntil": NOON + 86_400}
+    for call_sid in ("CA1", "CA2"):
+        lead: Item = {"pk": f"calls::{ZELDA}", "sk": f"1::{call_sid}", "callSid": call_sid}
+        await stores[0].put(lead)
+    await stores[0].put({"pk": "CA1", "sk": "warranty::1", **until})
+    await stores[0].put({"pk": "CA2", "sk": "message::1", "linked": ["shelf"]})
+    await stores[0].put({"pk": "shelf", "sk": "parcel::1", "callSid": "CA2", **until})
+
+    first = await _forgotten(stores[0], NOON)
+    second = await _forgotten(stores[0], LATER)
+
+    assert [kept.what for kept in first.kept] == [
+        f"{ZELDA}::restaurantOrder::1", "shelf::parcel::1", "CA1::warranty::1",
+    ]  # fmt: skip
+    assert first.deleted == {"call connection": 1, "call listing": 1}
+    assert second.kept == []
+    assert second.deleted == {
+        "call warranty": 1, "call message": 1, "calls": 2, "parcel": 1, "restaurantOrder": 1,
+    }  # fmt: skip
+
+
 async def test_a_call_in_progress_stays_until_it_is_over(stores: Stores) -> None:
     """Also one whose process was killed, for as long as a call can last."""
     await _one_call(stores[0], NOON - 9_000, ended=False)
@@ -265,10 +304,20 @@ async def test_a_legal_hold_keeps_everything(stores: Stores) -> None:
     await _one_call(stores[0], NOON - 90_000, ended=True)
     await stores[0].merge(ZELDA, "profile", {"legalHold": "case 17"})
 
-    deletion = await _forgotten(stores[0], LATER)
+    asked: list[object] = []
+
+    async def delete_outside(call: Sequence[Item]) -> Sequence[str]:
+        asked.append(call)
+        return ()
+
+    data = await find_personal_data(stores[0], ZELDA)
+    with structlog.testing.capture_logs() as logs:
+        deletion = await delete_personal_data(stores[0], data, LATER, delete_outside)
 
     assert deletion == Deletion({}, [Kept("everything", "legal hold: case 17")])
     assert len(await stores[0].query("CA1")) == 2
+    assert asked == []
+    assert [line["event"] for line in logs] == ["caller_data.deletion_refused"]
 
 
 async def test_a_call_of_a_forged_number_is_deleted_but_not_handed_out(stores: Stores) -> None:
@@ -305,6 +354,23 @@ async def test_what_lies_outside_of_the_table_goes_first_and_its_call_stays_if_i
     assert [deletion.kept for deletion in deletions] == [[Kept("call CA1", reason)], []]
     assert [sum(deletion.deleted.values()) for deletion in deletions] == [1, 3]
     assert asked == [["RE1", None], ["RE1", None]]
+
+
+async def test_a_recorded_call_is_found_when_nothing_else_of_it_is_left(stores: Stores) -> None:
+    """Twilio keeps the recording, and so the table keeps the link."""
+    link: Item = {"pk": "CA1", "sk": "recording", "recordingSid": "RE1"}
+    await stores[0].put({**link, "pk1": recordings_of(ZELDA), "sk1": "2026::CA1"})
+    asked: list[object] = []
+
+    async def delete_outside(call: Sequence[Item]) -> Sequence[str]:
+        asked.append([item["recordingSid"] for item in call])
+        return ()
+
+    data = await find_personal_data(stores[0], ZELDA)
+    deletion = await delete_personal_data(stores[0], data, LATER, delete_outside)
+
+    assert asked == [["RE1"]]
+    assert deletion == Deletion({"call recording": 1}, [])
 
 
 async def test_a_caller_without_data_has_none(stores: Stores) -> None:

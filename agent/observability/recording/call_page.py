@@ -59,6 +59,8 @@ def _heading(form: _Form) -> Iterator[str]:
     began = datetime.fromtimestamp(form["began_ms"] / 1000, UTC)
     caller = form["caller"] or "an unknown caller"
     yield f"{form['use_case'] or 'no use case'}, with {caller}, {began:%Y-%m-%d %H:%M:%S} UTC"
+    if form["redacted"]:
+        yield "Redacted: placeholders stand for personal values."
     if form["fault"]:
         yield f"The record cannot be used: {form['fault']}"
     for line in form["lines"]:

@@ -94,6 +94,8 @@ class Beginning:
     webhook: Mapping[str, str]
     """The numbers and identifiers of the call, as in the session item."""
     profile: Mapping[str, object] = field(default_factory=dict)
+    is_redacted: bool = False
+    """Placeholders stand for personal values (`agent.observability.recording.redacted_record`)."""
 
 
 def event_form(event: Event) -> Form:
@@ -141,6 +143,7 @@ def beginning_from(raw: object) -> Beginning:
                 began_ms,
                 converted(rest.get("webhook") or {}, dict[str, str]),
                 converted(rest.get("profile") or {}, dict[str, object]),
+                is_redacted=rest.get("is_redacted") is True,
             )
         case _:
             raise RecordError("record: the beginning cannot be read")
@@ -301,7 +304,7 @@ def read_chunks(items: Iterable[Mapping[str, object]]) -> list[RecordedConnectio
         generation, number = whole_number(connection, LARGEST), whole_number(chunk, LARGEST)
         if generation is None or number is None:
             raise RecordError("record: a chunk has a key that is none")
-        forms = list(_forms(item))
+        forms = list(forms_of(item))
         if generation not in found:
             begin, *forms = forms
             if number or "begin" not in begin:
@@ -339,7 +342,8 @@ def facts_of(connection: RecordedConnection) -> dict[int, tuple[Fact, float]]:
     return facts
 
 
-def _forms(item: Mapping[str, object]) -> Iterator[Form]:
+def forms_of(item: Mapping[str, object]) -> Iterator[Form]:
+    """The lines of a chunk; raises `RecordError`."""
     for text in str(item.get("lines", "")).split("\n"):
         try:
             yield converted(json.loads(text), dict[str, object])

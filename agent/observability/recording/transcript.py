@@ -71,6 +71,7 @@ class CallTranscript:
     connections: list[RecordedConnection]
     fault: str
     outcome: CallOutcome | None = None
+    is_redacted: bool = False
 
     def since_beginning(self, one: RecordedConnection) -> float:
         return max(0.0, one.beginning.began_ms - (self.began_ms or one.beginning.began_ms))
@@ -78,7 +79,8 @@ class CallTranscript:
 
 async def read_transcript(store: Store, call_sid: str) -> CallTranscript | None:
     """A call with its facts and its record; None if the table has nothing of it."""
-    item = await store.get(call_sid, session.CONNECTION) or {}
+    keys = [(call_sid, session.CONNECTION), (call_sid, session.REDACTION)]
+    item, redaction = (found or {} for found in await store.get_many(keys))
     chats = await store.query(call_sid, CHAT)
     resumes = await store.query(call_sid, _RESUMES)
     numbers = (whole_number(str(one["sk"]).removeprefix(_RESUMES), LARGEST) for one in resumes)
@@ -98,8 +100,9 @@ async def read_transcript(store: Store, call_sid: str) -> CallTranscript | None:
     began_ms = whole_number(str(plain(webhook.get("startedMs"))), LARGEST) or 0
     caller = session.identity_of(webhook)
     outcome = await read_outcome_of(store, call_sid)
+    is_redacted = redaction.get("state") == session.REDACTED
     call = CallTranscript(
-        call_sid, use_case, caller, began_ms, [], causes, connections, fault, outcome
+        call_sid, use_case, caller, began_ms, [], causes, connections, fault, outcome, is_redacted
     )
     call.entries.extend(_entries_of(call, chats))
     return call
@@ -165,6 +168,7 @@ def transcript_json(call: CallTranscript) -> str:
         ],
         "resumes": call.causes,
         "outcome": outcome_form(call.outcome) if call.outcome else None,
+        "redacted": call.is_redacted,
         "fault": call.fault,
     }
     return escaped(text_of(form))
@@ -214,6 +218,8 @@ def _heading(call: CallTranscript) -> Iterator[str]:
     yield plain_text(call.call_sid)
     caller = plain_text(call.caller) or "an unknown caller"
     yield f"{plain_text(call.use_case) or 'no use case'}, with {caller}{began}"
+    if call.is_redacted:
+        yield "redacted: placeholders stand for personal values"
     if call.fault:
         yield f"the record cannot be used: {call.fault}"
     elif not call.connections:

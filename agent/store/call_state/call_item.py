@@ -30,6 +30,10 @@ from agent.usecases.record import CONFIGURATION
 from agent.usecases.validation import plain
 
 CONNECTION = "connection"
+REDACTION = "redaction"
+"""Sort key of the item of a call that is redacted, or will be (`agent.session.call_redaction`)."""
+REDACTED = "done"
+"""Its `state` when all of the call is."""
 CALL_SECONDS = 24 * 3600
 """How long items of a call are kept, but for those with a retention of their own."""
 TOKEN_ATTRIBUTES = ("socketToken", "socketTokenExpireAt")

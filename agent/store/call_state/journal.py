@@ -78,18 +78,25 @@ def fact_item(
 
     `started_ms`, in epoch milliseconds, is the same for all of the call, also after a resume.
     """
-    item: Item = {
+    return {
         "pk": call_sid,
         "sk": f"{CHAT}{started_ms:013d}{position:06d}",
-        "chat": _message(fact),
         "position": position,
         "sequence": sequence,
-        "fact": {"kind": _NAMES[type(fact)], **msgspec.to_builtins(fact)},
+        **fact_attributes(fact),
         "expireAt": expire_at,
     }
+
+
+def fact_attributes(fact: Recorded) -> Item:
+    """The attributes of an item that tell the fact."""
+    told: Item = {
+        "chat": _message(fact),
+        "fact": {"kind": _NAMES[type(fact)], **msgspec.to_builtins(fact)},
+    }
     if isinstance(fact, ToolUsed) and fact.result is not None:
-        item["chatResult"] = _result_message(fact.result)
-    return item
+        told["chatResult"] = _result_message(fact.result)
+    return told
 
 
 def fact_from_item(item: Mapping[str, object]) -> Recorded | None:

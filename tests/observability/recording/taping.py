@@ -12,7 +12,13 @@ from agent.call.events import EndReason, Event
 from agent.call.resumption import Resumption
 from agent.observability.call_summary import VersionStamp
 from agent.observability.recording.record_writer import open_records
-from agent.observability.recording.serialization import Beginning, RecordedConnection, read_record
+from agent.observability.recording.serialization import (
+    RECORD,
+    Beginning,
+    RecordedConnection,
+    read_chunks,
+)
+from agent.ports import Item
 from agent.store.memory import MemoryStore
 from tests.fakes import moment
 
@@ -40,9 +46,14 @@ class Tape:
 
 async def taped(tapes: Sequence[Tape]) -> list[RecordedConnection]:
     """These lines after they were in the table."""
+    return read_chunks(await chunks(tapes))
+
+
+async def chunks(tapes: Sequence[Tape]) -> list[Item]:
+    """The items of the record with these lines."""
     store = MemoryStore()
     await write(store, tapes)
-    return await read_record(store, "CA1")
+    return await store.query("CA1", RECORD)
 
 
 async def write(store: MemoryStore, tapes: Sequence[Tape]) -> None:
