@@ -650,9 +650,9 @@ _FAULTS: dict[str, tuple[tuple[str, str, str], ...]] = {
     "call/commitment_sources": (
         ("return self._history.first > 0 or any(done) or any(told)", "return True",
          "11: a claim needs a tool that did it"),
-        ("            if (numbers := self.read.get((text, language))) is None:\n",
-         "            if (numbers := self.read.get((text[:9], language))) is None:\n",
-         "11: numbers of a text are read once, and not those of another"),
+        ("numbers = self.read[text, language] = all_numbers(text, language)",
+         "numbers = self.read[text, language] = all_numbers(text, \"\")",
+         "11: what was said is read in the language of the call"),
     ),
     "call/speech_guard": (
         ("if held and self._is_unsupported(sentence):", "if False:",

@@ -199,6 +199,13 @@ def test_prices_of_a_result_add_up_to_a_total() -> None:
     assert said(guard(used(result)), "That is $12.65.") == "That is $12.65."
 
 
+def test_a_number_in_words_of_the_caller_is_known_in_the_language_of_the_call() -> None:
+    judge = guard(CallerSaid("Das waren zweitausendvierhundert Euro."), language="de-DE")
+
+    assert said(judge, "Ja, 2400 Euro.") == "Ja, 2400 Euro."
+    assert said(guard(language="de-DE"), "Ja, 2400 Euro.") == "Ja,"
+
+
 def test_small_prices_do_not_add_up_to_a_large_one() -> None:
     judge = guard()
 
