@@ -27,6 +27,7 @@ ROOT = Path(__file__).parents[2]
 SCREENSHOTS = ROOT / "build" / "screenshots"
 expect.set_options(timeout=HANG_SECONDS * 1000)
 _GRAVE = {"serious", "critical"}
+_ONLY_THIS_MACHINE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1"
 
 
 @asynccontextmanager
@@ -88,7 +89,7 @@ async def opened(
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=shutil.which("chromium"),
-            args=["--no-sandbox", "--use-fake-device-for-media-stream"],
+            args=["--no-sandbox", "--use-fake-device-for-media-stream", _ONLY_THIS_MACHINE],
         )
         context = await browser.new_context(
             color_scheme=scheme,

@@ -141,13 +141,15 @@ async def test_words_are_typed_where_the_browser_has_no_speech(table: Path) -> N
     assert is_hidden == (True, True)
 
 
-async def test_edited_prompt_and_model_count_from_the_next_turn(table: Path) -> None:
+async def test_edited_prompt_counts_in_the_call(table: Path) -> None:
+    """From the next turn, or the one after it if reading it takes longer than 100 ms."""
     async with process(table) as origin, opened(f"{origin}/phone", SPEECH) as page:
         await call(page)
         await page.get_by_label("Prompt of this call").fill("Be brief.")
         await page.get_by_role("button", name="Use from the next turn").click()
         await expect(page.locator("#edited")).to_have_text("prompt counts from the next turn")
         await say(page, "a large pepperoni pizza", answer="?")
+        await say(page, "for pickup please", answer="?")
         await page.locator("#request-details > summary").click()
         await expect(page.locator("#request")).to_contain_text('"system": "Be brief."')
 

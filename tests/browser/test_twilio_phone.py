@@ -121,6 +121,7 @@ async def phone(
         await page.get_by_label("Identity").fill("ada_1")
         await page.get_by_role("button", name="Call", exact=True).click()
         yield page
+        await page.goto("about:blank")  # the SDK tells nothing more
         await page.unroute_all(behavior="ignoreErrors")
 
 
