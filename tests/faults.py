@@ -243,8 +243,6 @@ _FAULTS: dict[str, tuple[tuple[str, str, str], ...]] = {
          "each turn may go on after a noise"),
         ("        self._rest, self._has_gone_on = \"\", True\n",
          "        self._rest = \"\"\n", "a noise stops the agent once, then it stays silent"),
-        ("        self._asked_at = None  # a nod",
-         "        pass  # a nod", "a nod to words that were cut confirms nothing"),
         ("        self._has_retried = self._has_gone_on = self._has_been_stopped = False\n"
          "        return", "        return", "7: each turn may be tried once more"),
         ("return [*noted, *self.ask(self._reply.choice)], Then.AWAIT",

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import dropwhile
 
 from agent.call.actions import Action, Record
-from agent.call.history import AgentSaid, CallerBegan, CallerSaid, History, InputMode
+from agent.call.history import AgentSaid, CallerBegan, CallerSaid, Fact, History, InputMode
 from agent.call.keypad import Keypad
 from agent.call.timers import Timer, TimerSet
 from agent.call.utterance_analysis import questions, repeats, retells
@@ -81,10 +81,8 @@ class CallerInput:
 
     @property
     def _being_answered(self) -> str:
-        """The caller's latest words, if nothing follows them but words of the agent, not cut."""
-        facts = reversed(list(self._history))
-        rest = dropwhile(lambda fact: isinstance(fact, AgentSaid) and not fact.is_cut, facts)
-        said = next(rest, None)
+        """The caller's latest words, if nothing follows them but an answer that was not cut."""
+        said = next(dropwhile(_is_whole_answer, reversed(list(self._history))), None)
         return said.text if isinstance(said, CallerSaid) else ""
 
     def _is_same_utterance(self, said: str, text: str) -> bool:
@@ -93,3 +91,8 @@ class CallerInput:
 
     def _append(self, said: CallerSaid) -> Action:
         return Record(self._history.append(said), said)
+
+
+def _is_whole_answer(fact: Fact) -> bool:
+    """An apology is none: the caller is asked to say it again."""
+    return isinstance(fact, AgentSaid) and fact.is_answer and not fact.is_cut

@@ -178,7 +178,6 @@ class Turn:
         self._rest, self._has_gone_on = "", True
         if self._rest_is_all or self._tools.collector:
             return said, Then.END_TURN
-        self._asked_at = None  # a nod to words that were cut confirms nothing
         return [*said, self.add_note(GO_ON), *self.ask()], Then.AWAIT
 
     def stop_caller(self) -> list[Action]:

@@ -240,6 +240,17 @@ def test_a_noise_stops_the_agent_once() -> None:
     assert Timer.YIELD not in call.running
 
 
+def test_each_turn_goes_on_once_after_a_noise() -> None:
+    call = cut_short()
+    call.happens(it.caller_off())
+    call.fires(Timer.YIELD)
+    call.happens(it.agent_on(), it.agent_off(), it.spoke("And a drink?"))
+    call.happens(it.delta(2, f"We have cola {REST}"), it.finished(2), it.agent_on(), it.caller_on())
+    call.happens(it.interrupted("We have cola"), it.caller_off())
+
+    assert it.spoken(call.fires(Timer.YIELD)) == [REST]
+
+
 def test_a_nod_that_stops_the_agent_does_not_take_the_turn() -> None:
     call = cut_short()
 
