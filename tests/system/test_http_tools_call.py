@@ -42,8 +42,8 @@ SCRIPT = {
 
 def example(origin: str = ORIGIN) -> str:
     page = (ROOT / "docs" / "build" / "http-tools.md").read_text(encoding="utf-8")
-    (table,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
-    return str(table).replace(ORIGIN, origin)
+    tool, _event = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    return str(tool).replace(ORIGIN, origin)
 
 
 def written(configuration: Path, origin: str = ORIGIN) -> Path:

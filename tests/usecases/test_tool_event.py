@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
+from pathlib import Path
+
 import pytest
 
 from agent.errors import UseCaseError
@@ -41,3 +45,14 @@ def test_a_tool_without_effect_has_no_event() -> None:
 
     with pytest.raises(UseCaseError, match=r"T\.event: needs a tool with a side effect"):
         read_http_tools({"T": look}, "http_tools")
+
+
+def test_the_example_of_the_documentation_is_an_event() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "build" / "http-tools.md").read_text("utf-8")
+    *_, example = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    [(name, declared)] = tomllib.loads(example)["http_tools"].items()
+
+    [tool] = read_http_tools({name: {**POST, **declared}}, "http_tools")
+
+    assert tool.event is not None
+    assert tool.event.kind == "custom.table_reserved"
