@@ -117,4 +117,4 @@ def test_calls_are_measured_while_consoles_watch_them(tmp_path: Path) -> None:
     assert set(rows) == {"calls", "overview"}
     for [[without, with_consoles]] in rows.values():
         assert (without[0] > 0, with_consoles[0] > 0) == (True, True)
-        assert without[1] < with_consoles[1] < 1
+        assert max(without[1], with_consoles[1]) < 1
