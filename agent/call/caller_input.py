@@ -3,8 +3,8 @@
 That the caller has begun is recorded before the words or all keys are there, so that the agent asks
 for them if the connection is lost in between. Words that speech recognition gives again within
 `REPEAT_MS` replace the earlier ones, if the agent has done nothing since; a sentence that is given
-again while it is answered changes nothing, however fast the answer was. Keys are those of
-`agent.call.keypad`.
+again while it is answered changes nothing, however fast the answer was. After the answer the caller
+says it anew. Keys are those of `agent.call.keypad`.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ class CallerInput:
     keypad: Keypad
     _question: str = ""  # what the agent had said when the caller's last words came
     _since: int = 0  # position after the last words that need no answer
+    _heard_out: int = 0  # position after the last words that the caller has heard to the end
 
     @property
     def unanswered(self) -> tuple[str, str]:
@@ -71,6 +72,10 @@ class CallerInput:
         """The words so far need no answer."""
         self._since = len(self._history)
 
+    def note_heard_out(self) -> None:
+        """All that the agent has said was heard: equal words that follow are said again."""
+        self._heard_out = len(self._history)
+
     @property
     def _replaceable(self) -> str | None:
         said = self._history.last_said
@@ -81,7 +86,9 @@ class CallerInput:
 
     @property
     def _being_answered(self) -> str:
-        """The caller's latest words, if nothing follows them but an answer that was not cut."""
+        """The caller's latest words, if nothing follows them but an answer that is being heard."""
+        if len(self._history) == self._heard_out:
+            return ""
         said = next(dropwhile(_is_whole_answer, reversed(list(self._history))), None)
         return said.text if isinstance(said, CallerSaid) else ""
 

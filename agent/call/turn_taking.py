@@ -193,7 +193,8 @@ class TurnTaking:
             case Playback.AGENT_ON:
                 return self._note_playing(), False
             case Playback.AGENT_OFF:
-                stopped = self._note_played_out()
+                if stopped := self._note_played_out():
+                    self._input.note_heard_out()
                 return stopped, bool(stopped)
             case Playback.CALLER_ON:
                 self.caller_is_speaking = True

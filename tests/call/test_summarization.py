@@ -710,7 +710,6 @@ def test_whatever_models_answer_a_number_of_the_caller_is_read_in_every_later_re
         while actions and isinstance(actions[-1], Summarize) and answers:
             actions = call.happens(ev.Summarized(actions[-1].summary, answers.pop()))
         call.happens(it.agent_off())
-        call.fires(Timer.REPEAT)
 
 
 words = st.text(max_size=60)

@@ -111,6 +111,15 @@ def test_a_sentence_said_again_into_the_answer_is_new(event: it.Step) -> None:
     assert said(call) == ["Two pizzas please.", "Two pizzas please."]
 
 
+def test_a_sentence_said_again_after_a_short_answer_is_new() -> None:
+    call = it.thinking("Are you open today?")
+    call.happens(it.delta(1, "Yes."), it.finished(1), it.agent_on(), it.agent_off())
+
+    actions = call.happens(it.spoke("Are you open today?"))
+
+    assert it.caller_text(actions) == "Are you open today?"
+
+
 def test_a_sentence_said_again_after_an_apology_is_new() -> None:
     """The apology asks for it; and a model that failed may work now."""
     call = it.thinking("Are you open today?")
