@@ -37,8 +37,8 @@ from tests.scripted import (
 END, TOOLS = StopReason.END, StopReason.TOOLS
 LOOK = ToolCall("tool00001", "look_up", "{}")
 BRIEF = CallConfig(greeting="Hello.", tools={"look_up": ToolSpec("look_up", "Looks it up.", "{}")})
-SPOKE = ev.CallerSpoke("Are you open?")
-PARTLY, ELSE = ev.CallerSpoke("are you open?", False), ev.CallerSpoke("Are you near?")
+SPOKE, NEAR = ev.CallerSpoke("Are you open?"), ev.CallerSpoke("Are you near?")
+PARTLY = ev.CallerSpoke("are you open?", False)
 YES: Sequence[Step] = [0.7, "Yes, ", 0.2, "until nine. ", 1.1, "Bye.", END]
 LOOKS: Sequence[Step] = [0.4, LOOK, TOOLS]
 ANSWERED, CUT = ("answered", 0, False), ("interrupted", 0, False)
@@ -125,7 +125,7 @@ CALLS = {
         turns=[(2.3, 0.0)],
         outcomes=[("answered", 1, False)],
     ),
-    "asked ahead and discarded": Call([(1.6, PARTLY), (2.3, ELSE)], turns=[(2.3, 0.0)]),
+    "asked ahead and discarded": Call([(1.6, PARTLY), (2.3, NEAR)], turns=[(2.3, 0.0)]),
     "words that go on": Call(
         [(2.0, ev.CallerSpoke("I would like a")), (2.3, ev.CallerSpoke("pizza please."))],
         turns=[(2.3, 0.0)],
@@ -153,7 +153,7 @@ CALLS = {
         turns=BROKEN_INTO[:1],
         outcomes=[CUT],
     ),
-    "new words": Call([(2.0, SPOKE), (3.3, SPOKE)], turns=BROKEN_INTO, outcomes=[CUT, ANSWERED]),
+    "new words": Call([(2.0, SPOKE), (3.3, NEAR)], turns=BROKEN_INTO, outcomes=[CUT, ANSWERED]),
     "key": Call(
         [(2.0, SPOKE), (3.3, ev.CallerPressed("1"))],
         turns=BROKEN_INTO,

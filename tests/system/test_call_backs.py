@@ -18,7 +18,7 @@ from agent.simulator.virtual_time import run_virtually
 from tests.shipped import CONFIGURATION
 
 pytestmark = pytest.mark.usefixtures("plain_logging")
-SCENARIOS = CONFIGURATION / "use-cases" / "restaurantOrderingUseCase" / "scenarios"
+SCENARIOS = Path(__file__).parent / "call_backs"
 CALLED_BACK = {
     "pk": "restaurantOrderingUseCase",
     "sk": "configuration",
