@@ -88,6 +88,7 @@ async def test_an_earlier_call_is_shown_in_light_dark_and_narrow(
     await order(server)
     async with opened(url_of(server), scheme=scheme, width=width, password=SECRET) as page:
         await expect(page.get_by_text("1 of 1 processes answer")).to_be_visible()
+        await expect(page.get_by_role("button", name="Replay")).to_be_hidden()
         await kept(page, f"console-overview-{scheme}-{width}")
         faults = await grave_faults(page)
         await page.get_by_role("button", name=BOB).click()
