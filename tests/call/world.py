@@ -351,6 +351,8 @@ class World:
 
     def _learn(self, event: ev.Event) -> None:
         """What the world knows of an event before the conversation answers."""
+        if isinstance(event, ev.CallConfigChanged):  # counts from the beginning if it comes before
+            self.config = event.config
         if self._is_stale(event):
             return
         match event:
@@ -365,8 +367,6 @@ class World:
                 del self.timers[timer]
                 if timer is Timer.CLOSING:
                     self.is_gone = True
-            case ev.CallConfigChanged(config):
-                self.config = config
             case ev.Summarized() | ev.SummaryFailed():
                 self.awaited_summary = None
             case ev.CallEnded():
