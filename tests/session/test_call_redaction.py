@@ -370,6 +370,49 @@ async def test_a_call_that_is_forgotten_meanwhile_leaves_nothing(
     assert await store.query(call_sid) == []
 
 
+async def test_a_search_finds_no_value_that_was_redacted(
+    stores: Stores, call_sid: str, items: Mapping[Key, Item]
+) -> None:
+    """Also where the texts of the call were in an index before."""
+    await _filled(stores[0], items)
+
+    async def found() -> list[str]:
+        async def is_found(text: str) -> bool:
+            return bool(await search_calls(stores[0], CallQuery(*_DAY, text=text)))
+
+        return [text for text in (*PLANTED, "garlic knots") if await is_found(text)]
+
+    before = await found()
+    await _redaction(stores[0]).redact(call_sid)
+
+    assert {"zelda", "4111", "garlic knots"} <= {*before}
+    assert await found() == ["garlic knots"]
+
+
+async def test_a_process_whose_values_came_second_writes_nothing_else(
+    call_sid: str, items: Mapping[Key, Item]
+) -> None:
+    """The placeholders of a call are those of one process."""
+
+    class Second(MemoryStore):
+        async def put_newer(
+            self, item: Item, *, may_wait: bool = False, beside: Sequence[Item] = ()
+        ) -> bool:
+            if item.get("state") == "begun":
+                await super().put_newer({**item, "values": "{}"})
+            return await super().put_newer(item, may_wait=may_wait, beside=beside)
+
+    store = Second(lambda: LATER)
+    store.restore(items)
+
+    assert await _redaction(store).redact(call_sid) == 60
+
+    kept = {**store.snapshot()}
+    own = (call_sid, "redaction")
+    assert kept.pop(own)["values"] == "{}"
+    assert kept == {key: item for key, item in items.items() if key != own}
+
+
 async def test_values_that_another_process_has_added_meanwhile_are_looked_at_again(
     call_sid: str, items: Mapping[Key, Item]
 ) -> None:
