@@ -158,6 +158,8 @@ _FAULTS: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("config.language):\n            self._tag, self._prompts = \"\", 0\n",
          "config.language):\n",
          "a sentence in the language of the call breaks the row"),
+        ("return [*discarded, SwitchLanguage(", "return [SwitchLanguage(",
+         "8: nothing that was asked ahead goes on in another language"),
     ),
     "call/operator_acts": (
         ("        left, self._has_call = self._leave(), True\n",

@@ -48,8 +48,8 @@ class CallerLanguage:
         config = self._turn.config
         if not language or self._lifecycle.phase is not Phase.OPEN:
             return []
-        self._turn.set_config(config.in_language(language))
-        return [SwitchLanguage(language, config.hears_any_language)]
+        discarded = self._turn.set_config(config.in_language(language))
+        return [*discarded, SwitchLanguage(language, config.hears_any_language)]
 
     def change(self, event: CallerSpoke) -> str:
         """The tag that the call changes to with these words; empty = it does not change.

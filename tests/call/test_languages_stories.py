@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 import pytest
 
 from agent.call import events as ev
-from agent.call.actions import Handoff, Record, Speak, SwitchLanguage
+from agent.call.actions import DiscardReply, Handoff, Record, Speak, SwitchLanguage
 from agent.call.built_in_phrases import phrases_in
 from agent.call.config import Phrases
 from agent.call.events import EndReason
@@ -53,6 +53,16 @@ def test_one_long_prompt_in_another_language_changes_the_call() -> None:
     actions = call.happens(says("hola, quisiera pedir una pizza grande de pepperoni", "es-MX"))
 
     assert actions[0] == SwitchLanguage("es-US")
+
+
+def test_a_reply_that_was_asked_ahead_is_discarded_when_the_call_changes() -> None:
+    call, words = it.listening(BILINGUAL), "hola, quisiera pedir una pizza grande de queso"
+    call.happens(replace(says(words, "es"), is_final=False), Timer.SPECULATION)
+
+    actions = call.happens(says(words, "es"))
+
+    assert actions[:2] == [DiscardReply(1), SwitchLanguage("es-US")]
+    assert it.question(actions).reply == 2
 
 
 @pytest.mark.parametrize("words", ["ok", "Okay.", "no", "Anna Müller", "uno dos tres cuatro cinco"])

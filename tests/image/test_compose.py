@@ -89,7 +89,7 @@ async def test_full_profile_takes_a_call_that_prometheus_and_grafana_show(
         heard = await order(twilio)
         prometheus = Prometheus(f"http://127.0.0.1:{ports.prometheus}", http)
         counted = await prometheus.until(f"sum(agent_calls_total{SERIES}) > 0")
-        recorded = await prometheus.ask("voice_agent:calls:limit")
+        recorded = await prometheus.until("voice_agent:calls:limit")
         sick = await prometheus.sick_rules()
         grafana = f"http://127.0.0.1:{ports.grafana}/api"
         health = await _json(http, f"{grafana}/health")
