@@ -41,6 +41,11 @@ class CallerInput:
         return self._history.unanswered(self._since), self._history.question
 
     @property
+    def spoken(self) -> str:
+        """Those of the unanswered words that the caller has not typed."""
+        return self._history.unanswered(self._since, {InputMode.SPEECH})
+
+    @property
     def heard(self) -> str:
         """What the caller answers."""
         return self._history.asked

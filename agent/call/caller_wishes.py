@@ -62,9 +62,11 @@ class CallerWishes:
     _has_refused: bool = False
 
     def grant(self, given: CallerInput, language: str, config: CallConfig) -> Granted | None:
-        """What the caller's words since the agent's last ones ask for; None = ask the model."""
-        said, asked = given.unanswered
-        is_wish = asks_for_person(said, asked, language)
+        """What the caller's words since the agent's last ones ask for; None = ask the model.
+
+        Keys before them ask for nothing else: callers press some to reach a person.
+        """
+        is_wish = asks_for_person(given.spoken, given.unanswered[1], language)
         return self.find_person(config) if is_wish else None
 
     def find_person(self, config: CallConfig) -> Granted | None:

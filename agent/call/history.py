@@ -14,7 +14,7 @@ kept, and are the same objects in the next request.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import dropwhile, takewhile
@@ -151,11 +151,12 @@ class History:
         last = self._facts[-1] if self._facts else None
         return last if isinstance(last, CallerSaid) else None
 
-    def unanswered(self, since: int) -> str:
+    def unanswered(self, since: int, means: Set[InputMode] = frozenset(InputMode)) -> str:
         """What the caller has said since this position, and since the agent's last words."""
         latest = self._facts[max(0, since - self.first) :]
         said = takewhile(lambda fact: isinstance(fact, CallerSaid), reversed(latest))
-        return " ".join(reversed([fact.text for fact in said if isinstance(fact, CallerSaid)]))
+        words = (one for one in said if isinstance(one, CallerSaid) and one.means in means)
+        return " ".join(reversed([fact.text for fact in words]))
 
     @property
     def asked(self) -> str:

@@ -106,6 +106,13 @@ class GuardRules:
     last_answer: str = ""
     """What must not be said again as a whole (`agent.call.last_answer`)."""
 
+    @property
+    def tables(self) -> list[tuple[str, CommitmentWords]]:
+        """Those of the caller and the session, by BCP 47 tag: a model may answer in either."""
+        tags = {primary(each) or "en": each for each in (self.session, self.language)}
+        found = ((tag, commitment_words(tag)) for tag in tags.values())
+        return [(tag, table) for tag, table in found if table is not None]
+
 
 @dataclass(slots=True)
 class SpeechGuard:
@@ -221,28 +228,33 @@ class SpeechGuard:
         begun = squeezed(self._sentence)
         if _is_long(self._sentence) and any(each.startswith(begun) for each in self._said):
             return True
-        table = commitment_words(self.rules.language)
-        if self.rules.sources is None or table is None:
+        if self.rules.sources is None:
             return False
-        digits = _LONE_ONE.sub(" ", in_digits(self._sentence, self.rules.language))
-        claims = table.claims.search(words_of(self._sentence)) is not None
-        return claims or _NUMBER.search(digits) is not None
+        line = words_of(self._sentence)
+        return any(
+            table.claims.search(line) or _has_number(self._sentence, language)
+            for language, table in self.rules.tables
+        )
 
     def _is_unsupported(self, sentence: str) -> bool:
-        rules, table = self.rules, commitment_words(self.rules.language)
-        if rules.sources is None or table is None:
+        sources, tables, line = self.rules.sources, self.rules.tables, words_of(sentence)
+        if sources is None:
             return False
-        line = words_of(sentence)
-        is_claim = table.claims.search(line) and not table.no_claim.search(line)
-        if is_claim and "?" not in sentence:
-            known = rules.sources.supports_claim(table, rules.specs)
-            if not known:
-                return True
-        digits = in_digits(sentence, rules.language)
-        prices, times = _prices(digits, table), _times(digits, table)
+        claims = [
+            table
+            for _, table in tables
+            if table.claims.search(line) and not table.no_claim.search(line)
+        ]
+        known = (sources.supports_claim(table, self.rules.specs) for table in claims)
+        if "?" not in sentence and not all(known):
+            return True
+        read = [(in_digits(sentence, tag), table) for tag, table in tables]
+        prices = (each for digits, table in read for each in _prices(digits, table))
+        times = (each for digits, table in read for each in _times(digits, table))
+        tags = [tag for tag, _ in tables]
         return not (
-            all(rules.sources.supports_price(each, rules.language) for each in prices)
-            and all(rules.sources.supports_number(each, rules.language) for each in times)
+            all(any(sources.supports_price(each, tag) for tag in tags) for each in prices)
+            and all(any(sources.supports_number(each, tag) for tag in tags) for each in times)
         )
 
 
@@ -286,6 +298,10 @@ def _ends_sentence(text: str) -> bool:
 
 def _is_long(sentence: str) -> bool:
     return len(sentence.split()) >= _FEWEST_WORDS
+
+
+def _has_number(sentence: str, language: str) -> bool:
+    return _NUMBER.search(_LONE_ONE.sub(" ", in_digits(sentence, language))) is not None
 
 
 def _prices(digits: str, table: CommitmentWords) -> list[float]:

@@ -145,7 +145,7 @@ class TurnTaking:
         """
         said, asked = self._input.unanswered
         self._end_of_turn_ms = answer_after_ms(said, asked, language, limits)
-        self._asks_for_moment = asks_for_moment(said, language)
+        self._asks_for_moment = asks_for_moment(self._input.spoken, language)
         if self._asks_for_moment:
             self._end_of_turn_ms = max(self._end_of_turn_ms, limits.end_of_turn_ms // 2, 1)
         if not self._end_of_turn_ms:
@@ -162,7 +162,8 @@ class TurnTaking:
         is_busy = self._turn.is_under_way and not self._yields
         is_busy = is_busy or self._output.is_playing or not self._input.keypad.is_idle
         is_ending = self._lifecycle.ending is not None or self._lifecycle.end_is_final
-        if is_busy or is_ending or asks_for_moment(whole, language):
+        spoken = f"{self._input.spoken} {ahead.words}".strip()
+        if is_busy or is_ending or asks_for_moment(spoken, language):
             return []
         is_due = ahead.may_ask and not answer_after_ms(whole, asked, language, limits)
         return self._turn.speculate() if is_due else []

@@ -92,6 +92,19 @@ def test_a_noun_alone_may_answer_a_question_about_persons(question: str, is_wish
     assert asks_for_person("Agent.", question, "en-US") is is_wish
 
 
+def test_a_caller_who_presses_keys_before_asking_for_a_person_is_transferred_too() -> None:
+    call = it.listening(DESK)
+    call.happens(it.pressed("5"), it.pressed("5"))
+
+    actions = call.happens(it.spoke("Operator, please."))
+
+    assert it.spoken(actions) == [DESK.phrases.transfer]
+    assert [one.means for one in call.facts if isinstance(one, CallerSaid)] == [
+        InputMode.KEYPAD,
+        InputMode.SPEECH,
+    ]
+
+
 def test_a_caller_who_asks_for_a_person_is_transferred_without_the_model() -> None:
     call = it.listening(DESK)
 

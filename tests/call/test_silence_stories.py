@@ -450,6 +450,15 @@ def test_who_goes_on_after_hold_on_was_only_thinking() -> None:
     assert it.question(actions).messages[-1] == it.caller("Hold on. Two large pizzas, please.")
 
 
+def test_keys_before_it_do_not_hide_that_the_caller_asks_for_a_moment() -> None:
+    call = it.listening()
+    call.happens(it.pressed("5"), it.spoke("One moment, please."))
+
+    granted = call.fires(Timer.END_OF_TURN_DELAY)
+
+    assert it.spoken(granted) == [it.HELLO.phrases.take_your_time]
+
+
 def test_a_nod_before_it_does_not_hide_that_the_caller_asks_for_a_moment() -> None:
     call = it.answered("The dough rests over night.")
     call.happens(it.agent_on(), it.spoke("Oh good."), it.agent_off())

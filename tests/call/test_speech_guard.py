@@ -206,6 +206,25 @@ def test_a_number_in_words_of_the_caller_is_known_in_the_language_of_the_call() 
     assert said(guard(language="de-DE"), "Ja, 2400 Euro.") == "Ja,"
 
 
+@pytest.mark.parametrize(
+    ("caller", "session", "text"),
+    [
+        ("es", "en-US", "Your order is placed."),
+        ("en", "es-US", "Su pedido está confirmado."),
+        ("de", "en-US", "That is $9000.01."),
+    ],
+)
+def test_a_reply_may_commit_in_the_language_of_the_session(
+    caller: str, session: str, text: str
+) -> None:
+    """Which is judged too where speech recognition took the caller's words for another one."""
+    sources = Sources(known_numbers(MENU), History())
+    judge = SpeechGuard(GuardRules(caller, sources=sources, specs=(BOOK,), session=session))
+
+    assert said(judge, text) != text
+    assert judge.verdict is Verdict.COMMITMENT
+
+
 def test_small_prices_do_not_add_up_to_a_large_one() -> None:
     judge = guard()
 
