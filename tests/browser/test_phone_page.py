@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -150,9 +151,10 @@ async def test_edited_prompt_counts_in_the_call(table: Path) -> None:
         await page.get_by_role("button", name="Use from the next turn").click()
         await expect(page.locator("#edited")).to_have_text("prompt counts from the next turn")
         await page.locator("#request-details > summary").click()
+        words = cycle(["a large pepperoni pizza", "for pickup please"])
         async with no_longer():
             while '"system": "Be brief."' not in await page.locator("#request").inner_text():
-                await say(page, "a large pepperoni pizza", answer="?")
+                await say(page, next(words), answer="?")
 
 
 async def test_markup_is_shown_as_text_wherever_it_comes_from(table: Path) -> None:
