@@ -313,17 +313,17 @@ class Conversation:
             return
         effect = event.outcome.effect
         self._actions += self._lifecycle.take_effect(effect, self._config, was_awaited=was_awaited)
-        self._actions += self._keypad.close() if self._lifecycle.ending else []
+        self._actions += (closed := self._keypad.close() if self._lifecycle.ending else [])
         if isinstance(effect, SwitchLanguage):
             self._actions += self._language.switch(effect.language)
         self._turn.closing.take(effect, was_awaited=was_awaited)
         if not was_awaited:
             note = self._turn.add_note(LATE_RESULT.format(name, event.outcome.content))
             self._actions.append(note)
-            if self._turn_taking.is_quiet:
-                self._actions += self._turn.ask()
-        elif not self._tools.is_awaited:
+        if (was_awaited or closed) and not self._tools.is_awaited:
             self._follow_turn(*self._turn.continue_after_tools())
+        elif not was_awaited and self._turn_taking.is_quiet:
+            self._actions += self._turn.ask()
 
     def _end_turn(self) -> None:
         limits, ending = self._config.limits, self._lifecycle.ending

@@ -298,6 +298,17 @@ def test_a_transfer_that_comes_meanwhile_ends_the_entry() -> None:
     assert call.history.fact(3, ToolUsed).result is not None
 
 
+def test_a_transfer_that_no_turn_waits_for_ends_the_entry_and_the_model_is_asked() -> None:
+    call = it.thinking(config=collecting(OPEN))
+    call.happens(it.finished(1, it.wants("mark"), it.wants("look_up")))
+    call.happens(ev.OperatorActed(ev.OperatorAct.SAY, "One moment.", "anna"))
+
+    actions = call.happens(it.done(1, effect=Handoff("wish", "so")))
+
+    assert it.question(actions).reply == 2
+    assert call.history.fact(3, ToolUsed).result is not None
+
+
 def test_a_tool_that_is_not_offered_any_more_is_not_run() -> None:
     call = asked(OPEN)
     call.happens(ev.CallConfigChanged(it.HELLO))
