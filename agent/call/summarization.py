@@ -130,12 +130,14 @@ class Summarization:
     def give_way(self, actions: list[Action]) -> list[Action]:
         """These actions, with the request cancelled before a reply begins.
 
-        A request after the reply stays: the reply was asked for ahead, and is complete.
+        A request after the last reply stays: the reply was asked for ahead, and is complete.
         """
         if not self._until:
             return actions
-        first = next((at for at, each in enumerate(actions) if isinstance(each, _REPLIES)), None)
-        if first is None or any(isinstance(each, Summarize) for each in actions[first:]):
+        begun = [at for at, each in enumerate(actions) if isinstance(each, Summarize)]
+        replies = [at for at, each in enumerate(actions) if isinstance(each, _REPLIES)]
+        first = next((at for at in replies if not begun or at > begun[-1]), None)
+        if first is None:
             return actions
         self._until, self._has_refused = 0, False
         self._cancelled += 1

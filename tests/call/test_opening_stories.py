@@ -9,16 +9,18 @@ import pytest
 from agent.call import events as ev
 from agent.call.actions import (
     Action,
+    CancelSummary,
     EndCall,
     Record,
     Speak,
     StampConsent,
     StartRecording,
     StartReply,
+    Summarize,
     SwitchLanguage,
 )
 from agent.call.built_in_phrases import phrases_in
-from agent.call.config import CallConfig, OnRefusal, OpeningTerms, Phrases
+from agent.call.config import CallConfig, Limits, OnRefusal, OpeningTerms, Phrases
 from agent.call.consent import HIDDEN, Consent, ConsentMeans, played_note, text_version
 from agent.call.history import AgentSaid, CallerSaid, Note, SpeechSource
 from agent.call.resumption import ResumeCause
@@ -53,6 +55,10 @@ def ending_with(refusal: OnRefusal) -> OpeningTerms:
 
 def stamps(actions: list[Action]) -> list[Consent]:
     return [action.consent for action in actions if isinstance(action, StampConsent)]
+
+
+def acts(act: ev.OperatorAct, text: str = "") -> ev.OperatorActed:
+    return ev.OperatorActed(act, text, "anna")
 
 
 def is_recorded(actions: list[Action]) -> bool:
@@ -432,13 +438,32 @@ def test_a_key_over_the_disclosure_is_no_answer_and_another_key_is_asked_about()
 
 def test_what_an_operator_asks_for_after_a_transfer_changes_nothing_of_it() -> None:
     call = it.started(config(can_hand_off=True))
-    acts = (ev.OperatorAct.TRANSFER, ev.OperatorAct.TAKE_OVER, ev.OperatorAct.GIVE_BACK)
-    call.happens(*(ev.OperatorActed(act, "", "anna") for act in acts))
+    done = (ev.OperatorAct.TRANSFER, ev.OperatorAct.TAKE_OVER, ev.OperatorAct.GIVE_BACK)
+    call.happens(*map(acts, done))
 
     opened = call.happens(it.agent_on(), it.agent_off(), it.agent_on(), it.pressed("1"))
 
     assert Phrases().transfer in it.spoken(opened)
     assert not [one for one in opened if isinstance(one, StartReply)]
+
+
+def test_a_summary_that_operators_brought_about_in_an_opening_gives_way_to_the_next_reply() -> None:
+    """All that was done meanwhile is decided at its end: a reply, a summary, one more reply."""
+    limits = Limits(summarize_after_turns=1, turns_without_model=2, kept_turns=2)
+    terms = OpeningTerms({"en-US": TOLD})
+    call = it.started(replace(config(terms), greeting="", limits=limits))
+    asks = acts(ev.OperatorAct.SAY, "Shall I buy it?")
+    says: list[it.Step] = [asks, it.spoke("Two pizzas, please.")]
+    first = [*says, asks, it.spoke("yes")]
+    takes, gives = acts(ev.OperatorAct.TAKE_OVER), acts(ev.OperatorAct.GIVE_BACK)
+    cut = ev.CallerInterrupted("", None)
+    call.happens(cut, takes, *first, gives, takes, gives, cut, takes, *says, gives)
+    call.happens(cut, takes, *says, gives)
+
+    opened = call.happens(it.agent_on(), it.agent_off())
+
+    asked = [type(one) for one in opened if isinstance(one, StartReply | Summarize | CancelSummary)]
+    assert asked == [StartReply, Summarize, CancelSummary, StartReply]
 
 
 def test_a_service_that_stops_ends_an_opening() -> None:
