@@ -197,6 +197,8 @@ _FAULTS: dict[str, tuple[tuple[str, str, str], ...]] = {
          "text = fact.text", "words that were cut are said again whole"),
     ),
     "call/caller_wishes": (
+        ("asks_for_person(given.spoken,", "asks_for_person(given.unanswered[0],",
+         "keys before a wish for a person do not hide it"),
         ("and config.can_hand_off and not is_digit", "and config.can_hand_off",
          "a zero within a number is a digit"),
         ("        return self._is_choosing and goes_on_waiting(text, language)",
@@ -342,6 +344,8 @@ _FAULTS: dict[str, tuple[tuple[str, str, str], ...]] = {
          "5: what is said again after a short answer is new"),
     ),
     "call/turn_taking": (
+        ("= asks_for_moment(self._input.spoken, language)", "= asks_for_moment(said, language)",
+         "keys before a wish for a moment do not hide it"),
         ("return is_open and (self.is_callers or is_waiting)",
          "return is_open and self.is_callers", "7: fragments without end have a limit"),
         ("not question or is_ambiguous:", "not question:",
@@ -660,6 +664,8 @@ _FAULTS: dict[str, tuple[tuple[str, str, str], ...]] = {
          "11: what was said is read in the language of the call"),
     ),
     "call/speech_guard": (
+        ("for each in (self.session, self.language)}", "for each in (self.language,)}",
+         "11: a reply in the language of the call is judged too"),
         ("if held and self._is_unsupported(sentence):", "if False:",
          "11: a claim that nothing supports is said"),
         ("            if may_be_last and again == last:", "            if False:",
@@ -681,6 +687,8 @@ _FAULTS: dict[str, tuple[tuple[str, str, str], ...]] = {
          "if not results:", "1: the agent's word is between results and words"),
     ),
     "call/summarization": (
+        ("if not begun or at > begun[-1]", "if not begun",
+         "10: a summary that began in the same step gives way to a later reply"),
         ("self._limits.kept_turns + 1",
          "self._limits.kept_turns + 2", "the last turns are read as they were said"),
         ("borders = [at for at in may_end if at <= settled]",

@@ -186,6 +186,11 @@ def done(
     return ev.ToolFinished(f"tool{number:05d}", ToolOutcome(content, failed, effect))
 
 
+def acts(act: ev.OperatorAct, text: str = "") -> ev.OperatorActed:
+    """What the operator anna does."""
+    return ev.OperatorActed(act, text, "anna")
+
+
 def pressed(digit: str) -> ev.CallerPressed:
     return ev.CallerPressed(digit)
 

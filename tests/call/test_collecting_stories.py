@@ -301,7 +301,7 @@ def test_a_transfer_that_comes_meanwhile_ends_the_entry() -> None:
 def test_a_transfer_that_no_turn_waits_for_ends_the_entry_and_the_model_is_asked() -> None:
     call = it.thinking(config=collecting(OPEN))
     call.happens(it.finished(1, it.wants("mark"), it.wants("look_up")))
-    call.happens(ev.OperatorActed(ev.OperatorAct.SAY, "One moment.", "anna"))
+    call.happens(it.acts(ev.OperatorAct.SAY, "One moment."))
 
     actions = call.happens(it.done(1, effect=Handoff("wish", "so")))
 

@@ -57,10 +57,6 @@ def stamps(actions: list[Action]) -> list[Consent]:
     return [action.consent for action in actions if isinstance(action, StampConsent)]
 
 
-def acts(act: ev.OperatorAct, text: str = "") -> ev.OperatorActed:
-    return ev.OperatorActed(act, text, "anna")
-
-
 def is_recorded(actions: list[Action]) -> bool:
     return StartRecording("dual") in actions
 
@@ -379,7 +375,7 @@ def test_the_model_reads_the_answer() -> None:
 
 def test_an_operator_waits_until_the_opening_is_over() -> None:
     call = asked()
-    act = ev.OperatorActed(ev.OperatorAct.SAY, "Anna here.", "anna")
+    act = it.acts(ev.OperatorAct.SAY, "Anna here.")
 
     before = call.happens(act)
     after = call.happens(it.agent_off(), it.pressed("1"))
@@ -439,7 +435,7 @@ def test_a_key_over_the_disclosure_is_no_answer_and_another_key_is_asked_about()
 def test_what_an_operator_asks_for_after_a_transfer_changes_nothing_of_it() -> None:
     call = it.started(config(can_hand_off=True))
     done = (ev.OperatorAct.TRANSFER, ev.OperatorAct.TAKE_OVER, ev.OperatorAct.GIVE_BACK)
-    call.happens(*map(acts, done))
+    call.happens(*map(it.acts, done))
 
     opened = call.happens(it.agent_on(), it.agent_off(), it.agent_on(), it.pressed("1"))
 
@@ -452,10 +448,10 @@ def test_a_summary_that_operators_brought_about_in_an_opening_gives_way_to_the_n
     limits = Limits(summarize_after_turns=1, turns_without_model=2, kept_turns=2)
     terms = OpeningTerms({"en-US": TOLD})
     call = it.started(replace(config(terms), greeting="", limits=limits))
-    asks = acts(ev.OperatorAct.SAY, "Shall I buy it?")
+    asks = it.acts(ev.OperatorAct.SAY, "Shall I buy it?")
     says: list[it.Step] = [asks, it.spoke("Two pizzas, please.")]
     first = [*says, asks, it.spoke("yes")]
-    takes, gives = acts(ev.OperatorAct.TAKE_OVER), acts(ev.OperatorAct.GIVE_BACK)
+    takes, gives = it.acts(ev.OperatorAct.TAKE_OVER), it.acts(ev.OperatorAct.GIVE_BACK)
     cut = ev.CallerInterrupted("", None)
     call.happens(cut, takes, *first, gives, takes, gives, cut, takes, *says, gives)
     call.happens(cut, takes, *says, gives)

@@ -24,22 +24,18 @@ from tests.call import builders as it
 WITH_DESK = replace(it.HELLO, can_hand_off=True)
 
 
-def _acts(act: OperatorAct, text: str = "") -> OperatorActed:
-    return OperatorActed(act, text, "anna")
-
-
-TAKES_OVER = _acts(OperatorAct.TAKE_OVER)
-GIVES_BACK = _acts(OperatorAct.GIVE_BACK)
-ENDS = _acts(OperatorAct.END)
-TRANSFERS = _acts(OperatorAct.TRANSFER)
+TAKES_OVER = it.acts(OperatorAct.TAKE_OVER)
+GIVES_BACK = it.acts(OperatorAct.GIVE_BACK)
+ENDS = it.acts(OperatorAct.END)
+TRANSFERS = it.acts(OperatorAct.TRANSFER)
 
 
 def _says(text: str) -> OperatorActed:
-    return _acts(OperatorAct.SAY, text)
+    return it.acts(OperatorAct.SAY, text)
 
 
 def _whispers(text: str) -> OperatorActed:
-    return _acts(OperatorAct.WHISPER, text)
+    return it.acts(OperatorAct.WHISPER, text)
 
 
 def _taken_over(words: str = "Two pizzas please.") -> it.Call:

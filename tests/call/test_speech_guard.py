@@ -214,10 +214,10 @@ def test_a_number_in_words_of_the_caller_is_known_in_the_language_of_the_call() 
         ("de", "en-US", "That is $9000.01."),
     ],
 )
-def test_a_reply_may_commit_in_the_language_of_the_session(
+def test_a_commitment_in_the_language_of_the_session_is_held_back_too(
     caller: str, session: str, text: str
 ) -> None:
-    """Which is judged too where speech recognition took the caller's words for another one."""
+    """Speech recognition may have reported another language for the caller's words."""
     sources = Sources(known_numbers(MENU), History())
     judge = SpeechGuard(GuardRules(caller, sources=sources, specs=(BOOK,), session=session))
 
