@@ -36,7 +36,7 @@ from agent.call.stale_events import StaleEvents
 from agent.call.summarization import Summarization
 from agent.call.timers import Timer, TimerSet
 from agent.call.tool_calls import ToolCalls
-from agent.call.turn import LATE_RESULT, Turn
+from agent.call.turn import Turn
 from agent.call.turn_taking import FillerPolicy, TurnTaking
 from agent.call.utterance_analysis import has_words
 
@@ -215,6 +215,7 @@ class Conversation:
         is_nod = self._turn.has_whole_rest and self._turn_taking.is_nod(event.text, language)
         if self._lifecycle.end_is_final:
             self._actions += self._turn.ask(Choice.NONE) if is_typing else []
+            self._stop_yielding()
         elif is_nod or self._wishes.keeps_waiting(event.text, language):
             self._stop_yielding()
             self._actions += self._turn.fill_wait() if self._fillers.has_offered else []
@@ -299,7 +300,7 @@ class Conversation:
             self._leave_with(*self._lifecycle.give_up(self._config))
 
     def _stop_yielding(self) -> None:
-        """No words have come: what was not heard, or was written meanwhile, is said."""
+        """Wait for words no more: what was not heard, or was written meanwhile, is said."""
         self._turn_taking.end_caller_turn()
         self._actions += self._timers.stop(Timer.YIELD)
         self._decide_kept(self._reply.release())
@@ -307,19 +308,18 @@ class Conversation:
             self._follow_turn(*self._turn.go_on())
 
     def _finish_tool(self, event: ev.ToolFinished) -> None:
-        records, name, was_awaited = self._tools.finish(event.call_id, event.outcome)
+        records, late = self._tools.finish(event.call_id, event.outcome)
+        effect, was_awaited = event.outcome.effect, not late
         self._actions += records
         if self._lifecycle.phase is not lifecycle.Phase.OPEN:
             return
-        effect = event.outcome.effect
         self._actions += self._lifecycle.take_effect(effect, self._config, was_awaited=was_awaited)
         self._actions += (closed := self._keypad.close() if self._lifecycle.ending else [])
         if isinstance(effect, SwitchLanguage):
             self._actions += self._language.switch(effect.language)
         self._turn.closing.take(effect, was_awaited=was_awaited)
-        if not was_awaited:
-            note = self._turn.add_note(LATE_RESULT.format(name, event.outcome.content))
-            self._actions.append(note)
+        if late:
+            self._actions.append(self._turn.add_note(late))
         if (was_awaited or closed) and not self._tools.is_awaited:
             self._follow_turn(*self._turn.continue_after_tools())
         elif not was_awaited and self._turn_taking.is_quiet:

@@ -195,6 +195,12 @@ class CallLifecycle:
             self.ending = self.ending or (BY_AGENT if is_last else None)
         return [effect] if isinstance(effect, Play | SendDigits) else []
 
+    def revoke_end(self) -> bool:
+        """The call goes on, unless its end is final; whether the model had ended it."""
+        is_models = self.ending is BY_AGENT
+        self.ending = self.ending if self.end_is_final else None
+        return is_models
+
     def give_up(self, config: CallConfig) -> tuple[str, CallEnding]:
         if config.can_hand_off:
             return config.phrases.transfer, self.transfer("technical trouble", config)

@@ -31,7 +31,7 @@ from agent.call.reply import Then, TurnDecision
 from agent.call.summarization import Summarization
 from agent.call.timers import Timer, TimerSet
 from agent.call.tool_calls import ToolCalls
-from agent.call.turn import LATE_RESULT, Turn
+from agent.call.turn import Turn
 from agent.call.turn_taking import TurnTaking
 from agent.call.utterance_analysis import has_words
 
@@ -144,8 +144,8 @@ class OperatorControl:
                     self._output.note_all_played()
                 return list(actions)
             case ev.ToolFinished(call_id, outcome):
-                records, name, _ = self._tools.finish(call_id, outcome)
-                return [*records, self._turn.add_note(LATE_RESULT.format(name, outcome.content))]
+                records, late = self._tools.finish(call_id, outcome)
+                return [*records, self._turn.add_note(late)]
             case ev.Summarized() | ev.SummaryFailed():
                 return self._summarization.fail()  # it might ask for another one
             case ev.TimerFired(timer) if timer not in _PASSED:

@@ -43,6 +43,7 @@ NOT_AN_OBJECT = "The arguments were not a JSON object. Call the tool again with 
 NOT_ENTERED = "The caller did not enter the number, but went on to something else."
 NOT_VALID = "The caller has not entered a valid number. Offer another way, or ask what to do."
 NOT_NOW = "Not done: the caller can enter one number at a time. Call this after the other one."
+LATE_RESULT = "{} has finished meanwhile, with this result: {} Tell the caller when it fits."
 ENTERED = "{} has finished, with this result: {}"
 NO_RANGE = "min_digits and max_digits must be whole numbers in order, from {} to {}."
 LOST_ENTRY = (
@@ -173,13 +174,14 @@ class ToolCalls:
             actions += self._resume(position, used, twins, is_awaited=position > turn)
         return actions
 
-    def finish(self, call_id: str, outcome: ToolOutcome) -> tuple[list[Action], str, bool]:
-        """The completed facts, the name of the tool, and whether a turn waited for it."""
+    def finish(self, call_id: str, outcome: ToolOutcome) -> tuple[list[Action], str]:
+        """The completed facts, and a note of the result; empty if a turn has waited for it."""
         run = self.runs.pop(call_id)
         records = self._complete(run.positions, outcome.content, is_error=outcome.is_error)
         records += self._tell(run, outcome.content) if run.awaited else []
         self.has_news = self.has_news or not run.awaited
-        return records, run.spec.name, bool(run.awaited)
+        late = LATE_RESULT.format(run.spec.name, outcome.content)
+        return records, "" if run.awaited else late
 
     def leave(self, *, is_entering: bool = False) -> list[Action]:
         """The caller moves on: cancel what has no side effect; no turn waits for the rest.

@@ -31,7 +31,7 @@ from agent.call.events import ReplyFinished
 from agent.call.heard_confirmation import exchange_before
 from agent.call.history import AgentSaid, History, Note, SpeechSource
 from agent.call.keypad import EntryStep
-from agent.call.lifecycle import BY_AGENT, CallLifecycle, last_words
+from agent.call.lifecycle import CallLifecycle, last_words
 from agent.call.messages import Choice, ForcedTool, StopReason, ToolCall, ToolChoice
 from agent.call.reading_pace import flush_after_ms
 from agent.call.reply import CALL_AS_TEXT, TOOL_FIRST, Reply, Then, TurnDecision
@@ -49,7 +49,6 @@ CALL_GOES_ON = (
     " End it again when the caller is done."
 )
 GO_ON = "Nothing was said; a noise stopped you. Go on exactly where you stopped."
-LATE_RESULT = "{} has finished meanwhile, with this result: {} Tell the caller when it fits."
 
 
 @dataclass(slots=True)
@@ -306,8 +305,7 @@ class Turn:
         return done, Then.END_TURN
 
     def revoke_end(self) -> list[Action]:
-        is_models, self._lifecycle.ending = self._lifecycle.ending is BY_AGENT, None
-        return [self.add_note(CALL_GOES_ON)] if is_models else []
+        return [self.add_note(CALL_GOES_ON)] if self._lifecycle.revoke_end() else []
 
     def add_note(self, text: str) -> Record:
         note = Note(text)

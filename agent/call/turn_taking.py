@@ -83,8 +83,7 @@ class TurnTaking:
     def _is_with_caller(self) -> bool:
         running = self._timers.running
         is_waiting = Timer.END_OF_TURN_DELAY in running or Timer.YIELD in running
-        is_open = self._lifecycle.phase is Phase.OPEN and not self._lifecycle.end_is_final
-        return is_open and (self.is_callers or is_waiting)
+        return self._lifecycle.phase is Phase.OPEN and (self.is_callers or is_waiting)
 
     def limit_turn(self, actions: Sequence[Action], limits: Limits) -> Sequence[Action]:
         """What these actions mean for the longest turn of the caller."""

@@ -199,6 +199,35 @@ def test_words_of_the_service_before_a_handoff_do_not_give_way() -> None:
     assert Timer.YIELD not in call.running
 
 
+def hands_off_over_a_voice() -> it.Call:
+    """A filler is interrupted; the tool that was awaited then has the call transferred."""
+    call = it.using("leave", config=LEAVES)
+    call.fires(Timer.TOOL)
+    call.happens(it.interrupted(), it.caller_on(), it.done(1, effect=Handoff("wish", "so")))
+    return call
+
+
+def test_a_handoff_is_announced_after_the_words_it_waited_for() -> None:
+    call = hands_off_over_a_voice()
+    call.happens(it.delta(2, "A colleague will help. "), it.finished(2))
+
+    announced = call.happens(it.spoke("Will that take long?"))
+
+    assert "".join(it.spoken(announced)) == "A colleague will help. "
+
+
+def test_a_handoff_is_announced_to_a_caller_who_talks_on_and_on() -> None:
+    call = hands_off_over_a_voice()
+    call.happens(it.delta(2, "A colleague will help. "), it.finished(2), it.caller_on())
+
+    announced = call.fires(Timer.LONGEST_TURN)
+    call.happens(it.agent_on())
+
+    words = f"{it.HELLO.phrases.may_i_answer}A colleague will help. "
+    assert "".join(it.spoken(announced)) == words
+    assert any(isinstance(action, EndCall) for action in call.happens(it.agent_off()))
+
+
 def test_a_late_hang_up_is_no_longer_wanted() -> None:
     call = it.using("leave", config=LEAVES)
     call.happens(it.spoke("Not yet!"), it.done(1, effect=HangUp()))
