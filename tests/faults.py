@@ -145,6 +145,8 @@ _FAULTS: dict[str, tuple[tuple[str, str, str], ...]] = {
          "sensitive keys reach no fact"),
         ("return replace(event, text=spoken.hidden(text, marks))",
          "return event", "sensitive words reach no fact"),
+        ("found = [reported, read(language), *map(read, LANGUAGES)]",
+         "found = [reported, read(language)]", "9: a secret in another language is hidden"),
         ("self._hides |= collector is not None and collector.is_sensitive",
          "self._hides = collector is not None and collector.is_sensitive",
          "what repeats a sensitive entry is marked"),

@@ -17,12 +17,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
+from functools import partial
 
 from agent.call.actions import Action, Entry, Record
 from agent.call.collector import NUMBER, Collector, SpokenDigits, spoken_digits
 from agent.call.events import CallerPressed, CallerSpoke, Event, TimerFired
 from agent.call.history import CallerBegan, CallerSaid, History, InputMode
-from agent.call.languages import is_same_language
+from agent.call.languages import LANGUAGES
 from agent.call.timers import StartTimer, Timer, TimerSet
 from agent.call.tool_calls import NOT_ENTERED, NOT_VALID, ToolCalls
 from agent.call.utterance_analysis import asks_for_moment, is_acknowledgement
@@ -251,19 +252,21 @@ class Keypad:
 
 
 def _read(event: CallerSpoke, language: str, *, is_sensitive: bool) -> SpokenDigits:
-    """The digits in the language reported, which is a guess: sensitive ones in the call's, too."""
-    read = spoken_digits(event.text, event.language or language, is_sensitive=is_sensitive)
-    if not (is_sensitive and event.language) or is_same_language(event.language, language):
-        return read
-    other = spoken_digits(event.text, language, is_sensitive=True)
+    """The digits in the language reported, which is a guess: sensitive ones in all others, too."""
+    read = partial(spoken_digits, event.text, is_sensitive=is_sensitive)
+    reported = read(event.language or language)
+    if not is_sensitive:
+        return reported
+    found = [reported, read(language), *map(read, LANGUAGES)]
+    best, other = (max(of, key=lambda one: len(one.digits)) for of in (found[:2], found))
+    best = other if len(best.digits) < NUMBER <= len(other.digits) else best
     spans = list[tuple[int, int]]()
-    for start, end in sorted({*read.spans, *other.spans}):
+    for start, end in sorted(span for one in found for span in one.spans):
         if spans and start < spans[-1][1]:
             spans[-1] = (spans[-1][0], max(end, spans[-1][1]))
         else:
             spans.append((start, end))
-    most = max(read, other, key=lambda one: len(one.digits))
-    return most._replace(spans=tuple(spans))
+    return best._replace(spans=tuple(spans))
 
 
 def _is_harmless(text: str, language: str) -> bool:

@@ -378,6 +378,10 @@ SPOKEN = "My card is four one one one, one one one one, double one one one 1111.
         [ev.CallerSpoke(SPOKEN, language="es"), Timer.DIGITS],
         [ev.CallerSpoke(SPOKEN, language="ja"), Timer.DIGITS],
         [ev.CallerSpoke("vier eins eins eins", language="en"), Timer.DIGITS],
+        [it.spoke("quatre un un un"), Timer.DIGITS],
+        [it.spoke("Mejor quatre.")],
+        [ev.CallerSpoke("quatre un un un", language="es"), Timer.DIGITS],
+        [it.pressed("4"), it.pressed("#"), it.spoke("quatre un un un")],
     ],
 )
 def test_sensitive_digits_are_in_no_fact_and_no_message(steps: Sequence[it.Step]) -> None:
@@ -391,8 +395,17 @@ def test_sensitive_digits_are_in_no_fact_and_no_message(steps: Sequence[it.Step]
         seen.append(call.world.conversation.received)
 
     written = repr(seen).replace("tool00001", "").casefold()
-    for secret in ("411", "4 1 1", "four", "one one", "double", "vier", "eins", "'4'", "'1'"):
+    said = ("four", "one one", "double", "vier", "eins", "quatre")
+    for secret in ("411", "4 1 1", "'4'", "'1'", *said):
         assert secret not in written
+
+
+def test_sensitive_digits_are_taken_in_any_language_that_has_a_table() -> None:
+    call = it.using("look_up", config=collecting(SECRET))
+
+    call.happens(it.agent_off(), it.spoke("quatre un un un un un un un un un un un un un un un"))
+
+    assert ran(call.fires(Timer.DIGITS)) == [Entry(CARD, is_sensitive=True)]
 
 
 def test_a_sensitive_entry_is_not_shown() -> None:
