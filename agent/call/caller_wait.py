@@ -51,12 +51,15 @@ class CallerWait:
         filler = self._fillers.next_filler(of_tool)
         return self._say(filler, SpeechSource.FILLER)
 
-    def offer_choice(self) -> list[Action]:
-        """The question, which models read; while the caller speaks it waits."""
+    def offer_choice(self, *, is_ending: bool) -> list[Action]:
+        """The question, which models read; while the caller speaks it waits.
+
+        `is_ending`: the call ends whatever the caller says. A filler takes its place.
+        """
         if self._is_withheld:
             return [self._timers.start(Timer.WAIT, self.config.limits.filler_every_ms)]
         choice = self._fillers.offer_choice(self.config)
-        return self._say(choice, SpeechSource.SERVICE)
+        return self.say_filler("") if is_ending else self._say(choice, SpeechSource.SERVICE)
 
     def end(self) -> Sequence[Action]:
         self._fillers.has_offered = False

@@ -289,7 +289,7 @@ class Turn:
     def fill_wait(self, timer: Timer = Timer.FILLER) -> list[Action]:
         """A filler, or the choice after a long wait; while the caller speaks they wait."""
         if timer is Timer.WAIT:
-            return self.wait.offer_choice()
+            return self.wait.offer_choice(is_ending=self._lifecycle.end_is_final)
         return self.wait.say_filler("" if self._reply.has_begun else self._tools.filler)
 
     def take_up(self, first: FirstWords) -> TurnDecision:

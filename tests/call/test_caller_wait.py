@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from agent.call.actions import PromiseCallBack, Record, RunTool, Speak, StartReply
+from agent.call.actions import Handoff, PromiseCallBack, Record, RunTool, Speak, StartReply
 from agent.call.built_in_phrases import phrases_in
 from agent.call.collector import Collector
 from agent.call.config import CallConfig, Limits, Phrases
@@ -170,6 +170,19 @@ def test_the_choice_is_offered_once_in_a_wait() -> None:
     call.happens(it.done(1))
 
     assert Timer.WAIT not in call.running
+
+
+def test_before_a_transfer_no_choice_is_offered_but_the_wait_is_not_silent() -> None:
+    call = it.using("order", config=NOTED)
+    call.happens(it.spoke("Are you open?"), it.finished(2, it.wants("look_up")))
+    call.happens(it.done(1, effect=Handoff("wish", "so")))
+
+    said = call.fires(Timer.WAIT)
+    later = call.fires(Timer.FILLER)
+
+    assert it.spoken(said) == [PHRASES.fillers[0]]
+    assert it.spoken(later) == [PHRASES.fillers[1]]
+    assert it.starts(Timer.FILLER, 15_000) in later
 
 
 def test_each_turn_has_its_own_wait() -> None:

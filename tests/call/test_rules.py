@@ -22,6 +22,7 @@ from agent.call.actions import (
     Hold,
     Play,
     PromiseCallBack,
+    Record,
     RepeatLast,
     SendDigits,
     SkipTurn,
@@ -34,7 +35,7 @@ from agent.call.built_in_phrases import phrases_in
 from agent.call.collector import Collector
 from agent.call.config import CallConfig, Limits, OnRefusal, OpeningTerms, Phrases
 from agent.call.events import EndReason, Playback, ReplyFault, ShutdownMode
-from agent.call.history import ToolUsed
+from agent.call.history import AgentSaid, SpeechSource, ToolUsed
 from agent.call.messages import StopReason, ToolCall
 from agent.call.resumption import ResumeCause
 from agent.call.timers import Timer
@@ -130,6 +131,7 @@ OPENINGS = st.sampled_from(
 GRANTED = {each.take_your_time for each in (CONFIG.phrases, *SPOKEN.translations.values())}
 Turn = tuple[tuple[ToolCall, ...], str | None]
 TURNS = st.tuples(CALLS, st.none() | SUMMARIES)
+SERVICE = SpeechSource.SERVICE
 ANY = st.integers(min_value=0, max_value=10_000)
 
 
@@ -186,7 +188,9 @@ class Adversary(RuleBasedStateMachine):
         if (serial := world.timers.get(Timer.WAIT)) is None:
             return
         said = world.happen(ev.TimerFired(Timer.WAIT, serial))
-        is_offered = any(isinstance(each, Speak) for each in said) and world.config.can_call_back
+        facts = [each.fact for each in said if isinstance(each, Record)]
+        asks = any(isinstance(fact, AgentSaid) and fact.voice is SERVICE for fact in facts)
+        is_offered = asks and world.config.can_call_back
         is_offered = is_offered and Timer.LATE_DIGITS not in world.timers  # it runs for 5 s
         if not answer.isdigit():
             world.happen(ev.CallerSpoke(answer, language="en"))
