@@ -228,7 +228,7 @@ _FAULTS: dict[str, tuple[tuple[str, str, str], ...]] = {
          "11: a model that claims the same again is asked for ever"),
         ("if name and not self._has_retried:", "if name:", "a model is asked for a tool once"),
         ("is_ending=self._lifecycle.end_is_final", "is_ending=False",
-         "no choice is offered that counts no more"),
+         "no choice is offered that has no effect"),
         ("        asked = self.ask() if delay else []",
          "        asked = self.ask() if not delay else []",
          "7: what was said in the longest turn is answered"),
