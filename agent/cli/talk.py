@@ -32,7 +32,7 @@ from agent.session.call_manager import CallManager
 from agent.session.call_setup import CallChoice
 from agent.session.live_config import LiveConfiguration
 from agent.settings import Settings
-from agent.store.call_state.call_item import CONNECTION, VERSTAT
+from agent.store.call_state.call_item import VERSTAT
 from agent.tools import load_tools, specs_of
 from agent.usecases import record, seed
 from agent.usecases.caller_identity import identify
@@ -304,8 +304,7 @@ class TerminalCall:
 
     async def _change_model(self, identifier: str) -> None:
         Settings.read({"MODEL_IDENTIFIER": identifier})
-        edit = {"llmModel": identifier}
-        await self._calls.resources.store.merge(self._call_sid, CONNECTION, edit)
+        await self._calls.edit(self._call_sid, {"llmModel": identifier})
 
     async def _call_another(self, use_case: str) -> None:
         await _require(self._calls, use_case)

@@ -263,6 +263,14 @@ class CallManager:
             self._write_later(allowance.write(), name="caller's tokens")
         return reason
 
+    async def edit(self, call_sid: str, attributes: Mapping[str, object]) -> None:
+        """Change the item of a call that goes on, from its next turn on; may raise `StoreError`.
+
+        It is written after what this process still writes to set the call up.
+        """
+        await self.close()
+        await self._store.merge(call_sid, call_item.CONNECTION, attributes)
+
     async def until_quiet(self) -> None:
         """Wait until no connection and no session is left, and all items are written."""
         await self.active_calls.until_quiet()

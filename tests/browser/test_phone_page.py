@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, WebSocketRoute, expect
 
 from agent.ports import Item
 from agent.store.sqlite import SqliteStore
@@ -143,6 +143,36 @@ async def test_words_are_typed_where_the_browser_has_no_speech(table: Path) -> N
         )
 
     assert is_hidden == (True, True)
+
+
+async def test_prompt_that_comes_late_replaces_no_edit(table: Path) -> None:
+    late = list[tuple[WebSocketRoute, str | bytes]]()
+
+    def hold(page_socket: WebSocketRoute) -> None:
+        def pass_on(message: str | bytes) -> None:
+            if '"configuration"' in str(message):
+                late.append((page_socket, message))
+            else:
+                page_socket.send(message)
+
+        page_socket.connect_to_server().on_message(pass_on)
+
+    async with process(table) as origin, opened(f"{origin}/phone", SPEECH) as page:
+        await page.route_web_socket(re.compile("/phone"), hold)
+        await page.reload()
+        await call(page)
+        prompt = page.get_by_label("Prompt of this call")
+
+        await expect(prompt).not_to_be_editable()
+        ((page_socket, message),) = late
+        page_socket.send(message)
+        await expect(prompt).to_be_editable()
+        await prompt.fill("Be brief.")
+        page_socket.send(message)  # as when the call goes on in a new session
+        await page.get_by_role("button", name="Use from the next turn").click()
+        await expect(page.locator("#edited")).to_have_text("prompt counts from the next turn")
+
+        await expect(prompt).to_have_value("Be brief.")
 
 
 async def test_edited_prompt_counts_in_the_call(table: Path) -> None:

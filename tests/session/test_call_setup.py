@@ -236,6 +236,22 @@ def test_the_table_knows_the_call_before_twilio_has_its_answer() -> None:
     assert later["systemPrompt"] == [{"text": "You sell pizza."}]
 
 
+def test_an_edit_of_a_call_that_is_still_being_set_up_is_kept() -> None:
+    async def main() -> Item | None:
+        store = await configured()
+        calls = calls_over(CountingStore(store, seconds=1.0))
+        await calls.prepare({"CallSid": "CA01", "From": ADA})
+        await calls.edit("CA01", {"systemPrompt": [{"text": "Be brief."}]})
+        await calls.until_quiet()
+        return await store.get("CA01", "connection")
+
+    item = run_virtually(main())
+
+    assert item is not None
+    assert item["systemPrompt"] == [{"text": "Be brief."}]
+    assert item["useCase"] == "restaurantOrderingUseCase"
+
+
 async def test_call_survives_a_session_item_that_could_not_be_completed() -> None:
     class Refusing(MemoryStore):
         async def merge(self, pk: str, sk: str, attributes: object) -> None:

@@ -101,9 +101,13 @@ function usable(isOn) {
   byId("hang-up").hidden = !isOn;
   for (const id of ["words", "say", "save-model"]) byId(id).disabled = !isOn;
   for (const key of byId("keys").children) key.disabled = !isOn;
-  byId("save-prompt").disabled = !(isOn && setup.isDevelopment);
-  byId("prompt").readOnly = byId("save-prompt").disabled;
+  editable(false);
   if (isOn) byId("words").focus();
+}
+
+/** The prompt can be edited from when it has come, so that it does not replace an edit. */
+function editable(isOn) {
+  byId("save-prompt").disabled = byId("prompt").readOnly = !isOn;
 }
 
 function over(text) {
@@ -141,7 +145,9 @@ const RECEIVED = {
     listen();
   },
   configuration({ prompt, model }) {
-    byId("prompt").value = prompt;
+    const box = byId("prompt");
+    if (box.readOnly) box.value = prompt;
+    editable(setup.isDevelopment);
     byId("model").placeholder = model;
   },
   agent: showPart,

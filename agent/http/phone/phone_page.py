@@ -38,7 +38,7 @@ from agent.settings import setting_types as kinds
 from agent.simulator.carrier import ACCOUNT, Twilio, call_fields
 from agent.simulator.simulated_call import Manner
 from agent.simulator.speech_playback import CHARACTERS_PER_SECOND
-from agent.store.call_state.call_item import CONNECTION, VERSTAT
+from agent.store.call_state.call_item import VERSTAT
 from agent.usecases import PROFILE, profile_from_item
 from agent.usecases import record as records
 from agent.usecases.caller_identity import identify
@@ -318,7 +318,7 @@ class _Line:
         return self._view
 
     async def _merge(self, attributes: Mapping[str, object]) -> None:
-        await self._calls.resources.store.merge(self._call_sid, CONNECTION, attributes)
+        await self._calls.edit(self._call_sid, attributes)
         self._show({"type": "edited", "what": list(attributes)})
 
     async def _hang_up(self) -> None:
