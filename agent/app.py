@@ -266,7 +266,7 @@ async def open_calls(
             outbox=outbox,
         )
         calls = CallManager(settings, resources, clock, on_active)
-        stack.push_async_callback(calls.close)
+        stack.push_async_callback(calls.until_written)
         yield calls, store, telemetry
 
 

@@ -300,7 +300,7 @@ class Conversation:
             self._leave_with(*self._lifecycle.give_up(self._config))
 
     def _stop_yielding(self) -> None:
-        """Wait for words no more: what was not heard, or was written meanwhile, is said."""
+        """Stop waiting for words: what was not heard, or was written meanwhile, is said."""
         self._turn_taking.end_caller_turn()
         self._actions += self._timers.stop(Timer.YIELD)
         self._decide_kept(self._reply.release())

@@ -268,15 +268,15 @@ class CallManager:
 
         It is written after what this process still writes to set the call up.
         """
-        await self.close()
+        await self.until_written()
         await self._store.merge(call_sid, call_item.CONNECTION, attributes)
 
     async def until_quiet(self) -> None:
         """Wait until no connection and no session is left, and all items are written."""
         await self.active_calls.until_quiet()
-        await self.close()
+        await self.until_written()
 
-    async def close(self) -> None:
+    async def until_written(self) -> None:
         """Wait until all session items are written or have failed; the table limits the time."""
         if self._writes:
             await asyncio.wait(self._writes)

@@ -13,7 +13,7 @@ from playwright.async_api import Page, WebSocketRoute, expect
 from agent.ports import Item
 from agent.store.sqlite import SqliteStore
 from tests.browser.chromium import grave_faults, kept, opened, process
-from tests.waiting import no_longer
+from tests.waiting import no_longer, until
 
 ADA, ORDERS = "+15550100001", "restaurantOrder::"
 SPEECH = """
@@ -163,6 +163,7 @@ async def test_prompt_that_comes_late_replaces_no_edit(table: Path) -> None:
         await call(page)
         prompt = page.get_by_label("Prompt of this call")
 
+        await until(lambda: bool(late))
         await expect(prompt).not_to_be_editable()
         ((page_socket, message),) = late
         page_socket.send(message)

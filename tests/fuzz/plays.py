@@ -176,7 +176,7 @@ async def _call(rig: Rig, server: Server, record: Record, call_sid: str) -> None
         return
     rig.note_token(relay.url)
     if record.session is not None:
-        await server.calls.close()
+        await server.calls.until_written()
         written = await server.store.get(call_sid, "connection") or {}
         kept = {name: written[name] for name in ("socketToken", "socketTokenExpireAt")}
         keeping = kept if record.keeps_token else {}

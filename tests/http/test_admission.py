@@ -473,7 +473,7 @@ async def test_outbound_calls_do_not_count_for_the_limits_of_a_caller(limit: str
     """An app cannot claim that its call is outbound."""
     async with open_shop({limit: "1"}) as shop:
         await shop.ring(ADA)
-        await shop.server.calls.close()
+        await shop.server.calls.until_written()
         made = await shop.ring_ada()
         forged = {"outboundUseCase": RESTAURANT, "To": GRACE}
         apps = [await shop.ring("client:ada", **forged) for _ in range(2)]
@@ -489,10 +489,10 @@ async def test_caller_above_the_hourly_limit_is_rejected_until_the_hour_is_over(
         async with open_shop(limit) as shop, open_shop(limit, shop) as other:
             fields = call_fields(From=ADA)
             taken = [await shop.server.ring(fields), await shop.server.ring(fields)]
-            await shop.server.calls.close()
+            await shop.server.calls.until_written()
             shop.clock.seconds += 60.0
             taken.append(await other.ring())
-            await other.server.calls.close()
+            await other.server.calls.until_written()
             refused = [await shop.ring(), await other.ring()]
             again = await shop.server.ring(fields)
             others = [await shop.ring(each) for each in (GRACE, *["anonymous"] * 4)]

@@ -13,7 +13,7 @@ FAILED = "TN-Validation-Failed-A"
 
 
 async def prompt_of(server: Server, call_sid: str) -> str:
-    await server.calls.close()
+    await server.calls.until_written()
     item = await server.store.get(call_sid, "connection")
     assert item is not None
     return str(item["systemPrompt"])

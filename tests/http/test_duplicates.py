@@ -114,11 +114,11 @@ async def test_repeated_webhook_keeps_the_stored_call(processes: Processes) -> N
     """Start time, set-up and first token; two minutes later the second token is valid."""
     fields = call_fields()
     first = await processes.servers[0].relay(**fields)
-    await processes.servers[0].calls.close()
+    await processes.servers[0].calls.until_written()
     before = await processes.store.get(fields["CallSid"], "connection") or {}
     processes.clock.seconds += 110.0
     second = await processes.servers[1].relay(**fields)
-    await processes.servers[1].calls.close()
+    await processes.servers[1].calls.until_written()
     after = await processes.store.get(fields["CallSid"], "connection") or {}
     processes.clock.seconds += 20.0
 
@@ -145,7 +145,7 @@ async def test_only_the_used_token_reconnects_the_socket(processes: Processes) -
     await processes.store.merge(RESTAURANT, "configuration", {"conversationRelayParams": params})
     used, unused = await processes.twice(VOICE_URL, call_fields())
     for server in processes.servers:
-        await server.calls.close()
+        await server.calls.until_written()
 
     assert await processes.opens(used) == 101
     assert await processes.opens(unused) == 403

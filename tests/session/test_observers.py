@@ -174,7 +174,7 @@ async def test_call_that_cannot_begin_is_counted_as_ended(table: Path) -> None:
         await calls.prepare({"CallSid": "CA1", "From": "+15550100001", "To": "+15550100000"})
         with pytest.raises(RuntimeError, match="no journal for CA1"):
             await calls.run("CA1", ScriptedLine([]))
-        await calls.close()
+        await calls.until_written()
     await store.close()
 
     assert telemetry.value("agent_active_calls") == 0

@@ -86,7 +86,7 @@ async def ring(system: System, record: Item = SHOP) -> Rang:
         fields, began = call_fields(From=ADA, To="+15550100000"), loop.time()
         answer = await twilio.post(VOICE_URL, fields)
         seconds = loop.time() - began
-        await service.calls.close()
+        await service.calls.until_written()
         item: Any = await store.get(fields["CallSid"], "connection")
         counted = {
             outcome: service.telemetry.value(

@@ -54,7 +54,7 @@ async def test_a_caller_who_agrees_is_recorded_and_then_greeted(table: Path) -> 
             await call.wait_until(lambda: "Harbor Oven, hello." in cycles(call), 5.0)
             await call.say("Two pizzas please.")
         call_sid = call.relay.fields["CallSid"]
-        await server.calls.close()
+        await server.calls.until_written()
         (item,) = await server.items(call_sid, "connection")
         facts = await server.said(call)
         replayed = replay(await read_record(server.store, call_sid))
@@ -81,7 +81,7 @@ async def test_a_caller_who_refuses_is_not_recorded(table: Path) -> None:
             await call.play_out()
             await call.press("2")
             await call.wait_until(lambda: "Harbor Oven, hello." in cycles(call), 5.0)
-        await server.calls.close()
+        await server.calls.until_written()
         listed = await server.items(call.relay.fields["CallSid"], "listing")
 
     assert api.recording_requests == []

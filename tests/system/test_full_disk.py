@@ -146,7 +146,7 @@ async def test_caller_who_rings_while_the_disk_is_full_hears_a_sentence(
 ) -> None:
     """A call cannot be set up without a table; it can as soon as there is room."""
     await stage.server.relay(From=ADA, AccountSid=ACCOUNT)
-    await stage.server.calls.close()
+    await stage.server.calls.until_written()
     disk.fill()
 
     refused = await stage.server.ring(call_fields(From=ADA, AccountSid=ACCOUNT))

@@ -105,7 +105,7 @@ function usable(isOn) {
   if (isOn) byId("words").focus();
 }
 
-/** The prompt can be edited from when it has come, so that it does not replace an edit. */
+/** The prompt is read-only until it is there: one that arrives later would replace an edit. */
 function editable(isOn) {
   byId("save-prompt").disabled = byId("prompt").readOnly = !isOn;
 }

@@ -260,9 +260,9 @@ class _Line:
                 self._tell_fault("prompts are edited in development only")
             case _Edit(prompt) if self._view is not None:
                 parts = [{"text": each} for each in (prompt, self._view.context) if each]
-                await self._merge({"systemPrompt": parts})
+                await self._edit({"systemPrompt": parts})
             case _Model(model) if self._view is not None:
-                await self._merge({"llmModel": _model_identifier(model)})
+                await self._edit({"llmModel": _model_identifier(model)})
             case _Request() if self._view is not None:
                 self._show({"type": "request", "request": msgspec.Raw(self._view.request)})
             case _:
@@ -317,7 +317,7 @@ class _Line:
         self._view = PageView(configuration, self._calls.resources.prices, self._show)
         return self._view
 
-    async def _merge(self, attributes: Mapping[str, object]) -> None:
+    async def _edit(self, attributes: Mapping[str, object]) -> None:
         await self._calls.edit(self._call_sid, attributes)
         self._show({"type": "edited", "what": list(attributes)})
 

@@ -150,7 +150,7 @@ async def test_edit_of_the_use_case_is_found_by_a_replay_with_today(
 async def test_call_is_shown_with_what_took_how_long(recording: Server) -> None:
     """Also after its facts have expired: they are kept for a day, records for a week."""
     call_sid = await busy_call(recording, CALLERS["restaurantOrderingUseCase"])
-    await recording.calls.close()
+    await recording.calls.until_written()
     later = MemoryStore()
     for item in await recording.store.query(call_sid, "record::"):
         await later.put(item)
